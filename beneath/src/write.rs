@@ -1,0 +1,172 @@
+//! Making directories, files and links inside a root. The parent directory is resolved inside the root, the last name is
+//! never followed: a link that stands there is replaced, not written through.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+
+use crate::Root;
+
+impl Root {
+    /// Makes `path` and every missing directory above it with mode 0755; existing ones are left as they are.
+    ///
+    /// # Errors
+    /// When something on the way is not a directory, or may not be made.
+    pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut walked = std::path::PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::Normal(name) => {
+                    let parent = self.directory_of(&walked)?;
+                    walked.push(name);
+                    match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Component::ParentDir => walked.push(".."),
+                Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        drop(self.directory_of(&walked)?);
+        Ok(())
+    }
+
+    /// A new, empty file for writing, with that mode; whatever file or link stood there is removed first.
+    ///
+    /// # Errors
+    /// When the parent is missing, a directory stands there, or the file may not be made.
+    pub fn create_file(&self, path: &Path, mode: u32) -> io::Result<File> {
+        let (parent, name) = self.parent_of(path)?;
+        remove_name(&parent, name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o600))?);
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
+        Ok(file)
+    }
+
+    /// A symbolic link with that target, which is not looked at; whatever file or link stood there is removed first.
+    ///
+    /// # Errors
+    /// When the parent is missing, a directory stands there, or the link may not be made.
+    pub fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        remove_name(&parent, name)?;
+        Ok(rustix::fs::symlinkat(target, &parent, name)?)
+    }
+
+    /// A second name for the existing file `original`.
+    ///
+    /// # Errors
+    /// When `original` is missing, is on another file system, or the name may not be made.
+    pub fn hard_link(&self, original: &Path, path: &Path) -> io::Result<()> {
+        let (from, from_name) = self.parent_of(original)?;
+        let (parent, name) = self.parent_of(path)?;
+        remove_name(&parent, name)?;
+        Ok(rustix::fs::linkat(&from, from_name, &parent, name, AtFlags::empty())?)
+    }
+
+    /// Sets the permission bits of a directory or file that is not a link.
+    ///
+    /// # Errors
+    /// When it is missing, a link, or may not be changed.
+    pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let handle = self.resolve(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
+        Ok(rustix::fs::fchmod(&handle, Mode::from_raw_mode(mode & 0o7777))?)
+    }
+
+    /// Sets owner and group of the name itself; a link is not followed.
+    ///
+    /// # Errors
+    /// When it is missing or may not be changed.
+    pub fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+        Ok(rustix::fs::chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Sets access and modification time of the name itself; a link is not followed.
+    ///
+    /// # Errors
+    /// When it is missing or may not be changed.
+    pub fn set_modified(&self, path: &Path, seconds: i64, nanos: u32) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        let moment = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+        let times = Timestamps { last_access: moment, last_modification: moment };
+        Ok(rustix::fs::utimensat(&parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Removes a file or link; a missing one is no error, a directory is.
+    ///
+    /// # Errors
+    /// When a directory stands there or it may not be removed.
+    pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        remove_name(&parent, name)
+    }
+
+    fn directory_of(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.resolve(path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
+    fn parent_of<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
+        let name = path
+            .file_name()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path must end in a name"))?;
+        let parent = self.directory_of(path.parent().unwrap_or(Path::new("")))?;
+        Ok((parent, name))
+    }
+}
+
+fn remove_name(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_in_the_way_is_replaced_and_its_target_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        let inside = folder.path().join("root");
+        std::fs::create_dir(&inside).unwrap();
+        symlink(&victim, inside.join("name")).unwrap();
+        let root = Root::open(&inside).unwrap();
+        root.create_file(Path::new("name"), 0o644).unwrap().write_all(b"new").unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        assert_eq!(std::fs::read_to_string(inside.join("name")).unwrap(), "new");
+    }
+
+    #[test]
+    fn directories_are_never_made_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("root");
+        std::fs::create_dir(&inside).unwrap();
+        symlink("..", inside.join("up")).unwrap();
+        let root = Root::open(&inside).unwrap();
+        root.create_dir_all(Path::new("up/made/here")).unwrap();
+        root.create_dir_all(Path::new("../also")).unwrap();
+        assert!(inside.join("made/here").is_dir());
+        assert!(inside.join("also").is_dir());
+        assert!(!folder.path().join("made").exists());
+    }
+
+    #[test]
+    fn a_last_name_of_dots_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        assert!(root.create_file(Path::new("a/.."), 0o644).is_err());
+    }
+}

@@ -1,0 +1,27 @@
+//! Croft's vocabulary: ids, times, the state of a build, the events of its life, and diagnostics.
+//!
+//! Every other room speaks these types. Nothing here reads a clock, a file or a socket, and nothing here is asynchronous.
+//! Public JSON has the shape AWS published for the same thing (camelCase names, epoch seconds as numbers, the same status
+//! words); what Croft adds are separate fields.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+
+/// When: moments and spans.
+mod time;
+/// What a build is: phases, statuses, contexts.
+mod build;
+/// What a build produced: test reports, artifacts, cache use.
+mod outcome;
+/// What happened, in order.
+mod event;
+/// What is wrong with an input file, and where.
+mod diagnostic;
+
+pub use build::{Build, BuildPhase, EnvironmentVariable, PhaseContext, PhaseType, Status};
+pub use diagnostic::{Diagnostic, Level, Place};
+pub use event::{Event, EventKind, NoticeLevel};
+pub use outcome::{
+    ArtifactSummary, CacheStatus, CacheSummary, CaseStatus, CommandSummary, CoverageSummary, FailedCommand, Report,
+    ReportStatus, ReportType, Summary, TestCase, TestSummary,
+};
+pub use time::Timestamp;
