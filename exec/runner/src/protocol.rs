@@ -1,0 +1,173 @@
+//! What worker and runner say to each other. Both ends come from the same build of Croft, so there is one version and a
+//! mismatch is refused; bincode carries it, since it dies with its receiver.
+
+use serde::{Deserialize, Serialize};
+
+/// Raised when the meaning of any message changes.
+pub const VERSION: u32 = 1;
+
+/// Where everything of Croft's stands inside a sandbox or container.
+pub const HOME: &str = "/codebuild/croft";
+/// The runner itself, read-only.
+pub const RUNNER: &str = "/codebuild/croft/bin/croft-runner";
+/// The control socket inside a container.
+pub const CONTROL: &str = "/codebuild/croft/slot/control";
+/// The output pipe inside a container.
+pub const OUTPUT: &str = "/codebuild/croft/slot/output";
+/// Scripts and state of commands; gone with the build.
+pub const TMP: &str = "/codebuild/output/tmp";
+/// Where the in-build helpers stand; on every build's `PATH`, as on AWS.
+pub const USER_BIN: &str = "/codebuild/user/bin";
+
+/// The longest message either side accepts: an environment of the kernel's own limit fits many times.
+pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
+
+/// A name and a value, both any bytes but NUL.
+pub type Variable = (Vec<u8>, Vec<u8>);
+
+/// The worker's first message to a runner that makes its own sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// Must equal [`VERSION`].
+    pub version: u32,
+    /// A directory of the build's own on the host: mount point of the new root, current directory of relative sources.
+    pub directory: Vec<u8>,
+    /// In this order.
+    pub mounts: Vec<Mount>,
+    /// The name the sandbox sees as its host's.
+    pub hostname: Vec<u8>,
+}
+
+/// One step in making a sandbox's root. Sources are paths of the host, targets are paths of the new root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mount {
+    /// A new directory with that mode.
+    Directory {
+        /// Where.
+        target: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it says.
+        content: Vec<u8>,
+        /// Where.
+        target: Vec<u8>,
+    },
+    /// Memory, empty.
+    Tmpfs {
+        /// Where; made when missing.
+        target: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+        /// Bytes it may hold.
+        size_bytes: u64,
+    },
+    /// A file or directory of the host; never with set-user-id programs or devices in force.
+    Bind {
+        /// On the host; relative to the build's own directory.
+        source: Vec<u8>,
+        /// Where; made when missing.
+        target: Vec<u8>,
+        /// Whether the build may write to it.
+        writable: bool,
+    },
+    /// One of the host's devices.
+    Device {
+        /// Such as `/dev/null`, same name inside.
+        path: Vec<u8>,
+    },
+    /// A copy-on-write view; the host's directory stays as it is.
+    Overlay {
+        /// The directory seen.
+        lower: Vec<u8>,
+        /// A directory of the build's own that holds `upper`, `work` and `lower`.
+        layers: Vec<u8>,
+        /// Where; made when missing.
+        target: Vec<u8>,
+    },
+    /// The process table of the sandbox, with the kernel's settings read-only.
+    Proc,
+    /// Terminals of the sandbox's own.
+    Terminals,
+    /// Nothing to see: an empty file or directory, read-only, over an existing target; no error when it is missing.
+    Mask {
+        /// Where.
+        target: Vec<u8>,
+    },
+}
+
+/// Worker to runner.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Run one command; exactly one [`Reply::Exited`] or [`Reply::Refused`] answers.
+    Run(Box<Run>),
+    /// Send a signal to the running command's session.
+    Signal(i32),
+    /// Still here.
+    Alive,
+    /// Leave; everything ends.
+    Quit,
+}
+
+/// One command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// The user's text.
+    pub script: Vec<u8>,
+    /// `sh` or `bash`, looked up on the command's own `PATH`, then in `/bin` and `/usr/bin`.
+    pub shell: Vec<u8>,
+    /// A name or a number; `None` is root.
+    pub user: Option<String>,
+    /// Where it starts.
+    pub directory: Vec<u8>,
+    /// Its whole environment.
+    pub environment: Vec<Variable>,
+    /// Whether capabilities are given up and no program can gain privileges.
+    pub confine: bool,
+}
+
+/// Runner to worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// First of all.
+    Ready {
+        /// Must equal [`VERSION`].
+        version: u32,
+        /// What the runner was started with: in a container, the image's own.
+        environment: Vec<Variable>,
+        /// The image's `runtimes.yml`, when it has one.
+        runtimes: Option<Vec<u8>>,
+    },
+    /// The sandbox could not be made.
+    Broken {
+        /// What failed and why.
+        reason: String,
+        /// True when it was the copy-on-write view: a copy may do instead.
+        overlay: bool,
+    },
+    /// The command ended.
+    Exited {
+        /// 0 to 255; 128 + the signal's number when a signal killed it.
+        status: i32,
+        /// What it left; `None` when it did not come to its end (`exit`, `exec`, a signal, `set -e`).
+        state: Option<State>,
+    },
+    /// The command could not be started, which is the user's to mend.
+    Refused {
+        /// 126 or 127, as a shell would say.
+        status: i32,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What carries over to the next command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The working directory.
+    pub directory: Vec<u8>,
+    /// The whole environment.
+    pub environment: Vec<Variable>,
+}

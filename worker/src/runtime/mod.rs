@@ -1,0 +1,149 @@
+//! Where commands run. A [`Request`] enters, a [`Slot`] leaves: a place with the static runner in it, ready for commands.
+//! Two implementations, one suite: [`sandbox`] and [`container`].
+
+/// The static runner's file on this machine.
+mod binary;
+/// Talking to the runner.
+mod link;
+/// Copy-on-write views and copies of source directories.
+mod workspace;
+/// Namespaces of this machine.
+pub mod sandbox;
+/// What of this machine a sandbox sees.
+mod view;
+
+use std::fs::File;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use croft_beneath::Root;
+use croft_runner::protocol::Variable;
+
+pub use binary::install_runner;
+pub use link::{Ended, Link};
+pub use workspace::View;
+
+/// A source directory and where a build sees it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// On this machine, absolute.
+    pub directory: PathBuf,
+    /// In the build, such as `/codebuild/output/src123/src`.
+    pub inside: PathBuf,
+    /// Whether the build works on the directory itself instead of a copy-on-write view.
+    pub in_place: bool,
+}
+
+/// What a build needs to run in.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `<project>:<uuid>`; labels everything that could be left behind.
+    pub build_id: String,
+    /// A directory of this build's own on this machine, on a disk, readable by root only. Removed by the caller.
+    pub directory: PathBuf,
+    /// The primary source first.
+    pub sources: Vec<Source>,
+    /// `CROFT_HOME` and whatever else of Croft's a build must not see.
+    pub hidden: Vec<PathBuf>,
+}
+
+/// Something a person should see while a place is being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// One line, such as a layer's download.
+    Line(String),
+    /// The overlay could not be used and the source is being copied, for the reason given.
+    Copying(String),
+}
+
+/// Receives progress.
+pub type Report<'r> = &'r (dyn Fn(Progress) + Send + Sync);
+
+/// A place with the static runner in it.
+#[derive(Debug)]
+pub struct Slot {
+    /// Commands go here.
+    pub link: Link,
+    /// Everything the commands print comes from here.
+    pub output: File,
+    /// The build's own root directory, seen from outside; for collectors.
+    pub root: Root,
+    /// What the build starts with: in a container the image's own variables, in a sandbox a chosen few of the host's.
+    pub environment: Vec<Variable>,
+    /// The image's `runtimes.yml`, when it has one.
+    pub runtimes: Option<Vec<u8>>,
+    /// The image's reference, or `sandbox`.
+    pub image: String,
+    /// Whether commands give up their capabilities.
+    pub confine: bool,
+    /// Ends everything that runs in the place and takes it away.
+    pub hold: Box<dyn Hold>,
+}
+
+impl Slot {
+    /// Ends every process in the place and removes the place.
+    ///
+    /// # Errors
+    /// When something of it could not be removed; the sweeper will try again.
+    pub async fn release(mut self) -> Result<(), Error> {
+        self.link.quit().await;
+        let Self { link, output, root, hold, .. } = self;
+        // Open descriptors would keep mounts busy.
+        drop((link, output, root));
+        hold.release().await
+    }
+}
+
+/// What keeps a place alive.
+pub trait Hold: std::fmt::Debug + Send {
+    /// Ends every process in the place and removes the place. Afterwards nothing of it is left: no process, mount,
+    /// container or file.
+    fn release(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+}
+
+/// Makes places.
+pub trait Runtime: Send + Sync {
+    /// A place for one build.
+    ///
+    /// # Errors
+    /// [`Error::User`] when the user can mend it, [`Error::Infrastructure`] otherwise.
+    ///
+    /// # Cancel
+    /// What was made so far stays until the sweeper's next run.
+    fn provision<'a>(
+        &'a self,
+        request: &'a Request,
+        report: Report<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Slot, Error>> + Send + 'a>>;
+}
+
+/// Why there is no place to run in.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user's to mend: an image that does not exist, rights that are missing.
+    #[error("{message}")]
+    User {
+        /// AWS's code for it, such as `BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE`.
+        code: &'static str,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// This machine's or the engine's fault.
+    #[error("{doing}")]
+    Infrastructure {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Wraps an error of this machine's.
+    pub(crate) fn at(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Infrastructure { doing, source }
+    }
+}

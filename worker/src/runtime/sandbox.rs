@@ -1,0 +1,184 @@
+//! Builds on this machine's own tools, fenced in by namespaces. For one's own code on one's own machine.
+//! Receives a [`Request`], starts the static runner in namespaces of its own, hands back a [`Slot`].
+
+use std::fs;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::Duration;
+
+use croft_beneath::Root;
+use croft_runner::protocol::{Setup, VERSION, Variable};
+use rustix::pipe::PipeFlags;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+
+use super::link::{Greeting, Link};
+use super::view::{self, Host};
+use super::{Error, Hold, Progress, Report, Request, Runtime, Slot, View, workspace};
+
+/// Namespaces and mounts take milliseconds; a machine that needs longer than this is not answering.
+const GREETING_MAX: Duration = Duration::from_secs(30);
+/// A full pipe stops a build's command until the output is read; this many bytes smooth that over.
+pub(crate) const PIPE_BYTES: usize = 1 << 20;
+/// How long a runner may take to leave once its socket is closed. The kernel kills all it started.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+
+/// Makes sandboxes.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    runner: PathBuf,
+    host: Host,
+}
+
+impl Sandbox {
+    /// Sandboxes whose runner is the one in `runner`, on a machine with that home and those variables.
+    #[must_use]
+    pub fn new(runner: PathBuf, home: PathBuf, environment: Vec<Variable>) -> Self {
+        Self { runner, host: Host { home, environment } }
+    }
+}
+
+impl Runtime for Sandbox {
+    fn provision<'a>(
+        &'a self,
+        request: &'a Request,
+        report: Report<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Slot, Error>> + Send + 'a>> {
+        Box::pin(self.make(request, report))
+    }
+}
+
+impl Sandbox {
+    async fn make(&self, request: &Request, report: Report<'_>) -> Result<Slot, Error> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Error::User {
+                code: "CLIENT_ERROR",
+                message: "the sandbox needs root for now: run `sudo croft run`, or name an image with --image".into(),
+            });
+        }
+        for (name, mode) in [("root", 0o755), ("tmp", 0o1777), ("home", 0o755), ("var-tmp", 0o1777)] {
+            make_directory(&request.directory.join(name), mode)
+                .map_err(Error::at("cannot make the build's directories"))?;
+        }
+        let mut views: Vec<View> = Vec::new();
+        for (index, source) in request.sources.iter().enumerate() {
+            views.push(workspace::first(&request.directory, index, source));
+        }
+        match self.start(request, &views).await? {
+            Started::Ready(slot) => return Ok(slot),
+            Started::NoOverlay(reason) => report(Progress::Copying(reason)),
+        }
+        for (index, source) in request.sources.iter().enumerate() {
+            if !source.in_place {
+                views[index] = workspace::copy(&request.directory, index, source).await?;
+            }
+        }
+        match self.start(request, &views).await? {
+            Started::Ready(slot) => Ok(slot),
+            Started::NoOverlay(reason) => Err(Error::at("cannot make the sandbox")(std::io::Error::other(reason))),
+        }
+    }
+
+    async fn start(&self, request: &Request, views: &[View]) -> Result<Started, Error> {
+        let doing = || Error::at("cannot start the sandbox");
+        let (ours, theirs) = StdUnixStream::pair().map_err(doing())?;
+        ours.set_nonblocking(true).map_err(doing())?;
+        let (output, input) = output_pipe().map_err(doing())?;
+        let mut command = Command::new(self.runner.join("croft-runner"));
+        command.arg("sandbox").env_clear().stdin(OwnedFd::from(theirs));
+        command.stdout(input.try_clone().map_err(doing())?).stderr(input);
+        let child = command.kill_on_drop(true).spawn().map_err(doing())?;
+        // The command holds the write end of the pipe; dropped, only the sandbox has it.
+        drop(command);
+        let mut link = Link::new(UnixStream::from_std(ours).map_err(doing())?);
+        let setup = Setup {
+            version: VERSION,
+            directory: request.directory.as_os_str().as_bytes().to_vec(),
+            mounts: view::mounts(&self.host, request, &self.runner, views),
+            hostname: b"croft".to_vec(),
+        };
+        link.send(&setup).await.map_err(doing())?;
+        let greeting = match link.greet(GREETING_MAX).await {
+            Ok(greeting) => greeting,
+            Err(error) => return Err(doing()(explain(error, &output))),
+        };
+        let runtimes = match greeting {
+            Greeting::Ready { runtimes, .. } => runtimes,
+            Greeting::Broken { reason, overlay: true } => return Ok(Started::NoOverlay(reason)),
+            Greeting::Broken { reason, overlay: false } => return Err(doing()(std::io::Error::other(reason))),
+        };
+        let root = inner_root(&child).map_err(doing())?;
+        Ok(Started::Ready(Slot {
+            link,
+            output,
+            root,
+            environment: view::environment(&self.host),
+            runtimes,
+            image: "sandbox".to_string(),
+            confine: true,
+            hold: Box::new(Held { child }),
+        }))
+    }
+}
+
+enum Started {
+    Ready(Slot),
+    NoOverlay(String),
+}
+
+#[derive(Debug)]
+struct Held {
+    child: Child,
+}
+
+impl Hold for Held {
+    fn release(mut self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
+        Box::pin(async move {
+            // The inner process saw its socket close and left, and the kernel killed what it had started.
+            if tokio::time::timeout(LEAVE_MAX, self.child.wait()).await.is_err() {
+                self.child.kill().await.map_err(Error::at("cannot end the sandbox"))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A pipe for a build's output: the end to read, and the end its commands write to.
+pub(crate) fn output_pipe() -> std::io::Result<(fs::File, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    // An ordinary user's limit may be lower; the default size works too.
+    rustix::pipe::fcntl_setpipe_size(&writer, PIPE_BYTES).unwrap_or_default();
+    Ok((fs::File::from(reader), writer))
+}
+
+/// The root directory of the sandbox's first process, which is the outer process's only child.
+fn inner_root(child: &Child) -> std::io::Result<Root> {
+    let outer = child.id().ok_or_else(|| std::io::Error::other("the sandbox ended at once"))?;
+    let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"))?;
+    let inner = children.split_whitespace().next().ok_or_else(|| std::io::Error::other("the sandbox is empty"))?;
+    Root::open(Path::new(&format!("/proc/{inner}/root")))
+}
+
+/// What the runner printed before it died says more than a closed socket.
+fn explain(error: std::io::Error, output: &fs::File) -> std::io::Error {
+    let mut words = vec![0; 4096];
+    let waiting = rustix::io::ioctl_fionread(output).unwrap_or(0);
+    if waiting == 0 {
+        return error;
+    }
+    let count = rustix::io::read(output, &mut words).unwrap_or(0);
+    std::io::Error::other(String::from_utf8_lossy(&words[..count]).trim().to_string())
+}
+
+fn make_directory(path: &Path, mode: u32) -> std::io::Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
