@@ -11,6 +11,9 @@ mod workspace;
 pub mod sandbox;
 /// What of this machine a sandbox sees.
 mod view;
+/// What holds in every runtime.
+#[cfg(test)]
+pub(crate) mod suite;
 
 use std::fs::File;
 use std::future::Future;
@@ -46,6 +49,8 @@ pub struct Request {
     pub sources: Vec<Source>,
     /// `CROFT_HOME` and whatever else of Croft's a build must not see.
     pub hidden: Vec<PathBuf>,
+    /// More of the host's folders, read-only: where on this machine, and where in the build.
+    pub extra: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Something a person should see while a place is being made.

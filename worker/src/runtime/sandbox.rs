@@ -182,3 +182,24 @@ fn make_directory(path: &Path, mode: u32) -> std::io::Result<()> {
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sandbox of this machine; `None`, and said so, for an ordinary user.
+    fn sandbox() -> Option<Sandbox> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED sandbox: not root");
+            return None;
+        }
+        let home = std::env::temp_dir().join(format!("croft-suite-{}", std::process::id()));
+        let runner = super::super::install_runner(&home).unwrap();
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect();
+        Some(Sandbox::new(runner, PathBuf::from("/root"), environment))
+    }
+
+    super::super::suite::cases!(sandbox());
+}

@@ -82,6 +82,11 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
     mounts.push(Mount::Symlink { content: bytes("/run"), target: bytes("/var/run") });
     tools(&host.home, &mut mounts);
     mounts.push(Mount::Bind { source: path(runner), target: bytes(&format!("{HOME}/bin")), writable: false });
+    mounts.extend(request.extra.iter().map(|(source, target)| Mount::Bind {
+        source: path(source),
+        target: path(target),
+        writable: false,
+    }));
     for (source, view) in request.sources.iter().zip(views) {
         mounts.push(source_mount(view, &source.inside));
     }
