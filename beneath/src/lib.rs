@@ -11,6 +11,8 @@
 
 /// The root itself: look, open, list.
 mod root;
+/// Reading only what is stored on a disk.
+mod stored;
 /// Making things inside the root.
 mod write;
 

@@ -103,6 +103,7 @@ impl Metadata {
 pub struct Root {
     directory: OwnedFd,
     path: PathBuf,
+    how: ResolveFlags,
 }
 
 impl Root {
@@ -113,7 +114,7 @@ impl Root {
     pub fn open(path: &Path) -> io::Result<Self> {
         let directory =
             rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { directory, path: path.to_path_buf() })
+        Ok(Self { directory, path: path.to_path_buf(), how: RESOLVE })
     }
 
     /// The path the root was opened by, for messages only.
@@ -127,7 +128,26 @@ impl Root {
     /// # Errors
     /// When the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { directory: self.directory.try_clone()?, path: self.path.clone() })
+        Ok(Self { directory: self.directory.try_clone()?, path: self.path.clone(), how: self.how })
+    }
+
+    /// The directory at `path` as a root of its own: paths given to it cannot leave that directory.
+    ///
+    /// # Errors
+    /// When it is missing or not a directory.
+    pub fn directory(&self, path: &Path) -> io::Result<Self> {
+        let directory = self.resolve(path, OFlags::PATH | OFlags::DIRECTORY)?;
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        Ok(Self { directory, path: self.path.join(inside), how: self.how })
+    }
+
+    /// The same root, refusing every path with a symbolic link on the way (`ELOOP`). A link that is the last name can
+    /// still be looked at, read, replaced and removed.
+    ///
+    /// For trees in which a link must not lead anywhere, not even elsewhere inside the root.
+    #[must_use]
+    pub fn refusing_links(self) -> Self {
+        Self { how: self.how | ResolveFlags::NO_SYMLINKS, ..self }
     }
 
     /// The file's contents, opened for reading; a final symbolic link is followed inside the root.
@@ -174,12 +194,11 @@ impl Root {
             if name == b"." || name == b".." {
                 continue;
             }
-            let kind = match item.file_type() {
-                FileType::Unknown => {
-                    let stat = rustix::fs::statat(&directory, item.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-                    Kind::of(FileType::from_raw_mode(stat.st_mode))
-                }
-                known => Kind::of(known),
+            let kind = if item.file_type() == FileType::Unknown {
+                let stat = rustix::fs::statat(&directory, item.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+                Kind::of(FileType::from_raw_mode(stat.st_mode))
+            } else {
+                Kind::of(item.file_type())
             };
             entries.push(Entry { name: OsStr::from_bytes(name).to_os_string(), kind });
         }
@@ -207,7 +226,7 @@ impl Root {
                 path,
                 flags | OFlags::CLOEXEC,
                 Mode::empty(),
-                RESOLVE,
+                self.how,
             );
             match opened {
                 Err(rustix::io::Errno::AGAIN) if tries < RETRIES_MAX => tries += 1,
@@ -236,6 +255,33 @@ mod tests {
             let text = io::read_to_string(root.open_file(Path::new(name)).unwrap()).unwrap();
             assert_eq!(text, "inside", "{name}");
         }
+    }
+
+    #[test]
+    fn a_root_that_refuses_links_passes_through_none_but_can_look_at_one() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("real")).unwrap();
+        std::fs::write(folder.path().join("real/file"), "text").unwrap();
+        symlink("real", folder.path().join("link")).unwrap();
+        let root = Root::open(folder.path()).unwrap().refusing_links();
+        assert!(root.open_file(Path::new("real/file")).is_ok());
+        assert!(root.open_file(Path::new("link/file")).is_err());
+        assert!(root.read_dir(Path::new("link")).is_err());
+        assert!(root.create_file(Path::new("link/new"), 0o644).is_err());
+        assert_eq!(root.symlink_metadata(Path::new("link")).unwrap().kind, Kind::Symlink);
+        assert_eq!(root.read_link(Path::new("link")).unwrap(), Path::new("real"));
+        root.remove_file(Path::new("link")).unwrap();
+        assert!(folder.path().join("real/file").exists());
+    }
+
+    #[test]
+    fn a_directory_as_a_root_of_its_own_cannot_be_left() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        std::fs::write(folder.path().join("a/file"), "outer").unwrap();
+        let inner = Root::open(folder.path()).unwrap().directory(Path::new("/a/b")).unwrap();
+        assert!(inner.open_file(Path::new("../file")).is_err());
+        assert_eq!(inner.path(), folder.path().join("a/b"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 
 use crate::Root;
 
@@ -34,6 +34,39 @@ impl Root {
         }
         drop(self.directory_of(&walked)?);
         Ok(())
+    }
+
+    /// Makes one directory with that mode in an existing parent; true when it was made, false when a directory stood there.
+    ///
+    /// # Errors
+    /// When the parent is missing, something other than a directory stands there, or it may not be made.
+    pub fn create_dir(&self, path: &Path, mode: u32) -> io::Result<bool> {
+        let (parent, name) = self.parent_of(path)?;
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) => {
+                let stat = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    return Ok(false);
+                }
+                return Err(rustix::io::Errno::NOTDIR.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // The mode of `mkdirat` passes through the umask; this one does not.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode & 0o7777))?;
+        Ok(true)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// When it is missing, not a directory, not empty, or may not be removed.
+    pub fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        Ok(rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?)
     }
 
     /// A new, empty file for writing, with that mode; whatever file or link stood there is removed first.
@@ -109,6 +142,16 @@ impl Root {
         remove_name(&parent, name)
     }
 
+    /// Gives `from` the name `to` in one step; a file or link that stands at `to` is replaced.
+    ///
+    /// # Errors
+    /// When `from` is missing, a directory stands at `to`, or the two are on different file systems.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent_of(from)?;
+        let (to_parent, to_name) = self.parent_of(to)?;
+        Ok(rustix::fs::renameat(&parent, name, &to_parent, to_name)?)
+    }
+
     fn directory_of(&self, path: &Path) -> io::Result<OwnedFd> {
         self.resolve(path, OFlags::PATH | OFlags::DIRECTORY)
     }
@@ -161,6 +204,35 @@ mod tests {
         assert!(inside.join("made/here").is_dir());
         assert!(inside.join("also").is_dir());
         assert!(!folder.path().join("made").exists());
+    }
+
+    #[test]
+    fn one_directory_is_made_once_and_a_link_there_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        symlink("/", folder.path().join("link")).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        assert!(root.create_dir(Path::new("made"), 0o2775).unwrap());
+        assert!(!root.create_dir(Path::new("made"), 0o700).unwrap());
+        let mode = std::fs::metadata(folder.path().join("made")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o2775);
+        assert!(root.create_dir(Path::new("link"), 0o755).is_err());
+        root.remove_dir(Path::new("made")).unwrap();
+        assert!(!folder.path().join("made").exists());
+        assert!(root.remove_dir(Path::new("link")).is_err());
+    }
+
+    #[test]
+    fn a_renamed_file_replaces_a_link_and_not_its_target() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("new"), "new").unwrap();
+        std::fs::write(folder.path().join("old"), "old").unwrap();
+        symlink("old", folder.path().join("name")).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        root.rename(Path::new("new"), Path::new("name")).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("name")).unwrap(), "new");
+        assert_eq!(std::fs::read_to_string(folder.path().join("old")).unwrap(), "old");
+        assert!(!folder.path().join("new").exists());
     }
 
     #[test]

@@ -1,2 +1,5 @@
-//! Empty.
-fn main() {}
+//! The binary `croft`.
+
+fn main() -> std::process::ExitCode {
+    croft::main(std::env::args_os()).into()
+}

@@ -163,6 +163,20 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
+    /// Every format, in the order of the guide.
+    pub const ALL: &[Self] = &[
+        Self::JunitXml,
+        Self::CucumberJson,
+        Self::NunitXml,
+        Self::Nunit3Xml,
+        Self::TestngXml,
+        Self::VisualStudioTrx,
+        Self::JacocoXml,
+        Self::CoberturaXml,
+        Self::CloverXml,
+        Self::Simplecov,
+    ];
+
     /// The word in the buildspec, in upper case.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -6,5 +6,57 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
+/// What a build is asked to be.
+mod request;
+/// One build from submission to outcome.
+mod run;
+/// One try of it.
+mod attempt;
+/// Which phase follows which.
+mod journey;
+/// The record of its phases.
+mod timeline;
+/// What cuts it short.
+mod interrupt;
 /// Where commands run: sandbox or container.
 pub mod runtime;
+/// Git repositories and folders.
+mod source;
+/// Values of parameters and secrets.
+mod secrets;
+/// Switching an image's runtimes.
+mod runtimes;
+/// What commands find in their environment.
+mod environment;
+/// Running a phase's commands.
+mod commands;
+/// From their pipe to the writer.
+mod pump;
+/// Text that a shell must read.
+mod expand;
+/// The build's cache.
+mod cached;
+/// Reports and artifacts.
+mod deliver;
+/// What outlives a build on one machine.
+mod record;
+/// Removing what killed processes left.
+pub mod sweep;
+
+pub use croft_collect::Packaging;
+pub use environment::is_reserved;
+pub use interrupt::Stop;
+pub use record::{Home, Scratch};
+pub use request::{AwsAccess, BuildRequest, BuildspecFile, Expected, PrimarySource, SecretSource};
+pub use run::{Engine, Outcome, run};
+
+/// An error and everything beneath it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

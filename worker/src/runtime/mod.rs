@@ -9,6 +9,8 @@ mod link;
 mod workspace;
 /// Namespaces of this machine.
 pub mod sandbox;
+/// Containers of an image, through the engine.
+pub mod container;
 /// What of this machine a sandbox sees.
 mod view;
 /// What holds in every runtime.
@@ -25,6 +27,8 @@ use croft_runner::protocol::Variable;
 
 pub use binary::install_runner;
 pub use link::{Ended, Link};
+pub(crate) use sandbox::PIPE_BYTES;
+pub(crate) use view::mounted_below;
 pub use workspace::View;
 
 /// A source directory and where a build sees it.

@@ -136,7 +136,7 @@ fn show(folder: &Path, mounts: &mut Vec<Mount>) {
 }
 
 /// The mount points below `folder`, in the order they were made.
-fn mounted_below(mountinfo: &[u8], folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn mounted_below(mountinfo: &[u8], folder: &Path) -> Vec<PathBuf> {
     let lines = mountinfo.split(|byte| *byte == b'\n');
     let places = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4)).map(|place| PathBuf::from(OsStr::from_bytes(&unescape(place))));
     places.filter(|place| place != folder && place.starts_with(folder)).collect()

@@ -1,0 +1,118 @@
+//! What can go wrong. Made at every edge; handed to the engine, which turns it into a warning and goes on without a cache.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::tree::TreeError;
+
+/// Why a cache operation did not happen. The build is never at fault enough to fail: whoever calls goes on without.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The cache's folder cannot be made or opened; its owner can fix that.
+    #[error("failed to open the cache folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Other processes hold the store; trying again later helps.
+    #[error("the cache is in use by another croft (waited {waited_ms} ms)")]
+    Busy {
+        /// Milliseconds waited.
+        waited_ms: u64,
+    },
+    /// A path of the buildspec's `cache.paths` cannot be used.
+    #[error("cannot cache the path `{pattern}`: {reason}")]
+    Pattern {
+        /// As configured.
+        pattern: String,
+        /// What is wrong, and what to write instead.
+        reason: String,
+    },
+    /// The key or project is empty, or the entry's description is too long to store.
+    #[error("cannot name a cache entry: {0}")]
+    Name(String),
+    /// The object store failed: full, read-only, not permitted, unreachable.
+    #[error("failed to {action} the cache object {object}")]
+    Object {
+        /// What was tried.
+        action: &'static str,
+        /// The object's name.
+        object: String,
+        /// What the store said.
+        #[source]
+        source: Box<object_store::Error>,
+    },
+    /// An object that should be there is not.
+    #[error("the cache object {object} is missing")]
+    Missing {
+        /// The object's name.
+        object: String,
+    },
+    /// An object's bytes are not those that were stored.
+    #[error("the cache object {object} is damaged: {reason}")]
+    Damaged {
+        /// The object's name.
+        object: String,
+        /// How it shows.
+        reason: String,
+    },
+    /// A list of files is not one that a save writes; nothing of it was unpacked.
+    #[error("refused to unpack a cached file list")]
+    Refused(#[from] TreeError),
+    /// A file or folder of the build could not be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// Inside the build's root.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file or folder of the build could not be written.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// Inside the build's root.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The build's files, compressed, would take more than nine tenths of what the whole cache may hold.
+    #[error(
+        "the files to cache do not fit under the cache's limit of {cap_bytes} bytes; raise the limit or cache less"
+    )]
+    TooLarge {
+        /// Bytes.
+        cap_bytes: u64,
+    },
+    /// The configured paths lead to more files than one entry may have.
+    #[error("the paths to cache lead to more than {entries_max} files and folders; name fewer")]
+    TooMany {
+        /// The limit.
+        entries_max: usize,
+    },
+    /// The system refused a thread, a lock or memory for compression.
+    #[error("failed to {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// True when the stored bytes are at fault, so that trying again cannot help.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Refused(_)
+        )
+    }
+}

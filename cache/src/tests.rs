@@ -1,0 +1,166 @@
+//! The whole store, from a tree of files to a tree of files. Each file below is one promise.
+
+/// What comes back is what went in.
+mod round_trip;
+/// Which entry is found.
+mod lookup;
+/// Bytes that are not what was stored.
+mod damage;
+/// Crashes at every write.
+mod crash;
+/// The cap, removing, and what stays.
+mod cap;
+/// Trees and roots made by an enemy.
+mod attack;
+/// Several at once.
+mod together;
+
+use std::fs;
+use std::path::Path;
+
+use croft_beneath::Root;
+use croft_proto::Timestamp;
+use tempfile::TempDir;
+
+use crate::{Error, Restore, Restored, Save, Saved, Store};
+
+/// Large enough for every test.
+const ROOMY: u64 = 1 << 30;
+
+/// A build's root with a source directory `src` in it.
+struct Site {
+    folder: TempDir,
+    root: Root,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("src")).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        Self { folder, root }
+    }
+
+    /// A site whose source directory has these files.
+    fn with(files: &[(&str, &[u8])]) -> Self {
+        let site = Self::new();
+        for (path, bytes) in files {
+            site.write(path, bytes);
+        }
+        site
+    }
+
+    fn path(&self, inside: &str) -> std::path::PathBuf {
+        self.folder.path().join("src").join(inside)
+    }
+
+    fn write(&self, inside: &str, bytes: &[u8]) {
+        let path = self.path(inside);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn read(&self, inside: &str) -> Vec<u8> {
+        fs::read(self.path(inside)).unwrap()
+    }
+
+    fn has(&self, inside: &str) -> bool {
+        self.path(inside).symlink_metadata().is_ok()
+    }
+}
+
+/// One project's use of the cache.
+#[derive(Clone)]
+struct Use {
+    key: Option<&'static str>,
+    fallback_keys: Vec<String>,
+    paths: Vec<String>,
+    now_ms: u64,
+}
+
+impl Use {
+    fn new(key: Option<&'static str>) -> Self {
+        Self {
+            key,
+            fallback_keys: Vec::new(),
+            paths: vec!["target".into()],
+            now_ms: 1_000,
+        }
+    }
+
+    fn key(key: &'static str) -> Self {
+        Self::new(Some(key))
+    }
+
+    fn at(self, now_ms: u64) -> Self {
+        Self { now_ms, ..self }
+    }
+
+    fn falling_back(self, keys: &[&str]) -> Self {
+        let fallback_keys = keys.iter().map(ToString::to_string).collect();
+        Self {
+            fallback_keys,
+            ..self
+        }
+    }
+
+    fn paths(self, paths: &[&str]) -> Self {
+        let paths = paths.iter().map(ToString::to_string).collect();
+        Self { paths, ..self }
+    }
+
+    fn save(&self, store: &Store, site: &Site) -> Result<Saved, Error> {
+        store.save(&Save {
+            project: "project",
+            key: self.key,
+            paths: &self.paths,
+            root: &site.root,
+            base: Path::new("/src"),
+            now: Timestamp::from_millis(self.now_ms),
+        })
+    }
+
+    fn restore(&self, store: &Store, site: &Site) -> Result<Restored, Error> {
+        store.restore(&Restore {
+            project: "project",
+            key: self.key,
+            fallback_keys: &self.fallback_keys,
+            paths: &self.paths,
+            root: &site.root,
+            base: Path::new("/src"),
+            now: Timestamp::from_millis(self.now_ms),
+        })
+    }
+}
+
+fn in_memory() -> Store {
+    Store::in_memory(ROOMY)
+}
+
+/// Bytes that no compressor makes shorter, different for each seed.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new()
+        .update(&seed.to_le_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+/// Every file of a store's folder, the lock aside.
+fn files_of(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    let mut waiting = vec![folder.join("v1")];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path)
+            } else {
+                files.push(path)
+            }
+        }
+    }
+    files.sort();
+    files
+}

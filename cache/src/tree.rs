@@ -1,0 +1,246 @@
+//! The list of files of one entry, as bytes and back. Made by `save`; read by `restore`, `prune` and `verify`.
+//!
+//! **Shape.** Lines of JSON: a header `{"croftTree":1,"entries":N}`, then one line an entry, strictly ascending by anchor
+//! and path, so that equal trees have equal bytes. Bytes of a path that are not UTF-8, and `%`, are written `%XX`.
+//!
+//! A list is read as if an enemy had written it: whatever a save would not write is refused, with its line.
+
+/// Text of one line.
+mod line;
+
+use std::io::{self, BufRead, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use crate::Id;
+
+/// Bytes of a chunk: every chunk of a file but the last has exactly this size. Small enough to hold a few in memory.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+
+/// Entries of a tree. Ten times the largest `node_modules` anybody complained about.
+pub(crate) const ENTRIES_MAX: usize = 1_000_000;
+
+/// Bytes of a path: what the kernel takes.
+pub(crate) const PATH_BYTES_MAX: usize = 4095;
+
+/// Bytes of a file: its list of chunks has to fit in one line.
+pub(crate) const FILE_BYTES_MAX: u64 = 64 << 30;
+
+/// Bytes of a line: a file of the largest size, with room for its path.
+const LINE_BYTES_MAX: u64 = (FILE_BYTES_MAX / CHUNK_BYTES as u64) * 67 + 32 * 1024;
+
+/// The permission bits that are kept. Set-user-id and set-group-id are not: a restored file may lie where other users of
+/// the machine reach it, and Croft may run as root.
+pub(crate) const MODE_BITS: u32 = 0o1777;
+
+/// Where an entry's path starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Anchor {
+    /// The build's source directory.
+    Source,
+    /// The root of what the build sees.
+    Root,
+}
+
+/// One file, link or directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where the path starts.
+    pub anchor: Anchor,
+    /// Relative, without `.` or `..`, never empty.
+    pub path: PathBuf,
+    /// Permission bits within `0o1777`; `0o777` for a link.
+    pub mode: u32,
+    /// Modification time: seconds since the epoch, and nanoseconds below 10^9.
+    pub modified: (i64, u32),
+    /// User and group.
+    pub owner: (u32, u32),
+    /// What it is.
+    pub node: Node,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A regular file.
+    File {
+        /// Bytes.
+        size_bytes: u64,
+        /// In order; as many as the size needs.
+        chunks: Vec<Id>,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link and where it points, as written.
+    Symlink(PathBuf),
+}
+
+/// Why a list of files is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct TreeError {
+    /// From 1; the header is the first.
+    pub line: u64,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// A list of files whose every rule has been checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    entries: Vec<Entry>,
+}
+
+impl Tree {
+    /// The tree of these entries, which are in order and obey the rules: only `save` makes them.
+    pub(crate) fn new(entries: Vec<Entry>) -> Self {
+        Self { entries }
+    }
+
+    /// Ascending by anchor and path; a directory comes right before what is in it.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many files and links there are.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        let files = self
+            .entries
+            .iter()
+            .filter(|entry| entry.node != Node::Directory);
+        files.count() as u64
+    }
+
+    /// Bytes of all files.
+    #[must_use]
+    pub fn logical_bytes(&self) -> u64 {
+        let sizes = self.entries.iter().map(|entry| match entry.node {
+            Node::File { size_bytes, .. } => size_bytes,
+            Node::Directory | Node::Symlink(_) => 0,
+        });
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// The chunks of all files, as often as they are used.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Id> {
+        self.entries.iter().flat_map(|entry| entry.node.chunks())
+    }
+
+    /// Writes the canonical bytes.
+    pub(crate) fn write(&self, mut out: impl Write) -> io::Result<()> {
+        line::write_header(&mut out, self.entries.len())?;
+        for entry in &self.entries {
+            line::write_entry(&mut out, entry)?;
+        }
+        Ok(())
+    }
+
+    /// The tree those bytes describe.
+    ///
+    /// # Errors
+    /// At the first line that a save would not have written, and when reading fails.
+    pub fn parse(mut reader: impl BufRead) -> Result<Self, TreeError> {
+        let mut text = Vec::new();
+        next_line(&mut reader, &mut text, 1)?;
+        let count = line::parse_header(&text).map_err(|reason| TreeError { line: 1, reason })?;
+        let mut tree = Self::default();
+        for line in 2..count as u64 + 2 {
+            next_line(&mut reader, &mut text, line)?;
+            let checked = line::parse_entry(&text).and_then(|entry| tree.push(entry));
+            checked.map_err(|reason| TreeError { line, reason })?;
+        }
+        let line = count as u64 + 2;
+        match reader.fill_buf() {
+            Ok([]) => Ok(tree),
+            Ok(_) => Err(TreeError {
+                line,
+                reason: "there is more than the header announced".into(),
+            }),
+            Err(error) => Err(TreeError {
+                line,
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), String> {
+        if let Some(last) = self.entries.last() {
+            let (before, now) = ((last.anchor, &last.path), (entry.anchor, &entry.path));
+            if before >= now {
+                return Err(format!(
+                    "`{}` is out of order or there twice",
+                    entry.path.display()
+                ));
+            }
+            // In this order everything below a path comes right after it.
+            if last.node != Node::Directory && before.0 == now.0 && now.1.starts_with(before.1) {
+                return Err(format!(
+                    "`{}` is inside `{}`, which is not a directory",
+                    entry.path.display(),
+                    last.path.display()
+                ));
+            }
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+impl Node {
+    /// A file's chunks.
+    pub(crate) fn chunks(&self) -> &[Id] {
+        match self {
+            Self::File { chunks, .. } => chunks,
+            Self::Directory | Self::Symlink(_) => &[],
+        }
+    }
+}
+
+/// How many bytes the chunk at `position` of a file of that size has.
+pub(crate) fn chunk_bytes(size_bytes: u64, position: usize) -> usize {
+    let before = (position as u64).saturating_mul(CHUNK_BYTES as u64);
+    usize::try_from(size_bytes.saturating_sub(before))
+        .map_or(CHUNK_BYTES, |rest| rest.min(CHUNK_BYTES))
+}
+
+fn next_line(reader: &mut impl BufRead, text: &mut Vec<u8>, line: u64) -> Result<(), TreeError> {
+    text.clear();
+    let refused = |reason: String| TreeError { line, reason };
+    let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', text);
+    read.map_err(|error| refused(error.to_string()))?;
+    match text.pop() {
+        Some(b'\n') => Ok(()),
+        Some(_) if text.len() as u64 + 1 >= LINE_BYTES_MAX => {
+            Err(refused(format!("longer than {LINE_BYTES_MAX} bytes")))
+        }
+        Some(_) | None => Err(refused("the list ends in the middle".into())),
+    }
+}
+
+/// Whether a path is one that a save would write.
+pub(crate) fn check_path(path: &Path) -> Result<(), String> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes = path.as_os_str().as_bytes();
+    let shown = path.display();
+    if bytes.len() > PATH_BYTES_MAX {
+        return Err(format!("a path longer than {PATH_BYTES_MAX} bytes"));
+    }
+    if bytes.starts_with(b"/") {
+        return Err(format!("the path `{shown}` is absolute"));
+    }
+    for name in bytes.split(|byte| *byte == b'/') {
+        let reason = match name {
+            b"" => "has an empty name",
+            b"." | b".." => "climbs with `.` or `..`",
+            name if name.contains(&0) => "has a NUL in a name",
+            name if name.len() > 255 => "has a name longer than 255 bytes",
+            _ => continue,
+        };
+        return Err(format!(
+            "the path `{}` {reason}",
+            shown.to_string().escape_debug()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,366 @@
+//! Store to build: its files. Receives a checked tree and a root; leaves exactly the tree's files there, or none.
+//!
+//! Every path is resolved without following any symbolic link, whatever lies in the root already. Every chunk's hash is
+//! checked before its bytes are written. All chunks are located before the first file is made; when one turns out to be
+//! damaged after that, what was written is removed.
+
+/// Reading chunks: which together, in what order.
+mod chunks;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use croft_beneath::Root;
+use rustix::fs::{Timespec, Timestamps};
+
+use crate::index::Located;
+use crate::objects::Objects;
+use crate::selection::Selection;
+use crate::tree::{Anchor, Entry, Node, Tree, TreeError, chunk_bytes};
+use crate::walk::Anchors;
+use crate::workers::{self, Queue};
+use crate::{Error, Store};
+use chunks::{Piece, Reader};
+
+/// Where a tree goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Unpack<'a> {
+    /// `cache.paths`: an entry of the tree outside them is refused.
+    pub paths: &'a [String],
+    /// What the build will see as `/`.
+    pub root: &'a Root,
+    /// The source directory inside the root.
+    pub base: &'a Path,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Files and links.
+    pub files: u64,
+    /// Bytes of the files.
+    pub size_bytes: u64,
+    /// What a person should know. May be empty.
+    pub warnings: Vec<String>,
+}
+
+impl Store {
+    /// Writes a tree's files, whose chunks are in this store. [`Store::restore`] does this with the tree of an entry.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] before anything is written when the tree leads outside the paths; [`Error::Missing`] and
+    /// [`Error::Damaged`] when chunks are not there or not whole; [`Error::Write`] when something is in the way. Whatever
+    /// was written by then is removed.
+    pub fn unpack(&self, tree: &Tree, place: &Unpack<'_>) -> Result<Unpacked, Error> {
+        let selection = Selection::parse(place.paths, place.base)?;
+        unpack(&self.objects, tree, &selection, place)
+    }
+}
+
+pub(crate) fn unpack(
+    objects: &Objects,
+    tree: &Tree,
+    selection: &Selection,
+    place: &Unpack<'_>,
+) -> Result<Unpacked, Error> {
+    check_selected(tree, selection)?;
+    let anchors = Anchors::open(place.root, place.base)?;
+    let located = Located::find(objects, tree.chunks())?;
+    check_lengths(tree, &located)?;
+    let unpacking = Unpacking {
+        objects,
+        entries: tree.entries(),
+        anchors: &anchors,
+        located: &located,
+        made: Mutex::default(),
+        owners_lost: AtomicBool::new(false),
+        myself: (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        ),
+    };
+    let written = unpacking
+        .make_directories()
+        .and_then(|()| unpacking.make_files())
+        .and_then(|()| unpacking.finish_directories());
+    if let Err(error) = written {
+        unpacking.undo();
+        return Err(error);
+    }
+    let owners_lost = unpacking.owners_lost.into_inner();
+    Ok(Unpacked {
+        files: tree.files(),
+        size_bytes: tree.logical_bytes(),
+        warnings: owners_lost
+            .then(|| {
+                "restored files belong to the user who runs croft, not to their former owners"
+                    .to_string()
+            })
+            .into_iter()
+            .collect(),
+    })
+}
+
+fn check_selected(tree: &Tree, selection: &Selection) -> Result<(), Error> {
+    for (line, entry) in (2..).zip(tree.entries()) {
+        let is_directory = entry.node == Node::Directory;
+        if !selection.admits(entry.anchor, &entry.path, is_directory) {
+            return Err(Error::Refused(TreeError {
+                line,
+                reason: format!("`{}` is outside the cached paths", entry.path.display()),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// A chunk is as long as the file it is listed in says.
+fn check_lengths(tree: &Tree, located: &Located) -> Result<(), Error> {
+    for (line, entry) in (2..).zip(tree.entries()) {
+        let Node::File { size_bytes, chunks } = &entry.node else {
+            continue;
+        };
+        for (position, id) in chunks.iter().enumerate() {
+            let (_, slot) = located.spot(id);
+            if slot.raw_bytes as usize != chunk_bytes(*size_bytes, position) {
+                let path = entry.path.display();
+                return Err(Error::Refused(TreeError {
+                    line,
+                    reason: format!("the chunks of `{path}` do not add up to its size"),
+                }));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Unpacking<'a> {
+    objects: &'a Objects,
+    entries: &'a [Entry],
+    anchors: &'a Anchors,
+    located: &'a Located,
+    made: Mutex<Made>,
+    owners_lost: AtomicBool,
+    myself: (u32, u32),
+}
+
+/// What has been made, to be undone.
+#[derive(Debug, Default)]
+struct Made {
+    /// Positions of files and links.
+    leaves: Vec<usize>,
+    directories: Vec<(Anchor, PathBuf)>,
+}
+
+impl Unpacking<'_> {
+    /// Makes every directory that is missing, writable for now.
+    fn make_directories(&self) -> Result<(), Error> {
+        let mut there = HashSet::new();
+        for entry in self.entries {
+            let parent = entry.path.parent().unwrap_or(Path::new(""));
+            self.make_parents(entry.anchor, parent, &mut there)?;
+            if entry.node == Node::Directory {
+                self.make_directory(entry.anchor, &entry.path, entry.mode | 0o700)?;
+                there.insert((entry.anchor, entry.path.as_path()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directories above a path that no save stores: those above a configured path.
+    fn make_parents<'p>(
+        &self,
+        anchor: Anchor,
+        parent: &'p Path,
+        there: &mut HashSet<(Anchor, &'p Path)>,
+    ) -> Result<(), Error> {
+        let mut missing: Vec<&Path> = parent
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !there.contains(&(anchor, *path)))
+            .collect();
+        while let Some(path) = missing.pop() {
+            self.make_directory(anchor, path, 0o755)?;
+            there.insert((anchor, path));
+        }
+        Ok(())
+    }
+
+    fn make_directory(&self, anchor: Anchor, path: &Path, mode: u32) -> Result<(), Error> {
+        let made = self.anchors.at(anchor).create_dir(path, mode);
+        if made.map_err(|source| self.failed(anchor, path, source))? {
+            self.made().directories.push((anchor, path.to_path_buf()));
+        }
+        Ok(())
+    }
+
+    fn make_files(&self) -> Result<(), Error> {
+        let batches = chunks::batches(self.entries);
+        let queue = Queue::new(batches.len());
+        workers::run(&queue, |queue| {
+            let mut reader = Reader::new(self.objects, self.located)?;
+            while let Some(batch) = queue.take() {
+                self.make_batch(&mut reader, batches[batch].clone())?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn make_batch(
+        &self,
+        reader: &mut Reader<'_>,
+        batch: std::ops::Range<usize>,
+    ) -> Result<(), Error> {
+        let mut open: Option<(usize, File)> = None;
+        for position in batch.clone() {
+            let entry = &self.entries[position];
+            match &entry.node {
+                Node::Symlink(target) => {
+                    self.make_link(position, entry, target)?;
+                }
+                Node::File { size_bytes: 0, .. } => {
+                    let file = self.make_file(position, entry)?;
+                    self.finish_file(entry, &file)?;
+                }
+                Node::File { .. } | Node::Directory => {}
+            }
+        }
+        reader.read(self.entries, batch, |piece: Piece<'_>| {
+            let entry = &self.entries[piece.entry];
+            if piece.is_first {
+                open = Some((piece.entry, self.make_file(piece.entry, entry)?));
+            }
+            let Some((_, file)) = open
+                .as_mut()
+                .filter(|(position, _)| *position == piece.entry)
+            else {
+                unreachable!("the pieces of a file come in order");
+            };
+            file.write_all(piece.bytes)
+                .map_err(|source| self.failed(entry.anchor, &entry.path, source))?;
+            if piece.is_last {
+                self.finish_file(entry, file)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn make_file(&self, position: usize, entry: &Entry) -> Result<File, Error> {
+        let root = self.anchors.at(entry.anchor);
+        let file = root.create_file(&entry.path, entry.mode);
+        let file = file.map_err(|source| self.failed(entry.anchor, &entry.path, source))?;
+        self.made().leaves.push(position);
+        Ok(file)
+    }
+
+    /// Owner and times, which writing would have changed.
+    fn finish_file(&self, entry: &Entry, file: &File) -> Result<(), Error> {
+        let set = || -> io::Result<()> {
+            if entry.owner != self.myself {
+                let user = rustix::fs::Uid::from_raw(entry.owner.0);
+                let group = rustix::fs::Gid::from_raw(entry.owner.1);
+                self.allow_denied(
+                    rustix::fs::fchown(file, Some(user), Some(group)).map_err(io::Error::from),
+                )?;
+            }
+            Ok(rustix::fs::futimens(file, &times(entry))?)
+        };
+        set().map_err(|source| self.failed(entry.anchor, &entry.path, source))
+    }
+
+    fn make_link(&self, position: usize, entry: &Entry, target: &Path) -> Result<(), Error> {
+        let root = self.anchors.at(entry.anchor);
+        let made = root.symlink(target, &entry.path);
+        made.map_err(|source| self.failed(entry.anchor, &entry.path, source))?;
+        self.made().leaves.push(position);
+        self.finish_name(entry)
+            .map_err(|source| self.failed(entry.anchor, &entry.path, source))
+    }
+
+    /// Modes, owners and times of directories, the deepest first, since making files in them changed their times.
+    fn finish_directories(&self) -> Result<(), Error> {
+        for entry in self.entries.iter().rev() {
+            if entry.node == Node::Directory {
+                let root = self.anchors.at(entry.anchor);
+                root.set_mode(&entry.path, entry.mode)
+                    .and_then(|()| self.finish_name(entry))
+                    .map_err(|source| self.failed(entry.anchor, &entry.path, source))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_name(&self, entry: &Entry) -> io::Result<()> {
+        let root = self.anchors.at(entry.anchor);
+        if entry.owner != self.myself {
+            self.allow_denied(root.set_owner(&entry.path, entry.owner.0, entry.owner.1))?;
+        }
+        root.set_modified(&entry.path, entry.modified.0, entry.modified.1)
+    }
+
+    /// An ordinary user cannot give files away; then they stay the user's, which is said once.
+    fn allow_denied(&self, set: io::Result<()>) -> io::Result<()> {
+        match set {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.owners_lost.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            set => set,
+        }
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes what was made; directories that were there, or that got other contents, stay.
+    fn undo(&self) {
+        let made = std::mem::take(&mut *self.made());
+        for position in made.leaves {
+            let entry = &self.entries[position];
+            if let Err(error) = self.anchors.at(entry.anchor).remove_file(&entry.path) {
+                tracing::warn!(path = %entry.path.display(), %error, "a half-restored file stays");
+            }
+        }
+        for (anchor, path) in made.directories.iter().rev() {
+            if let Err(error) = self.anchors.at(*anchor).remove_dir(path) {
+                tracing::debug!(path = %path.display(), %error, "a directory stays");
+            }
+        }
+    }
+
+    fn failed(&self, anchor: Anchor, path: &Path, source: io::Error) -> Error {
+        Error::Write {
+            path: self.anchors.shown(anchor, path),
+            source: explained(source),
+        }
+    }
+}
+
+/// What a person can do about the kernel's short answers.
+fn explained(source: io::Error) -> io::Error {
+    let text = match rustix::io::Errno::from_io_error(&source) {
+        Some(rustix::io::Errno::LOOP) => {
+            "a symbolic link is on the way, which the cache does not follow"
+        }
+        Some(rustix::io::Errno::NOTDIR) => "a file or link is where the cache has a directory",
+        Some(rustix::io::Errno::ISDIR) => "a directory is where the cache has a file",
+        _ => return source,
+    };
+    io::Error::new(source.kind(), text)
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    let moment = Timespec {
+        tv_sec: entry.modified.0,
+        tv_nsec: entry.modified.1.into(),
+    };
+    Timestamps {
+        last_access: moment,
+        last_modification: moment,
+    }
+}

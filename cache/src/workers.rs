@@ -1,0 +1,71 @@
+//! A few threads doing the same work from one queue. Received from save and restore.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::Error;
+
+/// More than this helps no local disk, and each thread holds several MiB of buffers.
+const WORKERS_MAX: usize = 4;
+
+/// The numbers `0..count`, each handed out once, until somebody stops the queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    next: AtomicUsize,
+    count: usize,
+    stopped: AtomicBool,
+}
+
+impl Queue {
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            next: AtomicUsize::new(0),
+            count,
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// The next number, or none when all are taken or one worker failed.
+    pub(crate) fn take(&self) -> Option<usize> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let taken = self.next.fetch_add(1, Ordering::Relaxed);
+        (taken < self.count).then_some(taken)
+    }
+}
+
+/// What each worker returned. The first error stops the queue and is returned once every worker has ended.
+pub(crate) fn run<T: Send>(
+    queue: &Queue,
+    work: impl Fn(&Queue) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let stopping = |queue: &Queue| {
+        let result = work(queue);
+        if result.is_err() {
+            queue.stopped.store(true, Ordering::Relaxed);
+        }
+        result
+    };
+    let wanted = thread::available_parallelism().map_or(1, usize::from);
+    let extra = wanted.min(WORKERS_MAX).min(queue.count).saturating_sub(1);
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..extra {
+            let spawned = thread::Builder::new()
+                .name("croft-cache".into())
+                .spawn_scoped(scope, || stopping(queue));
+            // A machine that has no thread left does the work on this one.
+            threads.extend(spawned.ok());
+        }
+        let mut results = vec![stopping(queue)];
+        for thread in threads {
+            results.push(
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
+        }
+        results.into_iter().collect()
+    })
+}

@@ -1,0 +1,68 @@
+//! The command line: parse, connect, render. Words of a person enter, an exit code leaves; everything between is other rooms'.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+
+/// Numbers a caller can tell apart.
+pub mod exit;
+/// The words.
+mod args;
+/// This process's surroundings: home, variables, time.
+mod surroundings;
+/// `croft run`.
+mod run;
+/// From its words to a build's request.
+mod plan;
+/// Values out of files.
+mod files;
+/// `croft lint`.
+mod lint;
+/// `croft doctor`.
+mod doctor;
+/// `croft cache`.
+mod cache;
+/// Tables, JSON, YAML, names.
+mod output;
+/// A build on a screen, in a pipe, as JSON.
+pub mod render;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use exit::Exit;
+
+/// Does what the words in `arguments` ask for.
+///
+/// **Shape.** The first is the program's own name.
+pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody reads it when even this cannot be written.
+            error.print().unwrap_or_default();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Succeeded };
+        }
+    };
+    start_log();
+    let result = match &cli.command {
+        Command::Run(words) => run::run(&cli.global, words),
+        Command::Lint(words) => lint::lint(words),
+        Command::Doctor(words) => doctor::doctor(&cli.global, words),
+        Command::Cache(words) => cache::cache(&cli.global, words),
+        Command::Completion { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "croft", &mut std::io::stdout());
+            Ok(Exit::Succeeded)
+        }
+        Command::Version(words) => output::version(words.output),
+    };
+    result.unwrap_or_else(|error| {
+        output::complain(&error);
+        error.downcast_ref::<exit::Wrong>().map_or(Exit::Infrastructure, |_| Exit::Usage)
+    })
+}
+
+/// Croft's own log, for its developers: off unless `CROFT_LOG` says otherwise.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CROFT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

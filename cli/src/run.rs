@@ -1,0 +1,304 @@
+//! `croft run`: one build, on this machine, without a server. Words become a request, the engine runs it, a rendering shows
+//! it, signals stop it; afterwards its result is kept and everything it used is removed.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use croft_cache::Store;
+use croft_exec::output::{Options, Sink, Writer};
+use croft_proto::{Event, EventKind, Level, NoticeLevel, Status};
+use croft_worker::runtime::container::{self, Container, Docker};
+use croft_worker::runtime::sandbox::Sandbox;
+use croft_worker::runtime::{Runtime, install_runner};
+use croft_worker::{BuildRequest, Engine, Home, Outcome, Packaging, Scratch, Stop};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::{Global, Packing, Pull, RunWords, Show};
+use crate::exit::{Exit, Wrong};
+use crate::output;
+use crate::plan::{self, Sources};
+use crate::render::{Ndjson, Plain, Size, Terminal};
+use crate::surroundings::{Surroundings, absolute, now, person, person_home};
+
+/// How often a live rendering is told that time passes.
+const TICK: Duration = Duration::from_millis(100);
+/// After a second signal, how long what runs may take to notice.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
+    let sources = plan::sources(words)?;
+    let surroundings = Surroundings::read(global)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    runtime.block_on(build(words, sources, &surroundings))
+}
+
+async fn build(words: &RunWords, sources: Sources, surroundings: &Surroundings) -> anyhow::Result<Exit> {
+    let home = &surroundings.home;
+    sweep(home).await;
+    let uuid = uuid::Uuid::new_v4().to_string();
+    let scratch = home.scratch(&uuid).context("cannot make the build's folder")?;
+    let request = request(words, sources, surroundings, &uuid, &scratch)?;
+    let cache = open_cache(words, surroundings);
+    let runtime = place(words, home)?;
+    let (writer, cache) = start_writer(words, &request, cache)?;
+    let engine = Engine { runtime, cache, writer, clock: now };
+    let end = watched(&request, &engine).await?;
+    finish(words, home, &request, scratch, end).await
+}
+
+/// Removes what killed processes left. Containers first: they use the folders.
+async fn sweep(home: &Home) {
+    let Ok(abandoned) = home.abandoned() else { return };
+    if abandoned.is_empty() {
+        return;
+    }
+    let dead: Vec<String> = abandoned.into_iter().map(|(uuid, _)| uuid).collect();
+    let is_alive = |build_id: &str| !dead.iter().any(|uuid| build_id.ends_with(uuid.as_str()));
+    let swept = container::sweep(&docker(), home.path(), is_alive).await;
+    let swept = swept.map_err(anyhow::Error::from).and_then(|_| Ok(croft_worker::sweep::sweep(home)?));
+    if let Err(error) = swept {
+        output::complain(&error.context("something of an earlier build could not be removed"));
+    }
+}
+
+fn docker() -> Docker {
+    Docker::new(&person_home(), |name| std::env::var_os(name))
+}
+
+fn request(
+    words: &RunWords,
+    sources: Sources,
+    surroundings: &Surroundings,
+    uuid: &str,
+    scratch: &Scratch,
+) -> anyhow::Result<BuildRequest> {
+    let home = &surroundings.home;
+    let buildspec = plan::buildspec(words, &sources.primary)?;
+    let overrides = plan::overrides(words)?;
+    let secrets = plan::secrets(words)?;
+    let (credentials, extra_folders) = plan::credentials(words);
+    let timeout = crate::files::parse_time(&words.timeout).map_err(|reason| Wrong(format!("--timeout: {reason}")))?;
+    let kept = home.kept(uuid).context("cannot make the folder for the build's log")?;
+    let (build_number, expected) = home.next_build(&sources.project).context("cannot count the project's builds")?;
+    let folder = |named: &Option<std::path::PathBuf>, name: &str| match named {
+        Some(path) => absolute(path),
+        None => Ok(kept.join(name)),
+    };
+    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| std::env::var(name).ok());
+    Ok(BuildRequest {
+        project: sources.project,
+        uuid: uuid.to_string(),
+        build_number,
+        initiator: person(),
+        source: sources.primary,
+        secondary_sources: sources.secondary,
+        in_place: words.in_place,
+        buildspec,
+        overrides,
+        secrets,
+        credentials,
+        extra_folders,
+        region: region.unwrap_or_else(|| "us-east-1".to_string()),
+        timeout,
+        artifacts_directory: folder(&words.artifacts, "artifacts")?,
+        packaging: match words.packaging {
+            Packing::None => Packaging::None,
+            Packing::Zip => Packaging::Zip,
+        },
+        reports_directory: folder(&words.reports, "reports")?,
+        expected,
+        directory: scratch.path.clone(),
+        hidden: vec![home.path().to_path_buf(), surroundings.cache_dir.clone()],
+        log_path: kept.join("build.log"),
+    })
+}
+
+/// A cache that cannot be opened is said and done without.
+fn open_cache(words: &RunWords, surroundings: &Surroundings) -> Result<Option<Store>, String> {
+    if words.no_cache {
+        return Ok(None);
+    }
+    Store::open(&surroundings.cache_dir, surroundings.cache_bytes_max)
+        .map(Some)
+        .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+}
+
+fn place(words: &RunWords, home: &Home) -> anyhow::Result<Arc<dyn Runtime>> {
+    let runner = install_runner(home.path())?;
+    let Some(image) = &words.image else {
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.into_encoded_bytes(), value.into_encoded_bytes()))
+            .collect();
+        return Ok(Arc::new(Sandbox::new(runner, person_home(), environment)));
+    };
+    let mut options = container::Options::new(image.clone());
+    options.pull = match words.pull {
+        Pull::Always => container::Pull::Always,
+        Pull::Missing => container::Pull::Missing,
+        Pull::Never => container::Pull::Never,
+    };
+    options.privileged = words.privileged;
+    options.network.clone_from(&words.network);
+    if let Some(text) = &words.memory {
+        let bytes = container::parse_memory_bytes(text);
+        options.limits.memory_bytes = Some(bytes.map_err(|reason| Wrong(format!("--memory: {reason}")))?);
+    }
+    if let Some(text) = &words.cpus {
+        let millis = container::parse_cpu_millis(text);
+        options.limits.cpu_millis = Some(millis.map_err(|reason| Wrong(format!("--cpus: {reason}")))?);
+    }
+    if let Some(count) = words.pids {
+        options.limits.processes_max = count;
+    }
+    Ok(Arc::new(Container::new(runner, home.path().to_path_buf(), docker(), options)))
+}
+
+fn start_writer(
+    words: &RunWords,
+    request: &BuildRequest,
+    cache: Result<Option<Store>, String>,
+) -> anyhow::Result<(Arc<Writer>, Option<Arc<Store>>)> {
+    // Whatever the caller's AWS settings hold may be a credential.
+    let is_secret = |name: &str| ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name);
+    let credentials = request.credentials.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone());
+    let secrets = credentials.chain(request.secrets.values.values().cloned()).collect();
+    let options = Options { log_path: request.log_path.clone(), sink: sink(words), clock: Box::new(now), secrets };
+    let writer = Arc::new(Writer::create(options)?);
+    let cache = match cache {
+        Ok(store) => store.map(Arc::new),
+        Err(reason) => {
+            let message = format!("the cache cannot be used, the build goes on without: {reason}");
+            writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+            None
+        }
+    };
+    Ok((writer, cache))
+}
+
+fn sink(words: &RunWords) -> Box<dyn Sink> {
+    let out = io::stdout();
+    let style = output::style(&out);
+    let live = words.output == Show::Auto && out.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    match words.output {
+        Show::Ndjson => Box::new(Ndjson::new(out)),
+        Show::Json => Box::new(LastEvent),
+        Show::Auto if live => Box::new(Terminal::new(out, style, terminal_size)),
+        Show::Auto | Show::Plain => Box::new(Plain::new(out, style)),
+    }
+}
+
+fn terminal_size() -> Size {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.map_or(Size { columns: 80, rows: 24 }, |size| Size { columns: size.ws_col.into(), rows: size.ws_row.into() })
+}
+
+/// Prints the finished build and nothing else.
+struct LastEvent;
+
+impl Sink for LastEvent {
+    fn event(&mut self, event: &Event) {
+        if matches!(event.kind, EventKind::BuildCompleted { .. }) {
+            let json = serde_json::to_string_pretty(event).unwrap_or_default();
+            // A reader that went away does not change the build's outcome.
+            output::text(&format!("{json}\n")).unwrap_or_default();
+        }
+    }
+
+    fn output(&mut self, _chunk: &croft_exec::output::Chunk<'_>) {}
+}
+
+/// How the engine's run ended.
+enum End {
+    Over(Box<Outcome>),
+    /// Told twice to stop, it did not end by itself in time.
+    Abandoned,
+}
+
+/// Runs the build while time passes and signals come.
+async fn watched(request: &BuildRequest, engine: &Engine) -> anyhow::Result<End> {
+    let (ask, stop) = watch::channel(Stop::No);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let running = croft_worker::run(request, engine, stop);
+    tokio::pin!(running);
+    let mut limit = None;
+    loop {
+        let told = tokio::select! {
+            biased;
+            outcome = &mut running => return Ok(End::Over(Box::new(outcome))),
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+            _ = hang_up.recv() => true,
+            _ = tick.tick() => false,
+        };
+        if limit.is_some_and(|limit| tokio::time::Instant::now() >= limit) {
+            return Ok(End::Abandoned);
+        }
+        if !told {
+            engine.writer.tick();
+            continue;
+        }
+        let again = *ask.borrow() != Stop::No;
+        ask.send_replace(if again { Stop::Now } else { Stop::Gracefully });
+        if again {
+            limit.get_or_insert(tokio::time::Instant::now() + AT_ONCE);
+        } else {
+            let message = "stopping: the running command is told to end, `finally` still runs; once more to end at once";
+            engine.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message: message.into() });
+        }
+    }
+}
+
+async fn finish(
+    words: &RunWords,
+    home: &Home,
+    request: &BuildRequest,
+    scratch: Scratch,
+    end: End,
+) -> anyhow::Result<Exit> {
+    let exit = match &end {
+        End::Over(outcome) => {
+            show_mistakes(words, outcome);
+            home.keep(&outcome.build, &outcome.summary).context("cannot keep the build's result")?;
+            exit_of(outcome)
+        }
+        End::Abandoned => Exit::Interrupted,
+    };
+    let interrupted = matches!(exit, Exit::Stopped | Exit::TimedOut | Exit::Interrupted | Exit::Infrastructure);
+    if interrupted && words.image.is_some() {
+        // A container may have been on its way when the build was stopped.
+        let is_alive = |build_id: &str| !build_id.ends_with(request.uuid.as_str());
+        container::sweep(&docker(), home.path(), is_alive).await?;
+    }
+    if let Err(error) = croft_worker::sweep::remove(&scratch.path) {
+        output::complain(&anyhow::Error::from(error).context("something of the build could not be removed"));
+    }
+    Ok(exit)
+}
+
+/// The findings that ended a build, with the lines they are about.
+fn show_mistakes(words: &RunWords, outcome: &Outcome) {
+    let fatal = outcome.diagnostics.iter().any(|found| found.level == Level::Error);
+    if fatal && matches!(words.output, Show::Auto | Show::Plain) {
+        let style = output::style(&io::stderr());
+        let shown = croft_spec::render(&outcome.diagnostics, &outcome.buildspec, style.color);
+        io::Write::write_all(&mut io::stderr(), shown.as_bytes()).unwrap_or_default();
+    }
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    let lint = outcome.diagnostics.iter().any(|found| found.level == Level::Error);
+    match outcome.build.build_status {
+        Status::Failed if lint => Exit::Usage,
+        status => Exit::of(status),
+    }
+}

@@ -1,0 +1,105 @@
+//! What a build is asked to be. Made by the command line, read by the engine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use croft_collect::Packaging;
+use croft_proto::PhaseType;
+
+/// Where the primary source comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrimarySource {
+    /// A folder of this machine, absolute.
+    Folder(PathBuf),
+    /// A git repository that has to be fetched.
+    Git {
+        /// Whatever `git fetch` takes.
+        url: String,
+        /// A branch, tag or commit; `None` is the remote's default branch.
+        revision: Option<String>,
+    },
+}
+
+/// Which buildspec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildspecFile {
+    /// `buildspec.yml` in the primary source.
+    Default,
+    /// That path below the primary source.
+    InSource(PathBuf),
+    /// That file of this machine.
+    OnHost(PathBuf),
+}
+
+/// Where values of `parameter-store` and `secrets-manager` come from.
+#[derive(Clone, Debug, Default)]
+pub struct SecretSource {
+    /// Names of parameters and ids of secrets with their values, from `--secret-file`.
+    pub values: BTreeMap<String, String>,
+    /// Ask AWS with the caller's own credentials.
+    pub aws: Option<AwsAccess>,
+}
+
+/// The caller's own AWS settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsAccess {
+    /// `-p`: a named profile.
+    pub profile: Option<String>,
+}
+
+/// How long things took in the last successful build.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The whole build, in milliseconds.
+    pub total_ms: Option<u64>,
+    /// Each phase, in milliseconds.
+    pub phases_ms: BTreeMap<PhaseType, u64>,
+}
+
+/// A build to run.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// `[A-Za-z0-9][A-Za-z0-9_-]*`.
+    pub project: String,
+    /// Lower-case, with hyphens.
+    pub uuid: String,
+    /// From 1.
+    pub build_number: u64,
+    /// Who asks.
+    pub initiator: String,
+    /// The primary source.
+    pub source: PrimarySource,
+    /// Identifier and folder of each secondary source.
+    pub secondary_sources: Vec<(String, PathBuf)>,
+    /// Work on the folders themselves (`-m`).
+    pub in_place: bool,
+    /// Which buildspec.
+    pub buildspec: BuildspecFile,
+    /// Variables that win over the buildspec's; checked names.
+    pub overrides: Vec<(String, String)>,
+    /// Where secret values come from.
+    pub secrets: SecretSource,
+    /// Variables that come before everything of the user's: credentials with `-c`.
+    pub credentials: Vec<(String, String)>,
+    /// More folders of this machine for the build to read, and where.
+    pub extra_folders: Vec<(PathBuf, PathBuf)>,
+    /// The region AWS's tools are told.
+    pub region: String,
+    /// Longest time for the whole build.
+    pub timeout: Duration,
+    /// Where artifacts go.
+    pub artifacts_directory: PathBuf,
+    /// How artifacts are packed.
+    pub packaging: Packaging,
+    /// Where reports go as JSON, and raw report files.
+    pub reports_directory: PathBuf,
+    /// For the renderings.
+    pub expected: Expected,
+    /// The build's own folder, removed by the caller.
+    pub directory: PathBuf,
+    /// What of Croft's the build must not see.
+    pub hidden: Vec<PathBuf>,
+    /// The masked log.
+    pub log_path: PathBuf,
+}

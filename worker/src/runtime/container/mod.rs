@@ -1,0 +1,206 @@
+//! Builds in containers of an image the user names, made by the Docker engine of this machine.
+//!
+//! Receives a [`Request`]; asks the engine for a container whose first process is the static runner, waits for the runner to
+//! call on a socket in the build's own folder, and hands back a [`Slot`]. Commands and their output never pass through the
+//! engine. What absent means: no `docker` program is used (but for the user's credential helpers), nothing is asked of the
+//! engine while commands run, and nothing of a build is kept in it.
+
+/// How the user's docker is set up: which engine, which configuration.
+mod docker;
+/// The engine itself.
+mod engine;
+/// An image's name.
+mod reference;
+/// The image: here already, or pulled.
+mod image;
+/// Who the user is to a registry.
+mod credentials;
+/// Reading base64.
+mod base64;
+/// What a pull has done so far.
+mod pull_progress;
+/// What a container may use.
+mod limits;
+/// Sources as a container gets them.
+mod sources;
+/// The socket and the pipe between container and worker.
+mod doors;
+/// What the engine is asked to make.
+mod create;
+/// From a container that was made to a runner that stands.
+mod start;
+/// Containers that a killed croft left.
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+pub use docker::Docker;
+pub use image::Pull;
+pub use limits::{Limits, PROCESSES_MAX, SHARED_MEMORY_BYTES, parse_cpu_millis, parse_memory_bytes};
+pub use sweep::{Swept, sweep};
+
+use super::{Error, Hold, Progress, Report, Request, Runtime, Slot, View};
+use engine::Engine;
+use reference::Reference;
+use start::Started;
+
+/// What kind of container.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The image's name, as `docker run` takes it.
+    pub image: String,
+    /// When it is fetched.
+    pub pull: Pull,
+    /// `none`, `host`, `bridge`, a network's name or `container:ID`; `None` is the engine's default.
+    pub network: Option<String>,
+    /// Whether the container may do what the machine may: needed for an engine inside. Then the image's own entrypoint runs
+    /// first, since that is what starts the engine.
+    pub privileged: bool,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// A container of that image, everything else as usual.
+    #[must_use]
+    pub fn new(image: String) -> Self {
+        Self { image, pull: Pull::Missing, network: None, privileged: false, limits: Limits::default() }
+    }
+}
+
+/// Makes containers.
+#[derive(Clone, Debug)]
+pub struct Container {
+    runner: PathBuf,
+    home: PathBuf,
+    docker: Docker,
+    options: Options,
+}
+
+impl Container {
+    /// Containers whose runner is the one in the folder `runner`, of a croft whose state directory is `home` (by which they
+    /// are found if croft is killed), made by the engine of the user's `docker`.
+    #[must_use]
+    pub fn new(runner: PathBuf, home: PathBuf, docker: Docker, options: Options) -> Self {
+        Self { runner, home, docker, options }
+    }
+
+    async fn make(&self, request: &Request, report: Report<'_>) -> Result<Slot, Error> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Error::User {
+                code: "CLIENT_ERROR",
+                message: "containers need root for now: run `sudo croft run`".into(),
+            });
+        }
+        let reference = Reference::parse(&self.options.image)?;
+        let socket = self.docker.socket()?;
+        let (engine, views) = tokio::join!(Engine::connect(&socket), sources::views(&self.runner, request, report));
+        let engine = match (engine, &views) {
+            (Ok(engine), _) => engine,
+            (Err(error), Ok(views)) => {
+                sources::take_away(views)?;
+                return Err(error);
+            }
+            (Err(error), Err(_)) => return Err(error),
+        };
+        let mut held = Held { engine, container: None, views: views? };
+        match self.fill(&mut held, &reference, request, report).await {
+            Ok(started) => Ok(self.slot(started, held)),
+            Err(error) => {
+                // The first error is the one to tell; what it left is swept later.
+                Box::new(held).release().await.unwrap_or_default();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes and starts a container; once more with copies when the engine does not see the overlays.
+    async fn fill(
+        &self,
+        held: &mut Held,
+        reference: &Reference,
+        request: &Request,
+        report: Report<'_>,
+    ) -> Result<Started, Error> {
+        let image = image::provide(&held.engine, &self.docker, reference, self.options.pull, report).await?;
+        let started = self.start(held, &image, request).await?;
+        if sources::arrived(&started.root, request, &held.views) {
+            return Ok(started);
+        }
+        report(Progress::Copying("the container engine does not see what is mounted here".to_string()));
+        drop(started);
+        if let Some(id) = held.container.take() {
+            held.engine.remove(&id).await?;
+        }
+        sources::copies(request, &mut held.views).await?;
+        self.start(held, &image, request).await
+    }
+
+    async fn start(&self, held: &mut Held, image: &image::Image, request: &Request) -> Result<Started, Error> {
+        let body = create::body(&self.options, image, &self.home, &self.runner, request, &held.views);
+        let patience = start::patience(create::kept_entrypoint(&self.options, image));
+        let doors = doors::Doors::open(&request.directory).map_err(Error::at("cannot make the build's socket"))?;
+        let id = start::create(&held.engine, body).await?;
+        held.container = Some(id.clone());
+        start::start(&held.engine, &id, doors, patience).await
+    }
+
+    fn slot(&self, started: Started, held: Held) -> Slot {
+        Slot {
+            link: started.link,
+            output: started.output,
+            root: started.root,
+            environment: started.environment,
+            runtimes: started.runtimes,
+            image: self.options.image.clone(),
+            confine: false,
+            hold: Box::new(held),
+        }
+    }
+}
+
+impl Runtime for Container {
+    fn provision<'a>(
+        &'a self,
+        request: &'a Request,
+        report: Report<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Slot, Error>> + Send + 'a>> {
+        Box::pin(self.make(request, report))
+    }
+}
+
+/// A container and the views mounted for it.
+#[derive(Debug)]
+struct Held {
+    engine: Engine,
+    container: Option<String>,
+    views: Vec<View>,
+}
+
+impl Hold for Held {
+    fn release(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
+        Box::pin(async move {
+            let Self { engine, container, views } = *self;
+            // Side by side: a container keeps what it was given until it ends.
+            let unmounted = tokio::task::spawn_blocking(move || sources::take_away(&views));
+            let removed = match &container {
+                Some(id) => engine.remove(id).await,
+                None => Ok(()),
+            };
+            let unmounted = unmounted.await.map_err(|gone| Error::at("cannot unmount")(std::io::Error::other(gone)))?;
+            removed.and(unmounted)
+        })
+    }
+}
+
+/// The version of the engine that the user's docker names; for `croft doctor`.
+///
+/// # Errors
+/// When no engine answers, or it is not this machine's.
+pub async fn engine_version(docker: &Docker) -> Result<String, Error> {
+    Engine::connect(&docker.socket()?).await?.version().await
+}

@@ -1,0 +1,95 @@
+//! The record of one build as it goes: its phases with their times and contexts. Told by the engine, shown by the writer.
+
+use std::sync::Arc;
+
+use croft_exec::output::Writer;
+use croft_proto::{Build, BuildPhase, EventKind, PhaseContext, PhaseType, Status, Timestamp};
+
+use crate::request::Expected;
+
+/// Why a phase ended as it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Context {
+    code: String,
+    message: String,
+}
+
+impl Context {
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_string(), message: message.into() }
+    }
+}
+
+/// A build and the writer it is shown by.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    pub(crate) build: Build,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) clock: fn() -> Timestamp,
+    pub(crate) expected: Expected,
+    /// The message of the first phase that did not succeed.
+    pub(crate) failure: Option<String>,
+}
+
+impl Timeline {
+    pub(crate) fn begin(&mut self, phase: PhaseType) {
+        self.build.current_phase = phase;
+        self.build.phases.push(BuildPhase {
+            phase_type: phase,
+            phase_status: None,
+            start_time: (self.clock)(),
+            end_time: None,
+            duration_in_seconds: None,
+            contexts: Vec::new(),
+        });
+        let expected_ms = self.expected.phases_ms.get(&phase).copied();
+        self.writer.emit(EventKind::PhaseStarted { phase, expected_ms });
+    }
+
+    /// Ends the phase that runs.
+    pub(crate) fn end(&mut self, status: Status, context: Context) {
+        let now = (self.clock)();
+        let Some(phase) = self.build.phases.last_mut() else { return };
+        if status != Status::Succeeded && self.failure.is_none() && !context.message.is_empty() {
+            self.failure = Some(context.message.clone());
+        }
+        phase.phase_status = Some(status);
+        phase.end_time = Some(now);
+        phase.duration_in_seconds = Some(now.millis_since(phase.start_time) / 1000);
+        phase.contexts = vec![PhaseContext { status_code: context.code, message: context.message }];
+        let phase = phase.clone();
+        self.writer.emit(EventKind::PhaseCompleted { phase });
+    }
+
+    /// A phase that has nothing to do but to be there, as AWS shows it.
+    pub(crate) fn pass(&mut self, phase: PhaseType) {
+        self.begin(phase);
+        self.end(Status::Succeeded, Context::none());
+    }
+
+    /// Forgets the phases of a try that will be repeated; the submission stays.
+    pub(crate) fn start_over(&mut self) {
+        self.build.phases.retain(|phase| phase.phase_type <= PhaseType::Queued);
+        self.failure = None;
+    }
+
+    pub(crate) fn complete(&mut self, status: Status) {
+        let now = (self.clock)();
+        self.build.current_phase = PhaseType::Completed;
+        self.build.build_status = status;
+        self.build.build_complete = true;
+        self.build.end_time = Some(now);
+        self.build.phases.push(BuildPhase {
+            phase_type: PhaseType::Completed,
+            phase_status: None,
+            start_time: now,
+            end_time: None,
+            duration_in_seconds: None,
+            contexts: Vec::new(),
+        });
+    }
+}
