@@ -21,7 +21,15 @@ fn main() {
 fn build(runner: &Path, directory: &Path, target: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").expect("cargo sets it");
     let status = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--bin", "croft-runner", "--target", target])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--bin",
+            "croft-runner",
+            "--target",
+            target,
+        ])
         .arg("--manifest-path")
         .arg(runner.join("Cargo.toml"))
         .arg("--target-dir")
@@ -31,10 +39,16 @@ fn build(runner: &Path, directory: &Path, target: &str) -> PathBuf {
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTC_WRAPPER")
         .env_remove("CLIPPY_ARGS")
-        .env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static")
+        .env(
+            "RUSTFLAGS",
+            "-C target-feature=+crt-static -C relocation-model=static",
+        )
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
         .status()
         .expect("cargo can be started, since it started this");
-    assert!(status.success(), "the static runner does not build: see above");
+    assert!(
+        status.success(),
+        "the static runner does not build: see above"
+    );
     directory.join(target).join("release/croft-runner")
 }

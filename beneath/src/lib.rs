@@ -7,7 +7,10 @@
 //!
 //! Paths enter as text relative to the root; a leading `/` means the root. Descriptors, names and bytes leave.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
 
 /// The root itself: look, open, list.
 mod root;

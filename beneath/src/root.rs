@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -112,9 +112,16 @@ impl Root {
     /// # Errors
     /// When `path` is not a directory or may not be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let directory =
-            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { directory, path: path.to_path_buf(), how: RESOLVE })
+        let directory = rustix::fs::open(
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(Self {
+            directory,
+            path: path.to_path_buf(),
+            how: RESOLVE,
+        })
     }
 
     /// The path the root was opened by, for messages only.
@@ -128,7 +135,11 @@ impl Root {
     /// # Errors
     /// When the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { directory: self.directory.try_clone()?, path: self.path.clone(), how: self.how })
+        Ok(Self {
+            directory: self.directory.try_clone()?,
+            path: self.path.clone(),
+            how: self.how,
+        })
     }
 
     /// The directory at `path` as a root of its own: paths given to it cannot leave that directory.
@@ -138,7 +149,11 @@ impl Root {
     pub fn directory(&self, path: &Path) -> io::Result<Self> {
         let directory = self.resolve(path, OFlags::PATH | OFlags::DIRECTORY)?;
         let inside = path.strip_prefix("/").unwrap_or(path);
-        Ok(Self { directory, path: self.path.join(inside), how: self.how })
+        Ok(Self {
+            directory,
+            path: self.path.join(inside),
+            how: self.how,
+        })
     }
 
     /// The same root, refusing every path with a symbolic link on the way (`ELOOP`). A link that is the last name can
@@ -147,7 +162,10 @@ impl Root {
     /// For trees in which a link must not lead anywhere, not even elsewhere inside the root.
     #[must_use]
     pub fn refusing_links(self) -> Self {
-        Self { how: self.how | ResolveFlags::NO_SYMLINKS, ..self }
+        Self {
+            how: self.how | ResolveFlags::NO_SYMLINKS,
+            ..self
+        }
     }
 
     /// The file's contents, opened for reading; a final symbolic link is followed inside the root.
@@ -157,10 +175,15 @@ impl Root {
     pub fn open_file(&self, path: &Path) -> io::Result<File> {
         let handle = self.resolve(path, OFlags::PATH)?;
         if FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode) != FileType::RegularFile {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            ));
         }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        Ok(File::from(self.resolve(path, flags)?))
+        // The very file that was looked at, not whatever the name leads to by now.
+        let handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::open(handle, flags, Mode::empty())?))
     }
 
     /// What `path` is; a final symbolic link is not followed.
@@ -195,12 +218,16 @@ impl Root {
                 continue;
             }
             let kind = if item.file_type() == FileType::Unknown {
-                let stat = rustix::fs::statat(&directory, item.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+                let stat =
+                    rustix::fs::statat(&directory, item.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
                 Kind::of(FileType::from_raw_mode(stat.st_mode))
             } else {
                 Kind::of(item.file_type())
             };
-            entries.push(Entry { name: OsStr::from_bytes(name).to_os_string(), kind });
+            entries.push(Entry {
+                name: OsStr::from_bytes(name).to_os_string(),
+                kind,
+            });
         }
         entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
         Ok(entries)
@@ -218,7 +245,11 @@ impl Root {
 
     /// A descriptor for `path`, resolved inside the root.
     pub(crate) fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         let mut tries = 0;
         loop {
             let opened = rustix::fs::openat2(
@@ -268,8 +299,14 @@ mod tests {
         assert!(root.open_file(Path::new("link/file")).is_err());
         assert!(root.read_dir(Path::new("link")).is_err());
         assert!(root.create_file(Path::new("link/new"), 0o644).is_err());
-        assert_eq!(root.symlink_metadata(Path::new("link")).unwrap().kind, Kind::Symlink);
-        assert_eq!(root.read_link(Path::new("link")).unwrap(), Path::new("real"));
+        assert_eq!(
+            root.symlink_metadata(Path::new("link")).unwrap().kind,
+            Kind::Symlink
+        );
+        assert_eq!(
+            root.read_link(Path::new("link")).unwrap(),
+            Path::new("real")
+        );
         root.remove_file(Path::new("link")).unwrap();
         assert!(folder.path().join("real/file").exists());
     }
@@ -279,7 +316,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
         std::fs::write(folder.path().join("a/file"), "outer").unwrap();
-        let inner = Root::open(folder.path()).unwrap().directory(Path::new("/a/b")).unwrap();
+        let inner = Root::open(folder.path())
+            .unwrap()
+            .directory(Path::new("/a/b"))
+            .unwrap();
         assert!(inner.open_file(Path::new("../file")).is_err());
         assert_eq!(inner.path(), folder.path().join("a/b"));
     }
@@ -296,7 +336,10 @@ mod tests {
         )
         .unwrap();
         let root = Root::open(folder.path()).unwrap();
-        assert_eq!(root.open_file(Path::new("pipe")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            root.open_file(Path::new("pipe")).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 
     #[test]
@@ -306,7 +349,12 @@ mod tests {
         std::fs::create_dir(folder.path().join("a")).unwrap();
         symlink("b", folder.path().join("c")).unwrap();
         let root = Root::open(folder.path()).unwrap();
-        let kinds: Vec<Kind> = root.read_dir(Path::new("")).unwrap().iter().map(|entry| entry.kind).collect();
+        let kinds: Vec<Kind> = root
+            .read_dir(Path::new(""))
+            .unwrap()
+            .iter()
+            .map(|entry| entry.kind)
+            .collect();
         assert_eq!(kinds, [Kind::Directory, Kind::File, Kind::Symlink]);
         assert_eq!(root.read_link(Path::new("c")).unwrap(), Path::new("b"));
     }

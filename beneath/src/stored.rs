@@ -33,7 +33,10 @@ impl Root {
     pub fn open_stored_file(&self, path: &Path) -> io::Result<File> {
         let file = self.open_file(path)?;
         let kind = rustix::fs::fstatfs(&file)?.f_type;
-        if MADE_UP.iter().any(|magic| i128::from(kind) & 0xffff_ffff == i128::from(*magic)) {
+        if MADE_UP
+            .iter()
+            .any(|magic| i128::from(kind) & 0xffff_ffff == i128::from(*magic))
+        {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "made up by the kernel, not stored",
@@ -51,7 +54,9 @@ mod tests {
     fn a_file_of_proc_is_refused_and_an_ordinary_one_is_not() {
         let root = Root::open(Path::new("/")).unwrap();
         assert!(root.open_file(Path::new("proc/version")).is_ok());
-        let refused = root.open_stored_file(Path::new("proc/version")).unwrap_err();
+        let refused = root
+            .open_stored_file(Path::new("proc/version"))
+            .unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "text").unwrap();

@@ -76,8 +76,14 @@ impl Root {
     pub fn create_file(&self, path: &Path, mode: u32) -> io::Result<File> {
         let (parent, name) = self.parent_of(path)?;
         remove_name(&parent, name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o600))?);
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(
+            &parent,
+            name,
+            flags,
+            Mode::from_raw_mode(0o600),
+        )?);
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
         Ok(file)
     }
@@ -100,7 +106,13 @@ impl Root {
         let (from, from_name) = self.parent_of(original)?;
         let (parent, name) = self.parent_of(path)?;
         remove_name(&parent, name)?;
-        Ok(rustix::fs::linkat(&from, from_name, &parent, name, AtFlags::empty())?)
+        Ok(rustix::fs::linkat(
+            &from,
+            from_name,
+            &parent,
+            name,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Sets the permission bits of a directory or file that is not a link.
@@ -109,7 +121,10 @@ impl Root {
     /// When it is missing, a link, or may not be changed.
     pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
         let handle = self.resolve(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
-        Ok(rustix::fs::fchmod(&handle, Mode::from_raw_mode(mode & 0o7777))?)
+        Ok(rustix::fs::fchmod(
+            &handle,
+            Mode::from_raw_mode(mode & 0o7777),
+        )?)
     }
 
     /// Sets owner and group of the name itself; a link is not followed.
@@ -118,8 +133,17 @@ impl Root {
     /// When it is missing or may not be changed.
     pub fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
         let (parent, name) = self.parent_of(path)?;
-        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-        Ok(rustix::fs::chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+        let (uid, gid) = (
+            rustix::fs::Uid::from_raw(uid),
+            rustix::fs::Gid::from_raw(gid),
+        );
+        Ok(rustix::fs::chownat(
+            &parent,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     /// Sets access and modification time of the name itself; a link is not followed.
@@ -128,9 +152,20 @@ impl Root {
     /// When it is missing or may not be changed.
     pub fn set_modified(&self, path: &Path, seconds: i64, nanos: u32) -> io::Result<()> {
         let (parent, name) = self.parent_of(path)?;
-        let moment = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
-        let times = Timestamps { last_access: moment, last_modification: moment };
-        Ok(rustix::fs::utimensat(&parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        let moment = Timespec {
+            tv_sec: seconds,
+            tv_nsec: nanos.into(),
+        };
+        let times = Timestamps {
+            last_access: moment,
+            last_modification: moment,
+        };
+        Ok(rustix::fs::utimensat(
+            &parent,
+            name,
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     /// Removes a file or link; a missing one is no error, a directory is.
@@ -157,9 +192,9 @@ impl Root {
     }
 
     fn parent_of<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
-        let name = path
-            .file_name()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path must end in a name"))?;
+        let name = path.file_name().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "a path must end in a name")
+        })?;
         let parent = self.directory_of(path.parent().unwrap_or(Path::new("")))?;
         Ok((parent, name))
     }
@@ -187,7 +222,10 @@ mod tests {
         std::fs::create_dir(&inside).unwrap();
         symlink(&victim, inside.join("name")).unwrap();
         let root = Root::open(&inside).unwrap();
-        root.create_file(Path::new("name"), 0o644).unwrap().write_all(b"new").unwrap();
+        root.create_file(Path::new("name"), 0o644)
+            .unwrap()
+            .write_all(b"new")
+            .unwrap();
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
         assert_eq!(std::fs::read_to_string(inside.join("name")).unwrap(), "new");
     }
@@ -214,7 +252,10 @@ mod tests {
         let root = Root::open(folder.path()).unwrap();
         assert!(root.create_dir(Path::new("made"), 0o2775).unwrap());
         assert!(!root.create_dir(Path::new("made"), 0o700).unwrap());
-        let mode = std::fs::metadata(folder.path().join("made")).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.path().join("made"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o7777, 0o2775);
         assert!(root.create_dir(Path::new("link"), 0o755).is_err());
         root.remove_dir(Path::new("made")).unwrap();
@@ -230,8 +271,14 @@ mod tests {
         symlink("old", folder.path().join("name")).unwrap();
         let root = Root::open(folder.path()).unwrap();
         root.rename(Path::new("new"), Path::new("name")).unwrap();
-        assert_eq!(std::fs::read_to_string(folder.path().join("name")).unwrap(), "new");
-        assert_eq!(std::fs::read_to_string(folder.path().join("old")).unwrap(), "old");
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join("name")).unwrap(),
+            "new"
+        );
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join("old")).unwrap(),
+            "old"
+        );
         assert!(!folder.path().join("new").exists());
     }
 

@@ -1,10 +1,12 @@
 //! Who may touch the store at the same time as whom. Received from `Store`; held for the length of one operation.
 //!
-//! Saves and restores only add objects, so any number of them run together (*shared*). (A restore that finds damage removes
-//! the damaged object; a save that has just counted on it makes an entry that is found damaged in turn, and is saved anew.) Pruning and removing take objects
+//! Saves and restores only add objects, so any number of them run together (*shared*). Pruning and removing take objects
 //! away that a save under way may be about to name, so they run alone (*exclusive*). Between processes the lock is
 //! `flock` on a file in the cache's folder: the kernel releases it when its holder dies, so a crash leaves none behind.
 //! A store that is not a local folder is guarded within this process only.
+//!
+//! One exception: a restore that finds damage removes the damaged object. A save that has just counted on that object
+//! makes an entry which the next restore finds incomplete and removes, so that it is saved anew.
 
 use std::fs::{File, TryLockError};
 use std::io;

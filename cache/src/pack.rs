@@ -41,6 +41,9 @@ pub(crate) struct Slot {
     pub(crate) stored_bytes: u32,
 }
 
+/// What a pack holds besides its chunks and their index.
+pub(crate) const PACK_OVERHEAD_BYTES: u64 = TRAILER_BYTES as u64;
+
 /// What one chunk adds to a pack besides its stored bytes.
 pub(crate) const SLOT_OVERHEAD_BYTES: u64 = SLOT_BYTES as u64;
 
@@ -71,10 +74,10 @@ impl Builder {
         self.bytes.len() >= PACK_BYTES || self.slots.len() >= CHUNKS_MAX
     }
 
-    /// Writes the pack and starts an empty one; the bytes written, zero when there was nothing to write.
-    pub(crate) fn flush(&mut self, objects: &Objects) -> Result<u64, Error> {
+    /// Writes the pack and starts an empty one; the object written, none when there was nothing to write.
+    pub(crate) fn flush(&mut self, objects: &Objects) -> Result<Option<Listed>, Error> {
         if self.slots.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
         let Self { mut bytes, slots } = std::mem::take(self);
         let start = bytes.len();
@@ -87,9 +90,12 @@ impl Builder {
         bytes.extend_from_slice(hash.bytes());
         bytes.extend_from_slice(&length(slots.len()).to_le_bytes());
         bytes.extend_from_slice(MAGIC);
-        let written = bytes.len() as u64;
-        objects.put(&pack_name(&Id::of(&bytes)), bytes)?;
-        Ok(written)
+        let written = Listed {
+            name: pack_name(&Id::of(&bytes)),
+            size_bytes: bytes.len() as u64,
+        };
+        objects.put(&written.name, bytes)?;
+        Ok(Some(written))
     }
 }
 

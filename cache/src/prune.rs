@@ -9,10 +9,11 @@ use std::collections::HashSet;
 
 use object_store::path::Path;
 
+use crate::id::Short;
 use crate::index::{Known, for_each_pack};
 use crate::lock::Held;
 use crate::objects::{Listed, Objects, folder, id_of};
-use crate::pack::{Builder, Decoder, SLOT_OVERHEAD_BYTES, Slot, read_slots};
+use crate::pack::{Builder, Decoder, PACK_OVERHEAD_BYTES, SLOT_OVERHEAD_BYTES, Slot, read_slots};
 use crate::record::{self, Record};
 use crate::restore::load_tree;
 use crate::{Error, Id};
@@ -184,9 +185,11 @@ fn remove_unused_packs(objects: &Objects, known: &Known, cap_bytes: u64) -> Resu
         // A damaged pack gives nothing to anybody: entries that needed it have been removed.
         let slots = slots.unwrap_or_default();
         let used = slots.iter().filter(|slot| known.is_used(&slot.id));
-        let used_bytes = used
-            .map(|slot| u64::from(slot.stored_bytes) + SLOT_OVERHEAD_BYTES)
-            .sum();
+        let chunks = used.map(|slot| u64::from(slot.stored_bytes) + SLOT_OVERHEAD_BYTES);
+        let used_bytes = match chunks.sum() {
+            0 => 0,
+            chunks => chunks + PACK_OVERHEAD_BYTES,
+        };
         packs.push(PackUse { listed, used_bytes });
     })?;
     let plan = plan(packs, cap_bytes);
@@ -198,19 +201,37 @@ fn remove_unused_packs(objects: &Objects, known: &Known, cap_bytes: u64) -> Resu
                 .map(|slot| slot.id.short()),
         );
     }
+    let written = rewrite(objects, known, &plan.rewrite, housed)?;
+    for pack in plan.rewrite.iter().chain(&plan.remove) {
+        // A pack that came out as it was has the name it had.
+        if !written.contains(&pack.name) {
+            objects.delete(&pack.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies what is used of these packs, and not `housed` elsewhere, into new ones; the names of those.
+fn rewrite(
+    objects: &Objects,
+    known: &Known,
+    packs: &[Listed],
+    mut housed: HashSet<Short>,
+) -> Result<HashSet<Path>, Error> {
     let mut builder = Builder::default();
-    for pack in &plan.rewrite {
+    let mut written = HashSet::new();
+    for pack in packs {
         for slot in read_slots(objects, pack)? {
             if known.is_used(&slot.id) && housed.insert(slot.id.short()) {
                 copy(objects, pack, &slot, &mut builder)?;
             }
+            if builder.is_full() {
+                written.extend(builder.flush(objects)?.map(|pack| pack.name));
+            }
         }
     }
-    builder.flush(objects)?;
-    for pack in plan.rewrite.iter().chain(&plan.remove) {
-        objects.delete(&pack.name)?;
-    }
-    Ok(())
+    written.extend(builder.flush(objects)?.map(|pack| pack.name));
+    Ok(written)
 }
 
 /// Copies a chunk into the pack being built, unless it is damaged: then it is lost, as it was already.
@@ -223,9 +244,6 @@ fn copy(objects: &Objects, pack: &Listed, slot: &Slot, builder: &mut Builder) ->
         return Ok(());
     }
     builder.push(slot.id, slot.raw_bytes, &stored);
-    if builder.is_full() {
-        builder.flush(objects)?;
-    }
     Ok(())
 }
 

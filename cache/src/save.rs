@@ -441,6 +441,7 @@ impl<'a> Worker<'a> {
 
     fn flush(&mut self) -> Result<(), Error> {
         let written = self.builder.flush(self.shared.objects)?;
+        let written = written.map_or(0, |pack| pack.size_bytes);
         let before = self
             .shared
             .written_bytes

@@ -7,7 +7,13 @@ use clap_complete::Shell;
 
 /// Runs buildspec.yml, appspec.yml and pipelines on your own machines.
 #[derive(Debug, Parser)]
-#[command(name = "croft", version, about, disable_help_subcommand = true, max_term_width = 110)]
+#[command(
+    name = "croft",
+    version,
+    about,
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -18,13 +24,32 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Where Croft keeps its state [default: /var/lib/croft as root, else $XDG_DATA_HOME/croft]
-    #[arg(long, env = "CROFT_HOME", global = true, value_name = "DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CROFT_HOME",
+        global = true,
+        value_name = "DIR",
+        hide_env_values = true
+    )]
     pub(crate) home: Option<PathBuf>,
     /// Where the cache is [default: cache in CROFT_HOME]
-    #[arg(long, env = "CROFT_CACHE_DIR", global = true, value_name = "DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CROFT_CACHE_DIR",
+        global = true,
+        value_name = "DIR",
+        hide_env_values = true
+    )]
     pub(crate) cache_dir: Option<PathBuf>,
     /// How large the cache may grow, such as 20g
-    #[arg(long, env = "CROFT_CACHE_SIZE", global = true, value_name = "SIZE", default_value = "20g", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CROFT_CACHE_SIZE",
+        global = true,
+        value_name = "SIZE",
+        default_value = "20g",
+        hide_env_values = true
+    )]
     pub(crate) cache_size: String,
 }
 
@@ -53,67 +78,167 @@ pub(crate) struct RunWords {
     #[arg(value_name = "DIR|GIT_URL[@REV]", conflicts_with = "sources")]
     pub(crate) source: Option<String>,
     /// Run in a container of this image instead of the sandbox
-    #[arg(short, long, env = "CROFT_IMAGE", value_name = "REF", help_heading = "Where it runs")]
+    #[arg(
+        short,
+        long,
+        env = "CROFT_IMAGE",
+        value_name = "REF",
+        help_heading = "Where it runs"
+    )]
     pub(crate) image: Option<String>,
     /// When to pull the image
     #[arg(long, env = "CROFT_PULL", value_enum, default_value_t = Pull::Missing, help_heading = "Where it runs")]
     pub(crate) pull: Pull,
     /// Give the container all privileges, so that docker works inside an image that brings its own
-    #[arg(short = 'd', long, env = "CROFT_PRIVILEGED", requires = "image", help_heading = "Where it runs")]
+    #[arg(
+        short = 'd',
+        long,
+        env = "CROFT_PRIVILEGED",
+        requires = "image",
+        help_heading = "Where it runs"
+    )]
     pub(crate) privileged: bool,
     /// The container's network, as docker names it [default: the engine's]
-    #[arg(long, env = "CROFT_NETWORK", value_name = "MODE", requires = "image", help_heading = "Where it runs")]
+    #[arg(
+        long,
+        env = "CROFT_NETWORK",
+        value_name = "MODE",
+        requires = "image",
+        help_heading = "Where it runs"
+    )]
     pub(crate) network: Option<String>,
     /// Memory the container may use, such as 2g
-    #[arg(long, env = "CROFT_MEMORY", value_name = "SIZE", requires = "image", help_heading = "Where it runs")]
+    #[arg(
+        long,
+        env = "CROFT_MEMORY",
+        value_name = "SIZE",
+        requires = "image",
+        help_heading = "Where it runs"
+    )]
     pub(crate) memory: Option<String>,
     /// Processors the container may use, such as 1.5
-    #[arg(long, env = "CROFT_CPUS", value_name = "N", requires = "image", help_heading = "Where it runs")]
+    #[arg(
+        long,
+        env = "CROFT_CPUS",
+        value_name = "N",
+        requires = "image",
+        help_heading = "Where it runs"
+    )]
     pub(crate) cpus: Option<String>,
     /// Processes and threads the container may have
-    #[arg(long, env = "CROFT_PIDS", value_name = "N", requires = "image", help_heading = "Where it runs")]
+    #[arg(
+        long,
+        env = "CROFT_PIDS",
+        value_name = "N",
+        requires = "image",
+        help_heading = "Where it runs"
+    )]
     pub(crate) pids: Option<u32>,
     /// The primary source folder; again as ID:DIR for each secondary one
-    #[arg(short = 's', long = "source", value_name = "[ID:]DIR", help_heading = "What it builds")]
+    #[arg(
+        short = 's',
+        long = "source",
+        value_name = "[ID:]DIR",
+        help_heading = "What it builds"
+    )]
     pub(crate) sources: Vec<String>,
     /// The buildspec [default: buildspec.yml in the source]
-    #[arg(short, long, env = "CROFT_BUILDSPEC", value_name = "FILE", help_heading = "What it builds")]
+    #[arg(
+        short,
+        long,
+        env = "CROFT_BUILDSPEC",
+        value_name = "FILE",
+        help_heading = "What it builds"
+    )]
     pub(crate) buildspec: Option<PathBuf>,
     /// Work on the source folder itself instead of a copy-on-write view
-    #[arg(short = 'm', long, env = "CROFT_IN_PLACE", help_heading = "What it builds")]
+    #[arg(
+        short = 'm',
+        long,
+        env = "CROFT_IN_PLACE",
+        help_heading = "What it builds"
+    )]
     pub(crate) in_place: bool,
     /// The project's name [default: the source's]
-    #[arg(long, env = "CROFT_PROJECT", value_name = "NAME", help_heading = "What it builds")]
+    #[arg(
+        long,
+        env = "CROFT_PROJECT",
+        value_name = "NAME",
+        help_heading = "What it builds"
+    )]
     pub(crate) project: Option<String>,
     /// A file of NAME=VALUE lines; they win over the buildspec's variables
-    #[arg(short, long, env = "CROFT_ENV_FILE", value_name = "FILE", help_heading = "Variables and secrets")]
+    #[arg(
+        short,
+        long,
+        env = "CROFT_ENV_FILE",
+        value_name = "FILE",
+        help_heading = "Variables and secrets"
+    )]
     pub(crate) env_file: Option<PathBuf>,
     /// One variable; wins over the file's
-    #[arg(long = "env", value_name = "NAME=VALUE", help_heading = "Variables and secrets")]
+    #[arg(
+        long = "env",
+        value_name = "NAME=VALUE",
+        help_heading = "Variables and secrets"
+    )]
     pub(crate) env: Vec<String>,
     /// Values for parameter-store and secrets-manager: JSON, or NAME=VALUE lines
-    #[arg(long, env = "CROFT_SECRET_FILE", value_name = "FILE", help_heading = "Variables and secrets")]
+    #[arg(
+        long,
+        env = "CROFT_SECRET_FILE",
+        value_name = "FILE",
+        help_heading = "Variables and secrets"
+    )]
     pub(crate) secret_file: Option<PathBuf>,
     /// Use this machine's AWS settings and credentials: for secrets, and inside the build
-    #[arg(short = 'c', long, env = "CROFT_AWS", help_heading = "Variables and secrets")]
+    #[arg(
+        short = 'c',
+        long,
+        env = "CROFT_AWS",
+        help_heading = "Variables and secrets"
+    )]
     pub(crate) aws: bool,
     /// The AWS profile to use; implies -c
-    #[arg(short, long, env = "CROFT_PROFILE", value_name = "NAME", help_heading = "Variables and secrets")]
+    #[arg(
+        short,
+        long,
+        env = "CROFT_PROFILE",
+        value_name = "NAME",
+        help_heading = "Variables and secrets"
+    )]
     pub(crate) profile: Option<String>,
     /// Where artifacts go [default: kept with the build's log]
-    #[arg(short, long, env = "CROFT_ARTIFACTS", value_name = "DIR", help_heading = "What it leaves")]
+    #[arg(
+        short,
+        long,
+        env = "CROFT_ARTIFACTS",
+        value_name = "DIR",
+        help_heading = "What it leaves"
+    )]
     pub(crate) artifacts: Option<PathBuf>,
     /// How artifacts are packed
     #[arg(long, env = "CROFT_PACKAGING", value_enum, default_value_t = Packing::None, help_heading = "What it leaves")]
     pub(crate) packaging: Packing,
     /// Where reports go [default: kept with the build's log]
-    #[arg(short, long, env = "CROFT_REPORTS", value_name = "DIR", help_heading = "What it leaves")]
+    #[arg(
+        short,
+        long,
+        env = "CROFT_REPORTS",
+        value_name = "DIR",
+        help_heading = "What it leaves"
+    )]
     pub(crate) reports: Option<PathBuf>,
     /// Neither restore nor save the cache
     #[arg(long, env = "CROFT_NO_CACHE", help_heading = "What it leaves")]
     pub(crate) no_cache: bool,
     /// Longest time for the build, such as 90s, 30m or 2h
-    #[arg(long, env = "CROFT_TIMEOUT", value_name = "TIME", default_value = "60m")]
+    #[arg(
+        long,
+        env = "CROFT_TIMEOUT",
+        value_name = "TIME",
+        default_value = "60m"
+    )]
     pub(crate) timeout: String,
     /// How the build is shown
     #[arg(short, long, env = "CROFT_OUTPUT", value_enum, default_value_t = Show::Auto)]
@@ -199,7 +324,11 @@ pub(crate) enum CacheCommand {
     /// Remove entries
     Rm {
         /// The project whose entries go
-        #[arg(value_name = "PROJECT", required_unless_present = "all", conflicts_with = "all")]
+        #[arg(
+            value_name = "PROJECT",
+            required_unless_present = "all",
+            conflicts_with = "all"
+        )]
         project: Option<String>,
         /// Only the entry with this key
         #[arg(long, requires = "project")]
@@ -225,11 +354,16 @@ mod tests {
     #[test]
     fn the_local_agents_flags_mean_the_same() {
         let line = "croft run -i img -a out -s . -s lib:../lib -b spec.yml -e vars -m -d -r reports -c -p prod";
-        let Command::Run(words) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("run") };
+        let Command::Run(words) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("run")
+        };
         assert_eq!(words.image.as_deref(), Some("img"));
         assert_eq!(words.sources, [".", "lib:../lib"]);
         assert!(words.in_place && words.privileged && words.aws);
         assert_eq!(words.profile.as_deref(), Some("prod"));
-        assert_eq!(words.reports.as_deref(), Some(std::path::Path::new("reports")));
+        assert_eq!(
+            words.reports.as_deref(),
+            Some(std::path::Path::new("reports"))
+        );
     }
 }

@@ -40,7 +40,19 @@ impl From<EntrySummary> for Row {
 
 impl Rows for Row {
     fn titles() -> (Vec<&'static str>, usize) {
-        (vec!["PROJECT", "KEY", "FILES", "SIZE", "STORED", "LAST USED", "CREATED", "PATHS"], 6)
+        (
+            vec![
+                "PROJECT",
+                "KEY",
+                "FILES",
+                "SIZE",
+                "STORED",
+                "LAST USED",
+                "CREATED",
+                "PATHS",
+            ],
+            6,
+        )
     }
 
     fn cells(&self) -> Vec<String> {
@@ -67,7 +79,11 @@ impl Rows for Row {
 fn date(moment: croft_proto::Timestamp) -> String {
     let millis = i64::try_from(moment.millis()).unwrap_or(i64::MAX);
     chrono::DateTime::from_timestamp_millis(millis)
-        .map(|utc| utc.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M").to_string())
+        .map(|utc| {
+            utc.with_timezone(&chrono::Local)
+                .format("%Y-%m-%d %H:%M")
+                .to_string()
+        })
         .unwrap_or_default()
 }
 
@@ -97,7 +113,9 @@ pub(crate) fn cache(global: &Global, words: &CacheWords) -> anyhow::Result<Exit>
     let store = Store::open(&surroundings.cache_dir, surroundings.cache_bytes_max)?;
     match &words.command {
         CacheCommand::Ls(words) => list(&store, words.output),
-        CacheCommand::Rm { project, key, .. } => remove(&store, &selector(project.as_deref(), key.as_deref())),
+        CacheCommand::Rm { project, key, .. } => {
+            remove(&store, &selector(project.as_deref(), key.as_deref()))
+        }
         CacheCommand::Verify(words) => verify(&store, words.output),
     }
 }
@@ -123,18 +141,26 @@ fn selector(project: Option<&str>, key: Option<&str>) -> Selector {
     match (project, key) {
         (None, _) => Selector::All,
         (Some(project), None) => Selector::Project(project.to_string()),
-        (Some(project), Some(key)) => {
-            Selector::Entry { project: project.to_string(), key: Some(key.to_string()) }
-        }
+        (Some(project), Some(key)) => Selector::Entry {
+            project: project.to_string(),
+            key: Some(key.to_string()),
+        },
     }
 }
 
 fn remove(store: &Store, selector: &Selector) -> anyhow::Result<Exit> {
     let removed = store.remove(selector)?;
     if removed.entries == 0 && *selector != Selector::All {
-        return Err(Wrong("nothing in the cache is called that: `croft cache ls` lists what there is".into()).into());
+        return Err(Wrong(
+            "nothing in the cache is called that: `croft cache ls` lists what there is".into(),
+        )
+        .into());
     }
-    output::text(&format!("removed {} entries, {} freed\n", count(removed.entries), size(removed.freed_bytes)))?;
+    output::text(&format!(
+        "removed {} entries, {} freed\n",
+        count(removed.entries),
+        size(removed.freed_bytes)
+    ))?;
     Ok(Exit::Succeeded)
 }
 
@@ -144,7 +170,10 @@ fn verify(store: &Store, format: Format) -> anyhow::Result<Exit> {
     let rows: Vec<Damaged> = verified
         .damaged
         .into_iter()
-        .map(|damage| Damaged { object: damage.object, reason: damage.reason })
+        .map(|damage| Damaged {
+            object: damage.object,
+            reason: damage.reason,
+        })
         .collect();
     if matches!(format, Format::Table | Format::Wide) {
         output::text(&format!(
@@ -157,5 +186,9 @@ fn verify(store: &Store, format: Format) -> anyhow::Result<Exit> {
     if !rows.is_empty() || !matches!(format, Format::Table | Format::Wide) {
         output::rows(&rows, format)?;
     }
-    Ok(if rows.is_empty() { Exit::Succeeded } else { Exit::Infrastructure })
+    Ok(if rows.is_empty() {
+        Exit::Succeeded
+    } else {
+        Exit::Infrastructure
+    })
 }

@@ -36,16 +36,31 @@ struct Check {
 
 impl Check {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, found: found.into(), help: None }
+        Self {
+            check,
+            verdict: Verdict::Ok,
+            found: found.into(),
+            help: None,
+        }
     }
 
     /// Not there, and not needed by everybody.
     fn missing(check: &'static str, found: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Missing, found: found.into(), help: Some(help.into()) }
+        Self {
+            check,
+            verdict: Verdict::Missing,
+            found: found.into(),
+            help: Some(help.into()),
+        }
     }
 
     fn broken(check: &'static str, found: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Broken, found: found.into(), help: Some(help.into()) }
+        Self {
+            check,
+            verdict: Verdict::Broken,
+            found: found.into(),
+            help: Some(help.into()),
+        }
     }
 }
 
@@ -60,7 +75,12 @@ impl Rows for Check {
             Verdict::Missing => "missing",
             Verdict::Broken => "broken",
         };
-        vec![self.check.into(), verdict.into(), self.found.clone(), self.help.clone().unwrap_or_default()]
+        vec![
+            self.check.into(),
+            verdict.into(),
+            self.found.clone(),
+            self.help.clone().unwrap_or_default(),
+        ]
     }
 
     fn name(&self) -> String {
@@ -73,26 +93,49 @@ pub(crate) fn doctor(global: &Global, words: &OutputWords) -> anyhow::Result<Exi
     let mut checks = vec![sandbox()];
     match Surroundings::read(global) {
         Ok(surroundings) => {
-            checks.push(Check::ok("state", surroundings.home.path().display().to_string()));
+            checks.push(Check::ok(
+                "state",
+                surroundings.home.path().display().to_string(),
+            ));
             checks.push(room("disk of the state", surroundings.home.path()));
             checks.push(cache(&surroundings));
             checks.push(overlay(surroundings.home.path()));
         }
-        Err(error) => checks.push(Check::broken("state", format!("{error:#}"), "name another folder with --home")),
+        Err(error) => checks.push(Check::broken(
+            "state",
+            format!("{error:#}"),
+            "name another folder with --home",
+        )),
     }
     checks.push(engine()?);
-    checks.push(program("git", "needed to build from a git URL: install git"));
-    checks.push(program("aws", "needed only for parameters and secrets with -c: install AWS's command line"));
+    checks.push(program(
+        "git",
+        "needed to build from a git URL: install git",
+    ));
+    checks.push(program(
+        "aws",
+        "needed only for parameters and secrets with -c: install AWS's command line",
+    ));
     output::rows(&checks, words.output)?;
     let broken = checks.iter().any(|check| check.verdict == Verdict::Broken);
-    Ok(if broken { Exit::Infrastructure } else { Exit::Succeeded })
+    Ok(if broken {
+        Exit::Infrastructure
+    } else {
+        Exit::Succeeded
+    })
 }
 
 fn sandbox() -> Check {
     if !rustix::process::geteuid().is_root() {
-        return Check::missing("sandbox", "not root", "builds without --image need root for now: sudo croft run");
+        return Check::missing(
+            "sandbox",
+            "not root",
+            "builds without --image need root for now: sudo croft run",
+        );
     }
-    let status = Command::new("unshare").args(["--mount", "--pid", "--ipc", "--uts", "--fork", "true"]).status();
+    let status = Command::new("unshare")
+        .args(["--mount", "--pid", "--ipc", "--uts", "--fork", "true"])
+        .status();
     match status {
         Ok(status) if status.success() => Check::ok("sandbox", "namespaces can be made"),
         Ok(_) => Check::broken(
@@ -100,7 +143,11 @@ fn sandbox() -> Check {
             "the kernel refuses new namespaces",
             "inside a container, start it with --privileged; or use --image",
         ),
-        Err(error) => Check::missing("sandbox", format!("unshare cannot be run: {error}"), "install util-linux to check"),
+        Err(error) => Check::missing(
+            "sandbox",
+            format!("unshare cannot be run: {error}"),
+            "install util-linux to check",
+        ),
     }
 }
 
@@ -109,7 +156,11 @@ fn room(check: &'static str, path: &Path) -> Check {
         Ok(found) => {
             let free = found.f_bavail * found.f_frsize;
             if free < FREE_BYTES_MIN {
-                return Check::broken(check, format!("{} free", size(free)), "make room, or move CROFT_HOME");
+                return Check::broken(
+                    check,
+                    format!("{} free", size(free)),
+                    "make room, or move CROFT_HOME",
+                );
             }
             Check::ok(check, format!("{} free", size(free)))
         }
@@ -119,13 +170,23 @@ fn room(check: &'static str, path: &Path) -> Check {
 
 fn cache(surroundings: &Surroundings) -> Check {
     let path = &surroundings.cache_dir;
-    let used = croft_cache::Store::open(path, surroundings.cache_bytes_max).and_then(|store| store.usage());
+    let used = croft_cache::Store::open(path, surroundings.cache_bytes_max)
+        .and_then(|store| store.usage());
     match used {
         Ok(usage) => {
-            let found = format!("{} of {} at {}", size(usage.stored_bytes), size(usage.cap_bytes), path.display());
+            let found = format!(
+                "{} of {} at {}",
+                size(usage.stored_bytes),
+                size(usage.cap_bytes),
+                path.display()
+            );
             Check::ok("cache", found)
         }
-        Err(error) => Check::broken("cache", format!("{:#}", anyhow::Error::from(error)), "name another folder with --cache-dir"),
+        Err(error) => Check::broken(
+            "cache",
+            format!("{:#}", anyhow::Error::from(error)),
+            "name another folder with --cache-dir",
+        ),
     }
 }
 
@@ -135,19 +196,34 @@ fn overlay(home: &Path) -> Check {
         return Check::missing("copy-on-write", "not root", "sources are copied");
     }
     let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    if !known.lines().any(|line| line.trim_end().ends_with("overlay")) {
-        return Check::missing("copy-on-write", "this kernel has no overlay", "sources are copied; load the overlay module");
+    if !known
+        .lines()
+        .any(|line| line.trim_end().ends_with("overlay"))
+    {
+        return Check::missing(
+            "copy-on-write",
+            "this kernel has no overlay",
+            "sources are copied; load the overlay module",
+        );
     }
-    let kind = rustix::fs::statfs(home).map(|found| found.f_type).unwrap_or_default();
+    let kind = rustix::fs::statfs(home)
+        .map(|found| found.f_type)
+        .unwrap_or_default();
     // An overlay cannot be the upper layer of another one.
     if kind == 0x794c_7630 {
-        return Check::missing("copy-on-write", "the state's disk is an overlay itself", "sources are copied; move CROFT_HOME");
+        return Check::missing(
+            "copy-on-write",
+            "the state's disk is an overlay itself",
+            "sources are copied; move CROFT_HOME",
+        );
     }
     Check::ok("copy-on-write", "overlay")
 }
 
 fn engine() -> anyhow::Result<Check> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let docker = Docker::new(&person_home(), |name| std::env::var_os(name));
     Ok(match runtime.block_on(engine_version(&docker)) {
         Ok(version) => Check::ok("container engine", version),

@@ -29,11 +29,18 @@ pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     let name = name.trim_start();
     let name = name.strip_prefix("export ").unwrap_or(name);
     let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || !name.bytes().all(good) {
-        return Err(format!("{name:?} is no name for a variable: letters, digits and _, not starting with a digit"));
+    if name.is_empty()
+        || name.starts_with(|first: char| first.is_ascii_digit())
+        || !name.bytes().all(good)
+    {
+        return Err(format!(
+            "{name:?} is no name for a variable: letters, digits and _, not starting with a digit"
+        ));
     }
     if croft_worker::is_reserved(name) {
-        return Err(format!("{name} is set by Croft: names starting with CODEBUILD_ cannot be given"));
+        return Err(format!(
+            "{name} is set by Croft: names starting with CODEBUILD_ cannot be given"
+        ));
     }
     if value.contains('\0') {
         return Err(format!("the value of {name} has a NUL byte"));
@@ -46,21 +53,32 @@ pub(crate) fn secret_file(path: &Path) -> Result<BTreeMap<String, String>, Wrong
     let text = read(path)?;
     if !text.trim_start().starts_with('{') {
         let mut values = BTreeMap::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
+        for (index, line) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+        {
             let Some((name, value)) = line.split_once('=') else {
-                return Err(Wrong(format!("{}:{}: no `=`: write NAME=VALUE", path.display(), index + 1)));
+                return Err(Wrong(format!(
+                    "{}:{}: no `=`: write NAME=VALUE",
+                    path.display(),
+                    index + 1
+                )));
             };
             values.insert(name.to_string(), value.to_string());
         }
         return Ok(values);
     }
-    let values: BTreeMap<String, serde_json::Value> =
-        serde_json::from_str(&text).map_err(|error| Wrong(format!("{}: {error}", path.display())))?;
+    let values: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text)
+        .map_err(|error| Wrong(format!("{}: {error}", path.display())))?;
     let plain = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => text,
         other => other.to_string(),
     };
-    Ok(values.into_iter().map(|(name, value)| (name, plain(value))).collect())
+    Ok(values
+        .into_iter()
+        .map(|(name, value)| (name, plain(value)))
+        .collect())
 }
 
 fn read(path: &Path) -> Result<String, Wrong> {
@@ -70,7 +88,8 @@ fn read(path: &Path) -> Result<String, Wrong> {
 /// A time out of `90s`, `30m`, `2h`; a plain number is minutes, as AWS counts them.
 pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a time: write 90s, 30m or 2h");
-    let (number, seconds) = match text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()) {
+    let (number, seconds) = match text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic())
+    {
         number if number.len() == text.len() => (number, 60),
         number => match &text[number.len()..] {
             "s" => (number, 1),
@@ -80,8 +99,12 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
         },
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
-    let total = number.checked_mul(seconds).filter(|total| *total > 0 && *total <= 36 * 3600);
-    total.map(Duration::from_secs).ok_or_else(|| format!("'{text}': a build takes from 1 second to 36 hours"))
+    let total = number
+        .checked_mul(seconds)
+        .filter(|total| *total > 0 && *total <= 36 * 3600);
+    total
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("'{text}': a build takes from 1 second to 36 hours"))
 }
 
 /// Bytes out of `20g`, `512m`, `64k` or a plain number.
@@ -110,17 +133,27 @@ mod tests {
         let path = folder.path().join("vars");
         std::fs::write(&path, "# comment\nA=1\r\n\nQ=\"x y\"\nE=\nT==a=b\n").unwrap();
         let expected = [("A", "1"), ("Q", "\"x y\""), ("E", ""), ("T", "=a=b")];
-        assert_eq!(env_file(&path).unwrap(), expected.map(|(name, value)| (name.to_string(), value.to_string())));
+        assert_eq!(
+            env_file(&path).unwrap(),
+            expected.map(|(name, value)| (name.to_string(), value.to_string()))
+        );
     }
 
     #[test]
     fn a_wrong_line_is_named_with_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vars");
-        for (text, line, word) in [("A=1\nB\n", ":2:", "NAME=VALUE"), ("1A=x\n", ":1:", "digit"), ("CODEBUILD_X=1\n", ":1:", "CODEBUILD_")] {
+        for (text, line, word) in [
+            ("A=1\nB\n", ":2:", "NAME=VALUE"),
+            ("1A=x\n", ":1:", "digit"),
+            ("CODEBUILD_X=1\n", ":1:", "CODEBUILD_"),
+        ] {
             std::fs::write(&path, text).unwrap();
             let message = env_file(&path).unwrap_err().to_string();
-            assert!(message.contains(line) && message.contains(word), "{message}");
+            assert!(
+                message.contains(line) && message.contains(word),
+                "{message}"
+            );
         }
     }
 

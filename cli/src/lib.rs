@@ -1,6 +1,9 @@
 //! The command line: parse, connect, render. Words of a person enter, an exit code leaves; everything between is other rooms'.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
 
 /// Numbers a caller can tell apart.
 pub mod exit;
@@ -39,7 +42,11 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Err(error) => {
             // Nobody reads it when even this cannot be written.
             error.print().unwrap_or_default();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Succeeded };
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Succeeded
+            };
         }
     };
     start_log();
@@ -56,7 +63,9 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     };
     result.unwrap_or_else(|error| {
         output::complain(&error);
-        error.downcast_ref::<exit::Wrong>().map_or(Exit::Infrastructure, |_| Exit::Usage)
+        error
+            .downcast_ref::<exit::Wrong>()
+            .map_or(Exit::Infrastructure, |_| Exit::Usage)
     })
 }
 
@@ -64,5 +73,8 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CROFT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -17,11 +17,20 @@ impl Rows for Diagnostic {
             Level::Warning => "warning",
         };
         let help = self.help.clone().unwrap_or_default();
-        vec![self.name(), level.into(), self.code.clone(), self.message.clone(), help]
+        vec![
+            self.name(),
+            level.into(),
+            self.code.clone(),
+            self.message.clone(),
+            help,
+        ]
     }
 
     fn name(&self) -> String {
-        format!("{}:{}:{}", self.place.file, self.place.line, self.place.column)
+        format!(
+            "{}:{}:{}",
+            self.place.file, self.place.line, self.place.column
+        )
     }
 }
 
@@ -38,11 +47,18 @@ pub(crate) fn lint(words: &LintWords) -> anyhow::Result<Exit> {
         output::rows(&found, words.output)?;
     }
     let fails = |found: &Diagnostic| found.level == Level::Error || words.strict;
-    Ok(if found.iter().any(fails) { Exit::Usage } else { Exit::Succeeded })
+    Ok(if found.iter().any(fails) {
+        Exit::Usage
+    } else {
+        Exit::Succeeded
+    })
 }
 
 fn verdict(name: &str, found: &[Diagnostic]) -> String {
-    let errors = found.iter().filter(|found| found.level == Level::Error).count();
+    let errors = found
+        .iter()
+        .filter(|found| found.level == Level::Error)
+        .count();
     match (errors, found.len() - errors) {
         (0, 0) => format!("{name}: no mistakes, no traps\n"),
         (errors, warnings) => format!("{name}: {errors} error(s), {warnings} warning(s)\n"),

@@ -26,9 +26,15 @@ pub(crate) fn rows<R: Rows>(rows: &[R], format: Format) -> anyhow::Result<()> {
     match format {
         Format::Table | Format::Wide => {
             let (titles, narrow) = R::titles();
-            let shown = if format == Format::Wide { titles.len() } else { narrow };
+            let shown = if format == Format::Wide {
+                titles.len()
+            } else {
+                narrow
+            };
             let mut table = Table::new();
-            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+            table
+                .load_style(presets::NOTHING)
+                .set_content_arrangement(ContentArrangement::Disabled);
             table.set_header(titles.into_iter().take(shown));
             for row in rows {
                 table.add_row(row.cells().into_iter().take(shown));
@@ -39,7 +45,9 @@ pub(crate) fn rows<R: Rows>(rows: &[R], format: Format) -> anyhow::Result<()> {
         }
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(rows)?)?,
         Format::Yaml => write!(out, "{}", yaml(&rows)?)?,
-        Format::Name => rows.iter().try_for_each(|row| writeln!(out, "{}", row.name()))?,
+        Format::Name => rows
+            .iter()
+            .try_for_each(|row| writeln!(out, "{}", row.name()))?,
         Format::Ndjson => {
             for row in rows {
                 writeln!(out, "{}", serde_json::to_string(row)?)?;
@@ -92,7 +100,9 @@ pub(crate) fn version(format: Format) -> anyhow::Result<Exit> {
     };
     match format {
         Format::Table => text(&format!("croft {}\n", version.version))?,
-        Format::Wide | Format::Json | Format::Yaml | Format::Name | Format::Ndjson => rows(&[version], format)?,
+        Format::Wide | Format::Json | Format::Yaml | Format::Name | Format::Ndjson => {
+            rows(&[version], format)?
+        }
     }
     Ok(Exit::Succeeded)
 }
@@ -107,5 +117,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
 pub(crate) fn style(stream: &impl IsTerminal) -> Style {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    Style { color: stream.is_terminal() && !unwanted && !dumb }
+    Style {
+        color: stream.is_terminal() && !unwanted && !dumb,
+    }
 }

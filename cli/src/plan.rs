@@ -26,10 +26,20 @@ pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
     let mut primary = words.source.clone();
     let mut secondary = Vec::new();
     for word in &words.sources {
-        match word.split_once(':').filter(|(identifier, _)| is_identifier(identifier)) {
-            Some((identifier, folder)) => secondary.push((identifier.to_string(), folder_of(folder)?)),
+        match word
+            .split_once(':')
+            .filter(|(identifier, _)| is_identifier(identifier))
+        {
+            Some((identifier, folder)) => {
+                secondary.push((identifier.to_string(), folder_of(folder)?))
+            }
             None if primary.is_none() => primary = Some(word.clone()),
-            None => return Err(Wrong(format!("-s {word}: a second source needs an identifier: -s ID:{word}")).into()),
+            None => {
+                return Err(Wrong(format!(
+                    "-s {word}: a second source needs an identifier: -s ID:{word}"
+                ))
+                .into());
+            }
         }
     }
     let word = primary.unwrap_or_else(|| ".".to_string());
@@ -42,17 +52,28 @@ pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
     let project = match &words.project {
         Some(name) if sanitised(name) == *name => name.clone(),
         Some(name) => {
-            let message = format!("--project {name:?}: 2 to {NAME_CHARS_MAX} letters, digits, - and _, starting with a letter or digit");
+            let message = format!(
+                "--project {name:?}: 2 to {NAME_CHARS_MAX} letters, digits, - and _, starting with a letter or digit"
+            );
             return Err(Wrong(message).into());
         }
         None => sanitised(&name_of(&primary)),
     };
-    Ok(Sources { primary, secondary, project })
+    Ok(Sources {
+        primary,
+        secondary,
+        project,
+    })
 }
 
 /// The buildspec: as AWS's local agent, first from where the person stands, then from the source.
-pub(crate) fn buildspec(words: &RunWords, primary: &PrimarySource) -> anyhow::Result<BuildspecFile> {
-    let Some(named) = &words.buildspec else { return Ok(BuildspecFile::Default) };
+pub(crate) fn buildspec(
+    words: &RunWords,
+    primary: &PrimarySource,
+) -> anyhow::Result<BuildspecFile> {
+    let Some(named) = &words.buildspec else {
+        return Ok(BuildspecFile::Default);
+    };
     if let PrimarySource::Folder(folder) = primary {
         let inside = folder.join(named);
         let here = absolute(named)?;
@@ -63,7 +84,11 @@ pub(crate) fn buildspec(words: &RunWords, primary: &PrimarySource) -> anyhow::Re
         return Ok(BuildspecFile::OnHost(here));
     }
     let here = absolute(named)?;
-    Ok(if here.is_file() { BuildspecFile::OnHost(here) } else { BuildspecFile::InSource(named.clone()) })
+    Ok(if here.is_file() {
+        BuildspecFile::OnHost(here)
+    } else {
+        BuildspecFile::InSource(named.clone())
+    })
 }
 
 /// The variables that win over the buildspec's.
@@ -84,7 +109,9 @@ pub(crate) fn secrets(words: &RunWords) -> Result<SecretSource, Wrong> {
         Some(path) => files::secret_file(path)?,
         None => Default::default(),
     };
-    let aws = uses_aws(words).then(|| AwsAccess { profile: words.profile.clone() });
+    let aws = uses_aws(words).then(|| AwsAccess {
+        profile: words.profile.clone(),
+    });
     Ok(SecretSource { values, aws })
 }
 
@@ -97,29 +124,41 @@ pub(crate) fn credentials(words: &RunWords) -> (Vec<(String, String)>, Vec<(Path
     if !uses_aws(words) {
         return (Vec::new(), Vec::new());
     }
-    let own = std::env::vars().filter(|(name, _)| name.starts_with("AWS_") && !name.starts_with("AWS_CA_"));
+    let own = std::env::vars()
+        .filter(|(name, _)| name.starts_with("AWS_") && !name.starts_with("AWS_CA_"));
     let mut variables: Vec<(String, String)> = own.collect();
     if let Some(profile) = &words.profile {
         variables.retain(|(name, _)| name != "AWS_PROFILE");
         variables.push(("AWS_PROFILE".to_string(), profile.clone()));
     }
     let settings = person_home().join(".aws");
-    let folders = settings.is_dir().then(|| (settings, PathBuf::from("/root/.aws")));
+    let folders = settings
+        .is_dir()
+        .then(|| (settings, PathBuf::from("/root/.aws")));
     (variables, folders.into_iter().collect())
 }
 
 fn folder_of(word: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(word);
-    let found = std::fs::canonicalize(path).map_err(|error| Wrong(format!("{word}: {error}: give a folder or a git URL")))?;
+    let found = std::fs::canonicalize(path)
+        .map_err(|error| Wrong(format!("{word}: {error}: give a folder or a git URL")))?;
     if !found.is_dir() {
-        let hint = if word.ends_with(".yml") || word.ends_with(".yaml") { format!("; did you mean -b {word}?") } else { String::new() };
+        let hint = if word.ends_with(".yml") || word.ends_with(".yaml") {
+            format!("; did you mean -b {word}?")
+        } else {
+            String::new()
+        };
         return Err(Wrong(format!("{word} is not a folder{hint}")).into());
     }
     Ok(found)
 }
 
 fn is_identifier(text: &str) -> bool {
-    !text.is_empty() && text.len() < 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !text.is_empty()
+        && text.len() < 128
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A scheme, or git's short form `user@host:path`; whatever exists here is a folder.
@@ -127,7 +166,9 @@ fn is_url(word: &str) -> bool {
     if Path::new(word).exists() {
         return false;
     }
-    let short = word.split_once(':').is_some_and(|(host, _)| host.contains('@') && !host.contains('/'));
+    let short = word
+        .split_once(':')
+        .is_some_and(|(host, _)| host.contains('@') && !host.contains('/'));
     word.contains("://") || short
 }
 
@@ -136,16 +177,27 @@ fn split_revision(word: &str) -> (String, Option<String>) {
     let path = word.find("://").map_or(0, |at| at + 3);
     let path = path + word[path..].find(['/', ':']).unwrap_or(0);
     match word[path..].rsplit_once('@') {
-        Some((url, revision)) if !revision.is_empty() => (format!("{}{url}", &word[..path]), Some(revision.to_string())),
+        Some((url, revision)) if !revision.is_empty() => (
+            format!("{}{url}", &word[..path]),
+            Some(revision.to_string()),
+        ),
         _ => (word.to_string(), None),
     }
 }
 
 fn name_of(source: &PrimarySource) -> String {
     match source {
-        PrimarySource::Folder(folder) => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        PrimarySource::Folder(folder) => folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         PrimarySource::Git { url, .. } => {
-            let name = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+            let name = url
+                .trim_end_matches('/')
+                .rsplit(['/', ':'])
+                .next()
+                .unwrap_or_default();
             name.trim_end_matches(".git").to_string()
         }
     }
@@ -154,9 +206,20 @@ fn name_of(source: &PrimarySource) -> String {
 /// A name within AWS's rules.
 fn sanitised(name: &str) -> String {
     let good = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-    let clean: String = name.chars().map(|letter| if good(letter) { letter } else { '-' }).collect();
-    let clean: String = clean.trim_start_matches(['-', '_']).chars().take(NAME_CHARS_MAX).collect();
-    if clean.len() < 2 { "build".to_string() } else { clean }
+    let clean: String = name
+        .chars()
+        .map(|letter| if good(letter) { letter } else { '-' })
+        .collect();
+    let clean: String = clean
+        .trim_start_matches(['-', '_'])
+        .chars()
+        .take(NAME_CHARS_MAX)
+        .collect();
+    if clean.len() < 2 {
+        "build".to_string()
+    } else {
+        clean
+    }
 }
 
 #[cfg(test)]
@@ -167,13 +230,25 @@ mod tests {
     fn a_revision_follows_the_last_at_of_the_path() {
         for (word, url, revision) in [
             ("https://host/a/b.git", "https://host/a/b.git", None),
-            ("https://host/a/b.git@v1.2", "https://host/a/b.git", Some("v1.2")),
+            (
+                "https://host/a/b.git@v1.2",
+                "https://host/a/b.git",
+                Some("v1.2"),
+            ),
             ("https://me:pw@host/a/b", "https://me:pw@host/a/b", None),
-            ("https://me@host/a/b@feature/x", "https://me@host/a/b", Some("feature/x")),
+            (
+                "https://me@host/a/b@feature/x",
+                "https://me@host/a/b",
+                Some("feature/x"),
+            ),
             ("git@host:a/b.git", "git@host:a/b.git", None),
             ("git@host:a/b.git@main", "git@host:a/b.git", Some("main")),
         ] {
-            assert_eq!(split_revision(word), (url.to_string(), revision.map(str::to_string)), "{word}");
+            assert_eq!(
+                split_revision(word),
+                (url.to_string(), revision.map(str::to_string)),
+                "{word}"
+            );
         }
     }
 
@@ -182,13 +257,21 @@ mod tests {
         assert_eq!(sanitised("my.app v2"), "my-app-v2");
         assert_eq!(sanitised(""), "build");
         assert_eq!(sanitised("_x"), "build");
-        let url = PrimarySource::Git { url: "git@host:team/app.git".into(), revision: None };
+        let url = PrimarySource::Git {
+            url: "git@host:team/app.git".into(),
+            revision: None,
+        };
         assert_eq!(name_of(&url), "app");
     }
 
     #[test]
     fn addresses_are_told_from_folders() {
-        for word in ["https://host/x", "ssh://host/x", "file:///srv/x.git", "git@host:x"] {
+        for word in [
+            "https://host/x",
+            "ssh://host/x",
+            "file:///srv/x.git",
+            "git@host:x",
+        ] {
             assert!(is_url(word), "{word}");
         }
         for word in [".", "src", "/tmp", "no-such-folder"] {

@@ -12,7 +12,7 @@ use croft_proto::{Event, EventKind, Level, NoticeLevel, Status};
 use croft_worker::runtime::container::{self, Container, Docker};
 use croft_worker::runtime::sandbox::Sandbox;
 use croft_worker::runtime::{Runtime, install_runner};
-use croft_worker::{BuildRequest, Engine, Home, Outcome, Packaging, Scratch, Stop};
+use croft_worker::{BuildRequest, Engine, Home, Outcome, Packaging, PrimarySource, Scratch, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -31,6 +31,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
     let sources = plan::sources(words)?;
     let surroundings = Surroundings::read(global)?;
+    refuse_state_in_source(&sources, &surroundings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -38,30 +39,68 @@ pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
     runtime.block_on(build(words, sources, &surroundings))
 }
 
-async fn build(words: &RunWords, sources: Sources, surroundings: &Surroundings) -> anyhow::Result<Exit> {
+/// A source that holds Croft's own state would be built with it, and could not be overlaid.
+fn refuse_state_in_source(sources: &Sources, surroundings: &Surroundings) -> anyhow::Result<()> {
+    let primary = match &sources.primary {
+        PrimarySource::Folder(folder) => Some(folder),
+        PrimarySource::Git { .. } => None,
+    };
+    let own = [surroundings.home.path(), surroundings.cache_dir.as_path()];
+    for folder in primary
+        .into_iter()
+        .chain(sources.secondary.iter().map(|(_, folder)| folder))
+    {
+        if let Some(inside) = own.into_iter().find(|own| own.starts_with(folder)) {
+            let message = format!(
+                "Croft's state {} lies in the source {}: move it with --home or --cache-dir",
+                inside.display(),
+                folder.display()
+            );
+            return Err(Wrong(message).into());
+        }
+    }
+    Ok(())
+}
+
+async fn build(
+    words: &RunWords,
+    sources: Sources,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Exit> {
     let home = &surroundings.home;
     sweep(home).await;
     let uuid = uuid::Uuid::new_v4().to_string();
-    let scratch = home.scratch(&uuid).context("cannot make the build's folder")?;
+    let scratch = home
+        .scratch(&uuid)
+        .context("cannot make the build's folder")?;
     let request = request(words, sources, surroundings, &uuid, &scratch)?;
     let cache = open_cache(words, surroundings);
     let runtime = place(words, home)?;
     let (writer, cache) = start_writer(words, &request, cache)?;
-    let engine = Engine { runtime, cache, writer, clock: now };
+    let engine = Engine {
+        runtime,
+        cache,
+        writer,
+        clock: now,
+    };
     let end = watched(&request, &engine).await?;
     finish(words, home, &request, scratch, end).await
 }
 
 /// Removes what killed processes left. Containers first: they use the folders.
 async fn sweep(home: &Home) {
-    let Ok(abandoned) = home.abandoned() else { return };
+    let Ok(abandoned) = home.abandoned() else {
+        return;
+    };
     if abandoned.is_empty() {
         return;
     }
     let dead: Vec<String> = abandoned.into_iter().map(|(uuid, _)| uuid).collect();
     let is_alive = |build_id: &str| !dead.iter().any(|uuid| build_id.ends_with(uuid.as_str()));
     let swept = container::sweep(&docker(), home.path(), is_alive).await;
-    let swept = swept.map_err(anyhow::Error::from).and_then(|_| Ok(croft_worker::sweep::sweep(home)?));
+    let swept = swept
+        .map_err(anyhow::Error::from)
+        .and_then(|_| Ok(croft_worker::sweep::sweep(home)?));
     if let Err(error) = swept {
         output::complain(&error.context("something of an earlier build could not be removed"));
     }
@@ -83,19 +122,27 @@ fn request(
     let overrides = plan::overrides(words)?;
     let secrets = plan::secrets(words)?;
     let (credentials, extra_folders) = plan::credentials(words);
-    let timeout = crate::files::parse_time(&words.timeout).map_err(|reason| Wrong(format!("--timeout: {reason}")))?;
-    let kept = home.kept(uuid).context("cannot make the folder for the build's log")?;
-    let (build_number, expected) = home.next_build(&sources.project).context("cannot count the project's builds")?;
+    let timeout = crate::files::parse_time(&words.timeout)
+        .map_err(|reason| Wrong(format!("--timeout: {reason}")))?;
+    let kept = home
+        .kept(uuid)
+        .context("cannot make the folder for the build's log")?;
+    let (build_number, expected) = home
+        .next_build(&sources.project)
+        .context("cannot count the project's builds")?;
     let folder = |named: &Option<std::path::PathBuf>, name: &str| match named {
         Some(path) => absolute(path),
         None => Ok(kept.join(name)),
     };
-    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| std::env::var(name).ok());
+    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
     Ok(BuildRequest {
         project: sources.project,
         uuid: uuid.to_string(),
         build_number,
         initiator: person(),
+        image: words.image.clone().unwrap_or_else(|| "sandbox".to_string()),
         source: sources.primary,
         secondary_sources: sources.secondary,
         in_place: words.in_place,
@@ -147,16 +194,23 @@ fn place(words: &RunWords, home: &Home) -> anyhow::Result<Arc<dyn Runtime>> {
     options.network.clone_from(&words.network);
     if let Some(text) = &words.memory {
         let bytes = container::parse_memory_bytes(text);
-        options.limits.memory_bytes = Some(bytes.map_err(|reason| Wrong(format!("--memory: {reason}")))?);
+        options.limits.memory_bytes =
+            Some(bytes.map_err(|reason| Wrong(format!("--memory: {reason}")))?);
     }
     if let Some(text) = &words.cpus {
         let millis = container::parse_cpu_millis(text);
-        options.limits.cpu_millis = Some(millis.map_err(|reason| Wrong(format!("--cpus: {reason}")))?);
+        options.limits.cpu_millis =
+            Some(millis.map_err(|reason| Wrong(format!("--cpus: {reason}")))?);
     }
     if let Some(count) = words.pids {
         options.limits.processes_max = count;
     }
-    Ok(Arc::new(Container::new(runner, home.path().to_path_buf(), docker(), options)))
+    Ok(Arc::new(Container::new(
+        runner,
+        home.path().to_path_buf(),
+        docker(),
+        options,
+    )))
 }
 
 fn start_writer(
@@ -166,15 +220,29 @@ fn start_writer(
 ) -> anyhow::Result<(Arc<Writer>, Option<Arc<Store>>)> {
     // Whatever the caller's AWS settings hold may be a credential.
     let is_secret = |name: &str| ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name);
-    let credentials = request.credentials.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone());
-    let secrets = credentials.chain(request.secrets.values.values().cloned()).collect();
-    let options = Options { log_path: request.log_path.clone(), sink: sink(words), clock: Box::new(now), secrets };
+    let credentials = request
+        .credentials
+        .iter()
+        .filter(|(name, _)| is_secret(name))
+        .map(|(_, value)| value.clone());
+    let secrets = credentials
+        .chain(request.secrets.values.values().cloned())
+        .collect();
+    let options = Options {
+        log_path: request.log_path.clone(),
+        sink: sink(words),
+        clock: Box::new(now),
+        secrets,
+    };
     let writer = Arc::new(Writer::create(options)?);
     let cache = match cache {
         Ok(store) => store.map(Arc::new),
         Err(reason) => {
             let message = format!("the cache cannot be used, the build goes on without: {reason}");
-            writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+            writer.emit(EventKind::Notice {
+                level: NoticeLevel::Warning,
+                message,
+            });
             None
         }
     };
@@ -184,7 +252,9 @@ fn start_writer(
 fn sink(words: &RunWords) -> Box<dyn Sink> {
     let out = io::stdout();
     let style = output::style(&out);
-    let live = words.output == Show::Auto && out.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let live = words.output == Show::Auto
+        && out.is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     match words.output {
         Show::Ndjson => Box::new(Ndjson::new(out)),
         Show::Json => Box::new(LastEvent),
@@ -195,7 +265,16 @@ fn sink(words: &RunWords) -> Box<dyn Sink> {
 
 fn terminal_size() -> Size {
     let size = rustix::termios::tcgetwinsize(io::stdout());
-    size.map_or(Size { columns: 80, rows: 24 }, |size| Size { columns: size.ws_col.into(), rows: size.ws_row.into() })
+    size.map_or(
+        Size {
+            columns: 80,
+            rows: 24,
+        },
+        |size| Size {
+            columns: size.ws_col.into(),
+            rows: size.ws_row.into(),
+        },
+    )
 }
 
 /// Prints the finished build and nothing else.
@@ -253,7 +332,10 @@ async fn watched(request: &BuildRequest, engine: &Engine) -> anyhow::Result<End>
             limit.get_or_insert(tokio::time::Instant::now() + AT_ONCE);
         } else {
             let message = "stopping: the running command is told to end, `finally` still runs; once more to end at once";
-            engine.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message: message.into() });
+            engine.writer.emit(EventKind::Notice {
+                level: NoticeLevel::Warning,
+                message: message.into(),
+            });
         }
     }
 }
@@ -268,26 +350,35 @@ async fn finish(
     let exit = match &end {
         End::Over(outcome) => {
             show_mistakes(words, outcome);
-            home.keep(&outcome.build, &outcome.summary).context("cannot keep the build's result")?;
+            home.keep(&outcome.build, &outcome.summary)
+                .context("cannot keep the build's result")?;
             exit_of(outcome)
         }
         End::Abandoned => Exit::Interrupted,
     };
-    let interrupted = matches!(exit, Exit::Stopped | Exit::TimedOut | Exit::Interrupted | Exit::Infrastructure);
+    let interrupted = matches!(
+        exit,
+        Exit::Stopped | Exit::TimedOut | Exit::Interrupted | Exit::Infrastructure
+    );
     if interrupted && words.image.is_some() {
         // A container may have been on its way when the build was stopped.
         let is_alive = |build_id: &str| !build_id.ends_with(request.uuid.as_str());
         container::sweep(&docker(), home.path(), is_alive).await?;
     }
     if let Err(error) = croft_worker::sweep::remove(&scratch.path) {
-        output::complain(&anyhow::Error::from(error).context("something of the build could not be removed"));
+        output::complain(
+            &anyhow::Error::from(error).context("something of the build could not be removed"),
+        );
     }
     Ok(exit)
 }
 
 /// The findings that ended a build, with the lines they are about.
 fn show_mistakes(words: &RunWords, outcome: &Outcome) {
-    let fatal = outcome.diagnostics.iter().any(|found| found.level == Level::Error);
+    let fatal = outcome
+        .diagnostics
+        .iter()
+        .any(|found| found.level == Level::Error);
     if fatal && matches!(words.output, Show::Auto | Show::Plain) {
         let style = output::style(&io::stderr());
         let shown = croft_spec::render(&outcome.diagnostics, &outcome.buildspec, style.color);
@@ -296,7 +387,10 @@ fn show_mistakes(words: &RunWords, outcome: &Outcome) {
 }
 
 fn exit_of(outcome: &Outcome) -> Exit {
-    let lint = outcome.diagnostics.iter().any(|found| found.level == Level::Error);
+    let lint = outcome
+        .diagnostics
+        .iter()
+        .any(|found| found.level == Level::Error);
     match outcome.build.build_status {
         Status::Failed if lint => Exit::Usage,
         status => Exit::of(status),

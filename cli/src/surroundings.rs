@@ -24,12 +24,23 @@ impl Surroundings {
             None if rustix::process::geteuid().is_root() => PathBuf::from("/var/lib/croft"),
             None => data_home()?.join("croft"),
         };
-        let home = Home::open(&path)
-            .with_context(|| format!("cannot use {} for Croft's state; name another folder with --home", path.display()))?;
-        let cache_dir = global.cache_dir.clone().unwrap_or_else(|| home.path().join("cache"));
+        let home = Home::open(&path).with_context(|| {
+            format!(
+                "cannot use {} for Croft's state; name another folder with --home",
+                path.display()
+            )
+        })?;
+        let cache_dir = global
+            .cache_dir
+            .clone()
+            .unwrap_or_else(|| home.path().join("cache"));
         let cache_bytes_max = crate::files::parse_size(&global.cache_size)
             .map_err(|reason| Wrong(format!("--cache-size: {reason}")))?;
-        Ok(Self { home, cache_dir: absolute(&cache_dir)?, cache_bytes_max })
+        Ok(Self {
+            home,
+            cache_dir: absolute(&cache_dir)?,
+            cache_bytes_max,
+        })
     }
 }
 
@@ -40,22 +51,33 @@ pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 
 /// The person's home, also under sudo: where their tools and settings are.
 pub(crate) fn person_home() -> PathBuf {
-    let of_sudo = std::env::var("SUDO_USER").ok().filter(|user| user != "root").and_then(|user| {
-        let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-        let line = passwd.lines().find(|line| line.split(':').next() == Some(user.as_str()))?;
-        line.split(':').nth(5).map(PathBuf::from)
-    });
-    of_sudo.or_else(|| std::env::var_os("HOME").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("/root"))
+    let of_sudo = std::env::var("SUDO_USER")
+        .ok()
+        .filter(|user| user != "root")
+        .and_then(|user| {
+            let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+            let line = passwd
+                .lines()
+                .find(|line| line.split(':').next() == Some(user.as_str()))?;
+            line.split(':').nth(5).map(PathBuf::from)
+        });
+    of_sudo
+        .or_else(|| std::env::var_os("HOME").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("/root"))
 }
 
 /// Who asks, for the build's record.
 pub(crate) fn person() -> String {
-    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let named = ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
     named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 
 pub(crate) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -63,6 +85,7 @@ fn data_home() -> anyhow::Result<PathBuf> {
     if let Some(folder) = std::env::var_os("XDG_DATA_HOME").filter(|folder| !folder.is_empty()) {
         return Ok(PathBuf::from(folder));
     }
-    let home = std::env::var_os("HOME").context("HOME is not set: name a folder for Croft's state with --home")?;
+    let home = std::env::var_os("HOME")
+        .context("HOME is not set: name a folder for Croft's state with --home")?;
     Ok(PathBuf::from(home).join(".local/share"))
 }

@@ -22,16 +22,29 @@ fn secrets(count: usize) -> Vec<String> {
         "ghp_16C7e42F292c6912E7710c838347Ae178B4a".to_owned(),
         "correct horse \"battery\" staple".to_owned(),
         "postgres://build:hunter2!@db.internal:5432/app".to_owned(),
-        format!(
-            "-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n",
-            "MIIEvQIBADANBgkqhkiG9w0B\n".repeat(28)
-        ),
+        "xoxb-2048-4096-QmFzZTY0IGlzIG5vdCBhIHNlY3JldA".to_owned(),
     ];
     plain
         .into_iter()
         .chain((0..).map(|number| format!("{number:x}-generated-token-{number}")))
         .take(count)
         .collect()
+}
+
+/// A private key as tools write it: lines of 64 characters that have nothing in common.
+fn private_key() -> String {
+    let mut state = 1_u64;
+    let mut lines = String::from("-----BEGIN PRIVATE KEY-----\n");
+    for _ in 0..28 {
+        for _ in 0..4 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            lines += &format!("{state:016x}");
+        }
+        lines.push('\n');
+    }
+    lines + "-----END PRIVATE KEY-----\n"
 }
 
 fn block(pattern: &str) -> Vec<u8> {
@@ -49,7 +62,12 @@ fn rate(total: usize, mut each: impl FnMut()) -> f64 {
 }
 
 fn measure(name: &str, count: usize, text: &str, total: usize) {
-    let mut masker = Masker::new(secrets(count));
+    measure_with(secrets(count), name, text, total);
+}
+
+fn measure_with(secrets: Vec<String>, name: &str, text: &str, total: usize) {
+    let count = secrets.len();
+    let mut masker = Masker::new(secrets);
     let block = block(text);
     let mut passed = 0;
     let speed = rate(total, || {
@@ -71,6 +89,12 @@ fn main() {
     for count in [0, 1, 5, 14, 20, 30, 50, 80, 500] {
         measure("build log, nothing to mask", count, log, TOTAL_BYTES);
     }
+    measure_with(
+        vec![private_key()],
+        "build log, the secret is a private key",
+        log,
+        TOTAL_BYTES,
+    );
     measure("the letter y", 5, "y\n", TOTAL_BYTES);
     measure(
         "links that begin like a secret",

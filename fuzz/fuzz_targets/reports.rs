@@ -15,8 +15,11 @@ fuzz_target!(|input: &[u8]| {
     let Some((choice, file)) = input.split_first() else {
         return;
     };
-    let format =
-        if choice % 2 == 0 { FileFormat::JunitXml } else { FileFormat::CoberturaXml };
+    let format = if choice % 2 == 0 {
+        FileFormat::JunitXml
+    } else {
+        FileFormat::CoberturaXml
+    };
     let report = read_one(format, "report.xml", file);
     assert!(report.test_cases.len() <= CASES_MAX);
     for case in &report.test_cases {

@@ -4,7 +4,10 @@
 //! Public JSON has the shape AWS published for the same thing (camelCase names, epoch seconds as numbers, the same status
 //! words); what Croft adds are separate fields.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
 
 /// When: moments and spans.
 mod time;
@@ -21,7 +24,7 @@ pub use build::{Build, BuildPhase, EnvironmentVariable, PhaseContext, PhaseType,
 pub use diagnostic::{Diagnostic, Level, Place};
 pub use event::{Event, EventKind, NoticeLevel};
 pub use outcome::{
-    ArtifactSummary, CacheStatus, CacheSummary, CaseStatus, CommandSummary, CoverageSummary, FailedCommand, Report,
-    ReportStatus, ReportType, Summary, TestCase, TestSummary,
+    ArtifactSummary, CacheStatus, CacheSummary, CaseStatus, CommandSummary, CoverageSummary,
+    FailedCommand, Report, ReportStatus, ReportType, Summary, TestCase, TestSummary,
 };
 pub use time::Timestamp;

@@ -30,7 +30,10 @@ impl Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds stay below 2^53 for 285,000 years")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds stay below 2^53 for 285,000 years"
+        )]
         serializer.serialize_f64(self.0 as f64 / 1000.0)
     }
 }

@@ -1,13 +1,16 @@
 //! Collects what is wrong with one file. The YAML layer, the reader and the linter report here; the caller gets the list
 //! sorted by place, without repetitions and of bounded length.
 
-use croft_proto::{Diagnostic, Place};
+use croft_proto::{Diagnostic, Level, Place};
 
 use crate::code::Code;
 use crate::lines::{Lines, Span};
 
 /// Findings listed for one file; nobody reads more, and a hostile file could make one per byte.
 pub(crate) const FINDINGS_MAX: usize = 200;
+
+/// Findings held before the list is cut; bounds memory for a file that is wrong at every byte.
+const HELD_MAX: usize = 5000;
 
 /// One file's findings so far.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) struct Findings<'a> {
     /// Lines (from 0) whose contents were replaced to read on after a syntax error: what else is said of them is void.
     damaged: Vec<usize>,
     list: Vec<Diagnostic>,
+    /// How many were not held.
+    dropped: usize,
 }
 
 impl<'a> Findings<'a> {
@@ -30,6 +35,7 @@ impl<'a> Findings<'a> {
             lines: Lines::new(source),
             damaged: Vec::new(),
             list: Vec::new(),
+            dropped: 0,
         }
     }
 
@@ -69,6 +75,17 @@ impl<'a> Findings<'a> {
         if self.damaged.contains(&self.lines.line_of(span.start)) {
             return;
         }
+        // An error is kept in any case: it decides whether the file is usable.
+        let needed = code.level() == Level::Error
+            && !self
+                .list
+                .iter()
+                .rev()
+                .any(|found| found.level == Level::Error);
+        if self.list.len() >= HELD_MAX && !needed {
+            self.dropped += 1;
+            return;
+        }
         self.list.push(Diagnostic {
             code: code.name().to_owned(),
             level: code.level(),
@@ -101,6 +118,7 @@ impl<'a> Findings<'a> {
     /// Drops those added since there were `count`.
     pub(crate) fn forget_after(&mut self, count: usize) {
         self.list.truncate(count);
+        self.dropped = 0;
     }
 
     /// Adds a finding about the file as a whole.
@@ -129,7 +147,7 @@ impl<'a> Findings<'a> {
         self.list.dedup_by(|a, b| {
             a.start == b.start && a.end == b.end && a.code == b.code && a.message == b.message
         });
-        let more = self.list.len().saturating_sub(FINDINGS_MAX);
+        let more = self.list.len().saturating_sub(FINDINGS_MAX) + self.dropped;
         if more > 0 {
             // Which of them are kept must not decide whether the file is usable.
             self.list.sort_by_key(|finding| finding.level);

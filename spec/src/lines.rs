@@ -24,11 +24,16 @@ impl Span {
     }
 }
 
+/// Bytes between two remembered counts, so that a place on a line of a megabyte is found without reading the line.
+const STEP_BYTES: usize = 1 << 10;
+
 /// Where each line of a text begins.
 #[derive(Debug)]
 pub(crate) struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    /// Characters that begin before each multiple of [`STEP_BYTES`].
+    counts: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
@@ -37,7 +42,15 @@ impl<'a> Lines<'a> {
         let starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
-        Self { text, starts }
+        let steps = text.as_bytes().chunks(STEP_BYTES).scan(0, |sum, step| {
+            *sum += beginnings(step);
+            Some(*sum)
+        });
+        Self {
+            text,
+            starts,
+            counts: std::iter::once(0).chain(steps).collect(),
+        }
     }
 
     /// How many lines there are; at least one.
@@ -82,8 +95,22 @@ impl<'a> Lines<'a> {
             .text
             .get(start..floor(self.text, offset))
             .unwrap_or_default();
-        let column = before.trim_start_matches('\u{feff}').chars().count() + 1;
+        let mark = usize::from(before.starts_with('\u{feff}'));
+        let column = self.characters(start + before.len()) - self.characters(start) - mark + 1;
         (number(line + 1), number(column))
+    }
+
+    /// Characters that begin before a byte.
+    fn characters(&self, offset: usize) -> usize {
+        let step = offset / STEP_BYTES;
+        let counted = self.counts.get(step).copied().unwrap_or_default();
+        counted
+            + beginnings(
+                self.text
+                    .as_bytes()
+                    .get(step * STEP_BYTES..offset)
+                    .unwrap_or_default(),
+            )
     }
 
     /// The byte at a line and column, both from 1; the line's start for column 0.
@@ -104,6 +131,11 @@ impl<'a> Lines<'a> {
                 .nth(nth)
                 .map_or(within.len(), |(at, _)| at)
     }
+}
+
+/// Bytes that begin a character.
+fn beginnings(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// The largest character boundary at or below the offset.
@@ -151,6 +183,15 @@ mod tests {
         {
             let (line, column) = lines.place(at);
             assert_eq!(lines.offset(line, column), at);
+        }
+    }
+
+    #[test]
+    fn columns_are_right_far_into_a_long_line() {
+        let text = format!("x\n{}", "aé😀".repeat(2000));
+        let lines = Lines::new(&text);
+        for (nth, (at, _)) in text.char_indices().enumerate().skip(2) {
+            assert_eq!(lines.place(at), (2, u32::try_from(nth - 1).unwrap()));
         }
     }
 

@@ -9,13 +9,15 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     if word.len() > WORD_CHARS_MAX {
         return None;
     }
-    let within = |candidate: &[char]| (word.len().max(candidate.len()) / 3).clamp(1, 3);
+    let within = |candidate: usize| (word.len().max(candidate) / 3).clamp(1, 3);
     known
         .iter()
+        // Every letter of difference in length is an edit, and most unknown words end here.
+        .filter(|known| known.len().abs_diff(word.len()) <= within(known.len()))
         .map(|known| (normal(known), *known))
         .filter_map(|(letters, known)| {
             let edits = distance(&word, &letters);
-            (edits <= within(&letters)).then_some((edits, known))
+            (edits <= within(letters.len())).then_some((edits, known))
         })
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, known)| known)

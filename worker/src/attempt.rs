@@ -78,10 +78,20 @@ impl<'a> Attempt<'a> {
         read: Option<Read>,
         number: u32,
     ) -> Self {
-        Self { request, engine, interrupts, read, journey: Journey::new(number) }
+        Self {
+            request,
+            engine,
+            interrupts,
+            read,
+            journey: Journey::new(number),
+        }
     }
 
-    pub(crate) async fn run(mut self, timeline: &mut Timeline, summary: &mut Summary) -> AttemptEnd {
+    pub(crate) async fn run(
+        mut self,
+        timeline: &mut Timeline,
+        summary: &mut Summary,
+    ) -> AttemptEnd {
         timeline.begin(PhaseType::Provisioning);
         let slot = match self.provision().await {
             Ok(slot) => slot,
@@ -94,9 +104,16 @@ impl<'a> Attempt<'a> {
         timeline.end(Status::Succeeded, Context::none());
         let end = self.occupy(slot, timeline, summary).await;
         match end {
-            Next::Retry { attempt, attempts_max } => {
+            Next::Retry {
+                attempt,
+                attempts_max,
+            } => {
                 let reason = timeline.failure.take().unwrap_or_default();
-                AttemptEnd::Again { attempt, attempts_max, reason }
+                AttemptEnd::Again {
+                    attempt,
+                    attempts_max,
+                    reason,
+                }
             }
             _ => AttemptEnd::Over(self.journey_status(timeline), self.read),
         }
@@ -104,8 +121,14 @@ impl<'a> Attempt<'a> {
 
     /// The worst of what the journey says and what the phases around it say.
     fn journey_status(&self, timeline: &Timeline) -> Status {
-        let around = timeline.build.phases.iter().filter(|phase| !PhaseType::COMMANDS.contains(&phase.phase_type));
-        let worst = around.filter_map(|phase| phase.phase_status).find(|status| *status != Status::Succeeded);
+        let around = timeline
+            .build
+            .phases
+            .iter()
+            .filter(|phase| !PhaseType::COMMANDS.contains(&phase.phase_type));
+        let worst = around
+            .filter_map(|phase| phase.phase_status)
+            .find(|status| *status != Status::Succeeded);
         match (self.journey.status(), worst) {
             (Status::Succeeded, Some(status)) => status,
             (status, _) => status,
@@ -116,7 +139,12 @@ impl<'a> Attempt<'a> {
         if let Some(status) = self.interrupts.happened() {
             return Err((status, Context::none()));
         }
-        let request = self.runtime_request().map_err(|error| (Status::Fault, Context::new("INTERNAL_ERROR", error.to_string())))?;
+        let request = self.runtime_request().map_err(|error| {
+            (
+                Status::Fault,
+                Context::new("INTERNAL_ERROR", error.to_string()),
+            )
+        })?;
         let writer = Arc::clone(&self.engine.writer);
         let report = move |progress| run::tell(&writer, progress);
         tokio::select! {
@@ -140,7 +168,11 @@ impl<'a> Attempt<'a> {
                 (checkout, true)
             }
         };
-        let mut sources = vec![Source { directory, inside: inside(&request.project, ""), in_place }];
+        let mut sources = vec![Source {
+            directory,
+            inside: inside(&request.project, ""),
+            in_place,
+        }];
         for (identifier, folder) in &request.secondary_sources {
             sources.push(Source {
                 directory: folder.clone(),
@@ -158,17 +190,28 @@ impl<'a> Attempt<'a> {
     }
 
     /// From a place to its release.
-    async fn occupy(&mut self, mut slot: Slot, timeline: &mut Timeline, summary: &mut Summary) -> Next {
+    async fn occupy(
+        &mut self,
+        mut slot: Slot,
+        timeline: &mut Timeline,
+        summary: &mut Summary,
+    ) -> Next {
         timeline.begin(PhaseType::DownloadSource);
         let runtimes = slot.runtimes.take();
         let (session, root, hold) = match self.session(slot) {
             Ok(parts) => parts,
             Err(error) => {
-                timeline.end(Status::Fault, Context::new("INTERNAL_ERROR", error.to_string()));
+                timeline.end(
+                    Status::Fault,
+                    Context::new("INTERNAL_ERROR", error.to_string()),
+                );
                 return Next::Finish;
             }
         };
-        let (next, session, root) = match self.prepare(session, root, runtimes.as_deref(), timeline, summary).await {
+        let (next, session, root) = match self
+            .prepare(session, root, runtimes.as_deref(), timeline, summary)
+            .await
+        {
             Ok(mut prepared) => {
                 timeline.end(Status::Succeeded, Context::none());
                 let next = self.phases(&mut prepared, timeline, summary).await;
@@ -188,8 +231,18 @@ impl<'a> Attempt<'a> {
     }
 
     fn session(&self, slot: Slot) -> std::io::Result<(Session, Root, Box<dyn runtime::Hold>)> {
-        let Slot { link, output, root, environment, confine, hold, .. } = slot;
-        let source_directory = inside(&self.request.project, "").into_os_string().into_encoded_bytes();
+        let Slot {
+            link,
+            output,
+            root,
+            environment,
+            confine,
+            hold,
+            ..
+        } = slot;
+        let source_directory = inside(&self.request.project, "")
+            .into_os_string()
+            .into_encoded_bytes();
         let session = Session {
             link,
             pump: Pump::start(output, Arc::clone(&self.engine.writer))?,
@@ -220,8 +273,17 @@ impl<'a> Attempt<'a> {
             Ok(parts) => parts,
             Err(unprepared) => return Err((unprepared, session, root)),
         };
-        let cached = self.restore_cache(&mut session, &root, &spec, summary).await;
-        Ok(Prepared { spec, session, root, cached, runtimes, secret_names })
+        let cached = self
+            .restore_cache(&mut session, &root, &spec, summary)
+            .await;
+        Ok(Prepared {
+            spec,
+            session,
+            root,
+            cached,
+            runtimes,
+            secret_names,
+        })
     }
 
     async fn bring_in(
@@ -232,28 +294,61 @@ impl<'a> Attempt<'a> {
     ) -> Result<(Buildspec, Vec<croft_spec::Command>, Vec<String>), Unprepared> {
         let client = |message: String| Unprepared::Failed(Context::new("CLIENT_ERROR", message));
         let repository_url = self.checkout(timeline).await?;
-        let read = self.read.get_or_insert_with(|| run::read_in(&self.request.directory.join("checkout"), &self.request.buildspec));
+        let read = self.read.get_or_insert_with(|| {
+            run::read_in(
+                &self.request.directory.join("checkout"),
+                &self.request.buildspec,
+            )
+        });
         let Some(spec) = read.spec.clone() else {
-            return Err(Unprepared::Failed(Context::new("YAML_FILE_ERROR", run::yaml_error(&read.diagnostics))));
+            return Err(Unprepared::Failed(Context::new(
+                "YAML_FILE_ERROR",
+                run::yaml_error(&read.diagnostics),
+            )));
         };
         for found in &read.diagnostics {
             let place = &found.place;
-            let message = format!("{}:{}:{}: {}", place.file, place.line, place.column, found.message);
-            session.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+            let message = format!(
+                "{}:{}:{}: {}",
+                place.file, place.line, place.column, found.message
+            );
+            session.writer.emit(EventKind::Notice {
+                level: NoticeLevel::Warning,
+                message,
+            });
         }
-        let resolved = secrets::resolve(&spec.env, &self.request.secrets).await.map_err(|error| client(crate::chain(&error)))?;
+        let resolved = secrets::resolve(&spec.env, &self.request.secrets)
+            .await
+            .map_err(|error| client(crate::chain(&error)))?;
         for (_, value) in &resolved {
             session.writer.add_secret(value);
         }
         session.version = spec.version;
         session.shell = spec.env.shell;
-        self.fill_environment(&mut session.environment, &spec, &resolved, timeline, repository_url);
-        let chosen = runtimes::choose(&spec.phases.install.runtime_versions, image_runtimes, &session.environment);
+        self.fill_environment(
+            &mut session.environment,
+            &spec,
+            &resolved,
+            timeline,
+            repository_url,
+        );
+        let chosen = runtimes::choose(
+            &spec.phases.install.runtime_versions,
+            image_runtimes,
+            &session.environment,
+        );
         let chosen = chosen.map_err(|error| client(error.to_string()))?;
         for message in chosen.warnings {
-            session.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+            session.writer.emit(EventKind::Notice {
+                level: NoticeLevel::Warning,
+                message,
+            });
         }
-        Ok((spec, chosen.commands, resolved.into_iter().map(|(name, _)| name).collect()))
+        Ok((
+            spec,
+            chosen.commands,
+            resolved.into_iter().map(|(name, _)| name).collect(),
+        ))
     }
 
     /// Brings a repository in; its address.
@@ -267,7 +362,12 @@ impl<'a> Attempt<'a> {
                 };
                 match commit {
                     Ok(commit) => timeline.build.resolved_source_version = Some(commit),
-                    Err(error) => return Err(Unprepared::Failed(Context::new("CLIENT_ERROR", crate::chain(&error)))),
+                    Err(error) => {
+                        return Err(Unprepared::Failed(Context::new(
+                            "CLIENT_ERROR",
+                            crate::chain(&error),
+                        )));
+                    }
                 }
                 Ok(Some(url.clone()))
             }
@@ -291,7 +391,12 @@ impl<'a> Attempt<'a> {
     ) {
         environment::add_helpers(environment);
         let own = &self.request.credentials;
-        for (name, value) in own.iter().chain(&spec.env.variables).chain(resolved).chain(&self.request.overrides) {
+        for (name, value) in own
+            .iter()
+            .chain(&spec.env.variables)
+            .chain(resolved)
+            .chain(&self.request.overrides)
+        {
             environment.set(name, value);
         }
         let text = |path: PathBuf| path.display().to_string();
@@ -301,7 +406,12 @@ impl<'a> Attempt<'a> {
                 .request
                 .secondary_sources
                 .iter()
-                .map(|(identifier, _)| (identifier.clone(), text(inside(&self.request.project, identifier))))
+                .map(|(identifier, _)| {
+                    (
+                        identifier.clone(),
+                        text(inside(&self.request.project, identifier)),
+                    )
+                })
                 .collect(),
             repository_url,
             region: self.request.region.clone(),
@@ -318,13 +428,19 @@ impl<'a> Attempt<'a> {
         summary: &mut Summary,
     ) -> Option<(Cached, cached::Plan)> {
         let (cache, store) = (spec.cache.as_ref()?, self.engine.cache.as_ref()?);
-        let place = (self.request.project.as_str(), inside(&self.request.project, ""));
+        let place = (
+            self.request.project.as_str(),
+            inside(&self.request.project, ""),
+        );
         let mut limit = Limit::Build(&mut self.interrupts);
         let plan = match cached::plan(session, root, place, cache, &mut limit).await {
             Ok(plan) => plan,
             Err(error) => {
                 let message = format!("no cache in this build: {}", crate::chain(&error));
-                session.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+                session.writer.emit(EventKind::Notice {
+                    level: NoticeLevel::Warning,
+                    message,
+                });
                 return None;
             }
         };
@@ -337,7 +453,12 @@ impl<'a> Attempt<'a> {
         Some((cached, plan))
     }
 
-    async fn phases(&mut self, prepared: &mut Prepared, timeline: &mut Timeline, summary: &mut Summary) -> Next {
+    async fn phases(
+        &mut self,
+        prepared: &mut Prepared,
+        timeline: &mut Timeline,
+        summary: &mut Summary,
+    ) -> Next {
         let mut phase = PhaseType::Install;
         let next = loop {
             timeline.begin(phase);
@@ -349,7 +470,12 @@ impl<'a> Attempt<'a> {
                 (Ended::Interrupted(status), _) => *status,
             };
             timeline.end(status, context.unwrap_or_else(Context::none));
-            let on_failure = prepared.spec.phases.get(phase).map(|phase| phase.on_failure.clone()).unwrap_or_default();
+            let on_failure = prepared
+                .spec
+                .phases
+                .get(phase)
+                .map(|phase| phase.on_failure.clone())
+                .unwrap_or_default();
             match self.journey.after(phase, &ended, &on_failure) {
                 Next::Phase(next) => phase = next,
                 next => break next,
@@ -369,26 +495,52 @@ impl<'a> Attempt<'a> {
     }
 
     /// Runs a phase's commands, then its `finally`.
-    async fn phase(&mut self, phase: PhaseType, prepared: &mut Prepared, summary: &mut Summary) -> (Ended, Option<Context>) {
-        let Some(contents) = prepared.spec.phases.get(phase) else { return (Ended::Succeeded, None) };
-        let user = contents.run_as.as_deref().or(prepared.spec.run_as.as_deref());
+    async fn phase(
+        &mut self,
+        phase: PhaseType,
+        prepared: &mut Prepared,
+        summary: &mut Summary,
+    ) -> (Ended, Option<Context>) {
+        let Some(contents) = prepared.spec.phases.get(phase) else {
+            return (Ended::Succeeded, None);
+        };
+        let user = contents
+            .run_as
+            .as_deref()
+            .or(prepared.spec.run_as.as_deref());
         let session = &mut prepared.session;
         set_succeeding(session, self.journey.succeeding());
         let mut end = ListEnd::Succeeded;
         if phase == PhaseType::Install {
-            let of = ListOf { phase, finally: false, user: None };
-            end = session.run_list(of, &prepared.runtimes, Limit::Build(&mut self.interrupts)).await;
+            let of = ListOf {
+                phase,
+                finally: false,
+                user: None,
+            };
+            end = session
+                .run_list(of, &prepared.runtimes, Limit::Build(&mut self.interrupts))
+                .await;
         }
         if matches!(end, ListEnd::Succeeded) {
-            let of = ListOf { phase, finally: false, user };
-            end = session.run_list(of, &contents.commands, Limit::Build(&mut self.interrupts)).await;
+            let of = ListOf {
+                phase,
+                finally: false,
+                user,
+            };
+            end = session
+                .run_list(of, &contents.commands, Limit::Build(&mut self.interrupts))
+                .await;
         }
         if !matches!(end, ListEnd::Succeeded) {
             self.journey.note_failure();
             set_succeeding(session, false);
         }
         if !matches!(end, ListEnd::Lost(_)) {
-            let of = ListOf { phase, finally: true, user };
+            let of = ListOf {
+                phase,
+                finally: true,
+                user,
+            };
             let mut grace = self.interrupts.during_grace();
             let limit = match end {
                 ListEnd::Interrupted(_) => Limit::Grace(&mut grace),
@@ -405,11 +557,16 @@ impl<'a> Attempt<'a> {
     /// The exported variables as they stand now.
     fn export(&self, prepared: &Prepared, timeline: &mut Timeline) {
         let names = prepared.spec.env.exported_variables.iter();
-        let allowed = names.filter(|name| !environment::is_never_exported(name) && !prepared.secret_names.contains(name));
+        let allowed = names.filter(|name| {
+            !environment::is_never_exported(name) && !prepared.secret_names.contains(name)
+        });
         timeline.build.exported_environment_variables = allowed
             .filter_map(|name| {
                 let value = prepared.session.environment.text(name)?;
-                Some(EnvironmentVariable { name: name.clone(), value })
+                Some(EnvironmentVariable {
+                    name: name.clone(),
+                    value,
+                })
             })
             .collect();
     }
@@ -429,12 +586,25 @@ impl<'a> Attempt<'a> {
         .await;
     }
 
-    async fn upload(&mut self, prepared: &mut Prepared, timeline: &mut Timeline, summary: &mut Summary) {
+    async fn upload(
+        &mut self,
+        prepared: &mut Prepared,
+        timeline: &mut Timeline,
+        summary: &mut Summary,
+    ) {
         timeline.begin(PhaseType::UploadArtifacts);
-        if let (true, Some((cached, plan))) = (self.journey.status() == Status::Succeeded && self.journey.succeeding(), &prepared.cached) {
+        if let (true, Some((cached, plan))) = (
+            self.journey.status() == Status::Succeeded && self.journey.succeeding(),
+            &prepared.cached,
+        ) {
             summary.cache_saved = cached.save(plan, &prepared.root).await;
         }
-        let Some(artifacts) = prepared.spec.artifacts.as_ref().filter(|entry| !entry.files.is_empty() || !entry.secondary.is_empty()) else {
+        let Some(artifacts) = prepared
+            .spec
+            .artifacts
+            .as_ref()
+            .filter(|entry| !entry.files.is_empty() || !entry.secondary.is_empty())
+        else {
             timeline.end(Status::Succeeded, Context::none());
             return;
         };
@@ -444,7 +614,14 @@ impl<'a> Attempt<'a> {
             source: inside(&self.request.project, ""),
         };
         let mut limit = Limit::Build(&mut self.interrupts);
-        let stored = deliver::artifacts(&mut prepared.session, &prepared.root, artifacts, &delivery, &mut limit).await;
+        let stored = deliver::artifacts(
+            &mut prepared.session,
+            &prepared.root,
+            artifacts,
+            &delivery,
+            &mut limit,
+        )
+        .await;
         match stored {
             Ok(stored) => {
                 summary.artifacts = stored;
@@ -454,7 +631,13 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn finalize(&self, session: Session, root: Root, hold: Box<dyn runtime::Hold>, timeline: &mut Timeline) {
+    async fn finalize(
+        &self,
+        session: Session,
+        root: Root,
+        hold: Box<dyn runtime::Hold>,
+        timeline: &mut Timeline,
+    ) {
         timeline.begin(PhaseType::Finalizing);
         let Session { mut link, pump, .. } = session;
         pump.finish().await;
@@ -465,8 +648,14 @@ impl<'a> Attempt<'a> {
             Ok(()) => timeline.end(Status::Succeeded, Context::none()),
             Err(error) => {
                 // The build's outcome stands; what is left is swept at the next start.
-                let message = format!("something of the build could not be removed: {}", crate::chain(&error));
-                self.engine.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+                let message = format!(
+                    "something of the build could not be removed: {}",
+                    crate::chain(&error)
+                );
+                self.engine.writer.emit(EventKind::Notice {
+                    level: NoticeLevel::Warning,
+                    message,
+                });
                 timeline.end(Status::Succeeded, Context::none());
             }
         }
@@ -474,7 +663,10 @@ impl<'a> Attempt<'a> {
 }
 
 fn set_succeeding(session: &mut Session, succeeding: bool) {
-    session.environment.set("CODEBUILD_BUILD_SUCCEEDING", if succeeding { "1" } else { "0" });
+    session.environment.set(
+        "CODEBUILD_BUILD_SUCCEEDING",
+        if succeeding { "1" } else { "0" },
+    );
 }
 
 /// What a list's end means for its phase. The first failed command of the build is the one a person is shown.
@@ -484,20 +676,34 @@ fn ended(end: ListEnd, summary: &mut Summary) -> (Ended, Option<Context>) {
         ListEnd::Interrupted(status) => (Ended::Interrupted(status), None),
         ListEnd::Lost(error) => {
             let message = format!("the build's place was taken away while a command ran: {error}");
-            (Ended::Interrupted(Status::Fault), Some(Context::new("INTERNAL_ERROR", message)))
+            (
+                Ended::Interrupted(Status::Fault),
+                Some(Context::new("INTERNAL_ERROR", message)),
+            )
         }
         ListEnd::Failed(failed) => {
             let status = failed.exit_status;
-            let message = format!("Error while executing command: {}. Reason: exit status {status}", failed.command);
+            let message = format!(
+                "Error while executing command: {}. Reason: exit status {status}",
+                failed.command
+            );
             let matched = format!("{message}\n{}", failed.last_lines.join("\n"));
             summary.failed_command.get_or_insert(failed);
-            (Ended::Failed { message: matched }, Some(Context::new("COMMAND_EXECUTION_ERROR", message)))
+            (
+                Ended::Failed { message: matched },
+                Some(Context::new("COMMAND_EXECUTION_ERROR", message)),
+            )
         }
     }
 }
 
 fn slowest(session: &Session) -> Vec<croft_proto::CommandSummary> {
-    let mut slow: Vec<_> = session.summaries.iter().filter(|command| command.duration_ms >= SLOW_MS_MIN).cloned().collect();
+    let mut slow: Vec<_> = session
+        .summaries
+        .iter()
+        .filter(|command| command.duration_ms >= SLOW_MS_MIN)
+        .cloned()
+        .collect();
     slow.sort_by_key(|command| std::cmp::Reverse(command.duration_ms));
     slow.truncate(SLOWEST_MAX);
     slow
@@ -510,5 +716,7 @@ pub(crate) fn inside(project: &str, identifier: &str) -> PathBuf {
     for byte in project.bytes().chain([0]).chain(identifier.bytes()) {
         digits = (digits ^ u32::from(byte)).wrapping_mul(16_777_619);
     }
-    Path::new("/codebuild/output").join(format!("src{digits}")).join("src")
+    Path::new("/codebuild/output")
+        .join(format!("src{digits}"))
+        .join("src")
 }

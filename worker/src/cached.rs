@@ -53,12 +53,16 @@ pub(crate) async fn plan(
     };
     for path in &cache.paths {
         let path = expand(session, root, path, limit).await?;
-        plan.paths.push(path.strip_prefix("~/").map_or(path.clone(), |rest| format!("/root/{rest}")));
+        plan.paths.push(
+            path.strip_prefix("~/")
+                .map_or(path.clone(), |rest| format!("/root/{rest}")),
+        );
     }
     if let Some(key) = &cache.key {
         plan.key = Some(expand(session, root, key, limit).await?);
         for key in &cache.fallback_keys {
-            plan.fallback_keys.push(expand(session, root, key, limit).await?);
+            plan.fallback_keys
+                .push(expand(session, root, key, limit).await?);
         }
     }
     Ok(plan)
@@ -101,7 +105,9 @@ impl Cached {
             Err(reason) => self.unusable(&mut summary, "restored", &reason),
         }
         summary.duration_ms = (self.clock)().millis_since(started);
-        self.writer.emit(EventKind::CacheRestored { cache: summary.clone() });
+        self.writer.emit(EventKind::CacheRestored {
+            cache: summary.clone(),
+        });
         Some(summary)
     }
 
@@ -141,19 +147,26 @@ impl Cached {
             Err(reason) => self.unusable(&mut summary, "saved", &reason),
         }
         summary.duration_ms = (self.clock)().millis_since(started);
-        self.writer.emit(EventKind::CacheSaved { cache: summary.clone() });
+        self.writer.emit(EventKind::CacheSaved {
+            cache: summary.clone(),
+        });
         Some(summary)
     }
 
     fn unusable(&self, summary: &mut CacheSummary, what: &str, reason: &str) {
         summary.status = CacheStatus::Unusable;
         summary.detail = Some(reason.to_string());
-        self.warn(&[format!("the cache could not be {what}, the build goes on without: {reason}")]);
+        self.warn(&[format!(
+            "the cache could not be {what}, the build goes on without: {reason}"
+        )]);
     }
 
     fn warn(&self, messages: &[String]) {
         for message in messages {
-            self.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message: message.clone() });
+            self.writer.emit(EventKind::Notice {
+                level: NoticeLevel::Warning,
+                message: message.clone(),
+            });
         }
     }
 }
@@ -177,5 +190,7 @@ async fn in_background<T: Send + 'static>(
 ) -> Result<T, String> {
     let root = root.try_clone().map_err(|error| error.to_string())?;
     let joined = tokio::task::spawn_blocking(move || step(root)).await;
-    joined.map_err(|error| error.to_string())?.map_err(|error| crate::chain(&error))
+    joined
+        .map_err(|error| error.to_string())?
+        .map_err(|error| crate::chain(&error))
 }

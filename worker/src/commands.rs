@@ -70,7 +70,12 @@ pub(crate) struct ListOf<'p> {
 
 impl Session {
     /// Runs the list in order until one fails.
-    pub(crate) async fn run_list(&mut self, of: ListOf<'_>, list: &[Command], mut limit: Limit<'_>) -> ListEnd {
+    pub(crate) async fn run_list(
+        &mut self,
+        of: ListOf<'_>,
+        list: &[Command],
+        mut limit: Limit<'_>,
+    ) -> ListEnd {
         let count = number(list.len());
         for (index, command) in list.iter().enumerate() {
             if let Some(ended) = limit.reached() {
@@ -85,7 +90,10 @@ impl Session {
                 command: command.text.clone(),
                 place: command.place.clone(),
             });
-            let ended = match self.execute(of.user, command.text.as_bytes(), &mut limit).await {
+            let ended = match self
+                .execute(of.user, command.text.as_bytes(), &mut limit)
+                .await
+            {
                 Ok(ended) => ended,
                 Err(error) => return ListEnd::Lost(error),
             };
@@ -94,7 +102,11 @@ impl Session {
                 self.writer.output(format!("croft: {reason}\n").as_bytes());
             }
             let duration_ms = (self.clock)().millis_since(started);
-            let summary = CommandSummary { phase: of.phase, command: command.text.clone(), duration_ms };
+            let summary = CommandSummary {
+                phase: of.phase,
+                command: command.text.clone(),
+                duration_ms,
+            };
             self.summaries.push(summary);
             // Taken before the event, which closes the command's output.
             let last_lines = self.writer.last_lines(LAST_LINES_MAX);
@@ -124,7 +136,11 @@ impl Session {
     ///
     /// # Errors
     /// When the runner is gone.
-    pub(crate) async fn run_quietly(&mut self, script: &[u8], limit: &mut Limit<'_>) -> io::Result<i32> {
+    pub(crate) async fn run_quietly(
+        &mut self,
+        script: &[u8],
+        limit: &mut Limit<'_>,
+    ) -> io::Result<i32> {
         let kept = (self.directory.clone(), self.environment.clone());
         let ended = self.execute(None, script, limit).await;
         self.pump.catch_up().await;
@@ -132,7 +148,12 @@ impl Session {
         Ok(ended?.status)
     }
 
-    async fn execute(&mut self, user: Option<&str>, script: &[u8], limit: &mut Limit<'_>) -> io::Result<CommandEnd> {
+    async fn execute(
+        &mut self,
+        user: Option<&str>,
+        script: &[u8],
+        limit: &mut Limit<'_>,
+    ) -> io::Result<CommandEnd> {
         let carried = matches!(self.version, Version::V0_2);
         let run = Run {
             script: script.to_vec(),
@@ -141,7 +162,11 @@ impl Session {
                 Shell::Bash => b"bash".to_vec(),
             },
             user: user.map(str::to_string),
-            directory: if carried { self.directory.clone() } else { self.source_directory.clone() },
+            directory: if carried {
+                self.directory.clone()
+            } else {
+                self.source_directory.clone()
+            },
             environment: self.environment.variables().to_vec(),
             confine: self.confine,
         };
@@ -149,7 +174,14 @@ impl Session {
         let (ended, interrupted) = wait(&mut self.link, limit).await?;
         let (status, refusal) = match ended {
             Ended::Exited { status, state } => {
-                if let (true, Some(State { directory, environment })) = (carried, state) {
+                if let (
+                    true,
+                    Some(State {
+                        directory,
+                        environment,
+                    }),
+                ) = (carried, state)
+                {
                     self.directory = directory;
                     self.environment.replace(environment);
                 }
@@ -157,7 +189,11 @@ impl Session {
             }
             Ended::Refused { status, reason } => (status, Some(reason)),
         };
-        Ok(CommandEnd { status, refusal, interrupted })
+        Ok(CommandEnd {
+            status,
+            refusal,
+            interrupted,
+        })
     }
 }
 
@@ -171,7 +207,9 @@ impl Limit<'_> {
     fn reached(&self) -> Option<ListEnd> {
         match self {
             Self::Build(interrupts) => interrupts.happened().map(ListEnd::Interrupted),
-            Self::Grace(grace) => grace.is_over().then_some(ListEnd::Interrupted(Status::Stopped)),
+            Self::Grace(grace) => grace
+                .is_over()
+                .then_some(ListEnd::Interrupted(Status::Stopped)),
         }
     }
 }

@@ -29,7 +29,10 @@ pub(crate) async fn reports(
             Ok(name) if name.starts_with("arn:") => name,
             Ok(name) => format!("{project}-{name}"),
             Err(error) => {
-                warn(&writer, format!("report group {:?}: {}", group.name, crate::chain(&error)));
+                warn(
+                    &writer,
+                    format!("report group {:?}: {}", group.name, crate::chain(&error)),
+                );
                 continue;
             }
         };
@@ -48,13 +51,21 @@ pub(crate) async fn reports(
         for problem in &report.problems {
             warn(&writer, format!("report {}: {problem}", report.name));
         }
-        writer.emit(EventKind::ReportReady { report: Box::new(report.clone()) });
+        writer.emit(EventKind::ReportReady {
+            report: Box::new(report.clone()),
+        });
         reports.push(report);
     }
     if !reports.is_empty()
         && let Err(error) = write_reports(folder, &reports)
     {
-        warn(&writer, format!("the reports could not be written to {}: {error}", folder.display()));
+        warn(
+            &writer,
+            format!(
+                "the reports could not be written to {}: {error}",
+                folder.display()
+            ),
+        );
     }
     reports
 }
@@ -92,7 +103,12 @@ pub(crate) async fn artifacts(
     if !artifacts.secondary.is_empty() && !artifacts.files.is_empty() {
         entries.push((None, artifacts));
     }
-    entries.extend(artifacts.secondary.iter().map(|(identifier, entry)| (Some(identifier.as_str()), entry)));
+    entries.extend(
+        artifacts
+            .secondary
+            .iter()
+            .map(|(identifier, entry)| (Some(identifier.as_str()), entry)),
+    );
     let mut stored = Vec::new();
     for (identifier, entry) in entries {
         let summary = one(session, root, (identifier, entry), delivery, limit).await;
@@ -111,17 +127,27 @@ async fn one(
     delivery: &Delivery,
     limit: &mut Limit<'_>,
 ) -> Result<ArtifactSummary, String> {
-    let mut entry = Artifacts { secondary: Vec::new(), ..entry.clone() };
-    let mut texts: Vec<&mut String> = entry.files.iter_mut().chain(&mut entry.exclude_paths).collect();
+    let mut entry = Artifacts {
+        secondary: Vec::new(),
+        ..entry.clone()
+    };
+    let mut texts: Vec<&mut String> = entry
+        .files
+        .iter_mut()
+        .chain(&mut entry.exclude_paths)
+        .collect();
     texts.extend(entry.base_directory.as_mut());
     texts.extend(entry.name.as_mut());
     for text in texts {
-        *text = expand(session, root, text, limit).await.map_err(|error| crate::chain(&error))?;
+        *text = expand(session, root, text, limit)
+            .await
+            .map_err(|error| crate::chain(&error))?;
     }
     let identifier = identifier.map(str::to_string);
     let (delivery, writer) = (delivery.clone(), Arc::clone(&session.writer));
     in_background(root, move |root| {
-        let selection = select(&entry, delivery.packaging, &root, &delivery.source).map_err(|error| crate::chain(&error))?;
+        let selection = select(&entry, delivery.packaging, &root, &delivery.source)
+            .map_err(|error| crate::chain(&error))?;
         for warning in &selection.warnings {
             warn(&writer, warning.clone());
         }
@@ -140,9 +166,14 @@ async fn in_background<T: Send + 'static>(
     step: impl FnOnce(Root) -> T + Send + 'static,
 ) -> Result<T, String> {
     let root = root.try_clone().map_err(|error| error.to_string())?;
-    tokio::task::spawn_blocking(move || step(root)).await.map_err(|error| error.to_string())
+    tokio::task::spawn_blocking(move || step(root))
+        .await
+        .map_err(|error| error.to_string())
 }
 
 fn warn(writer: &Writer, message: String) {
-    writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+    writer.emit(EventKind::Notice {
+        level: NoticeLevel::Warning,
+        message,
+    });
 }

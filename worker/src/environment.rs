@@ -14,7 +14,11 @@ impl Environment {
 
     pub(crate) fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref().to_vec();
-        match self.0.iter_mut().find(|(other, _)| other == name.as_bytes()) {
+        match self
+            .0
+            .iter_mut()
+            .find(|(other, _)| other == name.as_bytes())
+        {
             Some((_, old)) => *old = value,
             None => self.0.push((name.as_bytes().to_vec(), value)),
         }
@@ -27,11 +31,15 @@ impl Environment {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(other, _)| other == name.as_bytes()).map(|(_, value)| value.as_slice())
+        self.0
+            .iter()
+            .find(|(other, _)| other == name.as_bytes())
+            .map(|(_, value)| value.as_slice())
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.get(name).map(|value| String::from_utf8_lossy(value).into_owned())
+        self.get(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     pub(crate) fn variables(&self) -> &[Variable] {
@@ -78,7 +86,10 @@ pub(crate) fn describe(environment: &mut Environment, build: &Build, facts: &Fac
         ("CODEBUILD_LOG_PATH", uuid.to_string()),
         ("CODEBUILD_PROJECT_ARN", project_arn.to_string()),
         ("CODEBUILD_SRC_DIR", facts.source_directory.clone()),
-        ("CODEBUILD_START_TIME", build.start_time.millis().to_string()),
+        (
+            "CODEBUILD_START_TIME",
+            build.start_time.millis().to_string(),
+        ),
     ];
     for (name, value) in said {
         environment.set(name, value);
@@ -87,7 +98,10 @@ pub(crate) fn describe(environment: &mut Environment, build: &Build, facts: &Fac
         environment.set("CODEBUILD_LOCAL_BUILD", "true");
     }
     let known = [
-        ("CODEBUILD_RESOLVED_SOURCE_VERSION", &build.resolved_source_version),
+        (
+            "CODEBUILD_RESOLVED_SOURCE_VERSION",
+            &build.resolved_source_version,
+        ),
         ("CODEBUILD_SOURCE_VERSION", &build.source_version),
         ("CODEBUILD_SOURCE_REPO_URL", &facts.repository_url),
     ];
@@ -110,7 +124,9 @@ fn default_key(project_arn: &str) -> String {
 /// Puts the in-build helpers on the path that the image or host gave, before anything of the user's is set.
 pub(crate) fn add_helpers(environment: &mut Environment) {
     let path = environment.text("PATH").filter(|path| !path.is_empty());
-    let path = path.unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_string());
+    let path = path.unwrap_or_else(|| {
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_string()
+    });
     environment.set("PATH", format!("{path}:{USER_BIN}"));
     environment.set("HOME", "/root");
 }
@@ -168,8 +184,14 @@ mod tests {
             ("AWS_DEFAULT_REGION", "eu-central-1"),
             ("CODEBUILD_BUILD_NUMBER", "7"),
             ("CODEBUILD_START_TIME", "1700000000123"),
-            ("CODEBUILD_PROJECT_ARN", "arn:aws:codebuild:us-east-1:000000000000:project/demo"),
-            ("CODEBUILD_KMS_KEY_ID", "arn:aws:kms:us-east-1:000000000000:alias/aws/s3"),
+            (
+                "CODEBUILD_PROJECT_ARN",
+                "arn:aws:codebuild:us-east-1:000000000000:project/demo",
+            ),
+            (
+                "CODEBUILD_KMS_KEY_ID",
+                "arn:aws:kms:us-east-1:000000000000:alias/aws/s3",
+            ),
             ("CODEBUILD_SRC_DIR_lib", "/codebuild/output/src2/src"),
             ("CODEBUILD_LOG_PATH", "00000000-0000-4000-8000-000000000001"),
             ("CODEBUILD_LOCAL_BUILD", "true"),
@@ -185,6 +207,9 @@ mod tests {
     fn helpers_come_last_on_the_path() {
         let mut environment = Environment::new(vec![(b"PATH".to_vec(), b"/a:/b".to_vec())]);
         add_helpers(&mut environment);
-        assert_eq!(environment.text("PATH").unwrap(), "/a:/b:/codebuild/user/bin");
+        assert_eq!(
+            environment.text("PATH").unwrap(),
+            "/a:/b:/codebuild/user/bin"
+        );
     }
 }

@@ -42,14 +42,25 @@ pub(crate) async fn expand(
         return Ok(text.to_string());
     }
     let result = format!("{TMP}/expanded");
-    let script = format!("cd \"$CODEBUILD_SRC_DIR\"\nCROFT_TEXT=\"{text}\" || exit\nprintf %s \"$CROFT_TEXT\" > {result}\n");
-    let status = session.run_quietly(script.as_bytes(), limit).await.map_err(Error::Lost)?;
+    let script = format!(
+        "cd \"$CODEBUILD_SRC_DIR\"\nCROFT_TEXT=\"{text}\" || exit\nprintf %s \"$CROFT_TEXT\" > {result}\n"
+    );
+    let status = session
+        .run_quietly(script.as_bytes(), limit)
+        .await
+        .map_err(Error::Lost)?;
     if status != 0 {
-        return Err(Error::Failed { text: text.to_string(), status });
+        return Err(Error::Failed {
+            text: text.to_string(),
+            status,
+        });
     }
     let mut expanded = String::new();
     root.open_file(Path::new(&result))
         .and_then(|file| file.take(EXPANDED_BYTES_MAX).read_to_string(&mut expanded))
-        .map_err(|source| Error::Unusable { text: text.to_string(), source })?;
+        .map_err(|source| Error::Unusable {
+            text: text.to_string(),
+            source,
+        })?;
     Ok(expanded)
 }

@@ -30,7 +30,10 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     pub(crate) fn new(stop: watch::Receiver<Stop>, limit: Duration) -> Self {
-        Self { stop, deadline: Instant::now() + limit }
+        Self {
+            stop,
+            deadline: Instant::now() + limit,
+        }
     }
 
     /// What happened already; `None` when the build may go on.
@@ -58,7 +61,10 @@ impl Interrupts {
 
     /// The interruptions of a `finally` list that runs because of one: only its grace and a second, harder stop.
     pub(crate) fn during_grace(&self) -> Grace {
-        Grace { stop: self.stop.clone(), deadline: Instant::now() + FINALLY_GRACE }
+        Grace {
+            stop: self.stop.clone(),
+            deadline: Instant::now() + FINALLY_GRACE,
+        }
     }
 }
 

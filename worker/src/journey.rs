@@ -48,7 +48,11 @@ pub(crate) struct Journey {
 impl Journey {
     /// A build's `attempt`th try, at its beginning.
     pub(crate) fn new(attempt: u32) -> Self {
-        Self { attempt, status: Status::Succeeded, succeeding: true }
+        Self {
+            attempt,
+            status: Status::Succeeded,
+            succeeding: true,
+        }
     }
 
     /// How the build will end as things stand. `on-failure: CONTINUE` keeps a failed phase out of it.
@@ -67,7 +71,12 @@ impl Journey {
     }
 
     /// Takes in how `phase` ended; tells what comes next.
-    pub(crate) fn after(&mut self, phase: PhaseType, ended: &Ended, on_failure: &OnFailure) -> Next {
+    pub(crate) fn after(
+        &mut self,
+        phase: PhaseType,
+        ended: &Ended,
+        on_failure: &OnFailure,
+    ) -> Next {
         match ended {
             Ended::Succeeded => following(phase),
             Ended::Interrupted(status) => {
@@ -82,8 +91,13 @@ impl Journey {
         self.succeeding = false;
         match on_failure {
             OnFailure::Continue => return following(phase),
-            OnFailure::Retry { count, pattern } if self.attempt <= *count && matches(pattern.as_deref(), message) => {
-                return Next::Retry { attempt: self.attempt + 1, attempts_max: count + 1 };
+            OnFailure::Retry { count, pattern }
+                if self.attempt <= *count && matches(pattern.as_deref(), message) =>
+            {
+                return Next::Retry {
+                    attempt: self.attempt + 1,
+                    attempts_max: count + 1,
+                };
             }
             OnFailure::Unset | OnFailure::Abort | OnFailure::Retry { .. } => {}
         }
@@ -115,7 +129,9 @@ mod tests {
     use PhaseType::{Build, Install, PostBuild, PreBuild};
 
     fn failed() -> Ended {
-        Ended::Failed { message: "Error while executing command: x. Reason: exit status 7".into() }
+        Ended::Failed {
+            message: "Error while executing command: x. Reason: exit status 7".into(),
+        }
     }
 
     #[test]
@@ -139,8 +155,16 @@ mod tests {
         ];
         for (phase, rule, next, status) in table {
             let mut journey = Journey::new(1);
-            assert_eq!(journey.after(phase, &failed(), rule), next, "{phase} {rule:?}");
-            assert_eq!((journey.status(), journey.succeeding()), (status, false), "{phase} {rule:?}");
+            assert_eq!(
+                journey.after(phase, &failed(), rule),
+                next,
+                "{phase} {rule:?}"
+            );
+            assert_eq!(
+                (journey.status(), journey.succeeding()),
+                (status, false),
+                "{phase} {rule:?}"
+            );
         }
     }
 
@@ -154,18 +178,42 @@ mod tests {
             phase = next;
         }
         assert_eq!(seen, [PreBuild, Build, PostBuild]);
-        assert_eq!((journey.status(), journey.succeeding()), (Status::Succeeded, true));
+        assert_eq!(
+            (journey.status(), journey.succeeding()),
+            (Status::Succeeded, true)
+        );
     }
 
     #[test]
     fn retries_are_counted_and_matched() {
-        let rule = |count, pattern: Option<&str>| OnFailure::Retry { count, pattern: pattern.map(str::to_string) };
+        let rule = |count, pattern: Option<&str>| OnFailure::Retry {
+            count,
+            pattern: pattern.map(str::to_string),
+        };
         let next = |attempt, rule: &OnFailure| Journey::new(attempt).after(Build, &failed(), rule);
-        assert_eq!(next(1, &rule(3, None)), Next::Retry { attempt: 2, attempts_max: 4 });
-        assert_eq!(next(3, &rule(3, None)), Next::Retry { attempt: 4, attempts_max: 4 });
+        assert_eq!(
+            next(1, &rule(3, None)),
+            Next::Retry {
+                attempt: 2,
+                attempts_max: 4
+            }
+        );
+        assert_eq!(
+            next(3, &rule(3, None)),
+            Next::Retry {
+                attempt: 4,
+                attempts_max: 4
+            }
+        );
         assert_eq!(next(4, &rule(3, None)), Next::Phase(PostBuild));
         assert_eq!(next(1, &rule(0, None)), Next::Phase(PostBuild));
-        assert_eq!(next(1, &rule(1, Some("status [67]"))), Next::Retry { attempt: 2, attempts_max: 2 });
+        assert_eq!(
+            next(1, &rule(1, Some("status [67]"))),
+            Next::Retry {
+                attempt: 2,
+                attempts_max: 2
+            }
+        );
         assert_eq!(next(1, &rule(1, Some("^timeout"))), Next::Phase(PostBuild));
     }
 
@@ -174,7 +222,10 @@ mod tests {
         for status in [Status::Stopped, Status::TimedOut] {
             let mut journey = Journey::new(1);
             let ended = Ended::Interrupted(status);
-            assert_eq!(journey.after(Build, &ended, &OnFailure::Continue), Next::Finish);
+            assert_eq!(
+                journey.after(Build, &ended, &OnFailure::Continue),
+                Next::Finish
+            );
             assert_eq!(journey.status(), status);
         }
     }

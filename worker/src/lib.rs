@@ -4,7 +4,10 @@
 //! the end. A build that fails is a value, never an error. What absent means: nothing here reads flags or configuration, and
 //! nothing here outlives its build: a sweeper removes what a killed process left.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
 
 /// What a build is asked to be.
 mod request;

@@ -37,14 +37,25 @@ impl Pump {
         let (ask, asked) = mpsc::channel(ASKED_MAX);
         let thread = std::thread::Builder::new()
             .name("output".into())
-            .spawn(move || Reader { output, writer, woken, asked, buffer: vec![0; PIPE_BYTES / 4] }.run())?;
+            .spawn(move || {
+                Reader {
+                    output,
+                    writer,
+                    woken,
+                    asked,
+                    buffer: vec![0; PIPE_BYTES / 4],
+                }
+                .run()
+            })?;
         Ok(Self { ask, wake, thread })
     }
 
     /// Returns when everything that had been printed by now was handed to the writer.
     pub(crate) async fn catch_up(&self) {
         let (done, caught_up) = oneshot::channel();
-        if self.ask.send(done).await.is_ok() && rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).is_ok() {
+        if self.ask.send(done).await.is_ok()
+            && rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).is_ok()
+        {
             // A thread that ended has nothing left to hand over.
             caught_up.await.unwrap_or_default();
         }
@@ -56,7 +67,9 @@ impl Pump {
         drop(self.ask);
         rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).unwrap_or_default();
         let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
-        joined.expect("joining is not cancelled").expect("the reading thread does not panic");
+        joined
+            .expect("joining is not cancelled")
+            .expect("the reading thread does not panic");
     }
 }
 
@@ -90,9 +103,16 @@ impl Reader {
         if open {
             watched.push(PollFd::new(&self.output, PollFlags::IN));
         }
-        let limit = Timespec { tv_sec: 0, tv_nsec: HOLD_MS_MAX * 1_000_000 };
+        let limit = Timespec {
+            tv_sec: 0,
+            tv_nsec: HOLD_MS_MAX * 1_000_000,
+        };
         let count = rustix::event::poll(&mut watched, Some(&limit)).unwrap_or(0);
-        let happened = |index: usize| watched.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        let happened = |index: usize| {
+            watched
+                .get(index)
+                .is_some_and(|fd| !fd.revents().is_empty())
+        };
         (happened(1), happened(0), count == 0)
     }
 
@@ -104,7 +124,10 @@ impl Reader {
                 self.writer.output(&self.buffer[..count]);
                 true
             }
-            Err(error) => error.kind() == io::ErrorKind::Interrupted || error.kind() == io::ErrorKind::WouldBlock,
+            Err(error) => {
+                error.kind() == io::ErrorKind::Interrupted
+                    || error.kind() == io::ErrorKind::WouldBlock
+            }
         }
     }
 
@@ -118,7 +141,10 @@ impl Reader {
                 Ok(done) => {
                     let mut left = rustix::io::ioctl_fionread(&self.output).unwrap_or(0);
                     while left > 0 {
-                        let wanted = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                        let wanted = self
+                            .buffer
+                            .len()
+                            .min(usize::try_from(left).unwrap_or(usize::MAX));
                         match self.output.read(&mut self.buffer[..wanted]) {
                             Ok(count) if count > 0 => {
                                 self.writer.output(&self.buffer[..count]);

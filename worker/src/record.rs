@@ -57,11 +57,23 @@ impl Home {
     /// # Errors
     /// When it cannot be made.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let private = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-        for folder in [path.to_path_buf(), path.join("run"), path.join("builds"), path.join("projects")] {
+        let private = |path: &Path| {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+        };
+        for folder in [
+            path.to_path_buf(),
+            path.join("run"),
+            path.join("builds"),
+            path.join("projects"),
+        ] {
             private(&folder)?;
         }
-        Ok(Self { path: fs::canonicalize(path)? })
+        Ok(Self {
+            path: fs::canonicalize(path)?,
+        })
     }
 
     /// Where it is.
@@ -76,7 +88,10 @@ impl Home {
     /// When it cannot be made.
     pub fn kept(&self, uuid: &str) -> io::Result<PathBuf> {
         let folder = self.path.join("builds").join(uuid);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
         Ok(folder)
     }
 
@@ -87,7 +102,12 @@ impl Home {
     pub fn scratch(&self, uuid: &str) -> io::Result<Scratch> {
         let path = self.path.join("run").join(uuid);
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        let lock = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path.join("owner"))?;
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path.join("owner"))?;
         lock.lock()?;
         (&lock).write_all(std::process::id().to_string().as_bytes())?;
         Ok(Scratch { path, _lock: lock })
@@ -107,7 +127,10 @@ impl Home {
                 Err(_) => is_older_than_a_minute(&entry),
             };
             if free {
-                found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+                found.push((
+                    entry.file_name().to_string_lossy().into_owned(),
+                    entry.path(),
+                ));
             }
         }
         Ok(found)
@@ -120,8 +143,10 @@ impl Home {
     pub fn next_build(&self, project: &str) -> io::Result<(u64, Expected)> {
         self.change(project, |record| {
             record.build_number += 1;
-            let expected =
-                Expected { total_ms: record.last_success_ms, phases_ms: record.last_success_phases_ms.clone() };
+            let expected = Expected {
+                total_ms: record.last_success_ms,
+                phases_ms: record.last_success_phases_ms.clone(),
+            };
             (record.build_number, expected)
         })
     }
@@ -136,9 +161,13 @@ impl Home {
         write_whole(&self.kept(uuid)?.join("result.json"), &json)?;
         if build.build_status == Status::Succeeded {
             self.change(&build.project_name, |record| {
-                record.last_success_ms = build.end_time.map(|end| end.millis_since(build.start_time));
-                record.last_success_phases_ms =
-                    build.phases.iter().filter_map(|phase| Some((phase.phase_type, phase.millis()?))).collect();
+                record.last_success_ms =
+                    build.end_time.map(|end| end.millis_since(build.start_time));
+                record.last_success_phases_ms = build
+                    .phases
+                    .iter()
+                    .filter_map(|phase| Some((phase.phase_type, phase.millis()?)))
+                    .collect();
             })?;
         }
         self.forget_old()
@@ -153,13 +182,17 @@ impl Home {
             .mode(0o600)
             .open(self.path.join("projects").join(".lock"))?;
         lock.lock()?;
-        let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let mut record = known.filter(|record: &Project| record.version == PROJECT_VERSION).unwrap_or(Project {
-            version: PROJECT_VERSION,
-            build_number: 0,
-            last_success_ms: None,
-            last_success_phases_ms: BTreeMap::new(),
-        });
+        let known = fs::read(&path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut record = known
+            .filter(|record: &Project| record.version == PROJECT_VERSION)
+            .unwrap_or(Project {
+                version: PROJECT_VERSION,
+                build_number: 0,
+                last_success_ms: None,
+                last_success_phases_ms: BTreeMap::new(),
+            });
         let result = change(&mut record);
         write_whole(&path, &serde_json::to_vec_pretty(&record)?)?;
         Ok(result)
@@ -173,12 +206,19 @@ impl Home {
         }
         builds.sort();
         let old = builds.len().saturating_sub(BUILDS_KEPT);
-        builds.into_iter().take(old).try_for_each(|(_, path)| fs::remove_dir_all(path))
+        builds
+            .into_iter()
+            .take(old)
+            .try_for_each(|(_, path)| fs::remove_dir_all(path))
     }
 }
 
 fn is_older_than_a_minute(entry: &fs::DirEntry) -> bool {
-    let age = entry.metadata().and_then(|found| found.modified()).ok().and_then(|made| made.elapsed().ok());
+    let age = entry
+        .metadata()
+        .and_then(|found| found.modified())
+        .ok()
+        .and_then(|made| made.elapsed().ok());
     age.is_some_and(|age| age.as_secs() > 60)
 }
 
@@ -226,6 +266,9 @@ mod tests {
             File::open(&kept).unwrap().set_modified(time).unwrap();
         }
         home.forget_old().unwrap();
-        assert!(!folder.path().join("builds/0002").exists() && folder.path().join("builds/0003").exists());
+        assert!(
+            !folder.path().join("builds/0002").exists()
+                && folder.path().join("builds/0003").exists()
+        );
     }
 }

@@ -68,6 +68,8 @@ pub struct BuildRequest {
     pub build_number: u64,
     /// Who asks.
     pub initiator: String,
+    /// The image's reference, or `sandbox`.
+    pub image: String,
     /// The primary source.
     pub source: PrimarySource,
     /// Identifier and folder of each secondary source.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use croft_cache::Store;
 use croft_exec::output::Writer;
-use croft_proto::{Build, Diagnostic, EventKind, NoticeLevel, PhaseType, Status, Summary, Timestamp};
+use croft_proto::{
+    Build, Diagnostic, EventKind, NoticeLevel, PhaseType, Status, Summary, Timestamp,
+};
 use croft_spec::Buildspec;
 use tokio::sync::watch;
 
@@ -30,7 +32,9 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +71,10 @@ pub async fn run(request: &BuildRequest, engine: &Engine, stop: watch::Receiver<
         expected: request.expected.clone(),
         failure: None,
     };
-    let mut summary = Summary { log_path: request.log_path.display().to_string(), ..Summary::default() };
+    let mut summary = Summary {
+        log_path: request.log_path.display().to_string(),
+        ..Summary::default()
+    };
     engine.writer.emit(EventKind::BuildStarted {
         build: Box::new(timeline.build.clone()),
         expected_ms: request.expected.total_ms,
@@ -79,20 +86,43 @@ pub async fn run(request: &BuildRequest, engine: &Engine, stop: watch::Receiver<
     let (status, read) = match early {
         Some(read) if read.spec.is_none() => {
             timeline.begin(PhaseType::DownloadSource);
-            timeline.end(Status::Failed, Context::new("YAML_FILE_ERROR", yaml_error(&read.diagnostics)));
+            timeline.end(
+                Status::Failed,
+                Context::new("YAML_FILE_ERROR", yaml_error(&read.diagnostics)),
+            );
             (Status::Failed, Some(read))
         }
-        early => attempts(request, engine, &mut timeline, &mut summary, interrupts, early).await,
+        early => {
+            attempts(
+                request,
+                engine,
+                &mut timeline,
+                &mut summary,
+                interrupts,
+                early,
+            )
+            .await
+        }
     };
     timeline.complete(status);
-    summary.failure_message = timeline.failure.clone().filter(|_| summary.failed_command.is_none() && status != Status::Succeeded);
+    summary.failure_message = timeline
+        .failure
+        .clone()
+        .filter(|_| summary.failed_command.is_none() && status != Status::Succeeded);
     engine.writer.emit(EventKind::BuildCompleted {
         build: Box::new(timeline.build.clone()),
         summary: Box::new(summary.clone()),
     });
     engine.writer.finish();
-    let (diagnostics, buildspec) = read.map(|read| (read.diagnostics, read.text)).unwrap_or_default();
-    Outcome { build: timeline.build, summary, diagnostics, buildspec }
+    let (diagnostics, buildspec) = read
+        .map(|read| (read.diagnostics, read.text))
+        .unwrap_or_default();
+    Outcome {
+        build: timeline.build,
+        summary,
+        diagnostics,
+        buildspec,
+    }
 }
 
 async fn attempts(
@@ -108,15 +138,29 @@ async fn attempts(
         let attempt = Attempt::new(request, engine, interrupts.clone(), read.clone(), number);
         match attempt.run(timeline, summary).await {
             AttemptEnd::Over(status, read) => return (status, read),
-            AttemptEnd::Again { attempt, attempts_max, reason } => {
+            AttemptEnd::Again {
+                attempt,
+                attempts_max,
+                reason,
+            } => {
                 number = attempt;
-                engine.writer.emit(EventKind::Retrying { attempt, attempts_max, reason });
+                engine.writer.emit(EventKind::Retrying {
+                    attempt,
+                    attempts_max,
+                    reason,
+                });
                 timeline.start_over();
                 let log_path = std::mem::take(&mut summary.log_path);
-                *summary = Summary { log_path, ..Summary::default() };
+                *summary = Summary {
+                    log_path,
+                    ..Summary::default()
+                };
                 if let Err(error) = clear(&request.directory) {
                     let message = format!("the last try's files could not be removed: {error}");
-                    engine.writer.emit(EventKind::Notice { level: NoticeLevel::Warning, message });
+                    engine.writer.emit(EventKind::Notice {
+                        level: NoticeLevel::Warning,
+                        message,
+                    });
                 }
             }
         }
@@ -146,7 +190,11 @@ fn read_file(path: &std::path::Path, name: &str) -> Read {
         Ok(bytes) => {
             let parsed = croft_spec::parse(name, &bytes);
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            Read { spec: parsed.spec, diagnostics: parsed.diagnostics, text }
+            Read {
+                spec: parsed.spec,
+                diagnostics: parsed.diagnostics,
+                text,
+            }
         }
         Err(error) => {
             let help = if error.kind() == std::io::ErrorKind::NotFound {
@@ -158,23 +206,43 @@ fn read_file(path: &std::path::Path, name: &str) -> Read {
                 code: "no-buildspec".into(),
                 level: croft_proto::Level::Error,
                 message: format!("{} cannot be read: {error}", path.display()),
-                place: croft_proto::Place { file: name.into(), line: 0, column: 0 },
+                place: croft_proto::Place {
+                    file: name.into(),
+                    line: 0,
+                    column: 0,
+                },
                 start: 0,
                 end: 0,
                 help: Some(help.into()),
             };
-            Read { spec: None, diagnostics: vec![diagnostic], text: String::new() }
+            Read {
+                spec: None,
+                diagnostics: vec![diagnostic],
+                text: String::new(),
+            }
         }
     }
 }
 
 /// One sentence for the phase's context; the command line shows all findings.
 pub(crate) fn yaml_error(diagnostics: &[Diagnostic]) -> String {
-    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|found| found.level == croft_proto::Level::Error).collect();
-    let Some(first) = errors.first() else { return "the buildspec cannot be used".to_string() };
+    let errors: Vec<&Diagnostic> = diagnostics
+        .iter()
+        .filter(|found| found.level == croft_proto::Level::Error)
+        .collect();
+    let Some(first) = errors.first() else {
+        return "the buildspec cannot be used".to_string();
+    };
     let place = &first.place;
-    let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
-    format!("{}:{}:{}: {}{more}", place.file, place.line, place.column, first.message)
+    let more = if errors.len() > 1 {
+        format!(" (and {} more)", errors.len() - 1)
+    } else {
+        String::new()
+    };
+    format!(
+        "{}:{}:{}: {}{more}",
+        place.file, place.line, place.column, first.message
+    )
 }
 
 fn clear(directory: &std::path::Path) -> std::io::Result<()> {
@@ -190,7 +258,10 @@ fn clear(directory: &std::path::Path) -> std::io::Result<()> {
 fn new_build(request: &BuildRequest, now: Timestamp) -> Build {
     let id = format!("{}:{}", request.project, request.uuid);
     Build {
-        arn: format!("arn:aws:codebuild:{}:000000000000:build/{id}", request.region),
+        arn: format!(
+            "arn:aws:codebuild:{}:000000000000:build/{id}",
+            request.region
+        ),
         id,
         build_number: request.build_number,
         project_name: request.project.clone(),
@@ -208,7 +279,7 @@ fn new_build(request: &BuildRequest, now: Timestamp) -> Build {
         exported_environment_variables: Vec::new(),
         initiator: request.initiator.clone(),
         timeout_in_minutes: request.timeout.as_secs().div_ceil(60),
-        image: String::new(),
+        image: request.image.clone(),
     }
 }
 
@@ -216,9 +287,12 @@ fn new_build(request: &BuildRequest, now: Timestamp) -> Build {
 pub(crate) fn tell(writer: &Writer, progress: Progress) {
     let (level, message) = match progress {
         Progress::Line(line) => (NoticeLevel::Info, line),
-        Progress::Copying(reason) => {
-            (NoticeLevel::Info, format!("copying the source, since a copy-on-write view is not possible here: {reason}"))
-        }
+        Progress::Copying(reason) => (
+            NoticeLevel::Info,
+            format!(
+                "copying the source, since a copy-on-write view is not possible here: {reason}"
+            ),
+        ),
     };
     writer.emit(EventKind::Notice { level, message });
 }

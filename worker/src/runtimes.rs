@@ -19,9 +19,18 @@ pub(crate) enum Error {
     #[error("runtime-versions: this image has no runtime {name:?}; it has {}", known.join(", "))]
     NoRuntime { name: String, known: Vec<String> },
     #[error("runtime-versions: this image has no {name} {version:?}; it has {}", known.join(", "))]
-    NoVersion { name: String, version: String, known: Vec<String> },
+    NoVersion {
+        name: String,
+        version: String,
+        known: Vec<String>,
+    },
     #[error("runtime-versions: {name} {version} needs {other} {}; add it", versions.join(" or "))]
-    Conflict { name: String, version: String, other: String, versions: Vec<String> },
+    Conflict {
+        name: String,
+        version: String,
+        other: String,
+        versions: Vec<String>,
+    },
     #[error("runtime-versions: {name}: {version:?} is not a version")]
     NotAVersion { name: String, version: String },
 }
@@ -41,7 +50,10 @@ pub(crate) fn choose(
             "runtime-versions are ignored: there is no runtimes.yml here; what is installed is used ({})",
             names.join(", ")
         );
-        return Ok(Chosen { commands: Vec::new(), warnings: vec![message] });
+        return Ok(Chosen {
+            commands: Vec::new(),
+            warnings: vec![message],
+        });
     };
     let mut picked = Vec::new();
     for (name, asked) in wanted {
@@ -50,7 +62,9 @@ pub(crate) fn choose(
     }
     for (name, version, _) in &picked {
         for (other, versions) in &version.requires {
-            let met = picked.iter().any(|(name, version, _)| *name == other && versions.contains(&version.version));
+            let met = picked
+                .iter()
+                .any(|(name, version, _)| *name == other && versions.contains(&version.version));
             if !met {
                 return Err(Error::Conflict {
                     name: (*name).clone(),
@@ -61,28 +75,52 @@ pub(crate) fn choose(
             }
         }
     }
-    let commands = picked.iter().flat_map(|(_, version, asked)| commands(version, asked)).collect();
-    Ok(Chosen { commands, warnings: Vec::new() })
+    let commands = picked
+        .iter()
+        .flat_map(|(_, version, asked)| commands(version, asked))
+        .collect();
+    Ok(Chosen {
+        commands,
+        warnings: Vec::new(),
+    })
 }
 
 /// A version may be a reference to a variable.
 fn resolve(asked: &str, variables: &[Variable]) -> String {
-    let Some(name) = asked.strip_prefix('$') else { return asked.to_string() };
+    let Some(name) = asked.strip_prefix('$') else {
+        return asked.to_string();
+    };
     let name = name.trim_start_matches('{').trim_end_matches('}');
     let value = variables.iter().find(|(other, _)| other == name.as_bytes());
-    value.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    value
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .unwrap_or_default()
 }
 
 fn pick<'r>(runtimes: &'r Runtimes, name: &str, asked: &str) -> Result<&'r RuntimeVersion, Error> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if asked.is_empty() || !asked.bytes().all(plain) {
-        return Err(Error::NotAVersion { name: name.to_string(), version: asked.to_string() });
+        return Err(Error::NotAVersion {
+            name: name.to_string(),
+            version: asked.to_string(),
+        });
     }
     let Some((_, versions)) = runtimes.runtimes.iter().find(|(other, _)| other == name) else {
-        let known = runtimes.runtimes.iter().map(|(name, _)| name.clone()).collect();
-        return Err(Error::NoRuntime { name: name.to_string(), known });
+        let known = runtimes
+            .runtimes
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
+        return Err(Error::NoRuntime {
+            name: name.to_string(),
+            known,
+        });
     };
-    let listed = || versions.iter().filter(|version| version.version != "default");
+    let listed = || {
+        versions
+            .iter()
+            .filter(|version| version.version != "default")
+    };
     let newest = |prefix: &str| {
         let fitting = listed().filter(|version| version.version.starts_with(prefix));
         fitting.max_by_key(|version| order(&version.version))
@@ -103,14 +141,27 @@ fn pick<'r>(runtimes: &'r Runtimes, name: &str, asked: &str) -> Result<&'r Runti
 
 /// Numbers in a version, for ordering: `3.10` comes after `3.9`.
 fn order(version: &str) -> Vec<u64> {
-    version.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+    version
+        .split(|letter: char| !letter.is_ascii_digit())
+        .filter_map(|part| part.parse().ok())
+        .collect()
 }
 
 fn commands(version: &RuntimeVersion, asked: &str) -> Vec<Command> {
-    let place = Place { file: "runtimes.yml".into(), line: 0, column: 0 };
+    let place = Place {
+        file: "runtimes.yml".into(),
+        line: 0,
+        column: 0,
+    };
     let command = |text: &String| match version.version.as_str() {
-        "default" => Command { text: format!("VERSION={asked}\n{text}"), place: place.clone() },
-        _ => Command { text: text.clone(), place: place.clone() },
+        "default" => Command {
+            text: format!("VERSION={asked}\n{text}"),
+            place: place.clone(),
+        },
+        _ => Command {
+            text: text.clone(),
+            place: place.clone(),
+        },
     };
     version.commands.iter().map(command).collect()
 }
@@ -122,35 +173,72 @@ mod tests {
     const FILE: &[u8] = b"runtimes:\n  python:\n    versions:\n      3.10: {commands: [use 3.10]}\n      3.9: {commands: [use 3.9]}\n      default: {commands: ['install $VERSION']}\n  android:\n    versions:\n      '29': {commands: [sdk 29], requires: {java: [corretto8]}}\n  java:\n    versions:\n      corretto8: {commands: [java 8]}\n      corretto17: {commands: [java 17]}\n";
 
     fn texts(wanted: &[(&str, &str)]) -> Result<Vec<String>, Error> {
-        let wanted: Vec<_> = wanted.iter().map(|(name, version)| ((*name).into(), (*version).into())).collect();
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|(name, version)| ((*name).into(), (*version).into()))
+            .collect();
         let environment = Environment::new(vec![(b"PY".to_vec(), b"3.9".to_vec())]);
         let chosen = choose(&wanted, Some(FILE), &environment)?;
-        Ok(chosen.commands.into_iter().map(|command| command.text).collect())
+        Ok(chosen
+            .commands
+            .into_iter()
+            .map(|command| command.text)
+            .collect())
     }
 
     #[test]
     fn versions_are_exact_newest_of_a_major_latest_or_from_a_variable() {
-        for (asked, expected) in
-            [("3.10", "use 3.10"), ("3.x", "use 3.10"), ("latest", "use 3.10"), ("$PY", "use 3.9"), ("${PY}", "use 3.9")]
-        {
+        for (asked, expected) in [
+            ("3.10", "use 3.10"),
+            ("3.x", "use 3.10"),
+            ("latest", "use 3.10"),
+            ("$PY", "use 3.9"),
+            ("${PY}", "use 3.9"),
+        ] {
             assert_eq!(texts(&[("python", asked)]).unwrap(), [expected], "{asked}");
         }
-        assert_eq!(texts(&[("python", "3.13")]).unwrap(), ["VERSION=3.13\ninstall $VERSION"]);
+        assert_eq!(
+            texts(&[("python", "3.13")]).unwrap(),
+            ["VERSION=3.13\ninstall $VERSION"]
+        );
     }
 
     #[test]
     fn conflicts_and_unknown_names_are_told() {
-        assert_eq!(texts(&[("java", "corretto8"), ("android", "29")]).unwrap(), ["java 8", "sdk 29"]);
-        assert!(matches!(texts(&[("android", "29")]), Err(Error::Conflict { .. })));
-        assert!(matches!(texts(&[("java", "corretto17"), ("android", "29")]), Err(Error::Conflict { .. })));
-        assert!(matches!(texts(&[("cobol", "1")]), Err(Error::NoRuntime { .. })));
-        assert!(matches!(texts(&[("java", "11")]), Err(Error::NoVersion { .. })));
-        assert!(matches!(texts(&[("python", "3; rm -rf /")]), Err(Error::NotAVersion { .. })));
+        assert_eq!(
+            texts(&[("java", "corretto8"), ("android", "29")]).unwrap(),
+            ["java 8", "sdk 29"]
+        );
+        assert!(matches!(
+            texts(&[("android", "29")]),
+            Err(Error::Conflict { .. })
+        ));
+        assert!(matches!(
+            texts(&[("java", "corretto17"), ("android", "29")]),
+            Err(Error::Conflict { .. })
+        ));
+        assert!(matches!(
+            texts(&[("cobol", "1")]),
+            Err(Error::NoRuntime { .. })
+        ));
+        assert!(matches!(
+            texts(&[("java", "11")]),
+            Err(Error::NoVersion { .. })
+        ));
+        assert!(matches!(
+            texts(&[("python", "3; rm -rf /")]),
+            Err(Error::NotAVersion { .. })
+        ));
     }
 
     #[test]
     fn an_image_without_the_file_only_gets_a_warning() {
-        let chosen = choose(&[("python".into(), "3.10".into())], None, &Environment::default()).unwrap();
+        let chosen = choose(
+            &[("python".into(), "3.10".into())],
+            None,
+            &Environment::default(),
+        )
+        .unwrap();
         assert!(chosen.commands.is_empty() && chosen.warnings.len() == 1);
     }
 }

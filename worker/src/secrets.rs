@@ -24,11 +24,19 @@ pub(crate) enum Error {
         "{place}: {kind} {name:?} has no value: put it into a file for --secret-file, or ask AWS with -c",
         place = at(.place)
     )]
-    NoSource { kind: &'static str, name: String, place: Place },
+    NoSource {
+        kind: &'static str,
+        name: String,
+        place: Place,
+    },
     #[error("{place}: Parameter does not exist: {name}", place = at(.place))]
     NoParameter { name: String, place: Place },
     #[error("{place}: secret {name:?} has no key {key:?}", place = at(.place))]
-    NoKey { name: String, key: String, place: Place },
+    NoKey {
+        name: String,
+        key: String,
+        place: Place,
+    },
     #[error("the aws program cannot be run: install AWS's command line, or use --secret-file")]
     NoProgram(#[source] io::Error),
     #[error("AWS refused: {0}")]
@@ -42,7 +50,10 @@ fn at(place: &Place) -> String {
 }
 
 /// Name and value of every variable that the buildspec takes from a store, in its order.
-pub(crate) async fn resolve(env: &Env, source: &SecretSource) -> Result<Vec<(String, String)>, Error> {
+pub(crate) async fn resolve(
+    env: &Env,
+    source: &SecretSource,
+) -> Result<Vec<(String, String)>, Error> {
     let mut resolved = parameters(env, source).await?;
     for (variable, reference, place) in &env.secrets_manager {
         let text = secret(reference, place, source).await?;
@@ -53,8 +64,12 @@ pub(crate) async fn resolve(env: &Env, source: &SecretSource) -> Result<Vec<(Str
 
 async fn parameters(env: &Env, source: &SecretSource) -> Result<Vec<(String, String)>, Error> {
     let known = |name: &String| source.values.get(name);
-    let missing: Vec<&String> =
-        env.parameter_store.iter().map(|(_, name, _)| name).filter(|name| known(name).is_none()).collect();
+    let missing: Vec<&String> = env
+        .parameter_store
+        .iter()
+        .map(|(_, name, _)| name)
+        .filter(|name| known(name).is_none())
+        .collect();
     let mut asked = BTreeMap::new();
     if let Some(access) = &source.aws {
         for names in missing.chunks(PARAMETERS_PER_CALL) {
@@ -62,7 +77,9 @@ async fn parameters(env: &Env, source: &SecretSource) -> Result<Vec<(String, Str
             arguments.extend(names.iter().map(|name| name.as_str()));
             let answer = ask(access, &arguments).await?;
             for parameter in answer["Parameters"].as_array().into_iter().flatten() {
-                if let (Some(name), Some(value)) = (parameter["Name"].as_str(), parameter["Value"].as_str()) {
+                if let (Some(name), Some(value)) =
+                    (parameter["Name"].as_str(), parameter["Value"].as_str())
+                {
                     asked.insert(name.to_string(), value.to_string());
                 }
             }
@@ -70,8 +87,15 @@ async fn parameters(env: &Env, source: &SecretSource) -> Result<Vec<(String, Str
     }
     let value = |name: &String, place: &Place| match known(name).or_else(|| asked.get(name)) {
         Some(value) => Ok(value.clone()),
-        None if source.aws.is_some() => Err(Error::NoParameter { name: name.clone(), place: place.clone() }),
-        None => Err(Error::NoSource { kind: "parameter", name: name.clone(), place: place.clone() }),
+        None if source.aws.is_some() => Err(Error::NoParameter {
+            name: name.clone(),
+            place: place.clone(),
+        }),
+        None => Err(Error::NoSource {
+            kind: "parameter",
+            name: name.clone(),
+            place: place.clone(),
+        }),
     };
     env.parameter_store
         .iter()
@@ -79,15 +103,26 @@ async fn parameters(env: &Env, source: &SecretSource) -> Result<Vec<(String, Str
         .collect()
 }
 
-async fn secret(reference: &SecretReference, place: &Place, source: &SecretSource) -> Result<String, Error> {
+async fn secret(
+    reference: &SecretReference,
+    place: &Place,
+    source: &SecretSource,
+) -> Result<String, Error> {
     let id = &reference.secret_id;
-    let version = reference.version_id.as_ref().or(reference.version_stage.as_ref());
+    let version = reference
+        .version_id
+        .as_ref()
+        .or(reference.version_stage.as_ref());
     let versioned = version.and_then(|version| source.values.get(&format!("{id}#{version}")));
     if let Some(value) = versioned.or_else(|| source.values.get(id)) {
         return Ok(value.clone());
     }
     let Some(access) = &source.aws else {
-        return Err(Error::NoSource { kind: "secret", name: id.clone(), place: place.clone() });
+        return Err(Error::NoSource {
+            kind: "secret",
+            name: id.clone(),
+            place: place.clone(),
+        });
     };
     let mut arguments = vec!["secretsmanager", "get-secret-value", "--secret-id", id];
     if let Some(stage) = &reference.version_stage {
@@ -97,16 +132,30 @@ async fn secret(reference: &SecretReference, place: &Place, source: &SecretSourc
         arguments.extend(["--version-id", version]);
     }
     let answer = ask(access, &arguments).await?;
-    answer["SecretString"].as_str().map(str::to_string).ok_or_else(|| {
-        Error::Refused(format!("secret {id:?} is binary; only text can become a variable"))
-    })
+    answer["SecretString"]
+        .as_str()
+        .map(str::to_string)
+        .ok_or_else(|| {
+            Error::Refused(format!(
+                "secret {id:?} is binary; only text can become a variable"
+            ))
+        })
 }
 
 /// The whole text, or one key of it.
 fn pick(text: String, reference: &SecretReference, place: &Place) -> Result<String, Error> {
-    let Some(key) = &reference.json_key else { return Ok(text) };
-    let no_key = || Error::NoKey { name: reference.secret_id.clone(), key: key.clone(), place: place.clone() };
-    match serde_json::from_str::<Value>(&text).ok().and_then(|value| value.get(key).cloned()) {
+    let Some(key) = &reference.json_key else {
+        return Ok(text);
+    };
+    let no_key = || Error::NoKey {
+        name: reference.secret_id.clone(),
+        key: key.clone(),
+        place: place.clone(),
+    };
+    match serde_json::from_str::<Value>(&text)
+        .ok()
+        .and_then(|value| value.get(key).cloned())
+    {
         Some(Value::String(value)) => Ok(value),
         Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string()),
         Some(value @ (Value::Array(_) | Value::Object(_))) => Ok(value.to_string()),
@@ -116,13 +165,18 @@ fn pick(text: String, reference: &SecretReference, place: &Place) -> Result<Stri
 
 async fn ask(access: &AwsAccess, arguments: &[&str]) -> Result<Value, Error> {
     let mut command = Command::new("aws");
-    command.args(arguments).args(["--output", "json"]).kill_on_drop(true);
+    command
+        .args(arguments)
+        .args(["--output", "json"])
+        .kill_on_drop(true);
     if let Some(profile) = &access.profile {
         command.args(["--profile", profile]);
     }
     let output = command.output().await.map_err(Error::NoProgram)?;
     if !output.status.success() {
-        return Err(Error::Refused(String::from_utf8_lossy(&output.stderr).trim().to_string()));
+        return Err(Error::Refused(
+            String::from_utf8_lossy(&output.stderr).trim().to_string(),
+        ));
     }
     serde_json::from_slice(&output.stdout).map_err(Error::Answer)
 }
@@ -146,22 +200,39 @@ mod tests {
     }
 
     fn file(pairs: &[(&str, &str)]) -> SecretSource {
-        let values = pairs.iter().map(|(name, value)| ((*name).to_string(), (*value).to_string())).collect();
+        let values = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_string(), (*value).to_string()))
+            .collect();
         SecretSource { values, aws: None }
     }
 
     #[tokio::test]
     async fn values_come_from_the_file_and_a_key_out_of_a_json_secret() {
-        let source = file(&[("/app/token", "t0ken"), ("app/db", r#"{"password":"hunter2","port":5432}"#)]);
+        let source = file(&[
+            ("/app/token", "t0ken"),
+            ("app/db", r#"{"password":"hunter2","port":5432}"#),
+        ]);
         let resolved = resolve(&env(), &source).await.unwrap();
-        assert_eq!(resolved, [("TOKEN".into(), "t0ken".into()), ("PASSWORD".into(), "hunter2".into())]);
+        assert_eq!(
+            resolved,
+            [
+                ("TOKEN".into(), "t0ken".into()),
+                ("PASSWORD".into(), "hunter2".into())
+            ]
+        );
     }
 
     #[tokio::test]
     async fn a_missing_value_names_the_place_and_the_ways_out() {
         let error = resolve(&env(), &file(&[])).await.unwrap_err().to_string();
-        assert!(error.contains("/app/token") && error.contains("--secret-file") && error.contains("-c"), "{error}");
-        let error = resolve(&env(), &file(&[("/app/token", "x"), ("app/db", "{}")])).await.unwrap_err();
+        assert!(
+            error.contains("/app/token") && error.contains("--secret-file") && error.contains("-c"),
+            "{error}"
+        );
+        let error = resolve(&env(), &file(&[("/app/token", "x"), ("app/db", "{}")]))
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::NoKey { .. }), "{error}");
     }
 }

@@ -22,18 +22,33 @@ pub(crate) async fn fetch(url: &str, revision: Option<&str>, into: &Path) -> Res
     git(into, "init", &["init", "--quiet"]).await?;
     git(into, "remote", &["remote", "add", "origin", "--", url]).await?;
     let wanted = revision.unwrap_or("HEAD");
-    let direct = git(into, "fetch", &["fetch", "--quiet", "--tags", "origin", wanted]).await;
+    let direct = git(
+        into,
+        "fetch",
+        &["fetch", "--quiet", "--tags", "origin", wanted],
+    )
+    .await;
     let commit = match direct {
         Ok(_) => "FETCH_HEAD".to_string(),
         // Many servers give no commit by its number alone; everything they have includes it.
         Err(Error::Git { .. }) if is_commit(wanted) => {
             let all = "+refs/heads/*:refs/remotes/origin/*";
-            git(into, "fetch", &["fetch", "--quiet", "--tags", "origin", all]).await?;
+            git(
+                into,
+                "fetch",
+                &["fetch", "--quiet", "--tags", "origin", all],
+            )
+            .await?;
             wanted.to_string()
         }
         Err(error) => return Err(error),
     };
-    git(into, "checkout", &["checkout", "--quiet", "--detach", &commit]).await?;
+    git(
+        into,
+        "checkout",
+        &["checkout", "--quiet", "--detach", &commit],
+    )
+    .await?;
     head(into).await
 }
 
@@ -54,8 +69,20 @@ fn is_commit(revision: &str) -> bool {
 
 async fn git(folder: &Path, doing: &'static str, arguments: &[&str]) -> Result<Output, Error> {
     let output = Command::new("git")
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "safe.directory=*"])
-        .args(["-c", "advice.detachedHead=false", "-c", "protocol.ext.allow=never"])
+        .args([
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "safe.directory=*",
+        ])
+        .args([
+            "-c",
+            "advice.detachedHead=false",
+            "-c",
+            "protocol.ext.allow=never",
+        ])
         .args(arguments)
         .current_dir(folder)
         .env("GIT_TERMINAL_PROMPT", "0")
@@ -67,7 +94,10 @@ async fn git(folder: &Path, doing: &'static str, arguments: &[&str]) -> Result<O
     if output.status.success() {
         return Ok(output);
     }
-    Err(Error::Git { doing, words: String::from_utf8_lossy(&output.stderr).trim().to_string() })
+    Err(Error::Git {
+        doing,
+        words: String::from_utf8_lossy(&output.stderr).trim().to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -76,10 +106,21 @@ mod tests {
 
     async fn repository() -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().unwrap();
-        git(folder.path(), "init", &["init", "--quiet"]).await.unwrap();
+        git(folder.path(), "init", &["init", "--quiet"])
+            .await
+            .unwrap();
         std::fs::write(folder.path().join("file"), "one").unwrap();
         git(folder.path(), "add", &["add", "."]).await.unwrap();
-        let commit = ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "one"];
+        let commit = [
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@localhost",
+            "commit",
+            "--quiet",
+            "-m",
+            "one",
+        ];
         git(folder.path(), "commit", &commit).await.unwrap();
         git(folder.path(), "tag", &["tag", "v1"]).await.unwrap();
         let head = head(folder.path()).await.unwrap();
@@ -92,8 +133,15 @@ mod tests {
         let url = repository.path().to_str().unwrap();
         for revision in [None, Some("v1"), Some(commit.as_str())] {
             let into = tempfile::tempdir().unwrap();
-            assert_eq!(fetch(url, revision, into.path()).await.unwrap(), commit, "{revision:?}");
-            assert_eq!(std::fs::read_to_string(into.path().join("file")).unwrap(), "one");
+            assert_eq!(
+                fetch(url, revision, into.path()).await.unwrap(),
+                commit,
+                "{revision:?}"
+            );
+            assert_eq!(
+                std::fs::read_to_string(into.path().join("file")).unwrap(),
+                "one"
+            );
         }
     }
 
@@ -101,7 +149,13 @@ mod tests {
     async fn a_revision_that_is_not_there_is_said_in_gits_words() {
         let (repository, _) = repository().await;
         let into = tempfile::tempdir().unwrap();
-        let error = fetch(repository.path().to_str().unwrap(), Some("no-such"), into.path()).await.unwrap_err();
+        let error = fetch(
+            repository.path().to_str().unwrap(),
+            Some("no-such"),
+            into.path(),
+        )
+        .await
+        .unwrap_err();
         assert!(error.to_string().contains("no-such"), "{error}");
     }
 }

@@ -35,7 +35,10 @@ pub fn remove(folder: &Path) -> io::Result<()> {
         rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH)?;
     }
     if let Some(place) = mounted_in(folder)?.first() {
-        return Err(io::Error::other(format!("{} is still mounted", place.display())));
+        return Err(io::Error::other(format!(
+            "{} is still mounted",
+            place.display()
+        )));
     }
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -55,7 +58,9 @@ mod tests {
     #[test]
     fn an_abandoned_folder_goes_with_its_mounts_and_a_held_one_stays() {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED an_abandoned_folder_goes_with_its_mounts_and_a_held_one_stays: not root");
+            eprintln!(
+                "SKIPPED an_abandoned_folder_goes_with_its_mounts_and_a_held_one_stays: not root"
+            );
             return;
         }
         let folder = tempfile::tempdir().unwrap();

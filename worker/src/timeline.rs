@@ -20,7 +20,10 @@ impl Context {
     }
 
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_string(), message: message.into() }
+        Self {
+            code: code.to_string(),
+            message: message.into(),
+        }
     }
 }
 
@@ -47,20 +50,26 @@ impl Timeline {
             contexts: Vec::new(),
         });
         let expected_ms = self.expected.phases_ms.get(&phase).copied();
-        self.writer.emit(EventKind::PhaseStarted { phase, expected_ms });
+        self.writer
+            .emit(EventKind::PhaseStarted { phase, expected_ms });
     }
 
     /// Ends the phase that runs.
     pub(crate) fn end(&mut self, status: Status, context: Context) {
         let now = (self.clock)();
-        let Some(phase) = self.build.phases.last_mut() else { return };
+        let Some(phase) = self.build.phases.last_mut() else {
+            return;
+        };
         if status != Status::Succeeded && self.failure.is_none() && !context.message.is_empty() {
             self.failure = Some(context.message.clone());
         }
         phase.phase_status = Some(status);
         phase.end_time = Some(now);
         phase.duration_in_seconds = Some(now.millis_since(phase.start_time) / 1000);
-        phase.contexts = vec![PhaseContext { status_code: context.code, message: context.message }];
+        phase.contexts = vec![PhaseContext {
+            status_code: context.code,
+            message: context.message,
+        }];
         let phase = phase.clone();
         self.writer.emit(EventKind::PhaseCompleted { phase });
     }
@@ -73,7 +82,9 @@ impl Timeline {
 
     /// Forgets the phases of a try that will be repeated; the submission stays.
     pub(crate) fn start_over(&mut self) {
-        self.build.phases.retain(|phase| phase.phase_type <= PhaseType::Queued);
+        self.build
+            .phases
+            .retain(|phase| phase.phase_type <= PhaseType::Queued);
         self.failure = None;
     }
 

@@ -104,7 +104,59 @@ fn files_larger_than_the_cap_are_refused_and_leave_nothing() {
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     }
     assert_eq!(keys(&store), ["small"]);
+    assert_eq!(store.verify().unwrap().damaged, []);
     assert!(store.usage().unwrap().stored_bytes < 10_000);
+}
+
+#[test]
+fn pruning_packs_of_any_size_again_and_again_loses_nothing() {
+    let store = Store::in_memory(ROOMY);
+    let tiny = Site::with(&[("target/a", b"x")]);
+    Use::key("tiny").at(1).save(&store, &tiny).unwrap();
+    tiny.write("target/b", b"y");
+    Use::key("two").at(2).save(&store, &tiny).unwrap();
+    Use::key("large").at(3).save(&store, &site(1)).unwrap();
+    for cap in [ROOMY, 3_200_000, 3_100_000, ROOMY] {
+        store.prune(cap).unwrap();
+        assert_eq!(store.verify().unwrap().damaged, [], "{cap}");
+        assert_eq!(keys(&store), ["large", "two", "tiny"], "{cap}");
+    }
+    assert_eq!(store.prune(3_100_000).unwrap().freed_bytes, 0);
+    is_whole(&store, "large", 1);
+    let to = Site::new();
+    Use::key("two").restore(&store, &to).unwrap();
+    assert_eq!(
+        (to.read("target/a"), to.read("target/b")),
+        (b"x".to_vec(), b"y".to_vec())
+    );
+}
+
+#[test]
+fn a_pack_that_is_rewritten_keeps_every_chunk_that_is_used() {
+    let store = Store::in_memory(ROOMY);
+    for seed in 1..5 {
+        Use::new(None).at(seed).save(&store, &site(seed)).unwrap();
+        let key = ["a", "b", "c", "d"][usize::try_from(seed).unwrap() - 1];
+        let some = Site::new();
+        for number in 0..3 {
+            some.write(
+                &format!("target/own{number}"),
+                &noise(seed * 100_000 + number, 200_000),
+            );
+        }
+        Use::key(key).at(seed).save(&store, &some).unwrap();
+    }
+    let pruned = store.prune(ROOMY).unwrap();
+    assert!(
+        pruned.freed_bytes > 3_000_000 && pruned.entries == 0,
+        "{pruned:?}"
+    );
+    assert_eq!(store.verify().unwrap().damaged, []);
+    for (seed, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        let to = Site::new();
+        Use::key(key).restore(&store, &to).unwrap();
+        assert_eq!(to.read("target/own2"), noise(seed * 100_000 + 2, 200_000));
+    }
 }
 
 #[test]

@@ -42,26 +42,44 @@ pub(crate) fn start(run: &Run) -> Result<Running, Reply> {
     };
     let shell = find_shell(run).ok_or_else(|| {
         let name = String::from_utf8_lossy(&run.shell);
-        refused(127, format!("this image has no {name}: env.shell asks for it"))
+        refused(
+            127,
+            format!("this image has no {name}: env.shell asks for it"),
+        )
     })?;
     let script = Path::new(TMP).join("script.sh");
     write_script(&script, &run.script, &user)
         .map_err(|error| refused(126, format!("cannot write {}: {error}", script.display())))?;
     let directory = PathBuf::from(os(&run.directory));
     let mut command = Command::new(RUNNER);
-    command.arg("launch").args(numbers(&user)).arg(if run.confine { "1" } else { "0" });
+    command
+        .arg("launch")
+        .args(numbers(&user))
+        .arg(if run.confine { "1" } else { "0" });
     command.arg(shell).arg(&script);
-    command.stdin(Stdio::null()).current_dir(&directory).env_clear();
-    command.envs(run.environment.iter().map(|(name, value)| (os(name), os(value))));
+    command
+        .stdin(Stdio::null())
+        .current_dir(&directory)
+        .env_clear();
+    command.envs(
+        run.environment
+            .iter()
+            .map(|(name, value)| (os(name), os(value))),
+    );
     if run.user.is_some() && user.uid != 0 {
-        command.envs([("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)]);
+        command.envs([
+            ("HOME", &user.home),
+            ("USER", &user.name),
+            ("LOGNAME", &user.name),
+        ]);
     }
     let child = command.spawn().map_err(|error| {
         let kind = error.kind();
         let reason = if kind == io::ErrorKind::NotFound {
             format!("the working directory {} is gone", directory.display())
         } else if kind == io::ErrorKind::ArgumentListTooLong {
-            "the environment is too large for the kernel (one variable may hold 128 KiB)".to_string()
+            "the environment is too large for the kernel (one variable may hold 128 KiB)"
+                .to_string()
         } else {
             format!("cannot start: {error}")
         };
@@ -69,16 +87,25 @@ pub(crate) fn start(run: &Run) -> Result<Running, Reply> {
     })?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| refused(126, "the kernel gave no process".to_string()))?;
-    Ok(Running { pid, user, before: run.environment.clone() })
+    Ok(Running {
+        pid,
+        user,
+        before: run.environment.clone(),
+    })
 }
 
 /// What the command left behind; `None` when it did not come to its end.
 pub(crate) fn finish(running: &Running) -> Option<State> {
     let mut state = save::parse(&fs::read(state_path()).ok()?)?;
     for (name, value) in &running.before {
-        let found = state.environment.iter_mut().find(|(other, _)| other == name);
+        let found = state
+            .environment
+            .iter_mut()
+            .find(|(other, _)| other == name);
         match found {
-            None if !save::is_shell_name(name) => state.environment.push((name.clone(), value.clone())),
+            None if !save::is_shell_name(name) => {
+                state.environment.push((name.clone(), value.clone()))
+            }
             Some((_, now)) if followed_the_user(running, name, now) => now.clone_from(value),
             _ => {}
         }
@@ -108,7 +135,11 @@ fn state_path() -> PathBuf {
 
 fn numbers(user: &User) -> [OsString; 3] {
     let groups: Vec<String> = user.groups.iter().map(u32::to_string).collect();
-    [user.uid.to_string().into(), user.gid.to_string().into(), groups.join(",").into()]
+    [
+        user.uid.to_string().into(),
+        user.gid.to_string().into(),
+        groups.join(",").into(),
+    ]
 }
 
 fn write_script(path: &Path, text: &[u8], user: &User) -> io::Result<()> {
@@ -118,18 +149,31 @@ fn write_script(path: &Path, text: &[u8], user: &User) -> io::Result<()> {
             _ => {}
         }
     }
-    let mut script = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(path)?;
+    let mut script = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o755)
+        .open(path)?;
     script.write_all(&[BEFORE.as_bytes(), text, AFTER.as_bytes()].concat())?;
-    let state = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(state_path())?;
+    let state = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(state_path())?;
     std::os::unix::fs::fchown(&state, Some(user.uid), Some(user.gid))
 }
 
 fn find_shell(run: &Run) -> Option<PathBuf> {
-    let path = run.environment.iter().find(|(name, _)| name == b"PATH").map(|(_, value)| os(value));
+    let path = run
+        .environment
+        .iter()
+        .find(|(name, _)| name == b"PATH")
+        .map(|(_, value)| os(value));
     let on_path = path.iter().flat_map(std::env::split_paths);
     let places = on_path.chain(["/bin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from));
     places.map(|place| place.join(os(&run.shell))).find(|file| {
         file.as_os_str().as_bytes().starts_with(b"/")
-            && fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+            && fs::metadata(file)
+                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     })
 }

@@ -24,7 +24,10 @@ pub fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let body = bincode::serde::encode_to_vec(message, configuration).map_err(io::Error::other)?;
     let length = u32::try_from(body.len()).map_err(io::Error::other)?;
     if body.len() > MESSAGE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "message too long",
+        ));
     }
     bytes.copy_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(&body);
@@ -60,7 +63,10 @@ pub fn read<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<Option<T>
 pub fn body_length(header: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(header) as usize;
     if length > MESSAGE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "message too long",
+        ));
     }
     Ok(length)
 }
@@ -74,7 +80,10 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
     let (message, used) = bincode::serde::decode_from_slice(body, configuration)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     if used != body.len() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the message"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "bytes after the message",
+        ));
     }
     Ok(message)
 }
@@ -89,7 +98,10 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, &Request::Signal(15)).unwrap();
         let mut stream = bytes.as_slice();
-        assert!(matches!(read::<Request>(&mut stream).unwrap(), Some(Request::Signal(15))));
+        assert!(matches!(
+            read::<Request>(&mut stream).unwrap(),
+            Some(Request::Signal(15))
+        ));
         assert!(read::<Request>(&mut stream).unwrap().is_none());
         let mut cut = &bytes[..bytes.len() - 1];
         assert!(read::<Request>(&mut cut).is_err());
@@ -98,7 +110,10 @@ mod tests {
     #[test]
     fn a_length_beyond_the_limit_is_refused_before_memory_is_taken() {
         let mut stream: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0];
-        assert_eq!(read::<Request>(&mut stream).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            read::<Request>(&mut stream).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     #[test]

@@ -21,7 +21,10 @@ pub fn launch(arguments: &[OsString]) -> io::Error {
 
 fn prepare(arguments: &[OsString]) -> io::Result<Command> {
     let [uid, gid, groups, confine, shell, script] = arguments else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "launch takes six arguments"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "launch takes six arguments",
+        ));
     };
     rustix::process::setsid()?;
     let groups: Vec<rustix::process::Gid> = text(groups)?
@@ -41,7 +44,11 @@ fn prepare(arguments: &[OsString]) -> io::Result<Command> {
         rustix::thread::clear_ambient_capability_set()?;
         rustix::thread::set_capabilities(
             None,
-            CapabilitySets { effective: none, permitted: none, inheritable: none },
+            CapabilitySets {
+                effective: none,
+                permitted: none,
+                inheritable: none,
+            },
         )?;
         rustix::thread::set_no_new_privs(true)?;
     }
@@ -63,9 +70,12 @@ fn drop_bounding_set() -> io::Result<()> {
 }
 
 fn text(argument: &OsString) -> io::Result<&str> {
-    argument.to_str().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an argument is not text"))
+    argument
+        .to_str()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an argument is not text"))
 }
 
 fn number(text: &str) -> io::Result<u32> {
-    text.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    text.parse()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }

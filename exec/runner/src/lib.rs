@@ -8,7 +8,10 @@
 //! socket. Nothing here decides: phases, failures and limits are the worker's. It links statically, so that it runs in any
 //! image, and it holds one thread.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
 
 /// What worker and runner say to each other.
 pub mod protocol;

@@ -14,7 +14,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let called = arguments.next().unwrap_or_default();
     let arguments: Vec<OsString> = arguments.collect();
-    let name = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = Path::new(&called)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     if let Some(code) = helpers::run(name, &arguments) {
         return code;
     }
@@ -29,18 +32,26 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &[OsString]) -> io::Result<ExitCode> {
-    let Some((mode, rest)) = arguments.split_first() else { return Err(usage()) };
+    let Some((mode, rest)) = arguments.split_first() else {
+        return Err(usage());
+    };
     match mode.to_str() {
         Some("sandbox") => {
             let status = sandbox::outer()?;
             Ok(ExitCode::from(u8::try_from(status).unwrap_or(255)))
         }
-        Some("inside") => sandbox::inside(&UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?), None).map(done),
+        Some("inside") => sandbox::inside(
+            &UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?),
+            None,
+        )
+        .map(done),
         Some("serve") => serve_in_container(rest).map(done),
         Some("launch") => Err(launch::launch(rest)),
         Some("save") => save::save(rest.first().ok_or_else(usage)?).map(done),
         Some("overlay") => {
-            let [lower, layers, target] = rest else { return Err(usage()) };
+            let [lower, layers, target] = rest else {
+                return Err(usage());
+            };
             overlay::mount(Path::new(lower), Path::new(layers), Path::new(target)).map(done)
         }
         _ => Err(usage()),
@@ -52,13 +63,18 @@ fn serve_in_container(arguments: &[OsString]) -> io::Result<()> {
     let lease = match arguments {
         [] => None,
         [milliseconds] => {
-            let number = milliseconds.to_str().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
+            let number = milliseconds
+                .to_str()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(usage)?;
             Some(Duration::from_millis(number))
         }
         _ => return Err(usage()),
     };
     let control = UnixStream::connect(protocol::CONTROL)?;
-    let output = std::fs::OpenOptions::new().write(true).open(protocol::OUTPUT)?;
+    let output = std::fs::OpenOptions::new()
+        .write(true)
+        .open(protocol::OUTPUT)?;
     rustix::stdio::dup2_stdout(&output)?;
     rustix::stdio::dup2_stderr(&output)?;
     serve::serve(&control, lease)
@@ -69,5 +85,8 @@ fn done((): ()) -> ExitCode {
 }
 
 fn usage() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "this program is started by croft")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "this program is started by croft",
+    )
 }

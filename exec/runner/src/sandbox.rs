@@ -28,7 +28,15 @@ const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 /// Parts of the process table that change the kernel for everybody: user 0 may write some of them without any capability.
 const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 /// Parts of it that tell about the machine what no build needs.
-const PROC_HIDDEN: [&str; 7] = ["acpi", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list"];
+const PROC_HIDDEN: [&str; 7] = [
+    "acpi",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+];
 
 /// The outer process: new namespaces, the inner process in them, its exit status.
 ///
@@ -40,10 +48,16 @@ pub fn outer() -> io::Result<i32> {
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWCGROUP;
-    #[expect(deprecated, reason = "its unsafe successor guards against shared descriptor tables, which is not asked for")]
+    #[expect(
+        deprecated,
+        reason = "its unsafe successor guards against shared descriptor tables, which is not asked for"
+    )]
     rustix::thread::unshare(spaces)?;
     let ended = Command::new("/proc/self/exe").arg("inside").status()?;
-    Ok(ended.code().or_else(|| ended.signal().map(|signal| 128 + signal)).unwrap_or(255))
+    Ok(ended
+        .code()
+        .or_else(|| ended.signal().map(|signal| 128 + signal))
+        .unwrap_or(255))
 }
 
 /// The inner process: builds the root, enters it, serves until the worker is done or gone.
@@ -53,9 +67,17 @@ pub fn outer() -> io::Result<i32> {
 pub fn inside(control: &UnixStream, lease: Option<Duration>) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut stream = control;
-    let Some(setup) = frame::read::<Setup>(&mut stream)? else { return Ok(()) };
+    let Some(setup) = frame::read::<Setup>(&mut stream)? else {
+        return Ok(());
+    };
     if let Err(broken) = build(&setup) {
-        return frame::write(&mut stream, &Reply::Broken { reason: broken.reason, overlay: broken.overlay });
+        return frame::write(
+            &mut stream,
+            &Reply::Broken {
+                reason: broken.reason,
+                overlay: broken.overlay,
+            },
+        );
     }
     serve::serve(control, lease)
 }
@@ -67,21 +89,32 @@ struct Broken {
 
 impl Broken {
     fn at(step: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self { reason: format!("{step}: {error}"), overlay: false }
+        move |error| Self {
+            reason: format!("{step}: {error}"),
+            overlay: false,
+        }
     }
 }
 
 fn build(setup: &Setup) -> Result<(), Broken> {
     if setup.version != VERSION {
-        let reason = format!("the runner speaks version {VERSION}, the worker {}", setup.version);
-        return Err(Broken { reason, overlay: false });
+        let reason = format!(
+            "the runner speaks version {VERSION}, the worker {}",
+            setup.version
+        );
+        return Err(Broken {
+            reason,
+            overlay: false,
+        });
     }
     let directory = PathBuf::from(os(&setup.directory));
     rustix::process::chdir(&directory)
         .map_err(|error| Broken::at(directory.display())(error.into()))?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", private).map_err(|error| Broken::at("private mounts")(error.into()))?;
-    rustix::system::sethostname(&setup.hostname).map_err(|error| Broken::at("host name")(error.into()))?;
+    rustix::mount::mount_change("/", private)
+        .map_err(|error| Broken::at("private mounts")(error.into()))?;
+    rustix::system::sethostname(&setup.hostname)
+        .map_err(|error| Broken::at("host name")(error.into()))?;
     let root = directory.join("root");
     tmpfs(&root, 0o755, 256 << 20).map_err(Broken::at("new root"))?;
     for mount in &setup.mounts {
@@ -119,7 +152,10 @@ fn apply(root: &Path, mount: &Mount) -> io::Result<()> {
     match mount {
         Mount::Directory { target, mode } => {
             let path = within(root, target);
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(&path)?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(*mode))
         }
         Mount::Symlink { content, target } => {
@@ -127,18 +163,30 @@ fn apply(root: &Path, mount: &Mount) -> io::Result<()> {
             fs::create_dir_all(path.parent().unwrap_or(root))?;
             symlink(os(content), path)
         }
-        Mount::Tmpfs { target, mode, size_bytes } => tmpfs(&within(root, target), *mode, *size_bytes),
-        Mount::Bind { source, target, writable } => {
-            bind(Path::new(&os(source)), &within(root, target), *writable)
-        }
+        Mount::Tmpfs {
+            target,
+            mode,
+            size_bytes,
+        } => tmpfs(&within(root, target), *mode, *size_bytes),
+        Mount::Bind {
+            source,
+            target,
+            writable,
+        } => bind(Path::new(&os(source)), &within(root, target), *writable),
         Mount::Device { path } => {
             let target = within(root, path);
             make_like(Path::new(&os(path)), &target)?;
             Ok(rustix::mount::mount_bind(os(path), &target)?)
         }
-        Mount::Overlay { lower, layers, target } => {
-            crate::overlay::mount(Path::new(&os(lower)), Path::new(&os(layers)), &within(root, target))
-        }
+        Mount::Overlay {
+            lower,
+            layers,
+            target,
+        } => crate::overlay::mount(
+            Path::new(&os(lower)),
+            Path::new(&os(layers)),
+            &within(root, target),
+        ),
         Mount::Proc => process_table(&root.join("proc")),
         Mount::Terminals => terminals(&root.join("dev")),
         Mount::Mask { target } => mask(&within(root, target)),
@@ -146,21 +194,38 @@ fn apply(root: &Path, mount: &Mount) -> io::Result<()> {
 }
 
 fn within(root: &Path, target: &[u8]) -> PathBuf {
-    let start = target.iter().position(|byte| *byte != b'/').unwrap_or(target.len());
+    let start = target
+        .iter()
+        .position(|byte| *byte != b'/')
+        .unwrap_or(target.len());
     root.join(os(&target[start..]))
 }
 
 fn tmpfs(target: &Path, mode: u32, size_bytes: u64) -> io::Result<()> {
     fs::create_dir_all(target)?;
     let options = std::ffi::CString::new(format!("mode={mode:o},size={size_bytes}"))?;
-    Ok(rustix::mount::mount("tmpfs", target, "tmpfs", HARMLESS, options.as_c_str())?)
+    Ok(rustix::mount::mount(
+        "tmpfs",
+        target,
+        "tmpfs",
+        HARMLESS,
+        options.as_c_str(),
+    )?)
 }
 
 fn bind(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
     make_like(source, target)?;
     rustix::mount::mount_bind(source, target)?;
-    let access = if writable { MountFlags::empty() } else { MountFlags::RDONLY };
-    Ok(rustix::mount::mount_remount(target, MountFlags::BIND | HARMLESS | access, "")?)
+    let access = if writable {
+        MountFlags::empty()
+    } else {
+        MountFlags::RDONLY
+    };
+    Ok(rustix::mount::mount_remount(
+        target,
+        MountFlags::BIND | HARMLESS | access,
+        "",
+    )?)
 }
 
 /// A mount point of the source's kind.
@@ -169,7 +234,11 @@ fn make_like(source: &Path, target: &Path) -> io::Result<()> {
         return fs::create_dir_all(target);
     }
     fs::create_dir_all(target.parent().unwrap_or(Path::new("/")))?;
-    match fs::OpenOptions::new().write(true).create_new(true).open(target) {
+    match fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(target)
+    {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
@@ -184,14 +253,22 @@ fn process_table(target: &Path) -> io::Result<()> {
             bind(&path, &path, false)?;
         }
     }
-    PROC_HIDDEN.iter().try_for_each(|name| mask(&target.join(name)))
+    PROC_HIDDEN
+        .iter()
+        .try_for_each(|name| mask(&target.join(name)))
 }
 
 fn terminals(dev: &Path) -> io::Result<()> {
     let target = dev.join("pts");
     fs::create_dir_all(&target)?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    rustix::mount::mount("devpts", &target, "devpts", flags, c"newinstance,ptmxmode=0666,mode=620")?;
+    rustix::mount::mount(
+        "devpts",
+        &target,
+        "devpts",
+        flags,
+        c"newinstance,ptmxmode=0666,mode=620",
+    )?;
     symlink("pts/ptmx", dev.join("ptmx"))
 }
 
@@ -204,7 +281,13 @@ fn mask(target: &Path) -> io::Result<()> {
     };
     if kind.is_dir() {
         let flags = HARMLESS | MountFlags::RDONLY;
-        return Ok(rustix::mount::mount("tmpfs", target, "tmpfs", flags, c"mode=000,size=4096")?);
+        return Ok(rustix::mount::mount(
+            "tmpfs",
+            target,
+            "tmpfs",
+            flags,
+            c"mode=000,size=4096",
+        )?);
     }
     rustix::mount::mount_bind("/dev/null", target)?;
     Ok(())

@@ -25,14 +25,21 @@ pub fn save(path: &OsStr) -> io::Result<()> {
         bytes.extend_from_slice(value.as_bytes());
         bytes.push(0);
     }
-    std::fs::OpenOptions::new().write(true).truncate(true).open(path)?.write_all(&bytes)
+    std::fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(path)?
+        .write_all(&bytes)
 }
 
 /// The working directory by the name the shell knows it, when that is still true; links in it stay as the user wrote them.
 fn directory() -> PathBuf {
     let physical = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let Some(logical) = std::env::var_os("PWD").map(PathBuf::from) else { return physical };
-    let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    let Some(logical) = std::env::var_os("PWD").map(PathBuf::from) else {
+        return physical;
+    };
+    let same =
+        |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
     match (std::fs::metadata(&logical), std::fs::metadata(".")) {
         (Ok(named), Ok(here)) if logical.is_absolute() && same(&named, &here) => logical,
         _ => physical,
@@ -43,25 +50,36 @@ fn directory() -> PathBuf {
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<State> {
     let mut fields = bytes.split(|byte| *byte == 0);
-    let directory = fields.next().filter(|directory| !directory.is_empty())?.to_vec();
+    let directory = fields
+        .next()
+        .filter(|directory| !directory.is_empty())?
+        .to_vec();
     let mut environment = Vec::new();
     for field in fields.filter(|field| !field.is_empty()) {
         // A name may not be empty, so the first byte is never the separator.
-        let Some(at) = field.iter().skip(1).position(|byte| *byte == b'=') else { continue };
+        let Some(at) = field.iter().skip(1).position(|byte| *byte == b'=') else {
+            continue;
+        };
         let (name, value) = (&field[..=at], &field[at + 2..]);
         if OF_THE_SHELL.contains(&name) || name.starts_with(b"BASH_FUNC_") {
             continue;
         }
         environment.push((name.to_vec(), value.to_vec()));
     }
-    Some(State { directory, environment })
+    Some(State {
+        directory,
+        environment,
+    })
 }
 
 /// True for what a shell accepts as a variable; others pass through no shell.
 #[must_use]
 pub fn is_shell_name(name: &[u8]) -> bool {
-    name.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
-        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    name.first()
+        .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
 /// Bytes as a path or argument.
@@ -76,7 +94,8 @@ mod tests {
     #[test]
     fn variables_keep_every_byte_and_functions_stay_behind() {
         let state =
-            parse(b"/src\0A=1\n2\0EMPTY=\0EQ=a=b\0BASH_FUNC_f%%=() { :; }\0_=/bin/x\0SHLVL=3\0").unwrap();
+            parse(b"/src\0A=1\n2\0EMPTY=\0EQ=a=b\0BASH_FUNC_f%%=() { :; }\0_=/bin/x\0SHLVL=3\0")
+                .unwrap();
         assert_eq!(state.directory, b"/src");
         let expected: Vec<(Vec<u8>, Vec<u8>)> = vec![
             (b"A".to_vec(), b"1\n2".to_vec()),

@@ -51,8 +51,16 @@ pub fn serve(control: &UnixStream, lease: Option<Duration>) -> io::Result<()> {
             }
         }
         let finished = reap(running.as_ref().map(|(command, _)| command));
-        if let (true, Some((command, _)), Some(status)) = (ended || finished.is_some(), &running, finished) {
-            frame::write(&mut stream, &Reply::Exited { status, state: command::finish(command) })?;
+        if let (true, Some((command, _)), Some(status)) =
+            (ended || finished.is_some(), &running, finished)
+        {
+            frame::write(
+                &mut stream,
+                &Reply::Exited {
+                    status,
+                    state: command::finish(command),
+                },
+            )?;
             running = None;
         }
         if running.is_none()
@@ -68,8 +76,12 @@ pub fn serve(control: &UnixStream, lease: Option<Duration>) -> io::Result<()> {
 
 fn start(run: &Run) -> Result<(Running, OwnedFd), Reply> {
     let command = command::start(run)?;
-    let pidfd = rustix::process::pidfd_open(command.pid, PidfdFlags::empty())
-        .map_err(|error| Reply::Refused { status: 126, reason: format!("cannot watch the command: {error}") })?;
+    let pidfd = rustix::process::pidfd_open(command.pid, PidfdFlags::empty()).map_err(|error| {
+        Reply::Refused {
+            status: 126,
+            reason: format!("cannot watch the command: {error}"),
+        }
+    })?;
     Ok((command, pidfd))
 }
 
@@ -79,12 +91,19 @@ fn wait(control: &UnixStream, pidfd: Option<&OwnedFd>) -> io::Result<(bool, bool
     if let Some(pidfd) = pidfd {
         watched.push(PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN));
     }
-    let limit = Timespec { tv_sec: REAP_EVERY.as_secs().cast_signed(), tv_nsec: 0 };
+    let limit = Timespec {
+        tv_sec: REAP_EVERY.as_secs().cast_signed(),
+        tv_nsec: 0,
+    };
     match rustix::event::poll(&mut watched, Some(&limit)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let happened = |index: usize| watched.get(index).is_some_and(|fd| !fd.revents().is_empty());
+    let happened = |index: usize| {
+        watched
+            .get(index)
+            .is_some_and(|fd| !fd.revents().is_empty())
+    };
     Ok((happened(0), happened(1)))
 }
 
@@ -100,7 +119,10 @@ fn reap(command: Option<&Running>) -> Option<i32> {
 }
 
 fn exit_status(ended: WaitStatus) -> i32 {
-    ended.exit_status().or_else(|| ended.terminating_signal().map(|signal| 128 + signal)).unwrap_or(255)
+    ended
+        .exit_status()
+        .or_else(|| ended.terminating_signal().map(|signal| 128 + signal))
+        .unwrap_or(255)
 }
 
 /// Reaches the command's whole session; processes that made a session of their own end with the sandbox.
@@ -115,10 +137,16 @@ fn signal(running: Option<&(Running, OwnedFd)>, number: i32) {
 }
 
 fn ready() -> Reply {
-    let environment = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
+    let environment = std::env::vars_os()
+        .map(|(name, value)| (name.into_vec(), value.into_vec()))
+        .collect();
     let small = fs::metadata(RUNTIMES).is_ok_and(|found| found.len() <= RUNTIMES_BYTES_MAX);
     let runtimes = small.then(|| fs::read(RUNTIMES).ok()).flatten();
-    Reply::Ready { version: VERSION, environment, runtimes }
+    Reply::Ready {
+        version: VERSION,
+        environment,
+        runtimes,
+    }
 }
 
 /// The folders a build expects, and the helpers under their names.

@@ -16,7 +16,13 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn root() -> Self {
-        Self { name: "root".into(), uid: 0, gid: 0, groups: vec![0], home: "/root".into() }
+        Self {
+            name: "root".into(),
+            uid: 0,
+            gid: 0,
+            groups: vec![0],
+            home: "/root".into(),
+        }
     }
 
     /// The user of that name or number.
@@ -27,7 +33,8 @@ impl User {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let group = fs::read_to_string("/etc/group").unwrap_or_default();
         find_in(&passwd, &group, wanted).ok_or_else(|| {
-            let message = format!("unknown user {wanted:?}: it is not in this image's /etc/passwd (run-as)");
+            let message =
+                format!("unknown user {wanted:?}: it is not in this image's /etc/passwd (run-as)");
             io::Error::new(io::ErrorKind::NotFound, message)
         })
     }
@@ -36,7 +43,9 @@ impl User {
 fn find_in(passwd: &str, group: &str, wanted: &str) -> Option<User> {
     let mut user = passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
-        let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
+        let [name, _, uid, gid, _, home, ..] = fields.as_slice() else {
+            return None;
+        };
         let number: u32 = uid.parse().ok()?;
         (*name == wanted || wanted.parse() == Ok(number)).then(|| User {
             name: (*name).to_string(),
@@ -49,7 +58,9 @@ fn find_in(passwd: &str, group: &str, wanted: &str) -> Option<User> {
     user.groups.push(user.gid);
     for line in group.lines() {
         let fields: Vec<&str> = line.split(':').collect();
-        let [_, _, gid, members] = fields.as_slice() else { continue };
+        let [_, _, gid, members] = fields.as_slice() else {
+            continue;
+        };
         if members.split(',').any(|member| member == user.name)
             && let Ok(gid) = gid.parse()
         {
@@ -64,14 +75,18 @@ fn find_in(passwd: &str, group: &str, wanted: &str) -> Option<User> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbuilder:x:1000:100::/home/builder:/bin/sh\nbroken\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nbuilder:x:1000:100::/home/builder:/bin/sh\nbroken\n";
     const GROUP: &str = "root:x:0:\nusers:x:100:\ndocker:x:998:other,builder\nbad\n";
 
     #[test]
     fn a_user_is_found_by_name_and_by_number_with_all_groups() {
         for wanted in ["builder", "1000"] {
             let user = find_in(PASSWD, GROUP, wanted).unwrap();
-            assert_eq!((user.uid, user.gid, user.home.as_str()), (1000, 100, "/home/builder"));
+            assert_eq!(
+                (user.uid, user.gid, user.home.as_str()),
+                (1000, 100, "/home/builder")
+            );
             assert_eq!(user.groups, [100, 998]);
         }
     }

@@ -81,16 +81,17 @@ impl Reader<'_, '_> {
                 }
             }
             (name, _) => {
-                let wanted = if name.starts_with("build-list") || name.starts_with("build-graph") {
-                    "a list"
-                } else {
-                    "a map"
+                let (wanted, help) = match name {
+                    "build-list" | "build-graph" => {
+                        ("a list", "begin each task with `- identifier: name`")
+                    }
+                    _ => ("a map", "write its keys on lines of their own below it"),
                 };
                 let message = format!(
                     "`{name}` should be {wanted}, and this is {}",
                     shape.value.kind_name()
                 );
-                self.unclear(shape, message, "see the buildspec page of the guide");
+                self.unclear(shape, message, help);
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::buildspec::SecretReference;
 use crate::code::Code;
 use crate::lines::Span;
 
-/// Colons inside `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME`.
+/// Fields of `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME`.
 const ARN_FIELDS: usize = 7;
 
 impl Reader<'_, '_> {

@@ -203,7 +203,7 @@ const SLIPS_IN_A_BATCH: &[Row<'_>] = &[
     ("batch: 1", "batch-unclear", "batch", "build-list"),
     ("batch: {}", "batch-unclear", "batch", "keep one"),
     ("batch: {build-list: [{identifier: a}], build-graph: [{identifier: a}]}", "batch-unclear", "batch", "keep one"),
-    ("batch: {build-list: {a: b}}", "batch-unclear", "build-list", "guide"),
+    ("batch: {build-list: {a: b}}", "batch-unclear", "build-list", "identifier"),
     ("batch: {build-list: [a]}", "batch-unclear", "a", "identifier"),
     ("batch: {build-list: [{identifer: a, identifier: b}]}", "batch-unclear", "identifer", "`identifier`"),
     ("batch: {build-list: [{ignore-failure: yes}]}", "batch-unclear", "{ignore-failure: yes}", "identifier"),

@@ -19,18 +19,25 @@ pub fn install_runner(home: &Path) -> Result<PathBuf, Error> {
     let file = folder.join("croft-runner");
     let complete = fs::metadata(&file).is_ok_and(|found| found.len() == RUNNER.len() as u64);
     if !complete {
-        lay_down(&folder, &file).map_err(Error::at(format!("cannot write the runner to {}", folder.display())))?;
+        lay_down(&folder, &file).map_err(Error::at(format!(
+            "cannot write the runner to {}",
+            folder.display()
+        )))?;
     }
     Ok(folder)
 }
 
 /// A few bytes that differ whenever the program does: its length and a checksum of its contents.
 fn version() -> String {
-    let sum = RUNNER.chunks(8).fold(0xcbf2_9ce4_8422_2325_u64, |sum, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x0100_0000_01b3).rotate_left(23)
-    });
+    let sum = RUNNER
+        .chunks(8)
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            (sum ^ u64::from_le_bytes(word))
+                .wrapping_mul(0x0100_0000_01b3)
+                .rotate_left(23)
+        });
     format!("{:x}-{sum:016x}", RUNNER.len())
 }
 
@@ -38,7 +45,12 @@ fn lay_down(folder: &Path, file: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // A name of this process's own, so that two first starts at once do not write into one file.
     let fresh = folder.join(format!(".new-{}", std::process::id()));
-    let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(&fresh)?;
+    let mut out = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o755)
+        .open(&fresh)?;
     out.write_all(RUNNER)?;
     drop(out);
     fs::rename(&fresh, file)
@@ -52,12 +64,26 @@ mod tests {
     fn the_runner_is_laid_down_once_and_links_to_no_library() {
         let home = tempfile::tempdir().unwrap();
         let folder = install_runner(home.path()).unwrap();
-        let before = fs::metadata(folder.join("croft-runner")).unwrap().modified().unwrap();
+        let before = fs::metadata(folder.join("croft-runner"))
+            .unwrap()
+            .modified()
+            .unwrap();
         assert_eq!(install_runner(home.path()).unwrap(), folder);
-        assert_eq!(fs::metadata(folder.join("croft-runner")).unwrap().modified().unwrap(), before);
+        assert_eq!(
+            fs::metadata(folder.join("croft-runner"))
+                .unwrap()
+                .modified()
+                .unwrap(),
+            before
+        );
         // A dynamic program names its interpreter; a static one has none.
         let interpreter = b"ld-linux";
-        assert!(!RUNNER.windows(interpreter.len()).take(4096).any(|window| window == interpreter));
+        assert!(
+            !RUNNER
+                .windows(interpreter.len())
+                .take(4096)
+                .any(|window| window == interpreter)
+        );
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 }

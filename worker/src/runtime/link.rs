@@ -32,7 +32,10 @@ pub enum Ended {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Greeting {
     /// It stands ready.
-    Ready { environment: Vec<Variable>, runtimes: Option<Vec<u8>> },
+    Ready {
+        environment: Vec<Variable>,
+        runtimes: Option<Vec<u8>>,
+    },
     /// Its sandbox could not be made.
     Broken { reason: String, overlay: bool },
 }
@@ -56,12 +59,21 @@ impl Link {
             .await
             .map_err(|late| io::Error::new(io::ErrorKind::TimedOut, late))??;
         match reply {
-            Reply::Ready { version: VERSION, environment, runtimes } => Ok(Greeting::Ready { environment, runtimes }),
+            Reply::Ready {
+                version: VERSION,
+                environment,
+                runtimes,
+            } => Ok(Greeting::Ready {
+                environment,
+                runtimes,
+            }),
             Reply::Broken { reason, overlay } => Ok(Greeting::Broken { reason, overlay }),
-            Reply::Ready { version, .. } => {
-                Err(io::Error::other(format!("the runner speaks version {version}, this program {VERSION}")))
+            Reply::Ready { version, .. } => Err(io::Error::other(format!(
+                "the runner speaks version {version}, this program {VERSION}"
+            ))),
+            Reply::Exited { .. } | Reply::Refused { .. } => {
+                Err(io::Error::other("the runner spoke out of turn"))
             }
-            Reply::Exited { .. } | Reply::Refused { .. } => Err(io::Error::other("the runner spoke out of turn")),
         }
     }
 
@@ -87,8 +99,18 @@ impl Link {
     ///
     /// # Cancel
     /// The future is not safe to drop: a half-read reply is lost. Keep it and poll it again.
-    pub fn split(&mut self) -> (impl Future<Output = io::Result<Ended>> + Send + '_, Signals<'_>) {
-        (ended(&mut self.reader), Signals { writer: &mut self.writer })
+    pub fn split(
+        &mut self,
+    ) -> (
+        impl Future<Output = io::Result<Ended>> + Send + '_,
+        Signals<'_>,
+    ) {
+        (
+            ended(&mut self.reader),
+            Signals {
+                writer: &mut self.writer,
+            },
+        )
     }
 
     async fn reply(&mut self) -> io::Result<Reply> {
@@ -108,7 +130,9 @@ impl Signals<'_> {
     /// # Errors
     /// When the runner is gone.
     pub async fn send(&mut self, signal: i32) -> io::Result<()> {
-        self.writer.write_all(&frame::encode(&Request::Signal(signal))?).await
+        self.writer
+            .write_all(&frame::encode(&Request::Signal(signal))?)
+            .await
     }
 }
 
@@ -116,7 +140,9 @@ async fn ended(reader: &mut OwnedReadHalf) -> io::Result<Ended> {
     match reply(reader).await? {
         Reply::Exited { status, state } => Ok(Ended::Exited { status, state }),
         Reply::Refused { status, reason } => Ok(Ended::Refused { status, reason }),
-        Reply::Ready { .. } | Reply::Broken { .. } => Err(io::Error::other("the runner spoke out of turn")),
+        Reply::Ready { .. } | Reply::Broken { .. } => {
+            Err(io::Error::other("the runner spoke out of turn"))
+        }
     }
 }
 

@@ -97,7 +97,13 @@ impl Slot {
     /// When something of it could not be removed; the sweeper will try again.
     pub async fn release(mut self) -> Result<(), Error> {
         self.link.quit().await;
-        let Self { link, output, root, hold, .. } = self;
+        let Self {
+            link,
+            output,
+            root,
+            hold,
+            ..
+        } = self;
         // Open descriptors would keep mounts busy.
         drop((link, output, root));
         hold.release().await

@@ -39,7 +39,10 @@ impl Sandbox {
     /// Sandboxes whose runner is the one in `runner`, on a machine with that home and those variables.
     #[must_use]
     pub fn new(runner: PathBuf, home: PathBuf, environment: Vec<Variable>) -> Self {
-        Self { runner, host: Host { home, environment } }
+        Self {
+            runner,
+            host: Host { home, environment },
+        }
     }
 }
 
@@ -61,7 +64,12 @@ impl Sandbox {
                 message: "the sandbox needs root for now: run `sudo croft run`, or name an image with --image".into(),
             });
         }
-        for (name, mode) in [("root", 0o755), ("tmp", 0o1777), ("home", 0o755), ("var-tmp", 0o1777)] {
+        for (name, mode) in [
+            ("root", 0o755),
+            ("tmp", 0o1777),
+            ("home", 0o755),
+            ("var-tmp", 0o1777),
+        ] {
             make_directory(&request.directory.join(name), mode)
                 .map_err(Error::at("cannot make the build's directories"))?;
         }
@@ -80,7 +88,9 @@ impl Sandbox {
         }
         match self.start(request, &views).await? {
             Started::Ready(slot) => Ok(slot),
-            Started::NoOverlay(reason) => Err(Error::at("cannot make the sandbox")(std::io::Error::other(reason))),
+            Started::NoOverlay(reason) => Err(Error::at("cannot make the sandbox")(
+                std::io::Error::other(reason),
+            )),
         }
     }
 
@@ -90,9 +100,19 @@ impl Sandbox {
         ours.set_nonblocking(true).map_err(doing())?;
         let (output, input) = output_pipe().map_err(doing())?;
         let mut command = Command::new(self.runner.join("croft-runner"));
-        command.arg("sandbox").env_clear().stdin(OwnedFd::from(theirs));
-        command.stdout(input.try_clone().map_err(doing())?).stderr(input);
-        let child = command.kill_on_drop(true).spawn().map_err(doing())?;
+        command
+            .arg("sandbox")
+            .env_clear()
+            .stdin(OwnedFd::from(theirs));
+        command
+            .stdout(input.try_clone().map_err(doing())?)
+            .stderr(input);
+        // A group of its own: Ctrl-C on the terminal is for croft to handle, not for the sandbox to die of.
+        let child = command
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(doing())?;
         // The command holds the write end of the pipe; dropped, only the sandbox has it.
         drop(command);
         let mut link = Link::new(UnixStream::from_std(ours).map_err(doing())?);
@@ -109,8 +129,14 @@ impl Sandbox {
         };
         let runtimes = match greeting {
             Greeting::Ready { runtimes, .. } => runtimes,
-            Greeting::Broken { reason, overlay: true } => return Ok(Started::NoOverlay(reason)),
-            Greeting::Broken { reason, overlay: false } => return Err(doing()(std::io::Error::other(reason))),
+            Greeting::Broken {
+                reason,
+                overlay: true,
+            } => return Ok(Started::NoOverlay(reason)),
+            Greeting::Broken {
+                reason,
+                overlay: false,
+            } => return Err(doing()(std::io::Error::other(reason))),
         };
         let root = inner_root(&child).map_err(doing())?;
         Ok(Started::Ready(Slot {
@@ -140,8 +166,14 @@ impl Hold for Held {
     fn release(mut self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
         Box::pin(async move {
             // The inner process saw its socket close and left, and the kernel killed what it had started.
-            if tokio::time::timeout(LEAVE_MAX, self.child.wait()).await.is_err() {
-                self.child.kill().await.map_err(Error::at("cannot end the sandbox"))?;
+            if tokio::time::timeout(LEAVE_MAX, self.child.wait())
+                .await
+                .is_err()
+            {
+                self.child
+                    .kill()
+                    .await
+                    .map_err(Error::at("cannot end the sandbox"))?;
             }
             Ok(())
         })
@@ -158,9 +190,14 @@ pub(crate) fn output_pipe() -> std::io::Result<(fs::File, OwnedFd)> {
 
 /// The root directory of the sandbox's first process, which is the outer process's only child.
 fn inner_root(child: &Child) -> std::io::Result<Root> {
-    let outer = child.id().ok_or_else(|| std::io::Error::other("the sandbox ended at once"))?;
+    let outer = child
+        .id()
+        .ok_or_else(|| std::io::Error::other("the sandbox ended at once"))?;
     let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"))?;
-    let inner = children.split_whitespace().next().ok_or_else(|| std::io::Error::other("the sandbox is empty"))?;
+    let inner = children
+        .split_whitespace()
+        .next()
+        .ok_or_else(|| std::io::Error::other("the sandbox is empty"))?;
     Root::open(Path::new(&format!("/proc/{inner}/root")))
 }
 

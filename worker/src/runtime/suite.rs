@@ -52,7 +52,12 @@ impl Bench {
         self.run("sh", None, script).await
     }
 
-    pub(crate) async fn run(&mut self, shell: &str, user: Option<&str>, script: &str) -> (i32, String) {
+    pub(crate) async fn run(
+        &mut self,
+        shell: &str,
+        user: Option<&str>,
+        script: &str,
+    ) -> (i32, String) {
         let run = Run {
             script: script.as_bytes().to_vec(),
             shell: shell.as_bytes().to_vec(),
@@ -63,11 +68,18 @@ impl Bench {
         };
         self.slot.link.run(run).await.unwrap();
         let (ended, _signals) = self.slot.link.split();
-        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended)
+            .await
+            .unwrap()
+            .unwrap();
         let printed = drain(&mut self.slot.output);
         match ended {
             Ended::Exited { status, state } => {
-                if let Some(State { directory, environment }) = state {
+                if let Some(State {
+                    directory,
+                    environment,
+                }) = state
+                {
                     (self.directory, self.environment) = (directory, environment);
                 }
                 (status, printed)
@@ -87,7 +99,10 @@ fn drain(output: &mut std::fs::File) -> String {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let mut watched = [PollFd::new(&*output, PollFlags::IN)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         rustix::event::poll(&mut watched, Some(&now)).unwrap();
         if !watched[0].revents().contains(PollFlags::IN) {
             return String::from_utf8_lossy(&bytes).into_owned();
@@ -99,15 +114,30 @@ fn drain(output: &mut std::fs::File) -> String {
 
 pub(crate) async fn directory_and_variables_carry_over(runtime: &dyn Runtime) {
     let mut bench = Bench::new(runtime).await;
-    assert_eq!(bench.sh("mkdir sub; cd sub; PLAIN=1; export LINES=\"a\nb'\\\"\\$ c \"").await.0, 0);
+    assert_eq!(
+        bench
+            .sh("mkdir sub; cd sub; PLAIN=1; export LINES=\"a\nb'\\\"\\$ c \"")
+            .await
+            .0,
+        0
+    );
     let (status, printed) = bench.sh("pwd; echo $PLAIN; printf %s \"$LINES\"").await;
-    assert_eq!((status, printed.as_str()), (0, "/codebuild/output/src1/src/sub\n1\na\nb'\"$ c "));
+    assert_eq!(
+        (status, printed.as_str()),
+        (0, "/codebuild/output/src1/src/sub\n1\na\nb'\"$ c ")
+    );
     bench.release().await;
 }
 
 pub(crate) async fn functions_options_and_aliases_stay_behind(runtime: &dyn Runtime) {
     let mut bench = Bench::new(runtime).await;
-    assert_eq!(bench.sh("f() { echo f; }; alias g='echo g'; set -ex; trap 'echo bye' 0").await.0, 0);
+    assert_eq!(
+        bench
+            .sh("f() { echo f; }; alias g='echo g'; set -ex; trap 'echo bye' 0")
+            .await
+            .0,
+        0
+    );
     assert_eq!(bench.sh("f").await.0, 127);
     assert_eq!(bench.sh("g").await.0, 127);
     let (status, printed) = bench.sh("false; echo still here").await;
@@ -117,7 +147,10 @@ pub(crate) async fn functions_options_and_aliases_stay_behind(runtime: &dyn Runt
 
 pub(crate) async fn exit_ends_one_command_and_loses_its_variables(runtime: &dyn Runtime) {
     let mut bench = Bench::new(runtime).await;
-    assert_eq!(bench.sh("LOST=1; exit 0; echo never").await, (0, String::new()));
+    assert_eq!(
+        bench.sh("LOST=1; exit 0; echo never").await,
+        (0, String::new())
+    );
     assert_eq!(bench.sh("echo ${LOST-unset}").await.1, "unset\n");
     assert_eq!(bench.sh("exit 3").await.0, 3);
     assert_eq!(bench.sh("kill -9 $$").await.0, 137);
@@ -128,18 +161,30 @@ pub(crate) async fn a_missing_command_names_the_fourth_line(runtime: &dyn Runtim
     let mut bench = Bench::new(runtime).await;
     let (status, printed) = bench.sh("no-such-program").await;
     assert_eq!(status, 127);
-    assert!(printed.starts_with("/codebuild/output/tmp/script.sh: "), "{printed}");
+    assert!(
+        printed.starts_with("/codebuild/output/tmp/script.sh: "),
+        "{printed}"
+    );
     assert!(printed.contains("4: no-such-program: "), "{printed}");
     bench.release().await;
 }
 
 pub(crate) async fn the_source_is_never_changed(runtime: &dyn Runtime) {
     let mut bench = Bench::new(runtime).await;
-    let (status, printed) = bench.sh("cat file; echo changed > file; rm -f other; mkdir made; cat file").await;
+    let (status, printed) = bench
+        .sh("cat file; echo changed > file; rm -f other; mkdir made; cat file")
+        .await;
     assert_eq!((status, printed.as_str()), (0, "original\nchanged\n"));
-    let seen = bench.slot.root.open_file(&Path::new(INSIDE).join("file")).unwrap();
+    let seen = bench
+        .slot
+        .root
+        .open_file(&Path::new(INSIDE).join("file"))
+        .unwrap();
     assert_eq!(std::io::read_to_string(seen).unwrap(), "changed\n");
-    assert_eq!(std::fs::read_to_string(bench.source.join("file")).unwrap(), "original\n");
+    assert_eq!(
+        std::fs::read_to_string(bench.source.join("file")).unwrap(),
+        "original\n"
+    );
     assert!(!bench.source.join("made").exists());
     bench.release().await;
 }
@@ -150,9 +195,13 @@ pub(crate) async fn standard_input_is_empty(runtime: &dyn Runtime) {
     bench.release().await;
 }
 
-pub(crate) async fn a_background_process_survives_its_command_and_ends_with_the_place(runtime: &dyn Runtime) {
+pub(crate) async fn a_background_process_survives_its_command_and_ends_with_the_place(
+    runtime: &dyn Runtime,
+) {
     let mut bench = Bench::new(runtime).await;
-    let (status, _) = bench.sh("nohup sleep 3600 >/dev/null 2>&1 & echo $! > pid").await;
+    let (status, _) = bench
+        .sh("nohup sleep 3600 >/dev/null 2>&1 & echo $! > pid")
+        .await;
     assert_eq!(status, 0);
     let (status, _) = bench.sh("kill -0 $(cat pid)").await;
     assert_eq!(status, 0);
@@ -171,9 +220,15 @@ pub(crate) async fn an_unknown_user_is_refused_by_name(runtime: &dyn Runtime) {
 
 pub(crate) async fn another_user_has_its_own_home_and_gives_it_back(runtime: &dyn Runtime) {
     let mut bench = Bench::new(runtime).await;
-    let (_, line) = bench.sh("awk -F: '$3 >= 1 && $6 ~ \"^/\" {print $1 \" \" $3 \" \" $6; exit}' /etc/passwd").await;
-    let [name, uid, home] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("no user: {line}") };
-    let (status, printed) = bench.run("sh", Some(name), "id -u; echo $HOME; KEPT=1").await;
+    let (_, line) = bench
+        .sh("awk -F: '$3 >= 1 && $6 ~ \"^/\" {print $1 \" \" $3 \" \" $6; exit}' /etc/passwd")
+        .await;
+    let [name, uid, home] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("no user: {line}")
+    };
+    let (status, printed) = bench
+        .run("sh", Some(name), "id -u; echo $HOME; KEPT=1")
+        .await;
     assert_eq!((status, printed), (0, format!("{uid}\n{home}\n")));
     assert_eq!(bench.sh("id -u; echo $HOME $KEPT").await.1, "0\n/root 1\n");
     bench.release().await;
@@ -188,7 +243,9 @@ pub(crate) async fn helpers_are_on_the_path(runtime: &dyn Runtime) {
     bench.release().await;
 }
 
-pub(crate) async fn a_trailing_backslash_and_shell_options_do_not_reach_croft(runtime: &dyn Runtime) {
+pub(crate) async fn a_trailing_backslash_and_shell_options_do_not_reach_croft(
+    runtime: &dyn Runtime,
+) {
     let mut bench = Bench::new(runtime).await;
     assert_eq!(bench.sh("echo one \\").await, (0, "one\n".to_string()));
     let (status, printed) = bench.sh("set -x; A=1").await;

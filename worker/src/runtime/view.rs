@@ -14,29 +14,91 @@ use super::{Request, View};
 
 /// Folders of the host that programs need. Everything else (other homes, services' data, mounted disks) is not there at all.
 const SEEN: [&str; 13] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/var/lib/dpkg",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc",
+    "/opt",
+    "/nix",
+    "/gnu",
+    "/var/lib/dpkg",
     "/var/lib/texmf",
 ];
 /// Files and folders below those that are nobody's business, whatever their mode.
 const MASKED: [&str; 8] = [
-    "/etc/shadow", "/etc/gshadow", "/etc/ssl/private", "/etc/docker", "/etc/kubernetes", "/etc/letsencrypt",
-    "/etc/wireguard", "/etc/croft",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/ssl/private",
+    "/etc/docker",
+    "/etc/kubernetes",
+    "/etc/letsencrypt",
+    "/etc/wireguard",
+    "/etc/croft",
 ];
 /// Tools that live in homes: the part of each that holds programs, never its credentials.
 const TOOLS: [&str; 14] = [
-    ".cargo/bin", ".cargo/env", ".rustup", ".pyenv", ".nvm", ".rbenv", ".nodenv", ".goenv", ".sdkman", ".jenv",
-    ".volta/bin", ".bun/bin", ".deno/bin", ".local/bin",
+    ".cargo/bin",
+    ".cargo/env",
+    ".rustup",
+    ".pyenv",
+    ".nvm",
+    ".rbenv",
+    ".nodenv",
+    ".goenv",
+    ".sdkman",
+    ".jenv",
+    ".volta/bin",
+    ".bun/bin",
+    ".deno/bin",
+    ".local/bin",
 ];
 /// Devices every program may expect.
-const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+const DEVICES: [&str; 6] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+];
 /// Variables of the host that a build gets: where tools are, how the network is reached, how text is written.
 const PASSED: [&str; 22] = [
-    "LANG", "LC_ALL", "TZ", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-    "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
-    "GIT_SSL_CAINFO", "PIP_CERT", "PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "GOPROXY", "JAVA_HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "PIP_INDEX_URL",
+    "PIP_DEFAULT_TIMEOUT",
+    "GOPROXY",
+    "JAVA_HOME",
 ];
 /// Variables that name a tool's home, which moves with it.
-const TOOL_HOMES: [&str; 6] = ["RUSTUP_HOME", "PYENV_ROOT", "NVM_DIR", "RBENV_ROOT", "SDKMAN_DIR", "VOLTA_HOME"];
+const TOOL_HOMES: [&str; 6] = [
+    "RUSTUP_HOME",
+    "PYENV_ROOT",
+    "NVM_DIR",
+    "RBENV_ROOT",
+    "SDKMAN_DIR",
+    "VOLTA_HOME",
+];
 /// The home of every build, as on AWS.
 const BUILD_HOME: &str = "/root";
 /// Root, temporary files of shared memory: a build that needs more uses /tmp, which is on disk.
@@ -61,27 +123,72 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
     for folder in SEEN {
         show(Path::new(folder), &mut mounts);
     }
+    name_servers(&mut mounts);
     hidden.extend(private_files(Path::new("/etc"), ETC_DEPTH_MAX));
     hidden.extend(private_files(Path::new("/opt"), 1));
-    mounts.extend(DEVICES.iter().filter(|path| Path::new(path).exists()).map(|path| Mount::Device { path: bytes(path) }));
-    for (content, target) in
-        [("/proc/self/fd", "/dev/fd"), ("/proc/self/fd/0", "/dev/stdin"), ("/proc/self/fd/1", "/dev/stdout"), ("/proc/self/fd/2", "/dev/stderr")]
-    {
-        mounts.push(Mount::Symlink { content: bytes(content), target: bytes(target) });
+    mounts.extend(
+        DEVICES
+            .iter()
+            .filter(|path| Path::new(path).exists())
+            .map(|path| Mount::Device { path: bytes(path) }),
+    );
+    for (content, target) in [
+        ("/proc/self/fd", "/dev/fd"),
+        ("/proc/self/fd/0", "/dev/stdin"),
+        ("/proc/self/fd/1", "/dev/stdout"),
+        ("/proc/self/fd/2", "/dev/stderr"),
+    ] {
+        mounts.push(Mount::Symlink {
+            content: bytes(content),
+            target: bytes(target),
+        });
     }
-    mounts.push(Mount::Tmpfs { target: bytes("/dev/shm"), mode: 0o1777, size_bytes: MEMORY_BYTES_MAX });
+    mounts.push(Mount::Tmpfs {
+        target: bytes("/dev/shm"),
+        mode: 0o1777,
+        size_bytes: MEMORY_BYTES_MAX,
+    });
     mounts.extend([Mount::Terminals, Mount::Proc]);
     mounts.push(read_only("/sys", "/sys"));
-    for (name, target, mode) in [("tmp", "/tmp", 0o1777), ("home", BUILD_HOME, 0o755), ("var-tmp", "/var/tmp", 0o1777)] {
-        mounts.push(Mount::Bind { source: bytes(name), target: bytes(target), writable: true });
-        mounts.push(Mount::Directory { target: bytes(target), mode });
+    for (name, target, mode) in [
+        ("tmp", "/tmp", 0o1777),
+        ("home", BUILD_HOME, 0o755),
+        ("var-tmp", "/var/tmp", 0o1777),
+    ] {
+        mounts.push(Mount::Bind {
+            source: bytes(name),
+            target: bytes(target),
+            writable: true,
+        });
+        mounts.push(Mount::Directory {
+            target: bytes(target),
+            mode,
+        });
     }
-    for (target, mode) in [("/run", 0o755), ("/run/lock", 0o1777), ("/home", 0o755), ("/mnt", 0o755), ("/srv", 0o755), ("/var/cache", 0o755), ("/var/log", 0o755)] {
-        mounts.push(Mount::Directory { target: bytes(target), mode });
+    for (target, mode) in [
+        ("/run", 0o755),
+        ("/run/lock", 0o1777),
+        ("/home", 0o755),
+        ("/mnt", 0o755),
+        ("/srv", 0o755),
+        ("/var/cache", 0o755),
+        ("/var/log", 0o755),
+    ] {
+        mounts.push(Mount::Directory {
+            target: bytes(target),
+            mode,
+        });
     }
-    mounts.push(Mount::Symlink { content: bytes("/run"), target: bytes("/var/run") });
+    mounts.push(Mount::Symlink {
+        content: bytes("/run"),
+        target: bytes("/var/run"),
+    });
     tools(&host.home, &mut mounts);
-    mounts.push(Mount::Bind { source: path(runner), target: bytes(&format!("{HOME}/bin")), writable: false });
+    mounts.push(Mount::Bind {
+        source: path(runner),
+        target: bytes(&format!("{HOME}/bin")),
+        writable: false,
+    });
     mounts.extend(request.extra.iter().map(|(source, target)| Mount::Bind {
         source: path(source),
         target: path(target),
@@ -90,7 +197,9 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
     for (source, view) in request.sources.iter().zip(views) {
         mounts.push(source_mount(view, &source.inside));
     }
-    mounts.extend(hidden.iter().map(|target| Mount::Mask { target: path(target) }));
+    mounts.extend(hidden.iter().map(|target| Mount::Mask {
+        target: path(target),
+    }));
     mounts
 }
 
@@ -99,9 +208,12 @@ pub(crate) fn environment(host: &Host) -> Vec<Variable> {
     let mut chosen = vec![(b"HOME".to_vec(), bytes(BUILD_HOME))];
     for (name, value) in &host.environment {
         let text = String::from_utf8_lossy(name);
-        let passed = PASSED.contains(&text.as_ref()) || text.starts_with("PIP_") && !value.contains(&b'@');
+        let passed =
+            PASSED.contains(&text.as_ref()) || text.starts_with("PIP_") && !value.contains(&b'@');
         if name == b"PATH" {
-            let places = value.split(|byte| *byte == b':').map(|place| moved(&host.home, place));
+            let places = value
+                .split(|byte| *byte == b':')
+                .map(|place| moved(&host.home, place));
             chosen.push((name.clone(), places.collect::<Vec<_>>().join(&b':')));
         } else if TOOL_HOMES.contains(&text.as_ref()) {
             chosen.push((name.clone(), moved(&host.home, value)));
@@ -123,23 +235,57 @@ fn moved(home: &Path, value: &[u8]) -> Vec<u8> {
 /// A folder of the host at its own place; a link stays a link; what is not there is left out. File systems mounted below it
 /// come along.
 fn show(folder: &Path, mounts: &mut Vec<Mount>) {
-    let Ok(found) = fs::symlink_metadata(folder) else { return };
+    let Ok(found) = fs::symlink_metadata(folder) else {
+        return;
+    };
     if found.is_symlink() {
         if let Ok(content) = fs::read_link(folder) {
-            mounts.push(Mount::Symlink { content: path(&content), target: path(folder) });
+            mounts.push(Mount::Symlink {
+                content: path(&content),
+                target: path(folder),
+            });
         }
         return;
     }
-    mounts.push(Mount::Bind { source: path(folder), target: path(folder), writable: false });
-    let below = mounted_below(&fs::read("/proc/self/mountinfo").unwrap_or_default(), folder);
-    mounts.extend(below.into_iter().map(|place| Mount::Bind { source: path(&place), target: path(&place), writable: false }));
+    mounts.push(Mount::Bind {
+        source: path(folder),
+        target: path(folder),
+        writable: false,
+    });
+    let below = mounted_below(
+        &fs::read("/proc/self/mountinfo").unwrap_or_default(),
+        folder,
+    );
+    mounts.extend(below.into_iter().map(|place| Mount::Bind {
+        source: path(&place),
+        target: path(&place),
+        writable: false,
+    }));
+}
+
+/// Many machines keep the list of name servers in `/run`, which a sandbox does not see: that one file comes along.
+fn name_servers(mounts: &mut Vec<Mount>) {
+    let Ok(file) = fs::canonicalize("/etc/resolv.conf") else {
+        return;
+    };
+    if file.starts_with("/run") {
+        mounts.push(Mount::Bind {
+            source: path(&file),
+            target: path(&file),
+            writable: false,
+        });
+    }
 }
 
 /// The mount points below `folder`, in the order they were made.
 pub(crate) fn mounted_below(mountinfo: &[u8], folder: &Path) -> Vec<PathBuf> {
     let lines = mountinfo.split(|byte| *byte == b'\n');
-    let places = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4)).map(|place| PathBuf::from(OsStr::from_bytes(&unescape(place))));
-    places.filter(|place| place != folder && place.starts_with(folder)).collect()
+    let places = lines
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .map(|place| PathBuf::from(OsStr::from_bytes(&unescape(place))));
+    places
+        .filter(|place| place != folder && place.starts_with(folder))
+        .collect()
 }
 
 /// The kernel writes blanks in mount points as `\040`.
@@ -148,7 +294,9 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((first, tail)) = rest.split_first() {
         let octal = (*first == b'\\').then(|| tail.get(..3)).flatten();
-        let value = octal.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let value = octal
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
         if let Some(value) = value {
             plain.push(value);
             rest = &tail[3..];
@@ -165,7 +313,9 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 fn private_files(folder: &Path, depth: u32) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(metadata) = entry.metadata() else { continue };
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
         if metadata.is_symlink() {
             continue;
         }
@@ -187,27 +337,43 @@ fn tools(home: &Path, mounts: &mut Vec<Mount>) {
             continue;
         }
         let inside = Path::new(BUILD_HOME).join(tool);
-        mounts.push(Mount::Bind { source: path(&source), target: path(&inside), writable: false });
+        mounts.push(Mount::Bind {
+            source: path(&source),
+            target: path(&inside),
+            writable: false,
+        });
         // Programs that were installed with their absolute path in them (virtual environments) find themselves.
         if inside != source {
-            mounts.push(Mount::Bind { source: path(&source), target: path(&source), writable: false });
+            mounts.push(Mount::Bind {
+                source: path(&source),
+                target: path(&source),
+                writable: false,
+            });
         }
     }
 }
 
 fn source_mount(view: &View, inside: &Path) -> Mount {
     match view {
-        View::InPlace(directory) | View::Copy(directory) => {
-            Mount::Bind { source: path(directory), target: path(inside), writable: true }
-        }
-        View::Overlay { lower, layers } => {
-            Mount::Overlay { lower: path(lower), layers: path(layers), target: path(inside) }
-        }
+        View::InPlace(directory) | View::Copy(directory) => Mount::Bind {
+            source: path(directory),
+            target: path(inside),
+            writable: true,
+        },
+        View::Overlay { lower, layers } => Mount::Overlay {
+            lower: path(lower),
+            layers: path(layers),
+            target: path(inside),
+        },
     }
 }
 
 fn read_only(source: &str, target: &str) -> Mount {
-    Mount::Bind { source: bytes(source), target: bytes(target), writable: false }
+    Mount::Bind {
+        source: bytes(source),
+        target: bytes(target),
+        writable: false,
+    }
 }
 
 fn bytes(text: &str) -> Vec<u8> {

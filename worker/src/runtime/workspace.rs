@@ -34,7 +34,10 @@ pub(crate) fn first(build: &Path, index: usize, source: &Source) -> View {
     if source.in_place {
         return View::InPlace(source.directory.clone());
     }
-    View::Overlay { lower: source.directory.clone(), layers: layers(build, index) }
+    View::Overlay {
+        lower: source.directory.clone(),
+        layers: layers(build, index),
+    }
 }
 
 /// A copy of the source, for machines that cannot overlay. Uses `cp`, which shares blocks where the file system can and
@@ -58,7 +61,10 @@ pub(crate) async fn copy(build: &Path, index: usize, source: &Source) -> Result<
         .map_err(Error::at(doing.clone()))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr).trim().to_string();
-        return Err(Error::Infrastructure { doing, source: io::Error::other(words) });
+        return Err(Error::Infrastructure {
+            doing,
+            source: io::Error::other(words),
+        });
     }
     Ok(View::Copy(target))
 }

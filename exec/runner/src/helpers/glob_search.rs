@@ -46,7 +46,9 @@ pub(super) fn search(base: &Path, globs: &[OsString]) -> io::Result<Vec<PathBuf>
             }
             seen += 1;
             if seen > FILES_MAX {
-                return Err(super::usage("more than 2,000,000 files to look at: use a narrower glob"));
+                return Err(super::usage(
+                    "more than 2,000,000 files to look at: use a narrower glob",
+                ));
             }
             let file = kind.is_file() || (kind.is_symlink() && base.join(&relative).is_file());
             if file && set.is_match(&relative) {
@@ -60,16 +62,21 @@ pub(super) fn search(base: &Path, globs: &[OsString]) -> io::Result<Vec<PathBuf>
 
 fn compile(globs: &[OsString]) -> io::Result<GlobSet> {
     if globs.is_empty() {
-        return Err(super::usage("give at least one glob, such as '**/package-lock.json'"));
+        return Err(super::usage(
+            "give at least one glob, such as '**/package-lock.json'",
+        ));
     }
     let mut set = GlobSetBuilder::new();
     for glob in globs {
-        let text = glob.to_str().ok_or_else(|| super::usage("a glob is not UTF-8"))?;
+        let text = glob
+            .to_str()
+            .ok_or_else(|| super::usage("a glob is not UTF-8"))?;
         let text = text.strip_prefix("./").unwrap_or(text);
         let glob = GlobBuilder::new(text).literal_separator(true).build();
         set.add(glob.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?);
     }
-    set.build().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    set.build()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 #[cfg(test)]
@@ -85,6 +92,9 @@ mod tests {
         }
         let names = |glob: &str| search(folder.path(), &[glob.into()]).unwrap();
         assert_eq!(names("*.lock"), [Path::new("x.lock")]);
-        assert_eq!(names("**/*.lock"), ["a/b/x.lock", "a/x.lock", "x.lock"].map(PathBuf::from));
+        assert_eq!(
+            names("**/*.lock"),
+            ["a/b/x.lock", "a/x.lock", "x.lock"].map(PathBuf::from)
+        );
     }
 }

@@ -23,13 +23,20 @@ pub(super) fn run(arguments: &[OsString]) -> io::Result<ExitCode> {
 fn hash(base: &Path, globs: &[OsString]) -> io::Result<String> {
     let files = search(base, globs)?;
     if files.is_empty() {
-        return Err(super::usage(&format!("no file below {} matches", base.display())));
+        return Err(super::usage(&format!(
+            "no file below {} matches",
+            base.display()
+        )));
     }
     let mut all = Sha256::new();
     for file in files {
         all.update(hash_file(&base.join(file))?);
     }
-    Ok(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(all
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 fn hash_file(path: &Path) -> io::Result<impl AsRef<[u8]>> {
@@ -55,7 +62,11 @@ mod tests {
         fs::write(folder.path().join("one.lock"), "a").unwrap();
         let first = hash(folder.path(), &["*.lock".into()]).unwrap();
         assert_eq!(first.len(), 64);
-        fs::rename(folder.path().join("one.lock"), folder.path().join("two.lock")).unwrap();
+        fs::rename(
+            folder.path().join("one.lock"),
+            folder.path().join("two.lock"),
+        )
+        .unwrap();
         assert_eq!(hash(folder.path(), &["*.lock".into()]).unwrap(), first);
         fs::write(folder.path().join("two.lock"), "b").unwrap();
         assert_ne!(hash(folder.path(), &["*.lock".into()]).unwrap(), first);

@@ -12,8 +12,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Every name a build can call.
-pub const NAMES: [&str; 5] =
-    ["codebuild-breakpoint", "codebuild-glob-search", "codebuild-hash-files", "codebuild-resume", "codebuild-tests-run"];
+pub const NAMES: [&str; 5] = [
+    "codebuild-breakpoint",
+    "codebuild-glob-search",
+    "codebuild-hash-files",
+    "codebuild-resume",
+    "codebuild-tests-run",
+];
 
 /// Runs the helper of that name; `None` when there is none.
 #[must_use]
@@ -23,7 +28,9 @@ pub fn run(name: &str, arguments: &[OsString]) -> Option<ExitCode> {
         "codebuild-glob-search" => glob_search::run(arguments),
         "codebuild-tests-run" => tests_run::run(arguments),
         // As on AWS, both do nothing in a build that was not started for debugging.
-        "codebuild-breakpoint" => say("codebuild-breakpoint: this build was not started for debugging, going on"),
+        "codebuild-breakpoint" => {
+            say("codebuild-breakpoint: this build was not started for debugging, going on")
+        }
         "codebuild-resume" => say("codebuild-resume: no breakpoint is waiting"),
         _ => return None,
     };

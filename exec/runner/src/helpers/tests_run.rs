@@ -9,10 +9,16 @@ use std::process::{Command, ExitCode};
 
 pub(super) fn run(arguments: &[OsString]) -> io::Result<ExitCode> {
     let options = parse(arguments)?;
-    let searched = Command::new("sh").arg("-c").arg(&options.files_search).output()?;
+    let searched = Command::new("sh")
+        .arg("-c")
+        .arg(&options.files_search)
+        .output()?;
     io::stderr().write_all(&searched.stderr)?;
     if !searched.status.success() {
-        return Err(io::Error::other(format!("--files-search ended with {}", searched.status)));
+        return Err(io::Error::other(format!(
+            "--files-search ended with {}",
+            searched.status
+        )));
     }
     let text = String::from_utf8_lossy(&searched.stdout);
     let files: Vec<&str> = text.split_whitespace().collect();
@@ -24,7 +30,10 @@ pub(super) fn run(arguments: &[OsString]) -> io::Result<ExitCode> {
         .arg(&options.test_command)
         .env("CODEBUILD_CURRENT_SHARD_FILES", files.join("\n"))
         .status()?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    let code = status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1);
     Ok(ExitCode::from(code))
 }
 
@@ -50,14 +59,21 @@ fn parse(arguments: &[OsString]) -> io::Result<Options> {
             "--files-search" => files_search = Some(value),
             "--sharding-strategy" if value == "equal-distribution" || value == "stability" => {}
             "--sharding-strategy" => {
-                return Err(super::usage("--sharding-strategy is equal-distribution or stability"));
+                return Err(super::usage(
+                    "--sharding-strategy is equal-distribution or stability",
+                ));
             }
             _ => return Err(super::usage(&format!("unknown option {name}"))),
         }
     }
     match (test_command, files_search) {
-        (Some(test_command), Some(files_search)) => Ok(Options { test_command, files_search }),
-        _ => Err(super::usage("--test-command and --files-search are required")),
+        (Some(test_command), Some(files_search)) => Ok(Options {
+            test_command,
+            files_search,
+        }),
+        _ => Err(super::usage(
+            "--test-command and --files-search are required",
+        )),
     }
 }
 
@@ -69,8 +85,15 @@ mod tests {
     fn both_ways_of_giving_a_value_are_read_and_mistakes_named() {
         let words = |text: &[&str]| text.iter().map(OsString::from).collect::<Vec<_>>();
         let options = parse(&words(&["--test-command=run it", "--files-search", "ls"])).unwrap();
-        assert_eq!((options.test_command, options.files_search), ("run it".into(), "ls".into()));
-        for wrong in [&["--files-search", "ls"][..], &["--what", "x"], &["--sharding-strategy", "odd"]] {
+        assert_eq!(
+            (options.test_command, options.files_search),
+            ("run it".into(), "ls".into())
+        );
+        for wrong in [
+            &["--files-search", "ls"][..],
+            &["--what", "x"],
+            &["--sharding-strategy", "odd"],
+        ] {
             assert!(parse(&words(wrong)).is_err(), "{wrong:?}");
         }
     }

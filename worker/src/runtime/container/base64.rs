@@ -35,9 +35,15 @@ mod tests {
 
     #[test]
     fn the_vectors_of_rfc_4648_come_out() {
-        for (text, plain) in
-            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg", "foob"), ("Zm9vYmE=", "fooba"), ("Zm9vYmFy\n", "foobar")]
-        {
+        for (text, plain) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYg", "foob"),
+            ("Zm9vYmE=", "fooba"),
+            ("Zm9vYmFy\n", "foobar"),
+        ] {
             assert_eq!(decode(text).as_deref(), Some(plain.as_bytes()), "{text}");
         }
         assert_eq!(decode("++//"), Some(vec![0xfb, 0xef, 0xff]));

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+};
 use croft_runner::protocol::{HOME, RUNNER, TMP};
 
-use super::Options;
 use super::super::{Request, View};
+use super::Options;
 use super::image::Image;
 use super::sources;
 
@@ -49,7 +51,10 @@ pub(crate) fn body(
         labels: Some(labels(home, request)),
         volumes: options.privileged.then(|| vec![INNER_ENGINE.to_string()]),
         // A check of the image's service, every few seconds, is not part of a build.
-        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_string()]), ..HealthConfig::default() }),
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".to_string()]),
+            ..HealthConfig::default()
+        }),
         host_config: Some(host(options, image, mounts(runner, request, views))),
         ..ContainerCreateBody::default()
     }
@@ -62,7 +67,9 @@ pub(crate) fn kept_entrypoint(options: &Options, image: &Image) -> bool {
 
 fn host(options: &Options, image: &Image, mounts: Vec<Mount>) -> HostConfig {
     let limits = &options.limits;
-    let memory = limits.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok());
+    let memory = limits
+        .memory_bytes
+        .and_then(|bytes| i64::try_from(bytes).ok());
     HostConfig {
         mounts: Some(mounts),
         tmpfs: Some(HashMap::from([(TMP.to_string(), TMP_OPTIONS.to_string())])),
@@ -71,7 +78,9 @@ fn host(options: &Options, image: &Image, mounts: Vec<Mount>) -> HostConfig {
         memory,
         // Equal to memory: no swap on top, or the limit would be twice what was asked for.
         memory_swap: memory,
-        nano_cpus: limits.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
+        nano_cpus: limits
+            .cpu_millis
+            .map(|millis| i64::from(millis) * 1_000_000),
         pids_limit: Some(i64::from(limits.processes_max)),
         shm_size: i64::try_from(limits.shared_memory_bytes).ok(),
         log_config: Some(log(options, image)),
@@ -83,9 +92,15 @@ fn host(options: &Options, image: &Image, mounts: Vec<Mount>) -> HostConfig {
 fn log(options: &Options, image: &Image) -> HostConfigLogConfig {
     if kept_entrypoint(options, image) {
         let config = HashMap::from([("max-size".to_string(), LOG_BYTES.to_string())]);
-        return HostConfigLogConfig { typ: Some("json-file".to_string()), config: Some(config) };
+        return HostConfigLogConfig {
+            typ: Some("json-file".to_string()),
+            config: Some(config),
+        };
     }
-    HostConfigLogConfig { typ: Some("none".to_string()), config: None }
+    HostConfigLogConfig {
+        typ: Some("none".to_string()),
+        config: None,
+    }
 }
 
 fn labels(home: &Path, request: &Request) -> HashMap<String, String> {
@@ -99,11 +114,21 @@ fn labels(home: &Path, request: &Request) -> HashMap<String, String> {
 fn mounts(runner: &Path, request: &Request, views: &[View]) -> Vec<Mount> {
     let own = [
         (runner.to_path_buf(), PathBuf::from(format!("{HOME}/bin"))),
-        (request.directory.join("slot"), PathBuf::from(format!("{HOME}/slot"))),
+        (
+            request.directory.join("slot"),
+            PathBuf::from(format!("{HOME}/slot")),
+        ),
     ];
-    let read_only = own.iter().chain(&request.extra).map(|(source, target)| bind(source, target, Access::Read));
+    let read_only = own
+        .iter()
+        .chain(&request.extra)
+        .map(|(source, target)| bind(source, target, Access::Read));
     let sources = request.sources.iter().zip(views);
-    read_only.chain(sources.map(|(source, view)| bind(&sources::seen(view), &source.inside, Access::Write))).collect()
+    read_only
+        .chain(
+            sources.map(|(source, view)| bind(&sources::seen(view), &source.inside, Access::Write)),
+        )
+        .collect()
 }
 
 #[derive(PartialEq)]
@@ -127,7 +152,10 @@ mod tests {
     use super::*;
 
     fn made(privileged: bool, entrypoint: &[&str]) -> ContainerCreateBody {
-        let options = Options { privileged, ..Options::new("x".to_string()) };
+        let options = Options {
+            privileged,
+            ..Options::new("x".to_string())
+        };
         let image = Image {
             id: "sha256:1".to_string(),
             entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
@@ -139,17 +167,31 @@ mod tests {
             hidden: Vec::new(),
             extra: Vec::new(),
         };
-        body(&options, &image, Path::new("/home"), Path::new("/runner"), &request, &[])
+        body(
+            &options,
+            &image,
+            Path::new("/home"),
+            Path::new("/runner"),
+            &request,
+            &[],
+        )
     }
 
     #[test]
     fn the_entrypoint_is_overridden_except_where_it_may_start_an_engine() {
         let serve = Some(vec![RUNNER.to_string(), "serve".to_string()]);
-        for (privileged, entrypoint, kept) in
-            [(false, &["/start"][..], false), (false, &[], false), (true, &[], false), (true, &["/start"], true)]
-        {
+        for (privileged, entrypoint, kept) in [
+            (false, &["/start"][..], false),
+            (false, &[], false),
+            (true, &[], false),
+            (true, &["/start"], true),
+        ] {
             let body = made(privileged, entrypoint);
-            let expected = if kept { (None, serve.clone()) } else { (serve.clone(), None) };
+            let expected = if kept {
+                (None, serve.clone())
+            } else {
+                (serve.clone(), None)
+            };
             assert_eq!((body.entrypoint, body.cmd), expected);
             let log = body.host_config.unwrap().log_config.unwrap().typ.unwrap();
             assert_eq!(log, if kept { "json-file" } else { "none" });
@@ -158,8 +200,14 @@ mod tests {
 
     #[test]
     fn only_a_privileged_container_gets_a_volume_for_an_engine_of_its_own() {
-        assert_eq!(made(true, &[]).volumes, Some(vec![INNER_ENGINE.to_string()]));
+        assert_eq!(
+            made(true, &[]).volumes,
+            Some(vec![INNER_ENGINE.to_string()])
+        );
         assert_eq!(made(false, &[]).volumes, None);
-        assert_eq!(made(false, &[]).host_config.unwrap().privileged, Some(false));
+        assert_eq!(
+            made(false, &[]).host_config.unwrap().privileged,
+            Some(false)
+        );
     }
 }

@@ -37,7 +37,8 @@ struct Helped {
 /// nor secret.
 pub(crate) async fn find(docker: &Docker, registry: &str) -> io::Result<Option<DockerCredentials>> {
     let path = docker.configuration_path();
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let configuration = docker.configuration().map_err(named)?;
     let keys = keys(registry);
     if let Some(helper) = helper(&configuration, &keys)
@@ -45,35 +46,64 @@ pub(crate) async fn find(docker: &Docker, registry: &str) -> io::Result<Option<D
     {
         return Ok(Some(found));
     }
-    let login = configuration.auths.iter().find(|(key, _)| keys.contains(&host(key).to_string()) || keys.contains(key));
-    login.and_then(|(_, login)| written(login).transpose()).transpose().map_err(named)
+    let login = configuration
+        .auths
+        .iter()
+        .find(|(key, _)| keys.contains(&host(key).to_string()) || keys.contains(key));
+    login
+        .and_then(|(_, login)| written(login).transpose())
+        .transpose()
+        .map_err(named)
 }
 
 /// The names a registry goes by, the first being the one helpers know.
 fn keys(registry: &str) -> Vec<String> {
     if registry == DEFAULT_REGISTRY {
-        return [DEFAULT_KEY, "index.docker.io", DEFAULT_REGISTRY, "registry-1.docker.io"].map(String::from).to_vec();
+        return [
+            DEFAULT_KEY,
+            "index.docker.io",
+            DEFAULT_REGISTRY,
+            "registry-1.docker.io",
+        ]
+        .map(String::from)
+        .to_vec();
     }
     vec![registry.to_string()]
 }
 
 /// Older files have whole addresses for keys.
 fn host(key: &str) -> &str {
-    let plain = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    let plain = key
+        .strip_prefix("https://")
+        .or_else(|| key.strip_prefix("http://"))
+        .unwrap_or(key);
     plain.split('/').next().unwrap_or(plain)
 }
 
 fn helper<'c>(configuration: &'c Configuration, keys: &[String]) -> Option<&'c str> {
-    let own = configuration.cred_helpers.iter().find(|(key, _)| keys.iter().any(|known| known == host(key) || known == *key));
-    own.map(|(_, name)| name).or(configuration.creds_store.as_ref()).map(String::as_str).filter(|name| !name.is_empty())
+    let own = configuration
+        .cred_helpers
+        .iter()
+        .find(|(key, _)| keys.iter().any(|known| known == host(key) || known == *key));
+    own.map(|(_, name)| name)
+        .or(configuration.creds_store.as_ref())
+        .map(String::as_str)
+        .filter(|name| !name.is_empty())
 }
 
 /// A login that is in the file itself; `None` for the empty entry that stands for one in a helper.
 fn written(login: &Login) -> io::Result<Option<DockerCredentials>> {
     let (mut username, mut password) = (login.username.clone(), login.password.clone());
     if !login.auth.is_empty() {
-        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "an `auth` in it is not base64 of user:password");
-        let plain = base64::decode(&login.auth).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+        let wrong = || {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "an `auth` in it is not base64 of user:password",
+            )
+        };
+        let plain = base64::decode(&login.auth)
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .ok_or_else(wrong)?;
         let (user, secret) = plain.split_once(':').ok_or_else(wrong)?;
         // Old versions of docker padded with NUL.
         (username, password) = (user.to_string(), secret.trim_end_matches('\0').to_string());
@@ -86,7 +116,8 @@ fn written(login: &Login) -> io::Result<Option<DockerCredentials>> {
         registrytoken: given(&login.registrytoken),
         ..DockerCredentials::default()
     };
-    let some = found.username.is_some() || found.identitytoken.is_some() || found.registrytoken.is_some();
+    let some =
+        found.username.is_some() || found.identitytoken.is_some() || found.registrytoken.is_some();
     Ok(some.then_some(found))
 }
 
@@ -98,13 +129,24 @@ async fn ask(docker: &Docker, name: &str, key: &str) -> io::Result<Option<Docker
         return Err(failed("is not a program's name".to_string()));
     }
     let mut command = Command::new(&program);
-    command.arg("get").env("HOME", &docker.home).kill_on_drop(true);
+    command
+        .arg("get")
+        .env("HOME", &docker.home)
+        .kill_on_drop(true);
     if let Some(path) = &docker.path {
         command.env("PATH", path);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| failed(format!("cannot be started: {error}")))?;
-    let mut input = child.stdin.take().ok_or_else(|| failed("has no input".to_string()))?;
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|error| failed(format!("cannot be started: {error}")))?;
+    let mut input = child
+        .stdin
+        .take()
+        .ok_or_else(|| failed("has no input".to_string()))?;
     let talk = async {
         // A helper that does not read has answered already.
         input.write_all(key.as_bytes()).await.unwrap_or_default();
@@ -112,7 +154,9 @@ async fn ask(docker: &Docker, name: &str, key: &str) -> io::Result<Option<Docker
         child.wait_with_output().await
     };
     let late = |_elapsed| failed(format!("did not answer within {} s", HELPER_MAX.as_secs()));
-    let output = tokio::time::timeout(HELPER_MAX, talk).await.map_err(late)??;
+    let output = tokio::time::timeout(HELPER_MAX, talk)
+        .await
+        .map_err(late)??;
     if !output.status.success() {
         // Helpers say on standard output that they know nothing, and end with an error.
         let words = String::from_utf8_lossy(&output.stdout).trim().to_string();
@@ -121,15 +165,20 @@ async fn ask(docker: &Docker, name: &str, key: &str) -> io::Result<Option<Docker
         }
         return Err(failed(format!("failed: {words}")));
     }
-    let helped: Helped = serde_json::from_slice(&output.stdout)
-        .map_err(|_secret_in_it| failed("printed something that is not what helpers print".to_string()))?;
+    let helped: Helped = serde_json::from_slice(&output.stdout).map_err(|_secret_in_it| {
+        failed("printed something that is not what helpers print".to_string())
+    })?;
     Ok(Some(credentials(helped, key)))
 }
 
 fn credentials(helped: Helped, key: &str) -> DockerCredentials {
     let serveraddress = Some(key.to_string());
     if helped.username == TOKEN_USER {
-        return DockerCredentials { identitytoken: Some(helped.secret), serveraddress, ..DockerCredentials::default() };
+        return DockerCredentials {
+            identitytoken: Some(helped.secret),
+            serveraddress,
+            ..DockerCredentials::default()
+        };
     }
     DockerCredentials {
         username: Some(helped.username),
@@ -147,7 +196,11 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    async fn found(home: &Path, config: &str, registry: &str) -> io::Result<Option<(String, String)>> {
+    async fn found(
+        home: &Path,
+        config: &str,
+        registry: &str,
+    ) -> io::Result<Option<(String, String)>> {
         fs::create_dir_all(home.join(".docker")).unwrap();
         fs::write(home.join(".docker/config.json"), config).unwrap();
         let path = OsString::from(format!("{}:/bin:/usr/bin", home.display()));
@@ -155,7 +208,14 @@ mod tests {
         let found = find(&docker, registry).await?;
         Ok(found.map(|found| {
             let user = found.username.unwrap_or_else(|| "token".to_string());
-            (user, found.password.or(found.identitytoken).or(found.registrytoken).unwrap())
+            (
+                user,
+                found
+                    .password
+                    .or(found.identitytoken)
+                    .or(found.registrytoken)
+                    .unwrap(),
+            )
         }))
     }
 
@@ -172,11 +232,28 @@ mod tests {
             "new.example:5000": {"identitytoken": "t"},
             "empty.example": {}
         }}"#;
-        assert_eq!(found(home.path(), config, "docker.io").await.unwrap(), pair("me", "pa:ss"));
-        assert_eq!(found(home.path(), config, "old.example").await.unwrap(), pair("u", "p"));
-        assert_eq!(found(home.path(), config, "new.example:5000").await.unwrap(), pair("token", "t"));
-        assert_eq!(found(home.path(), config, "new.example").await.unwrap(), None);
-        assert_eq!(found(home.path(), config, "empty.example").await.unwrap(), None);
+        assert_eq!(
+            found(home.path(), config, "docker.io").await.unwrap(),
+            pair("me", "pa:ss")
+        );
+        assert_eq!(
+            found(home.path(), config, "old.example").await.unwrap(),
+            pair("u", "p")
+        );
+        assert_eq!(
+            found(home.path(), config, "new.example:5000")
+                .await
+                .unwrap(),
+            pair("token", "t")
+        );
+        assert_eq!(
+            found(home.path(), config, "new.example").await.unwrap(),
+            None
+        );
+        assert_eq!(
+            found(home.path(), config, "empty.example").await.unwrap(),
+            None
+        );
     }
 
     #[tokio::test]
@@ -187,26 +264,57 @@ mod tests {
             fs::write(&file, format!("#!/bin/sh\nread -r server || :\n{body}\n")).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         };
-        helper("own", r#"printf '{"Username":"own","Secret":"%s"}' "$server""#);
-        helper("all", r#"[ "$server" = a.example ] && echo '{"Username":"<token>","Secret":"s"}' && exit; echo "credentials not found in native keychain"; exit 1"#);
+        helper(
+            "own",
+            r#"printf '{"Username":"own","Secret":"%s"}' "$server""#,
+        );
+        helper(
+            "all",
+            r#"[ "$server" = a.example ] && echo '{"Username":"<token>","Secret":"s"}' && exit; echo "credentials not found in native keychain"; exit 1"#,
+        );
         helper("bad", "echo no keychain; exit 1");
         let config = r#"{"credsStore": "all", "credHelpers": {"https://b.example": "own", "c.example": "bad", "d.example": "none"},
                          "auths": {"e.example": {"auth": "bWU6eA=="}}}"#;
-        assert_eq!(found(home.path(), config, "a.example").await.unwrap(), pair("token", "s"));
-        assert_eq!(found(home.path(), config, "b.example").await.unwrap(), pair("own", "b.example"));
-        assert_eq!(found(home.path(), config, "e.example").await.unwrap(), pair("me", "x"));
+        assert_eq!(
+            found(home.path(), config, "a.example").await.unwrap(),
+            pair("token", "s")
+        );
+        assert_eq!(
+            found(home.path(), config, "b.example").await.unwrap(),
+            pair("own", "b.example")
+        );
+        assert_eq!(
+            found(home.path(), config, "e.example").await.unwrap(),
+            pair("me", "x")
+        );
         assert_eq!(found(home.path(), config, "f.example").await.unwrap(), None);
-        let failed = found(home.path(), config, "c.example").await.unwrap_err().to_string();
+        let failed = found(home.path(), config, "c.example")
+            .await
+            .unwrap_err()
+            .to_string();
         assert_eq!(failed, "docker-credential-bad failed: no keychain");
-        let missing = found(home.path(), config, "d.example").await.unwrap_err().to_string();
-        assert!(missing.starts_with("docker-credential-none cannot be started"), "{missing}");
+        let missing = found(home.path(), config, "d.example")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.starts_with("docker-credential-none cannot be started"),
+            "{missing}"
+        );
     }
 
     #[tokio::test]
     async fn a_broken_file_is_named_and_none_is_no_error() {
         let home = tempfile::tempdir().unwrap();
-        for broken in ["{", r#"{"auths": {"a.example": {"auth": "?"}}}"#, r#"{"auths": {"a.example": {"auth": "bm9uZQ=="}}}"#] {
-            let error = found(home.path(), broken, "a.example").await.unwrap_err().to_string();
+        for broken in [
+            "{",
+            r#"{"auths": {"a.example": {"auth": "?"}}}"#,
+            r#"{"auths": {"a.example": {"auth": "bm9uZQ=="}}}"#,
+        ] {
+            let error = found(home.path(), broken, "a.example")
+                .await
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(".docker/config.json: "), "{error}");
         }
         let docker = Docker::new(&home.path().join("elsewhere"), |_| None);

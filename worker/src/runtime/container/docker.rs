@@ -67,7 +67,9 @@ impl Docker {
     #[must_use]
     pub fn new(home: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let text = |name| {
-            variable(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+            variable(name)
+                .map(|value| value.to_string_lossy().into_owned())
+                .filter(|value| !value.is_empty())
         };
         let folder = variable("DOCKER_CONFIG").filter(|value| !value.is_empty());
         Self {
@@ -87,7 +89,10 @@ impl Docker {
         if let Some(host) = &self.host {
             return local(host, "DOCKER_HOST");
         }
-        let context = self.context.clone().or_else(|| self.configuration().ok()?.current_context);
+        let context = self
+            .context
+            .clone()
+            .or_else(|| self.configuration().ok()?.current_context);
         match context.as_deref() {
             None | Some("" | "default") => Ok(PathBuf::from(SOCKET)),
             Some(name) => {
@@ -122,14 +127,24 @@ impl Docker {
         let folders = fs::read_dir(self.folder.join("contexts/meta")).ok()?;
         folders
             .flatten()
-            .filter_map(|folder| serde_json::from_slice::<Context>(&fs::read(folder.path().join("meta.json")).ok()?).ok())
+            .filter_map(|folder| {
+                serde_json::from_slice::<Context>(&fs::read(folder.path().join("meta.json")).ok()?)
+                    .ok()
+            })
             .find(|context| context.name == name)
-            .and_then(|context| context.endpoints.get("docker").map(|endpoint| endpoint.host.clone()))
+            .and_then(|context| {
+                context
+                    .endpoints
+                    .get("docker")
+                    .map(|endpoint| endpoint.host.clone())
+            })
     }
 }
 
 fn local(host: &str, said_by: &str) -> Result<PathBuf, Error> {
-    let path = host.strip_prefix("unix://").or_else(|| host.starts_with('/').then_some(host));
+    let path = host
+        .strip_prefix("unix://")
+        .or_else(|| host.starts_with('/').then_some(host));
     match path {
         Some("") => Ok(PathBuf::from(SOCKET)),
         Some(path) => Ok(PathBuf::from(path)),
@@ -141,7 +156,10 @@ fn local(host: &str, said_by: &str) -> Result<PathBuf, Error> {
 }
 
 fn refuse(message: String) -> Error {
-    Error::User { code: "CLIENT_ERROR", message }
+    Error::User {
+        code: "CLIENT_ERROR",
+        message,
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +168,10 @@ mod tests {
 
     fn docker(folder: &Path, variables: &[(&str, &str)]) -> Docker {
         Docker::new(folder, |name| {
-            variables.iter().find(|(other, _)| *other == name).map(|(_, value)| OsString::from(value))
+            variables
+                .iter()
+                .find(|(other, _)| *other == name)
+                .map(|(_, value)| OsString::from(value))
         })
     }
 
@@ -159,13 +180,23 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let plain = docker(home.path(), &[]);
         assert_eq!(plain.socket().unwrap(), Path::new(SOCKET));
-        let host = docker(home.path(), &[("DOCKER_HOST", "unix:///run/x.sock"), ("DOCKER_CONTEXT", "none")]);
+        let host = docker(
+            home.path(),
+            &[
+                ("DOCKER_HOST", "unix:///run/x.sock"),
+                ("DOCKER_CONTEXT", "none"),
+            ],
+        );
         assert_eq!(host.socket().unwrap(), Path::new("/run/x.sock"));
         let meta = home.path().join(".docker/contexts/meta/0123");
         fs::create_dir_all(&meta).unwrap();
         let context = r#"{"Name":"mine","Metadata":{},"Endpoints":{"docker":{"Host":"unix:///run/mine.sock"}}}"#;
         fs::write(meta.join("meta.json"), context).unwrap();
-        fs::write(home.path().join(".docker/config.json"), r#"{"currentContext":"mine"}"#).unwrap();
+        fs::write(
+            home.path().join(".docker/config.json"),
+            r#"{"currentContext":"mine"}"#,
+        )
+        .unwrap();
         assert_eq!(plain.socket().unwrap(), Path::new("/run/mine.sock"));
         let default = docker(home.path(), &[("DOCKER_CONTEXT", "default")]);
         assert_eq!(default.socket().unwrap(), Path::new(SOCKET));
@@ -174,13 +205,25 @@ mod tests {
     #[test]
     fn an_engine_on_another_machine_is_refused_with_the_way_out() {
         let home = tempfile::tempdir().unwrap();
-        for host in ["tcp://10.0.0.1:2375", "ssh://build@host", "npipe:////./pipe/docker_engine"] {
-            let Err(Error::User { message, .. }) = docker(home.path(), &[("DOCKER_HOST", host)]).socket() else {
+        for host in [
+            "tcp://10.0.0.1:2375",
+            "ssh://build@host",
+            "npipe:////./pipe/docker_engine",
+        ] {
+            let Err(Error::User { message, .. }) =
+                docker(home.path(), &[("DOCKER_HOST", host)]).socket()
+            else {
                 panic!("{host} passed")
             };
-            assert!(message.contains(host) && message.contains("not supported yet"), "{message}");
+            assert!(
+                message.contains(host) && message.contains("not supported yet"),
+                "{message}"
+            );
         }
-        let missing = docker(home.path(), &[("DOCKER_CONTEXT", "gone")]).socket().unwrap_err().to_string();
+        let missing = docker(home.path(), &[("DOCKER_CONTEXT", "gone")])
+            .socket()
+            .unwrap_err()
+            .to_string();
         assert!(missing.contains("'gone' does not exist"), "{missing}");
     }
 }

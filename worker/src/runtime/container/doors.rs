@@ -37,13 +37,23 @@ impl Doors {
         fs::DirBuilder::new().mode(0o755).create(&folder)?;
         let listener = listen(&folder)?;
         let (control, output) = (folder.join("control"), folder.join("output"));
-        rustix::fs::mknodat(rustix::fs::CWD, &output, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &output,
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )?;
         // Only the build can reach the folder, and a build's users print, whoever they are: `echo > /dev/stderr` opens anew.
         for door in [&control, &output] {
             fs::set_permissions(door, Permissions::from_mode(0o666))?;
         }
         let found = fs::metadata(&control)?;
-        Ok(Self { listener, output: reader(&output)?, control: (found.dev(), found.ino()) })
+        Ok(Self {
+            listener,
+            output: reader(&output)?,
+            control: (found.dev(), found.ino()),
+        })
     }
 
     /// Waits for the runner.
@@ -74,14 +84,22 @@ impl Doors {
 
 /// Addresses of sockets are short; by way of the folder's descriptor its own path may be long.
 fn listen(folder: &Path) -> io::Result<UnixListener> {
-    let descriptor = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let descriptor = rustix::fs::open(
+        folder,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     UnixListener::bind(format!("/proc/self/fd/{}/control", descriptor.as_raw_fd()))
 }
 
 /// The reading end. Opened without waiting for a writer, then made to wait as an ordinary pipe's end does; once the runner
 /// stands it has the other end, and when the last writer is gone the reader sees the end.
 fn reader(path: &Path) -> io::Result<File> {
-    let output = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let output = rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     rustix::fs::fcntl_setfl(&output, OFlags::empty())?;
     // An ordinary user's limit may be lower; the default size works too.
     rustix::pipe::fcntl_setpipe_size(&output, PIPE_BYTES).unwrap_or_default();
@@ -110,11 +128,17 @@ mod tests {
     #[test]
     fn the_end_of_output_is_seen_when_the_last_writer_is_gone() {
         use std::io::{Read, Write};
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let _entered = runtime.enter();
         let build = tempfile::tempdir().unwrap();
         let doors = Doors::open(build.path()).unwrap();
-        let mut writer = fs::OpenOptions::new().write(true).open(build.path().join("slot/output")).unwrap();
+        let mut writer = fs::OpenOptions::new()
+            .write(true)
+            .open(build.path().join("slot/output"))
+            .unwrap();
         writer.write_all(b"last words").unwrap();
         drop(writer);
         let mut text = String::new();

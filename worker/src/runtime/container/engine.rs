@@ -8,8 +8,8 @@ use bollard::API_DEFAULT_VERSION;
 use bollard::models::{ContainerState, ContainerStateStatusEnum};
 use bollard::query_parameters::RemoveContainerOptions;
 
-use super::docker::Docker;
 use super::super::Error;
+use super::docker::Docker;
 
 /// No answer to one request takes longer than this; pulling answers at once and goes on.
 const ANSWER_SECONDS_MAX: u64 = 120;
@@ -35,15 +35,24 @@ impl Engine {
                  build with this machine's own tools"
             };
             Error::Infrastructure {
-                doing: format!("no container engine answers at {}: {what_to_do}", socket.display()),
+                doing: format!(
+                    "no container engine answers at {}: {what_to_do}",
+                    socket.display()
+                ),
                 source,
             }
         };
-        let path = socket.to_str().ok_or_else(|| absent(io::Error::other("the path is not UTF-8")))?;
-        let docker = bollard::Docker::connect_with_unix(path, ANSWER_SECONDS_MAX, API_DEFAULT_VERSION)
-            .map_err(|error| absent(io_error(&error)))?
-            .with_request_modifier(url_safe_credentials);
-        let docker = docker.negotiate_version().await.map_err(|error| absent(io_error(&error)))?;
+        let path = socket
+            .to_str()
+            .ok_or_else(|| absent(io::Error::other("the path is not UTF-8")))?;
+        let docker =
+            bollard::Docker::connect_with_unix(path, ANSWER_SECONDS_MAX, API_DEFAULT_VERSION)
+                .map_err(|error| absent(io_error(&error)))?
+                .with_request_modifier(url_safe_credentials);
+        let docker = docker
+            .negotiate_version()
+            .await
+            .map_err(|error| absent(io_error(&error)))?;
         Ok(Self { docker })
     }
 
@@ -52,7 +61,11 @@ impl Engine {
     /// # Errors
     /// When it does not say.
     pub(crate) async fn version(&self) -> Result<String, Error> {
-        let version = self.docker.version().await.map_err(|error| failed("ask for the version")(&error))?;
+        let version = self
+            .docker
+            .version()
+            .await
+            .map_err(|error| failed("ask for the version")(&error))?;
         Ok(version.version.unwrap_or_default())
     }
 
@@ -75,7 +88,11 @@ impl Engine {
     pub(crate) async fn remove(&self, id: &str) -> Result<(), Error> {
         let doing = format!("remove container {id}: `docker rm -f {id}` may tell why");
         for _ in 0..REMOVAL_LOOKS_MAX {
-            let options = RemoveContainerOptions { force: true, v: true, link: false };
+            let options = RemoveContainerOptions {
+                force: true,
+                v: true,
+                link: false,
+            };
             match self.docker.remove_container(id, Some(options)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => match status(&error) {
@@ -86,7 +103,9 @@ impl Engine {
                 },
             }
         }
-        Err(Error::at(format!("the container engine cannot {doing}"))(io::ErrorKind::TimedOut.into()))
+        Err(Error::at(format!("the container engine cannot {doing}"))(
+            io::ErrorKind::TimedOut.into(),
+        ))
     }
 }
 
@@ -98,9 +117,19 @@ impl Docker {
     pub async fn version(&self) -> Result<String, Error> {
         let socket = self.socket()?;
         let engine = Engine::connect(&socket).await?;
-        let found = engine.docker.version().await.map_err(|error| failed("tell its version")(&error))?;
-        let name = found.platform.map(|platform| platform.name).filter(|name| !name.is_empty());
-        let (name, version) = (name.unwrap_or_else(|| "engine".to_string()), found.version.unwrap_or_default());
+        let found = engine
+            .docker
+            .version()
+            .await
+            .map_err(|error| failed("tell its version")(&error))?;
+        let name = found
+            .platform
+            .map(|platform| platform.name)
+            .filter(|name| !name.is_empty());
+        let (name, version) = (
+            name.unwrap_or_else(|| "engine".to_string()),
+            found.version.unwrap_or_default(),
+        );
         Ok(format!("{name} {version} at {}", socket.display()))
     }
 }
@@ -108,7 +137,10 @@ impl Docker {
 /// Engines read credentials in base64's alphabet for addresses and take anything else for no credentials at all; bollard
 /// writes the standard alphabet.
 fn url_safe_credentials(mut request: bollard::BollardRequest) -> bollard::BollardRequest {
-    let value = request.headers().get("X-Registry-Auth").and_then(|value| value.to_str().ok());
+    let value = request
+        .headers()
+        .get("X-Registry-Auth")
+        .and_then(|value| value.to_str().ok());
     if let Some(safe) = value.map(|value| value.replace('+', "-").replace('/', "_"))
         && let Ok(safe) = safe.parse()
     {
@@ -119,7 +151,10 @@ fn url_safe_credentials(mut request: bollard::BollardRequest) -> bollard::Bollar
 
 /// Whether the container's first process is gone, or never came to be and never will.
 pub(crate) fn is_over(state: &ContainerState) -> bool {
-    matches!(state.status, Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD))
+    matches!(
+        state.status,
+        Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD)
+    )
 }
 
 /// The engine's answer as a number, when it was one.
@@ -148,7 +183,10 @@ pub(crate) fn words(error: &bollard::errors::Error) -> String {
 /// An engine's failure as ours.
 pub(crate) fn failed(doing: &str) -> impl FnOnce(&bollard::errors::Error) -> Error {
     let doing = format!("the container engine cannot {doing}");
-    move |error| Error::Infrastructure { doing, source: io_error(error) }
+    move |error| Error::Infrastructure {
+        doing,
+        source: io_error(error),
+    }
 }
 
 fn io_error(error: &bollard::errors::Error) -> io::Error {

@@ -46,9 +46,14 @@ pub fn parse_memory_bytes(text: &str) -> Result<u64, String> {
         _ => (plain, 0),
     };
     let number: u64 = digits.parse().map_err(|_not_a_number| wrong())?;
-    let bytes = number.checked_mul(1 << shift).filter(|bytes| i64::try_from(*bytes).is_ok()).ok_or_else(wrong)?;
+    let bytes = number
+        .checked_mul(1 << shift)
+        .filter(|bytes| i64::try_from(*bytes).is_ok())
+        .ok_or_else(wrong)?;
     if bytes < MEMORY_BYTES_MIN {
-        return Err(format!("{text} of memory is too little: a container needs at least 6m"));
+        return Err(format!(
+            "{text} of memory is too little: a container needs at least 6m"
+        ));
     }
     Ok(bytes)
 }
@@ -64,10 +69,17 @@ pub fn parse_cpu_millis(text: &str) -> Result<u32, String> {
         return Err(wrong());
     }
     let whole: u32 = whole.parse().map_err(|_not_a_number| wrong())?;
-    let part: u32 = format!("{part:0<3}").parse().map_err(|_not_a_number| wrong())?;
-    let millis = whole.checked_mul(1000).and_then(|millis| millis.checked_add(part)).ok_or_else(wrong)?;
+    let part: u32 = format!("{part:0<3}")
+        .parse()
+        .map_err(|_not_a_number| wrong())?;
+    let millis = whole
+        .checked_mul(1000)
+        .and_then(|millis| millis.checked_add(part))
+        .ok_or_else(wrong)?;
     if millis < 10 {
-        return Err(format!("{text} processors are too few: a container needs at least 0.01"));
+        return Err(format!(
+            "{text} processors are too few: a container needs at least 0.01"
+        ));
     }
     Ok(millis)
 }
@@ -78,7 +90,13 @@ mod tests {
 
     #[test]
     fn memory_is_read_as_docker_reads_it() {
-        for (text, bytes) in [("2g", 2 << 30), ("512M", 512 << 20), ("8192k", 8 << 20), ("1gb", 1 << 30), ("6291456", 6 << 20)] {
+        for (text, bytes) in [
+            ("2g", 2 << 30),
+            ("512M", 512 << 20),
+            ("8192k", 8 << 20),
+            ("1gb", 1 << 30),
+            ("6291456", 6 << 20),
+        ] {
             assert_eq!(parse_memory_bytes(text), Ok(bytes), "{text}");
         }
         for text in ["", "g", "-1g", "1.5g", "two", "99999999999g", "4m", "1"] {
@@ -91,7 +109,18 @@ mod tests {
         for (text, millis) in [("2", 2000), ("0.5", 500), ("1.25", 1250), ("0.010", 10)] {
             assert_eq!(parse_cpu_millis(text), Ok(millis), "{text}");
         }
-        for text in ["", ".5", "1.", "1.2345", "-1", "a", "0", "0.001", "9999999999", "1.+5"] {
+        for text in [
+            "",
+            ".5",
+            "1.",
+            "1.2345",
+            "-1",
+            "a",
+            "0",
+            "0.001",
+            "9999999999",
+            "1.+5",
+        ] {
             assert!(parse_cpu_millis(text).is_err(), "{text}");
         }
     }

@@ -13,6 +13,8 @@ mod engine;
 mod reference;
 /// The image: here already, or pulled.
 mod image;
+/// Fetching it from its registry.
+mod pull;
 /// Who the user is to a registry.
 mod credentials;
 /// Reading base64.
@@ -40,7 +42,9 @@ use std::pin::Pin;
 
 pub use docker::Docker;
 pub use image::Pull;
-pub use limits::{Limits, PROCESSES_MAX, SHARED_MEMORY_BYTES, parse_cpu_millis, parse_memory_bytes};
+pub use limits::{
+    Limits, PROCESSES_MAX, SHARED_MEMORY_BYTES, parse_cpu_millis, parse_memory_bytes,
+};
 pub use sweep::{Swept, sweep};
 
 use super::{Error, Hold, Progress, Report, Request, Runtime, Slot, View};
@@ -68,7 +72,13 @@ impl Options {
     /// A container of that image, everything else as usual.
     #[must_use]
     pub fn new(image: String) -> Self {
-        Self { image, pull: Pull::Missing, network: None, privileged: false, limits: Limits::default() }
+        Self {
+            image,
+            pull: Pull::Missing,
+            network: None,
+            privileged: false,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -86,7 +96,12 @@ impl Container {
     /// are found if croft is killed), made by the engine of the user's `docker`.
     #[must_use]
     pub fn new(runner: PathBuf, home: PathBuf, docker: Docker, options: Options) -> Self {
-        Self { runner, home, docker, options }
+        Self {
+            runner,
+            home,
+            docker,
+            options,
+        }
     }
 
     async fn make(&self, request: &Request, report: Report<'_>) -> Result<Slot, Error> {
@@ -98,7 +113,10 @@ impl Container {
         }
         let reference = Reference::parse(&self.options.image)?;
         let socket = self.docker.socket()?;
-        let (engine, views) = tokio::join!(Engine::connect(&socket), sources::views(&self.runner, request, report));
+        let (engine, views) = tokio::join!(
+            Engine::connect(&socket),
+            sources::views(&self.runner, request, report)
+        );
         let engine = match (engine, &views) {
             (Ok(engine), _) => engine,
             (Err(error), Ok(views)) => {
@@ -107,7 +125,11 @@ impl Container {
             }
             (Err(error), Err(_)) => return Err(error),
         };
-        let mut held = Held { engine, container: None, views: views? };
+        let mut held = Held {
+            engine,
+            container: None,
+            views: views?,
+        };
         match self.fill(&mut held, &reference, request, report).await {
             Ok(started) => Ok(self.slot(started, held)),
             Err(error) => {
@@ -126,12 +148,21 @@ impl Container {
         request: &Request,
         report: Report<'_>,
     ) -> Result<Started, Error> {
-        let image = image::provide(&held.engine, &self.docker, reference, self.options.pull, report).await?;
+        let image = image::provide(
+            &held.engine,
+            &self.docker,
+            reference,
+            self.options.pull,
+            report,
+        )
+        .await?;
         let started = self.start(held, &image, request).await?;
         if sources::arrived(&started.root, request, &held.views) {
             return Ok(started);
         }
-        report(Progress::Copying("the container engine does not see what is mounted here".to_string()));
+        report(Progress::Copying(
+            "the container engine does not see what is mounted here".to_string(),
+        ));
         drop(started);
         if let Some(id) = held.container.take() {
             held.engine.remove(&id).await?;
@@ -140,10 +171,23 @@ impl Container {
         self.start(held, &image, request).await
     }
 
-    async fn start(&self, held: &mut Held, image: &image::Image, request: &Request) -> Result<Started, Error> {
-        let body = create::body(&self.options, image, &self.home, &self.runner, request, &held.views);
+    async fn start(
+        &self,
+        held: &mut Held,
+        image: &image::Image,
+        request: &Request,
+    ) -> Result<Started, Error> {
+        let body = create::body(
+            &self.options,
+            image,
+            &self.home,
+            &self.runner,
+            request,
+            &held.views,
+        );
         let patience = start::patience(create::kept_entrypoint(&self.options, image));
-        let doors = doors::Doors::open(&request.directory).map_err(Error::at("cannot make the build's socket"))?;
+        let doors = doors::Doors::open(&request.directory)
+            .map_err(Error::at("cannot make the build's socket"))?;
         let id = start::create(&held.engine, body).await?;
         held.container = Some(id.clone());
         start::start(&held.engine, &id, doors, patience).await
@@ -184,14 +228,20 @@ struct Held {
 impl Hold for Held {
     fn release(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
         Box::pin(async move {
-            let Self { engine, container, views } = *self;
+            let Self {
+                engine,
+                container,
+                views,
+            } = *self;
             // Side by side: a container keeps what it was given until it ends.
             let unmounted = tokio::task::spawn_blocking(move || sources::take_away(&views));
             let removed = match &container {
                 Some(id) => engine.remove(id).await,
                 None => Ok(()),
             };
-            let unmounted = unmounted.await.map_err(|gone| Error::at("cannot unmount")(std::io::Error::other(gone)))?;
+            let unmounted = unmounted
+                .await
+                .map_err(|gone| Error::at("cannot unmount")(std::io::Error::other(gone)))?;
             removed.and(unmounted)
         })
     }

@@ -27,7 +27,10 @@ impl PullProgress {
     /// Takes in one message; a line when it is time for one. `now` counts from the pull's start.
     pub(crate) fn step(&mut self, message: &CreateImageInfo, now: Duration) -> Option<String> {
         self.take(message)?;
-        if self.said.is_some_and(|said| now.saturating_sub(said) < LINE_EVERY) {
+        if self
+            .said
+            .is_some_and(|said| now.saturating_sub(said) < LINE_EVERY)
+        {
             return None;
         }
         self.said = Some(now);
@@ -39,7 +42,10 @@ impl PullProgress {
         let bytes: u64 = self.layers.values().map(|layer| layer.total_bytes).sum();
         let (count, seconds) = (self.layers.len(), took.as_secs_f64());
         let layers = if count == 1 { "layer" } else { "layers" };
-        format!("{count} {layers}, {} MiB fetched in {seconds:.1} s", mebibytes(bytes))
+        format!(
+            "{count} {layers}, {} MiB fetched in {seconds:.1} s",
+            mebibytes(bytes)
+        )
     }
 
     fn take(&mut self, message: &CreateImageInfo) -> Option<()> {
@@ -52,8 +58,10 @@ impl PullProgress {
         let detail = message.progress_detail.as_ref();
         match status {
             "Downloading" => {
-                layer.done_bytes = bytes(detail.and_then(|detail| detail.current)).unwrap_or(layer.done_bytes);
-                layer.total_bytes = bytes(detail.and_then(|detail| detail.total)).unwrap_or(layer.done_bytes);
+                layer.done_bytes =
+                    bytes(detail.and_then(|detail| detail.current)).unwrap_or(layer.done_bytes);
+                layer.total_bytes =
+                    bytes(detail.and_then(|detail| detail.total)).unwrap_or(layer.done_bytes);
             }
             "Download complete" => layer.done_bytes = layer.total_bytes,
             "Pull complete" | "Already exists" => layer.complete = true,
@@ -67,12 +75,17 @@ impl PullProgress {
         let total: u64 = self.layers.values().map(|layer| layer.total_bytes).sum();
         let complete = self.layers.values().filter(|layer| layer.complete).count();
         let (done, total) = (mebibytes(done), mebibytes(total));
-        format!("{done}/{total} MiB, {complete} of {} layers", self.layers.len())
+        format!(
+            "{done}/{total} MiB, {complete} of {} layers",
+            self.layers.len()
+        )
     }
 }
 
 fn bytes(count: Option<i64>) -> Option<u64> {
-    count.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0)
+    count
+        .and_then(|count| u64::try_from(count).ok())
+        .filter(|count| *count > 0)
 }
 
 /// Rounded up, so that a small layer is not nothing.
@@ -89,7 +102,10 @@ mod tests {
         CreateImageInfo {
             id: Some(id.to_string()),
             status: Some(status.to_string()),
-            progress_detail: Some(ProgressDetail { current: Some(current), total: Some(total) }),
+            progress_detail: Some(ProgressDetail {
+                current: Some(current),
+                total: Some(total),
+            }),
             error_detail: None,
         }
     }
@@ -98,15 +114,39 @@ mod tests {
     fn layers_are_added_up_and_lines_come_once_a_second() {
         let mut progress = PullProgress::default();
         let at = Duration::from_millis;
-        assert_eq!(progress.step(&message("latest", "Pulling from library/x", 0, 0), at(0)), None);
-        assert_eq!(progress.step(&message("a", "Pulling fs layer", 0, 0), at(1)).unwrap(), "0/0 MiB, 0 of 1 layers");
-        assert_eq!(progress.step(&message("b", "Already exists", 0, 0), at(2)), None);
-        assert_eq!(progress.step(&message("a", "Downloading", 3 << 20, 12 << 20), at(500)), None);
-        let line = progress.step(&message("c", "Downloading", 1 << 20, 22 << 20), at(1001)).unwrap();
+        assert_eq!(
+            progress.step(&message("latest", "Pulling from library/x", 0, 0), at(0)),
+            None
+        );
+        assert_eq!(
+            progress
+                .step(&message("a", "Pulling fs layer", 0, 0), at(1))
+                .unwrap(),
+            "0/0 MiB, 0 of 1 layers"
+        );
+        assert_eq!(
+            progress.step(&message("b", "Already exists", 0, 0), at(2)),
+            None
+        );
+        assert_eq!(
+            progress.step(&message("a", "Downloading", 3 << 20, 12 << 20), at(500)),
+            None
+        );
+        let line = progress
+            .step(&message("c", "Downloading", 1 << 20, 22 << 20), at(1001))
+            .unwrap();
         assert_eq!(line, "4/34 MiB, 1 of 3 layers");
-        assert_eq!(progress.step(&message("a", "Download complete", 0, 0), at(1500)), None);
-        let line = progress.step(&message("a", "Pull complete", 0, 0), at(2500)).unwrap();
+        assert_eq!(
+            progress.step(&message("a", "Download complete", 0, 0), at(1500)),
+            None
+        );
+        let line = progress
+            .step(&message("a", "Pull complete", 0, 0), at(2500))
+            .unwrap();
         assert_eq!(line, "13/34 MiB, 2 of 3 layers");
-        assert_eq!(progress.summary(at(2600)), "3 layers, 34 MiB fetched in 2.6 s");
+        assert_eq!(
+            progress.summary(at(2600)),
+            "3 layers, 34 MiB fetched in 2.6 s"
+        );
     }
 }

@@ -35,7 +35,9 @@ impl Reference {
         if let Some(c) = text.chars().find(|c| odd(*c)) {
             return Err(refuse(&format!("it contains {c:?}")));
         }
-        let (name, digest) = text.split_once('@').map_or((text, None), |(name, digest)| (name, Some(digest)));
+        let (name, digest) = text
+            .split_once('@')
+            .map_or((text, None), |(name, digest)| (name, Some(digest)));
         if digest.is_some_and(|digest| !digest.starts_with("sha256:")) {
             return Err(refuse("what follows @ must be sha256: and a digest"));
         }
@@ -61,7 +63,11 @@ impl Reference {
 
     /// What to pull. Without a tag the engine would fetch every tag there is.
     pub(crate) fn pulled(&self) -> String {
-        if self.tagged { self.text.clone() } else { format!("{}:latest", self.text) }
+        if self.tagged {
+            self.text.clone()
+        } else {
+            format!("{}:latest", self.text)
+        }
     }
 }
 
@@ -75,13 +81,28 @@ mod tests {
             ("busybox", "docker.io", "busybox:latest"),
             ("aws/codebuild:7.0", "docker.io", "aws/codebuild:7.0"),
             ("localhost/x", "localhost", "localhost/x:latest"),
-            ("127.0.0.1:5000/a/b", "127.0.0.1:5000", "127.0.0.1:5000/a/b:latest"),
-            ("public.ecr.aws/x/y:1", "public.ecr.aws", "public.ecr.aws/x/y:1"),
+            (
+                "127.0.0.1:5000/a/b",
+                "127.0.0.1:5000",
+                "127.0.0.1:5000/a/b:latest",
+            ),
+            (
+                "public.ecr.aws/x/y:1",
+                "public.ecr.aws",
+                "public.ecr.aws/x/y:1",
+            ),
             ("x@sha256:00", "docker.io", "x@sha256:00"),
-            ("r.example:1/x:t@sha256:00", "r.example:1", "r.example:1/x:t@sha256:00"),
+            (
+                "r.example:1/x:t@sha256:00",
+                "r.example:1",
+                "r.example:1/x:t@sha256:00",
+            ),
         ] {
             let reference = Reference::parse(text).unwrap();
-            assert_eq!((reference.registry.as_str(), reference.pulled().as_str()), (registry, pulled));
+            assert_eq!(
+                (reference.registry.as_str(), reference.pulled().as_str()),
+                (registry, pulled)
+            );
         }
     }
 
@@ -96,7 +117,9 @@ mod tests {
             ("/x", "empty"),
             ("x@md5:1", "sha256"),
         ] {
-            let Err(Error::User { message, .. }) = Reference::parse(text) else { panic!("{text} passed") };
+            let Err(Error::User { message, .. }) = Reference::parse(text) else {
+                panic!("{text} passed")
+            };
             assert!(message.contains(why), "{message}");
         }
     }

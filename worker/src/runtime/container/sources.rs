@@ -14,7 +14,11 @@ use super::super::{Error, Progress, Report, Request, Source, View, workspace};
 ///
 /// # Errors
 /// When a copy fails. What was mounted until then is taken away again.
-pub(crate) async fn views(runner: &Path, request: &Request, report: Report<'_>) -> Result<Vec<View>, Error> {
+pub(crate) async fn views(
+    runner: &Path,
+    request: &Request,
+    report: Report<'_>,
+) -> Result<Vec<View>, Error> {
     let mut views = Vec::new();
     for (index, source) in request.sources.iter().enumerate() {
         match view(runner, request, index, source, report).await {
@@ -36,7 +40,9 @@ async fn view(
     report: Report<'_>,
 ) -> Result<View, Error> {
     let view = workspace::first(&request.directory, index, source);
-    let View::Overlay { lower, layers } = &view else { return Ok(view) };
+    let View::Overlay { lower, layers } = &view else {
+        return Ok(view);
+    };
     if let Err(error) = overlay(runner, lower, layers).await {
         // It may have come half the way.
         take_away(std::slice::from_ref(&view))?;
@@ -70,11 +76,16 @@ pub(crate) fn seen(view: &View) -> PathBuf {
 
 /// Whether the container sees what was mounted for it: the engine may live in a mount namespace of its own.
 pub(crate) fn arrived(root: &Root, request: &Request, views: &[View]) -> bool {
-    request.sources.iter().zip(views).filter(|(_, view)| matches!(view, View::Overlay { .. })).all(|(source, view)| {
-        let here = Root::open(&seen(view)).and_then(|here| here.metadata(Path::new("/")));
-        let there = root.metadata(&source.inside);
-        matches!((here, there), (Ok(here), Ok(there)) if here.identity == there.identity)
-    })
+    request
+        .sources
+        .iter()
+        .zip(views)
+        .filter(|(_, view)| matches!(view, View::Overlay { .. }))
+        .all(|(source, view)| {
+            let here = Root::open(&seen(view)).and_then(|here| here.metadata(Path::new("/")));
+            let there = root.metadata(&source.inside);
+            matches!((here, there), (Ok(here), Ok(there)) if here.identity == there.identity)
+        })
 }
 
 /// Unmounts every overlay; a container that still has one keeps it until it ends.
@@ -86,7 +97,10 @@ pub(crate) fn take_away(views: &[View]) -> Result<(), Error> {
     for view in views {
         if let View::Overlay { layers, .. } = view {
             let taken = croft_runner::overlay::unmount(layers, &merged(layers));
-            outcome = outcome.and(taken.map_err(Error::at(format!("cannot unmount below {}", layers.display()))));
+            outcome = outcome.and(taken.map_err(Error::at(format!(
+                "cannot unmount below {}",
+                layers.display()
+            ))));
         }
     }
     outcome
@@ -110,5 +124,10 @@ async fn overlay(runner: &Path, lower: &Path, layers: &Path) -> io::Result<()> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(words.trim().trim_start_matches("croft-runner: ").to_string()))
+    Err(io::Error::other(
+        words
+            .trim()
+            .trim_start_matches("croft-runner: ")
+            .to_string(),
+    ))
 }

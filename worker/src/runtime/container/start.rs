@@ -13,10 +13,10 @@ use croft_runner::protocol::Variable;
 use futures_util::StreamExt;
 use tokio::net::UnixStream;
 
-use super::doors::Doors;
-use super::engine::{self, Engine};
 use super::super::Error;
 use super::super::link::{Greeting, Link};
+use super::doors::Doors;
+use super::engine::{self, Engine};
 
 /// A runner stands within a tenth of a second; a machine that needs longer than this is not answering.
 const RUNNER_MAX: Duration = Duration::from_secs(30);
@@ -41,7 +41,11 @@ pub(crate) struct Started {
 
 /// How long a runner may take to call.
 pub(crate) fn patience(kept_entrypoint: bool) -> Duration {
-    if kept_entrypoint { ENTRYPOINT_MAX } else { RUNNER_MAX }
+    if kept_entrypoint {
+        ENTRYPOINT_MAX
+    } else {
+        RUNNER_MAX
+    }
 }
 
 /// The new container's id.
@@ -50,28 +54,47 @@ pub(crate) fn patience(kept_entrypoint: bool) -> Duration {
 /// [`Error::User`] when the engine refuses what the user asked for.
 pub(crate) async fn create(engine: &Engine, body: ContainerCreateBody) -> Result<String, Error> {
     let made = engine.docker.create_container(None, body).await;
-    made.map(|made| made.id).map_err(|error| refused("make the container", &error))
+    made.map(|made| made.id)
+        .map_err(|error| refused("make the container", &error))
 }
 
 /// Starts it and waits until its runner stands.
 ///
 /// # Errors
 /// [`Error::User`] when the image or the options are at fault.
-pub(crate) async fn start(engine: &Engine, id: &str, doors: Doors, patience: Duration) -> Result<Started, Error> {
+pub(crate) async fn start(
+    engine: &Engine,
+    id: &str,
+    doors: Doors,
+    patience: Duration,
+) -> Result<Started, Error> {
     let starting = async {
         let started = engine.docker.start_container(id, None).await;
         started.map_err(|error| refused("start the container", &error))
     };
     // The runner may call before the engine says that it has started.
     let ((), stream) = tokio::try_join!(starting, meet(engine, id, &doors, patience))?;
-    let root = doors.root_behind(&stream).ok_or_else(|| elsewhere("the container is not one of this machine's"))?;
+    let root = doors
+        .root_behind(&stream)
+        .ok_or_else(|| elsewhere("the container is not one of this machine's"))?;
     let mut link = Link::new(stream);
     match link.greet(patience).await {
-        Ok(Greeting::Ready { environment, runtimes }) => {
+        Ok(Greeting::Ready {
+            environment,
+            runtimes,
+        }) => {
             let environment = with_home(environment);
-            Ok(Started { link, output: doors.into_output(), root, environment, runtimes })
+            Ok(Started {
+                link,
+                output: doors.into_output(),
+                root,
+                environment,
+                runtimes,
+            })
         }
-        Ok(Greeting::Broken { reason, .. }) => Err(Error::at("cannot start the container")(io::Error::other(reason))),
+        Ok(Greeting::Broken { reason, .. }) => Err(Error::at("cannot start the container")(
+            io::Error::other(reason),
+        )),
         Err(error) => match engine.state(id).await? {
             Some(state) if engine::is_over(&state) => Err(ended(engine, id, &state).await),
             _ => Err(Error::at("the container's runner does not answer")(error)),
@@ -80,17 +103,29 @@ pub(crate) async fn start(engine: &Engine, id: &str, doors: Doors, patience: Dur
 }
 
 /// The runner's call; an error as soon as the container is seen to have ended without one.
-async fn meet(engine: &Engine, id: &str, doors: &Doors, patience: Duration) -> Result<UnixStream, Error> {
+async fn meet(
+    engine: &Engine,
+    id: &str,
+    doors: &Doors,
+    patience: Duration,
+) -> Result<UnixStream, Error> {
     let begun = Instant::now();
     loop {
         if let Ok(stream) = tokio::time::timeout(LOOK_EVERY, doors.accept()).await {
             return stream.map_err(Error::at("cannot hear the container's runner"));
         }
         match engine.state(id).await? {
-            None => return Err(Error::at("the container was removed while it started")(io::ErrorKind::NotFound.into())),
+            None => {
+                return Err(Error::at("the container was removed while it started")(
+                    io::ErrorKind::NotFound.into(),
+                ));
+            }
             Some(state) if engine::is_over(&state) => return Err(ended(engine, id, &state).await),
             Some(_) if begun.elapsed() > patience => {
-                return Err(elsewhere(&format!("nothing called within {} s", patience.as_secs())));
+                return Err(elsewhere(&format!(
+                    "nothing called within {} s",
+                    patience.as_secs()
+                )));
             }
             Some(_) => {}
         }
@@ -101,10 +136,19 @@ async fn meet(engine: &Engine, id: &str, doors: &Doors, patience: Duration) -> R
 async fn ended(engine: &Engine, id: &str, state: &ContainerState) -> Error {
     let status = state.exit_code.unwrap_or(-1);
     let words = last_words(engine, id).await;
-    let said = if words.is_empty() { String::new() } else { format!(", saying: {words}") };
+    let said = if words.is_empty() {
+        String::new()
+    } else {
+        format!("; it said: {words}")
+    };
     if state.oom_killed == Some(true) {
-        let message = "the container ran out of memory before the first command: raise the memory limit".to_string();
-        return Error::User { code: "CLIENT_ERROR", message };
+        let message =
+            "the container ran out of memory before the first command: raise the memory limit"
+                .to_string();
+        return Error::User {
+            code: "CLIENT_ERROR",
+            message,
+        };
     }
     // 125 is the runner's own: it stood, and could not reach its doors.
     if status == 125 && words.is_empty() {
@@ -113,7 +157,7 @@ async fn ended(engine: &Engine, id: &str, state: &ContainerState) -> Error {
     Error::User {
         code: "CLIENT_ERROR",
         message: format!(
-            "the container ended with status {status} before the first command{said}: check the image's entrypoint, which \
+            "the container ended with status {status} before the first command{said}; check the image's entrypoint, which \
              must run the command it is given"
         ),
     }
@@ -121,10 +165,17 @@ async fn ended(engine: &Engine, id: &str, state: &ContainerState) -> Error {
 
 /// What an entrypoint printed before it ended; nothing for containers that keep no log.
 async fn last_words(engine: &Engine, id: &str) -> String {
-    let options =
-        LogsOptions { stdout: true, stderr: true, tail: LAST_LINES.to_string(), ..LogsOptions::default() };
+    let options = LogsOptions {
+        stdout: true,
+        stderr: true,
+        tail: LAST_LINES.to_string(),
+        ..LogsOptions::default()
+    };
     let log = engine.docker.logs(id, Some(options));
-    let parts: Vec<LogOutput> = log.filter_map(|part| std::future::ready(part.ok())).collect().await;
+    let parts: Vec<LogOutput> = log
+        .filter_map(|part| std::future::ready(part.ok()))
+        .collect()
+        .await;
     let text: String = parts.iter().map(ToString::to_string).collect();
     text.trim().replace('\n', " | ")
 }
@@ -136,9 +187,9 @@ fn refused(doing: &str, error: &bollard::errors::Error) -> Error {
         return elsewhere(&words);
     }
     if words.contains("unable to apply caps") {
-        return Error::at("cannot start a privileged container: this machine does not allow its engine everything")(
-            io::Error::other(words),
-        );
+        return Error::at(
+            "cannot start a privileged container: this machine does not allow its engine everything",
+        )(io::Error::other(words));
     }
     match engine::status(error) {
         Some(400..500) => Error::User {
@@ -174,18 +225,39 @@ mod tests {
     #[test]
     fn refusals_are_the_users_and_failures_are_the_engines() {
         let answer = |status_code, message: &str| {
-            refused("make the container", &Refusal::DockerResponseServerError { status_code, message: message.into() })
+            refused(
+                "make the container",
+                &Refusal::DockerResponseServerError {
+                    status_code,
+                    message: message.into(),
+                },
+            )
         };
-        assert!(matches!(answer(400, "Minimum memory limit allowed is 6MB"), Error::User { .. }));
-        assert!(matches!(answer(404, "network nowhere not found"), Error::User { .. }));
-        assert!(matches!(answer(500, "OCI runtime create failed"), Error::Infrastructure { .. }));
-        let blind = answer(400, "invalid mount config for type \"bind\": bind source path does not exist: /x");
-        assert!(matches!(&blind, Error::Infrastructure { doing, .. } if doing.contains("must run on this machine")));
+        assert!(matches!(
+            answer(400, "Minimum memory limit allowed is 6MB"),
+            Error::User { .. }
+        ));
+        assert!(matches!(
+            answer(404, "network nowhere not found"),
+            Error::User { .. }
+        ));
+        assert!(matches!(
+            answer(500, "OCI runtime create failed"),
+            Error::Infrastructure { .. }
+        ));
+        let blind = answer(
+            400,
+            "invalid mount config for type \"bind\": bind source path does not exist: /x",
+        );
+        assert!(
+            matches!(&blind, Error::Infrastructure { doing, .. } if doing.contains("must run on this machine"))
+        );
     }
 
     #[test]
     fn only_a_missing_home_is_replaced() {
-        let variable = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let variable =
+            |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         let own = vec![variable("HOME", "/own")];
         assert_eq!(with_home(own.clone()), own);
         assert_eq!(with_home(Vec::new()), [variable("HOME", "/root")]);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bollard::query_parameters::ListContainersOptions;
 
+use super::super::Error;
 use super::create::{LABEL_BUILD, LABEL_HOME};
 use super::docker::Docker;
 use super::engine::{self, Engine};
-use super::super::Error;
 
 /// A start must not wait for an engine that hangs.
 const ENGINE_MAX: Duration = Duration::from_secs(5);
@@ -31,7 +31,9 @@ pub async fn sweep(
     home: &Path,
     is_alive: impl Fn(&str) -> bool + Send,
 ) -> Result<Swept, Error> {
-    let Ok(socket) = docker.socket() else { return Ok(Swept::default()) };
+    let Ok(socket) = docker.socket() else {
+        return Ok(Swept::default());
+    };
     let Ok(Ok(engine)) = tokio::time::timeout(ENGINE_MAX, Engine::connect(&socket)).await else {
         return Ok(Swept::default());
     };
@@ -60,7 +62,11 @@ async fn left_behind(engine: &Engine, home: &Path) -> Result<Vec<(String, String
     let found = engine.docker.list_containers(Some(options)).await;
     let found = found.map_err(|error| engine::failed("list containers")(&error))?;
     let named = found.into_iter().filter_map(|container| {
-        let build = container.labels.unwrap_or_default().remove(LABEL_BUILD).unwrap_or_default();
+        let build = container
+            .labels
+            .unwrap_or_default()
+            .remove(LABEL_BUILD)
+            .unwrap_or_default();
         container.id.map(|id| (build, id))
     });
     Ok(named.collect())

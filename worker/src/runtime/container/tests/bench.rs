@@ -22,7 +22,9 @@ pub(super) fn engine(test: &str) -> bool {
         if !rustix::process::geteuid().is_root() {
             return Err("not root".to_string());
         }
-        let version = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
+        let version = Command::new("docker")
+            .args(["version", "--format", "{{.Server.Version}}"])
+            .output();
         if !version.is_ok_and(|output| output.status.success()) {
             return Err("no container engine".to_string());
         }
@@ -30,7 +32,10 @@ pub(super) fn engine(test: &str) -> bool {
         Ok(())
     });
     if let Err(why) = ready {
-        assert!(std::env::var_os("CROFT_REQUIRE_ENGINE").is_none_or(|value| value != "1"), "{test}: {why}");
+        assert!(
+            std::env::var_os("CROFT_REQUIRE_ENGINE").is_none_or(|value| value != "1"),
+            "{test}: {why}"
+        );
         eprintln!("SKIPPED {test}: {why}");
     }
     ready.is_ok()
@@ -42,32 +47,46 @@ fn make_image(name: &str) {
     lock.lock().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/test-image");
     let output = Command::new(script).arg(name).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// For the suite: an image with both shells and every tool its cases name.
 pub(super) fn debian() -> Option<Container> {
     engine("suite").then(|| {
         make_image("debian");
-        container(Options { image: "croft-test/debian:1".to_string(), ..options() })
+        container(Options {
+            image: "croft-test/debian:1".to_string(),
+            ..options()
+        })
     })
 }
 
 /// Runs `docker` and gives what it printed.
 pub(super) fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().unwrap();
-    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "docker {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_string()
 }
 
 /// A container of the engine's default kind, without a network for speed.
 pub(super) fn options() -> Options {
-    Options { network: Some("none".to_string()), ..Options::new(IMAGE.to_string()) }
+    Options {
+        network: Some("none".to_string()),
+        ..Options::new(IMAGE.to_string())
+    }
 }
 
-/// This process's own state directory.
+/// The state directory of every test but those that sweep.
 pub(super) fn home() -> PathBuf {
-    std::env::temp_dir().join(format!("croft-containers-{}", std::process::id()))
+    std::env::temp_dir().join("croft-test-home")
 }
 
 /// The docker of a user who set nothing up.
@@ -85,7 +104,17 @@ pub(super) fn container_of(options: Options, docker: Docker) -> Container {
 
 /// Whether this machine's engine may make privileged containers: one inside a fenced machine may not.
 pub(super) fn privileges(test: &str) -> bool {
-    let tried = Command::new("docker").args(["run", "--rm", "--privileged", "--network", "none", IMAGE, "true"]).output();
+    let tried = Command::new("docker")
+        .args([
+            "run",
+            "--rm",
+            "--privileged",
+            "--network",
+            "none",
+            IMAGE,
+            "true",
+        ])
+        .output();
     let given = tried.unwrap().status.success();
     if !given {
         eprintln!("SKIPPED {test}: this machine's engine cannot make privileged containers");
@@ -94,13 +123,24 @@ pub(super) fn privileges(test: &str) -> bool {
 }
 
 /// Starts a container just as a privileged one, but without the privileges: the image's entrypoint runs first.
-pub(super) async fn start_by_entrypoint(build: &Build, image: &str) -> (Engine, String, Result<Started, Error>) {
-    let options = Options { image: image.to_string(), privileged: true, ..options() };
+pub(super) async fn start_by_entrypoint(
+    build: &Build,
+    image: &str,
+) -> (Engine, String, Result<Started, Error>) {
+    let options = Options {
+        image: image.to_string(),
+        privileged: true,
+        ..options()
+    };
     let (docker, runner) = (plain_docker(), install_runner(&home()).unwrap());
     let engine = Engine::connect(&docker.socket().unwrap()).await.unwrap();
     let reference = reference::Reference::parse(image).unwrap();
-    let image = image::provide(&engine, &docker, &reference, Pull::Never, &|_| ()).await.unwrap();
-    let views = sources::views(&runner, &build.request, &|_| ()).await.unwrap();
+    let image = image::provide(&engine, &docker, &reference, Pull::Never, &|_| ())
+        .await
+        .unwrap();
+    let views = sources::views(&runner, &build.request, &|_| ())
+        .await
+        .unwrap();
     let mut body = create::body(&options, &image, &home(), &runner, &build.request, &views);
     body.host_config.as_mut().unwrap().privileged = Some(false);
     let doors = doors::Doors::open(&build.request.directory).unwrap();
@@ -132,7 +172,11 @@ impl Variant {
 
 impl Drop for Variant {
     fn drop(&mut self) {
-        drop(Command::new("docker").args(["rmi", "-f", &self.name]).output());
+        drop(
+            Command::new("docker")
+                .args(["rmi", "-f", &self.name])
+                .output(),
+        );
     }
 }
 
@@ -159,11 +203,20 @@ impl Build {
             hidden: Vec::new(),
             extra: Vec::new(),
         };
-        Self { request, source, directory, lines: Mutex::default() }
+        Self {
+            request,
+            source,
+            directory,
+            lines: Mutex::default(),
+        }
     }
 
     pub(super) async fn provision(&self, container: &Container) -> Result<Slot, Error> {
-        container.provision(&self.request, &|progress| self.lines.lock().unwrap().push(progress)).await
+        container
+            .provision(&self.request, &|progress| {
+                self.lines.lock().unwrap().push(progress)
+            })
+            .await
     }
 
     /// What was reported, a line each.
@@ -186,7 +239,10 @@ impl Build {
     pub(super) fn mounts(&self) -> usize {
         let directory = self.directory.path().to_string_lossy().into_owned();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        mounts.lines().filter(|line| line.contains(&directory)).count()
+        mounts
+            .lines()
+            .filter(|line| line.contains(&directory))
+            .count()
     }
 
     /// Nothing is left of it: no container, no mount.
@@ -216,16 +272,30 @@ impl Registry {
         let users = storage.path().join("users");
         fs::write(&users, format!("{USER}:{HASH}\n")).unwrap();
         let configuration = storage.path().join("config.yml");
-        fs::write(&configuration, configuration_text(storage.path(), &users, &address)).unwrap();
+        fs::write(
+            &configuration,
+            configuration_text(storage.path(), &users, &address),
+        )
+        .unwrap();
         let log = fs::File::create(storage.path().join("log")).unwrap();
-        let started = Command::new("docker-registry").arg("serve").arg(&configuration).stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        let started = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&configuration)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn();
         let Ok(process) = started else {
-            let required = std::env::var_os("CROFT_REQUIRE_ENGINE").is_some_and(|value| value == "1");
+            let required =
+                std::env::var_os("CROFT_REQUIRE_ENGINE").is_some_and(|value| value == "1");
             assert!(!required, "{test}: docker-registry is not installed");
             eprintln!("SKIPPED {test}: docker-registry is not installed");
             return None;
         };
-        let registry = Self { address, process, _storage: storage };
+        let registry = Self {
+            address,
+            process,
+            _storage: storage,
+        };
         registry.wait();
         Some(registry)
     }
@@ -243,14 +313,20 @@ impl Registry {
 
     /// A `config.json` that lets in.
     pub(super) fn login(&self) -> String {
-        format!(r#"{{"auths": {{"{}": {{"username": "{USER}", "password": "{PASSWORD}"}}}}}}"#, self.address)
+        format!(
+            r#"{{"auths": {{"{}": {{"username": "{USER}", "password": "{PASSWORD}"}}}}}}"#,
+            self.address
+        )
     }
 
     /// Until it listens; a registry that ends instead is an error.
     fn wait(&self) {
         let begun = std::time::Instant::now();
         while std::net::TcpStream::connect(&self.address).is_err() {
-            assert!(begun.elapsed().as_secs() < 20, "the registry does not listen");
+            assert!(
+                begun.elapsed().as_secs() < 20,
+                "the registry does not listen"
+            );
             std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
     }
@@ -265,7 +341,10 @@ impl Drop for Registry {
 
 /// A docker whose configuration is in `folder`, with helpers beside it.
 pub(super) fn docker_in(folder: &Path) -> Docker {
-    let (folder, path) = (OsString::from(folder), OsString::from(format!("{}:/usr/bin:/bin", folder.display())));
+    let (folder, path) = (
+        OsString::from(folder),
+        OsString::from(format!("{}:/usr/bin:/bin", folder.display())),
+    );
     Docker::new(Path::new("/nonexistent"), move |name| match name {
         "DOCKER_CONFIG" => Some(folder.clone()),
         "PATH" => Some(path.clone()),
@@ -274,7 +353,11 @@ pub(super) fn docker_in(folder: &Path) -> Docker {
 }
 
 fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
 }
 
 fn configuration_text(storage: &Path, users: &Path, address: &str) -> String {

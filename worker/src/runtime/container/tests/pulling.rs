@@ -8,12 +8,19 @@ use crate::runtime::Error;
 use crate::runtime::container::{Options, Pull};
 
 fn pulling(image: &str, pull: Pull) -> Options {
-    Options { image: image.to_string(), pull, ..bench::options() }
+    Options {
+        image: image.to_string(),
+        pull,
+        ..bench::options()
+    }
 }
 
 async fn refusal(options: Options, folder: &std::path::Path) -> Error {
     let build = Build::new();
-    let refused = build.provision(&bench::container_of(options, bench::docker_in(folder))).await.unwrap_err();
+    let refused = build
+        .provision(&bench::container_of(options, bench::docker_in(folder)))
+        .await
+        .unwrap_err();
     build.assert_nothing_left();
     refused
 }
@@ -25,9 +32,14 @@ async fn an_image_that_is_not_here_and_may_not_be_pulled_is_the_users_to_fetch()
     }
     let folder = tempfile::tempdir().unwrap();
     let refused = refusal(pulling("croft-test/nowhere:1", Pull::Never), folder.path()).await;
-    let Error::User { code, message } = refused else { panic!("{refused}") };
+    let Error::User { code, message } = refused else {
+        panic!("{refused}")
+    };
     assert_eq!(code, "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE");
-    assert!(message.contains("`docker pull croft-test/nowhere:1`"), "{message}");
+    assert!(
+        message.contains("`docker pull croft-test/nowhere:1`"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -36,8 +48,15 @@ async fn a_registry_that_does_not_answer_is_not_the_users_fault() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let refused = refusal(pulling("127.0.0.1:1/nothing:1", Pull::Missing), folder.path()).await;
-    assert!(matches!(&refused, Error::Infrastructure { doing, .. } if doing.contains("does not answer")), "{refused}");
+    let refused = refusal(
+        pulling("127.0.0.1:1/nothing:1", Pull::Missing),
+        folder.path(),
+    )
+    .await;
+    assert!(
+        matches!(&refused, Error::Infrastructure { doing, .. } if doing.contains("does not answer")),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -46,26 +65,55 @@ async fn a_private_image_is_pulled_with_the_users_login_and_only_with_it() {
     if !bench::engine(test) {
         return;
     }
-    let Some(registry) = Registry::start(test) else { return };
-    let (image, folder) = (registry.publish("private/one:1"), tempfile::tempdir().unwrap());
+    let Some(registry) = Registry::start(test) else {
+        return;
+    };
+    let (image, folder) = (
+        registry.publish("private/one:1"),
+        tempfile::tempdir().unwrap(),
+    );
     let refused = refusal(pulling(&image, Pull::Missing), folder.path()).await;
-    assert!(matches!(&refused, Error::User { message, .. } if message.contains("docker login")), "{refused}");
-    fs::write(folder.path().join("config.json"), registry.login().replace(PASSWORD, "wrong")).unwrap();
+    assert!(
+        matches!(&refused, Error::User { message, .. } if message.contains("docker login")),
+        "{refused}"
+    );
+    fs::write(
+        folder.path().join("config.json"),
+        registry.login().replace(PASSWORD, "wrong"),
+    )
+    .unwrap();
     let refused = refusal(pulling(&image, Pull::Missing), folder.path()).await;
-    assert!(matches!(&refused, Error::User { message, .. } if message.contains("still good")), "{refused}");
+    assert!(
+        matches!(&refused, Error::User { message, .. } if message.contains("still good")),
+        "{refused}"
+    );
 
     fs::write(folder.path().join("config.json"), registry.login()).unwrap();
     for pull in [Pull::Missing, Pull::Always, Pull::Never] {
         let build = Build::new();
         let container = bench::container_of(pulling(&image, pull), bench::docker_in(folder.path()));
-        build.provision(&container).await.unwrap().release().await.unwrap();
+        build
+            .provision(&container)
+            .await
+            .unwrap()
+            .release()
+            .await
+            .unwrap();
         let pulled = build.reported().contains(&format!("pulled {image}: "));
-        assert_eq!(pulled, pull != Pull::Never, "{pull:?}: {}", build.reported());
+        assert_eq!(
+            pulled,
+            pull != Pull::Never,
+            "{pull:?}: {}",
+            build.reported()
+        );
         build.assert_nothing_left();
     }
     let missing = format!("{}/private/one:9", registry.address);
     let refused = refusal(pulling(&missing, Pull::Always), folder.path()).await;
-    assert!(matches!(&refused, Error::User { message, .. } if message.contains("the name and the tag")), "{refused}");
+    assert!(
+        matches!(&refused, Error::User { message, .. } if message.contains("the name and the tag")),
+        "{refused}"
+    );
     bench::docker(&["rmi", &image]);
 }
 
@@ -75,20 +123,47 @@ async fn a_credential_helper_is_asked_and_its_failure_is_told() {
     if !bench::engine(test) {
         return;
     }
-    let Some(registry) = Registry::start(test) else { return };
-    let (image, folder) = (registry.publish("private/two:1"), tempfile::tempdir().unwrap());
-    let config = format!(r#"{{"credHelpers": {{"{}": "croft-test"}}}}"#, registry.address);
+    let Some(registry) = Registry::start(test) else {
+        return;
+    };
+    let (image, folder) = (
+        registry.publish("private/two:1"),
+        tempfile::tempdir().unwrap(),
+    );
+    let config = format!(
+        r#"{{"credHelpers": {{"{}": "croft-test"}}}}"#,
+        registry.address
+    );
     fs::write(folder.path().join("config.json"), config).unwrap();
     let helper = folder.path().join("docker-credential-croft-test");
     fs::write(&helper, "#!/bin/sh\necho locked\nexit 1\n").unwrap();
     fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
     let build = Build::new();
-    let container = bench::container_of(pulling(&image, Pull::Missing), bench::docker_in(folder.path()));
+    let container = bench::container_of(
+        pulling(&image, Pull::Missing),
+        bench::docker_in(folder.path()),
+    );
     build.provision(&container).await.unwrap_err();
-    assert!(build.reported().contains("without credentials: docker-credential-croft-test failed: locked"));
+    assert!(
+        build
+            .reported()
+            .contains("without credentials: docker-credential-croft-test failed: locked")
+    );
 
-    fs::write(&helper, format!("#!/bin/sh\nread server\necho '{{\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}'\n")).unwrap();
-    build.provision(&container).await.unwrap().release().await.unwrap();
+    fs::write(
+        &helper,
+        format!(
+            "#!/bin/sh\nread server\necho '{{\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}'\n"
+        ),
+    )
+    .unwrap();
+    build
+        .provision(&container)
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
     build.assert_nothing_left();
     bench::docker(&["rmi", &image]);
 }

@@ -28,7 +28,9 @@ async fn run(slot: &mut Slot, script: &str) -> std::io::Result<Ended> {
 /// Runs a script, ends the place, and gives all that was printed.
 async fn printed(mut slot: Slot, script: &str) -> (i32, String) {
     let ended = run(&mut slot, script).await.unwrap();
-    let Ended::Exited { status, .. } = ended else { panic!("{ended:?}") };
+    let Ended::Exited { status, .. } = ended else {
+        panic!("{ended:?}")
+    };
     let mut output = slot.output.try_clone().unwrap();
     slot.release().await.unwrap();
     let mut text = String::new();
@@ -38,15 +40,30 @@ async fn printed(mut slot: Slot, script: &str) -> (i32, String) {
 
 #[tokio::test]
 async fn commands_run_as_root_in_the_images_environment_whatever_its_user_and_entrypoint() {
-    if !bench::engine("commands_run_as_root_in_the_images_environment_whatever_its_user_and_entrypoint") {
+    if !bench::engine(
+        "commands_run_as_root_in_the_images_environment_whatever_its_user_and_entrypoint",
+    ) {
         return;
     }
-    let image = Variant::new(&["ENV MINE=theirs", "ENV HOME=/tmp", "USER builder", "WORKDIR /home", r#"ENTRYPOINT ["false"]"#]);
+    let image = Variant::new(&[
+        "ENV MINE=theirs",
+        "ENV HOME=/tmp",
+        "USER builder",
+        "WORKDIR /home",
+        r#"ENTRYPOINT ["false"]"#,
+    ]);
     let build = Build::new();
-    let container = bench::container(Options { image: image.name.clone(), ..bench::options() });
+    let container = bench::container(Options {
+        image: image.name.clone(),
+        ..bench::options()
+    });
     let slot = build.provision(&container).await.unwrap();
     assert_eq!(slot.image, image.name);
-    let (status, text) = printed(slot, "id -u; echo $MINE $HOME; mount -t tmpfs x /mnt 2>/dev/null || echo fenced").await;
+    let (status, text) = printed(
+        slot,
+        "id -u; echo $MINE $HOME; mount -t tmpfs x /mnt 2>/dev/null || echo fenced",
+    )
+    .await;
     assert_eq!((status, text.as_str()), (0, "0\ntheirs /tmp\nfenced\n"));
     build.assert_nothing_left();
 }
@@ -57,12 +74,15 @@ async fn an_entrypoint_that_is_kept_runs_before_the_first_command() {
         return;
     }
     // As the entrypoints of AWS's images end.
-    let image = Variant::new(&[r#"ENTRYPOINT ["sh", "-c", "echo ready > /tmp/engine; eval \"$0\" \"$@\"; exit"]"#]);
+    let image = Variant::new(&[
+        r#"ENTRYPOINT ["sh", "-c", "echo ready > /tmp/engine; eval \"$0\" \"$@\"; exit"]"#,
+    ]);
     let build = Build::new();
     let (engine, id, started) = bench::start_by_entrypoint(&build, &image.name).await;
     let mut started = started.unwrap();
     let run = Run {
-        script: b"cat /tmp/engine; grep -q ' /var/lib/docker ' /proc/mounts && echo on a volume".to_vec(),
+        script: b"cat /tmp/engine; grep -q ' /var/lib/docker ' /proc/mounts && echo on a volume"
+            .to_vec(),
         shell: b"sh".to_vec(),
         user: None,
         directory: b"/".to_vec(),
@@ -71,11 +91,17 @@ async fn an_entrypoint_that_is_kept_runs_before_the_first_command() {
     };
     started.link.run(run).await.unwrap();
     let (ended, _signals) = started.link.split();
-    assert!(matches!(ended.await.unwrap(), Ended::Exited { status: 0, .. }));
+    assert!(matches!(
+        ended.await.unwrap(),
+        Ended::Exited { status: 0, .. }
+    ));
     drop(started.link);
     // The runner left, and so did the entrypoint that waited for it.
     assert_eq!(bench::docker(&["wait", &id]), "0");
-    assert_eq!(std::io::read_to_string(started.output).unwrap(), "ready\non a volume\n");
+    assert_eq!(
+        std::io::read_to_string(started.output).unwrap(),
+        "ready\non a volume\n"
+    );
     engine.remove(&id).await.unwrap();
     build.assert_nothing_left();
 }
@@ -87,7 +113,10 @@ async fn a_privileged_container_may_mount() {
         return;
     }
     let build = Build::new();
-    let container = bench::container(Options { privileged: true, ..bench::options() });
+    let container = bench::container(Options {
+        privileged: true,
+        ..bench::options()
+    });
     let slot = build.provision(&container).await.unwrap();
     let script = "mkdir /tmp/m; mount -t tmpfs x /tmp/m && echo mounted";
     assert_eq!(printed(slot, script).await, (0, "mounted\n".to_string()));
@@ -107,14 +136,32 @@ async fn sources_in_place_are_changed_and_others_are_not() {
         inside: PathBuf::from("/codebuild/output/src2/src"),
         in_place: true,
     });
-    build.request.extra.push((extra.path().to_path_buf(), PathBuf::from("/codebuild/given")));
-    let slot = build.provision(&bench::container(bench::options())).await.unwrap();
+    build.request.extra.push((
+        extra.path().to_path_buf(),
+        PathBuf::from("/codebuild/given"),
+    ));
+    let slot = build
+        .provision(&bench::container(bench::options()))
+        .await
+        .unwrap();
     let script = "echo new > file; echo new > /codebuild/output/src2/src/made; cat /codebuild/given/given; \
                   echo x 2>/dev/null > /codebuild/given/given || echo read-only";
-    assert_eq!(printed(slot, script).await, (0, "given\nread-only\n".to_string()));
-    assert_eq!(fs::read_to_string(second.path().join("made")).unwrap(), "new\n");
-    assert_eq!(fs::read_to_string(build.source.path().join("file")).unwrap(), "original\n");
-    assert_eq!(fs::read_to_string(extra.path().join("given")).unwrap(), "given\n");
+    assert_eq!(
+        printed(slot, script).await,
+        (0, "given\nread-only\n".to_string())
+    );
+    assert_eq!(
+        fs::read_to_string(second.path().join("made")).unwrap(),
+        "new\n"
+    );
+    assert_eq!(
+        fs::read_to_string(build.source.path().join("file")).unwrap(),
+        "original\n"
+    );
+    assert_eq!(
+        fs::read_to_string(extra.path().join("given")).unwrap(),
+        "given\n"
+    );
     build.assert_nothing_left();
 }
 
@@ -124,14 +171,22 @@ async fn every_byte_of_output_arrives_in_order_however_it_is_opened() {
         return;
     }
     let build = Build::new();
-    let mut slot = build.provision(&bench::container(bench::options())).await.unwrap();
+    let mut slot = build
+        .provision(&bench::container(bench::options()))
+        .await
+        .unwrap();
     let mut output = slot.output.try_clone().unwrap();
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         output.read_to_end(&mut bytes).unwrap();
         bytes
     });
-    run(&mut slot, "seq 1 500000; echo anew > /dev/stdout; echo err > /dev/stderr").await.unwrap();
+    run(
+        &mut slot,
+        "seq 1 500000; echo anew > /dev/stdout; echo err > /dev/stderr",
+    )
+    .await
+    .unwrap();
     slot.release().await.unwrap();
     let mut expected: String = (1..=500_000).map(|number| format!("{number}\n")).collect();
     expected.push_str("anew\nerr\n");
@@ -144,7 +199,10 @@ async fn a_container_killed_from_outside_is_an_error_of_the_link() {
         return;
     }
     let build = Build::new();
-    let mut slot = build.provision(&bench::container(bench::options())).await.unwrap();
+    let mut slot = build
+        .provision(&bench::container(bench::options()))
+        .await
+        .unwrap();
     let id = build.containers().remove(0);
     let mut output = slot.output.try_clone().unwrap();
     let killed = tokio::task::spawn_blocking(move || {
@@ -166,10 +224,28 @@ async fn a_command_beyond_the_memory_limit_is_killed_and_the_build_goes_on() {
         return;
     }
     let build = Build::new();
-    let limits = Limits { memory_bytes: Some(64 << 20), cpu_millis: Some(1500), ..Limits::default() };
-    let mut slot = build.provision(&bench::container(Options { limits, ..bench::options() })).await.unwrap();
-    let ended = run(&mut slot, "exec dd if=/dev/zero of=/dev/null bs=200M count=1").await.unwrap();
-    assert!(matches!(ended, Ended::Exited { status: 137, .. }), "{ended:?}");
+    let limits = Limits {
+        memory_bytes: Some(64 << 20),
+        cpu_millis: Some(1500),
+        ..Limits::default()
+    };
+    let mut slot = build
+        .provision(&bench::container(Options {
+            limits,
+            ..bench::options()
+        }))
+        .await
+        .unwrap();
+    let ended = run(
+        &mut slot,
+        "exec dd if=/dev/zero of=/dev/null bs=200M count=1",
+    )
+    .await
+    .unwrap();
+    assert!(
+        matches!(ended, Ended::Exited { status: 137, .. }),
+        "{ended:?}"
+    );
     assert_eq!(printed(slot, "echo still here").await.1, "still here\n");
     build.assert_nothing_left();
 }

@@ -1,0 +1,18 @@
+//! What every test needs: a machine of its own, builds on it, what they said. Hands [`Farm`] and [`Ran`] to the tests.
+
+/// A home, a source, and the program.
+mod farm;
+/// A build that runs now.
+mod live;
+/// Where a build runs, and tests that run everywhere.
+mod place;
+/// A build that ended.
+mod ran;
+/// Tests that cannot run here.
+mod skip;
+
+pub(crate) use farm::{Farm, croft_binary};
+pub(crate) use live::{Live, eventually};
+pub(crate) use place::{At, each_place, each_place_and_shell};
+pub(crate) use ran::{Done, Ran};
+pub(crate) use skip::skip;
