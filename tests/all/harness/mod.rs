@@ -13,6 +13,6 @@ mod skip;
 
 pub(crate) use farm::{Farm, croft_binary};
 pub(crate) use live::{Live, eventually};
-pub(crate) use place::{At, each_place, each_place_and_shell};
+pub(crate) use place::{At, at_place, each_place, each_place_and_shell};
 pub(crate) use ran::{Done, Ran};
 pub(crate) use skip::skip;

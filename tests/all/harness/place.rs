@@ -53,29 +53,36 @@ impl At {
     }
 }
 
+/// One test of each function at one place, in a module of that name.
+macro_rules! at_place {
+    ($module:ident $place:ident $($name:ident),*) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                if let Some(farm) = $crate::harness::At::$place.farm() {
+                    super::$name(&farm);
+                }
+            })*
+        }
+    };
+}
+
 /// One test of each function in the sandbox and in a container.
 macro_rules! each_place {
     ($($name:ident),* $(,)?) => {
-        mod sandbox {
-            $(#[test] fn $name() { if let Some(farm) = $crate::harness::At::SANDBOX.farm() { super::$name(&farm); } })*
-        }
-        mod container {
-            $(#[test] fn $name() { if let Some(farm) = $crate::harness::At::CONTAINER.farm() { super::$name(&farm); } })*
-        }
+        $crate::harness::at_place!(sandbox SANDBOX $($name),*);
+        $crate::harness::at_place!(container CONTAINER $($name),*);
     };
 }
 
 /// One test of each function in both places with each shell.
 macro_rules! each_place_and_shell {
     ($($name:ident),* $(,)?) => {
-        $crate::harness::each_place!($($name),*);
-        mod sandbox_bash {
-            $(#[test] fn $name() { if let Some(farm) = $crate::harness::At::SANDBOX_BASH.farm() { super::$name(&farm); } })*
-        }
-        mod container_bash {
-            $(#[test] fn $name() { if let Some(farm) = $crate::harness::At::CONTAINER_BASH.farm() { super::$name(&farm); } })*
-        }
+        $crate::harness::at_place!(sandbox_sh SANDBOX $($name),*);
+        $crate::harness::at_place!(container_sh CONTAINER $($name),*);
+        $crate::harness::at_place!(sandbox_bash SANDBOX_BASH $($name),*);
+        $crate::harness::at_place!(container_bash CONTAINER_BASH $($name),*);
     };
 }
 
-pub(crate) use {each_place, each_place_and_shell};
+pub(crate) use {at_place, each_place, each_place_and_shell};

@@ -65,6 +65,12 @@ pub(crate) fn kept_entrypoint(options: &Options, image: &Image) -> bool {
     options.privileged && !image.entrypoint.is_empty()
 }
 
+/// Whether the container is gone once its runner has left. One whose entrypoint is not ours is kept, to tell why it failed,
+/// and need not end with its command.
+pub(crate) fn leaves_by_itself(options: &Options, image: &Image) -> bool {
+    !kept_entrypoint(options, image)
+}
+
 fn host(options: &Options, image: &Image, mounts: Vec<Mount>) -> HostConfig {
     let limits = &options.limits;
     let memory = limits
@@ -84,6 +90,8 @@ fn host(options: &Options, image: &Image, mounts: Vec<Mount>) -> HostConfig {
         pids_limit: Some(i64::from(limits.processes_max)),
         shm_size: i64::try_from(limits.shared_memory_bytes).ok(),
         log_config: Some(log(options, image)),
+        // Also when croft is killed: then the runner leaves, and nobody else is there to remove anything.
+        auto_remove: Some(leaves_by_itself(options, image)),
         ..HostConfig::default()
     }
 }

@@ -3,19 +3,24 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::{ContainerState, ContainerStateStatusEnum};
-use bollard::query_parameters::RemoveContainerOptions;
+use bollard::query_parameters::{RemoveContainerOptions, WaitContainerOptions};
+use futures_util::StreamExt;
 
 use super::super::Error;
 use super::docker::Docker;
+use super::ping;
 
 /// No answer to one request takes longer than this; pulling answers at once and goes on.
 const ANSWER_SECONDS_MAX: u64 = 120;
+/// How long a runner may take to leave once it was told to; the kernel ends all it started.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How often a removal that somebody else began is looked at, and for how long.
 const REMOVAL_LOOKS_MAX: u32 = 200;
-const REMOVAL_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
+const REMOVAL_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A connection to the engine; requests may run side by side.
 #[derive(Clone, Debug)]
@@ -45,28 +50,16 @@ impl Engine {
         let path = socket
             .to_str()
             .ok_or_else(|| absent(io::Error::other("the path is not UTF-8")))?;
-        let docker =
-            bollard::Docker::connect_with_unix(path, ANSWER_SECONDS_MAX, API_DEFAULT_VERSION)
-                .map_err(|error| absent(io_error(&error)))?
-                .with_request_modifier(url_safe_credentials);
-        let docker = docker
-            .negotiate_version()
-            .await
-            .map_err(|error| absent(io_error(&error)))?;
+        let theirs = ping::version(socket).await.map_err(absent)?;
+        let version = if theirs < *API_DEFAULT_VERSION {
+            &theirs
+        } else {
+            API_DEFAULT_VERSION
+        };
+        let docker = bollard::Docker::connect_with_unix(path, ANSWER_SECONDS_MAX, version)
+            .map_err(|error| absent(io_error(&error)))?
+            .with_request_modifier(url_safe_credentials);
         Ok(Self { docker })
-    }
-
-    /// The engine's own version.
-    ///
-    /// # Errors
-    /// When it does not say.
-    pub(crate) async fn version(&self) -> Result<String, Error> {
-        let version = self
-            .docker
-            .version()
-            .await
-            .map_err(|error| failed("ask for the version")(&error))?;
-        Ok(version.version.unwrap_or_default())
     }
 
     /// How the container is doing; `None` when it is gone.
@@ -78,6 +71,29 @@ impl Engine {
             Ok(found) => Ok(found.state),
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(failed("look at the container")(&error)),
+        }
+    }
+
+    /// Waits until a container that is leaving by itself, and that the engine removes then, is gone; kills and removes it
+    /// when it does not leave. That costs less than killing at once: an engine runs a program to kill.
+    ///
+    /// # Errors
+    /// When it is still there afterwards.
+    pub(crate) async fn leave(&self, id: &str) -> Result<(), Error> {
+        let options = WaitContainerOptions {
+            condition: "removed".to_string(),
+        };
+        let mut waiting = self.docker.wait_container(id, Some(options));
+        match tokio::time::timeout(LEAVE_MAX, waiting.next()).await {
+            Ok(Some(Ok(_))) => Ok(()),
+            // Its status, whatever that was.
+            Ok(Some(Err(bollard::errors::Error::DockerContainerWaitError { error, .. })))
+                if error.is_empty() =>
+            {
+                Ok(())
+            }
+            Ok(Some(Err(error))) if status(&error) == Some(404) => Ok(()),
+            Ok(Some(Err(_)) | None) | Err(_) => self.remove(id).await,
         }
     }
 
@@ -109,29 +125,27 @@ impl Engine {
     }
 }
 
-impl Docker {
-    /// What the engine calls itself and where it listens, in one line.
-    ///
-    /// # Errors
-    /// When no engine answers, or the one that is set up cannot be used.
-    pub async fn version(&self) -> Result<String, Error> {
-        let socket = self.socket()?;
-        let engine = Engine::connect(&socket).await?;
-        let found = engine
-            .docker
-            .version()
-            .await
-            .map_err(|error| failed("tell its version")(&error))?;
-        let name = found
-            .platform
-            .map(|platform| platform.name)
-            .filter(|name| !name.is_empty());
-        let (name, version) = (
-            name.unwrap_or_else(|| "engine".to_string()),
-            found.version.unwrap_or_default(),
-        );
-        Ok(format!("{name} {version} at {}", socket.display()))
-    }
+/// What the engine of the user's docker calls itself and where it listens, in one line; for `croft doctor`.
+///
+/// # Errors
+/// When no engine answers, or the one that is set up cannot be used.
+pub async fn engine_version(docker: &Docker) -> Result<String, Error> {
+    let socket = docker.socket()?;
+    let engine = Engine::connect(&socket).await?;
+    let found = engine
+        .docker
+        .version()
+        .await
+        .map_err(|error| failed("tell its version")(&error))?;
+    let name = found
+        .platform
+        .map(|platform| platform.name)
+        .filter(|name| !name.is_empty());
+    let (name, version) = (
+        name.unwrap_or_else(|| "engine".to_string()),
+        found.version.unwrap_or_default(),
+    );
+    Ok(format!("{name} {version} at {}", socket.display()))
 }
 
 /// Engines read credentials in base64's alphabet for addresses and take anything else for no credentials at all; bollard

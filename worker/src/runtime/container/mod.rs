@@ -9,6 +9,8 @@
 mod docker;
 /// The engine itself.
 mod engine;
+/// Which version of its interface it speaks.
+mod ping;
 /// An image's name.
 mod reference;
 /// The image: here already, or pulled.
@@ -41,6 +43,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 pub use docker::Docker;
+pub use engine::engine_version;
 pub use image::Pull;
 pub use limits::{
     Limits, PROCESSES_MAX, SHARED_MEMORY_BYTES, parse_cpu_millis, parse_memory_bytes,
@@ -49,6 +52,7 @@ pub use sweep::{Swept, sweep};
 
 use super::{Error, Hold, Progress, Report, Request, Runtime, Slot, View};
 use engine::Engine;
+use image::Image;
 use reference::Reference;
 use start::Started;
 
@@ -113,26 +117,33 @@ impl Container {
         }
         let reference = Reference::parse(&self.options.image)?;
         let socket = self.docker.socket()?;
-        let (engine, views) = tokio::join!(
-            Engine::connect(&socket),
-            sources::views(&self.runner, request, report)
-        );
-        let engine = match (engine, &views) {
-            (Ok(engine), _) => engine,
+        let ready = async {
+            let engine = Engine::connect(&socket).await?;
+            let image =
+                image::provide(&engine, &self.docker, &reference, self.options.pull, report)
+                    .await?;
+            Ok((engine, image))
+        };
+        let (ready, views) = tokio::join!(ready, sources::views(&self.runner, request, report));
+        let (engine, image, views) = match (ready, views) {
+            (Ok((engine, image)), Ok(views)) => (engine, image, views),
             (Err(error), Ok(views)) => {
-                sources::take_away(views)?;
+                sources::take_away(&views)?;
                 return Err(error);
             }
-            (Err(error), Err(_)) => return Err(error),
+            (Err(error), Err(_)) | (Ok(_), Err(error)) => return Err(error),
         };
+        let leaves_by_itself = create::leaves_by_itself(&self.options, &image);
         let mut held = Held {
             engine,
             container: None,
-            views: views?,
+            leaves_by_itself,
+            views,
         };
-        match self.fill(&mut held, &reference, request, report).await {
+        match self.fill(&mut held, &image, request, report).await {
             Ok(started) => Ok(self.slot(started, held)),
             Err(error) => {
+                held.leaves_by_itself = false;
                 // The first error is the one to tell; what it left is swept later.
                 Box::new(held).release().await.unwrap_or_default();
                 Err(error)
@@ -144,19 +155,11 @@ impl Container {
     async fn fill(
         &self,
         held: &mut Held,
-        reference: &Reference,
+        image: &Image,
         request: &Request,
         report: Report<'_>,
     ) -> Result<Started, Error> {
-        let image = image::provide(
-            &held.engine,
-            &self.docker,
-            reference,
-            self.options.pull,
-            report,
-        )
-        .await?;
-        let started = self.start(held, &image, request).await?;
+        let started = self.start(held, image, request).await?;
         if sources::arrived(&started.root, request, &held.views) {
             return Ok(started);
         }
@@ -168,13 +171,13 @@ impl Container {
             held.engine.remove(&id).await?;
         }
         sources::copies(request, &mut held.views).await?;
-        self.start(held, &image, request).await
+        self.start(held, image, request).await
     }
 
     async fn start(
         &self,
         held: &mut Held,
-        image: &image::Image,
+        image: &Image,
         request: &Request,
     ) -> Result<Started, Error> {
         let body = create::body(
@@ -222,6 +225,8 @@ impl Runtime for Container {
 struct Held {
     engine: Engine,
     container: Option<String>,
+    /// Whether the container goes when its runner does.
+    leaves_by_itself: bool,
     views: Vec<View>,
 }
 
@@ -231,11 +236,13 @@ impl Hold for Held {
             let Self {
                 engine,
                 container,
+                leaves_by_itself,
                 views,
             } = *self;
             // Side by side: a container keeps what it was given until it ends.
             let unmounted = tokio::task::spawn_blocking(move || sources::take_away(&views));
             let removed = match &container {
+                Some(id) if leaves_by_itself => engine.leave(id).await,
                 Some(id) => engine.remove(id).await,
                 None => Ok(()),
             };
@@ -245,12 +252,4 @@ impl Hold for Held {
             removed.and(unmounted)
         })
     }
-}
-
-/// The version of the engine that the user's docker names; for `croft doctor`.
-///
-/// # Errors
-/// When no engine answers, or it is not this machine's.
-pub async fn engine_version(docker: &Docker) -> Result<String, Error> {
-    Engine::connect(&docker.socket()?).await?.version().await
 }

@@ -95,10 +95,9 @@ pub(crate) async fn start(
         Ok(Greeting::Broken { reason, .. }) => Err(Error::at("cannot start the container")(
             io::Error::other(reason),
         )),
-        Err(error) => match engine.state(id).await? {
-            Some(state) if engine::is_over(&state) => Err(ended(engine, id, &state).await),
-            _ => Err(Error::at("the container's runner does not answer")(error)),
-        },
+        Err(error) => Err(Error::at(
+            "the container's runner left before the first command",
+        )(error)),
     }
 }
 
@@ -115,9 +114,10 @@ async fn meet(
             return stream.map_err(Error::at("cannot hear the container's runner"));
         }
         match engine.state(id).await? {
+            // It ended and was removed: its runner stood and could not come here.
             None => {
-                return Err(Error::at("the container was removed while it started")(
-                    io::ErrorKind::NotFound.into(),
+                return Err(elsewhere(
+                    "the runner in it cannot reach this machine's socket",
                 ));
             }
             Some(state) if engine::is_over(&state) => return Err(ended(engine, id, &state).await),
@@ -149,10 +149,6 @@ async fn ended(engine: &Engine, id: &str, state: &ContainerState) -> Error {
             code: "CLIENT_ERROR",
             message,
         };
-    }
-    // 125 is the runner's own: it stood, and could not reach its doors.
-    if status == 125 && words.is_empty() {
-        return elsewhere("the runner in it cannot reach this machine's socket");
     }
     Error::User {
         code: "CLIENT_ERROR",

@@ -1,0 +1,72 @@
+//! Whole-program measurements of `croft run` against its peers and limits, each pair in the same run, as ratios of medians.
+//!
+//! `cargo run --release -p croft-benches -- [NAME...]` with `target/release/croft` built before; `CROFT_BIN` names another.
+//! What each measures and must reach stands beside it. Timings depend on the machine; ratios are what counts.
+
+#![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
+
+/// How the binary is found and a build started.
+mod subject;
+/// Taking times.
+mod sample;
+/// A build that does nothing, in the sandbox and in a container.
+mod noop;
+/// A hundred commands.
+mod commands;
+/// A gibibyte of output.
+mod output;
+/// The Rust example, cold and cached.
+mod cached;
+
+use std::process::ExitCode;
+
+use sample::Verdict;
+use subject::Subject;
+
+/// One benchmark: its name and what runs it.
+type Benchmark = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
+
+const BENCHMARKS: [Benchmark; 6] = [
+    ("noop-sandbox", noop::sandbox),
+    ("noop-container", noop::container),
+    ("commands", commands::hundred),
+    ("output", output::gibibyte),
+    ("memory", output::ordinary),
+    ("cached", cached::rust_example),
+];
+
+fn main() -> ExitCode {
+    sample::ask_for_the_machine();
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|name| BENCHMARKS.iter().all(|(known, _)| known != name)) {
+        let known: Vec<&str> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
+        println!("no benchmark is called {unknown}; there are {}", known.join(", "));
+        return ExitCode::from(5);
+    }
+    let subject = match Subject::find() {
+        Ok(subject) => subject,
+        Err(reason) => {
+            println!("{reason}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut all_reached = true;
+    for (name, run) in BENCHMARKS {
+        if !wanted.is_empty() && !wanted.iter().any(|word| word == name) {
+            continue;
+        }
+        match run(&subject) {
+            Ok(verdicts) => {
+                for verdict in verdicts {
+                    all_reached &= verdict.reached;
+                    println!("{name:14} {verdict}");
+                }
+            }
+            Err(reason) => {
+                all_reached = false;
+                println!("{name:14} could not be measured: {reason}");
+            }
+        }
+    }
+    if all_reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
