@@ -2,6 +2,8 @@
 
 /// A home, a source, and the program.
 mod farm;
+/// Images for one test.
+mod image;
 /// A build that runs now.
 mod live;
 /// Where a build runs, and tests that run everywhere.
@@ -12,6 +14,7 @@ mod ran;
 mod skip;
 
 pub(crate) use farm::{Farm, croft_binary};
+pub(crate) use image::{TestImage, docker};
 pub(crate) use live::{Live, eventually};
 pub(crate) use place::{At, at_place, each_place, each_place_and_shell};
 pub(crate) use ran::{Done, Ran};

@@ -75,7 +75,7 @@ fn a_directory_stays_where_commands_left_it_but_artifacts_come_from_the_source(f
 fn run_as_runs_as_that_user_and_the_phases_own_wins(farm: &Farm) {
     let user = farm.at().user();
     let ran = farm.run_spec(&format!(
-        "run-as: {user}\nphases:\n  install:\n    run-as: root\n    commands: ['id -un']\n  build:\n    commands: ['id -un; echo $HOME; echo x > mine', 'X=kept']\n    finally: ['id -un; echo [$X]']\n  post_build:\n    run-as: root\n    commands: ['echo $HOME; echo [$X]']\n"
+        "run-as: {user}\nphases:\n  install:\n    run-as: root\n    commands: ['id -un']\n  build:\n    commands: ['id -un; echo $HOME; cat buildspec.yml >/dev/null; echo x > /tmp/mine', 'X=kept']\n    finally: ['id -un; echo [$X]']\n  post_build:\n    run-as: root\n    commands: ['echo $HOME; echo [$X]']\n"
     ));
     ran.assert_code(0);
     let outputs: Vec<String> = ran.commands().into_iter().map(|done| done.output).collect();
@@ -93,11 +93,11 @@ fn a_user_that_is_missing_fails_the_phase_by_name(farm: &Farm) {
     assert!(!ran.output().contains("never\n"));
 }
 
-fn a_working_directory_that_is_gone_is_said(farm: &Farm) {
-    let ran = farm.run_commands(&["mkdir sub; cd sub", "rmdir \"$PWD\"", "echo never"]);
+fn a_working_directory_that_is_gone_fails_the_next_command_and_is_said(farm: &Farm) {
+    let ran = farm.run_commands(&["mkdir sub; cd sub", "rmdir \"$PWD\"", "echo ran anyway in $PWD"]);
     ran.assert_code(1);
-    assert!(ran.output().contains("sub"), "{}", ran.output());
-    assert!(ran.commands().last().unwrap().exit != Some(0));
+    assert!(ran.output().contains("the working directory") && ran.output().contains("/sub is gone"), "{}", ran.output());
+    assert_eq!(ran.commands().last().unwrap().exit, Some(126));
 }
 
 fn bash_is_found_or_its_absence_is_said(farm: &Farm) {
@@ -111,7 +111,7 @@ each_place!(
     a_directory_stays_where_commands_left_it_but_artifacts_come_from_the_source,
     run_as_runs_as_that_user_and_the_phases_own_wins,
     a_user_that_is_missing_fails_the_phase_by_name,
-    a_working_directory_that_is_gone_is_said,
+    a_working_directory_that_is_gone_fails_the_next_command_and_is_said,
     bash_is_found_or_its_absence_is_said,
 );
 
