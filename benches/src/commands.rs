@@ -23,7 +23,12 @@ pub(crate) fn hundred(subject: &Subject) -> Result<Vec<Verdict>, String> {
         };
         let (many, one) = in_turn(ROUNDS, || run(&many), || run(&one))?;
         let each = many.saturating_sub(one) / (COMMANDS - 1);
-        verdicts.push(Verdict::limit(&format!("one command of true, {name}"), milliseconds(each), MILLISECONDS_MAX, "ms"));
+        verdicts.push(Verdict::limit(
+            &format!("one command of true, {name}"),
+            milliseconds(each),
+            MILLISECONDS_MAX,
+            "ms",
+        ));
     }
     Ok(verdicts)
 }

@@ -3,7 +3,10 @@
 //! `cargo run --release -p croft-benches -- [NAME...]` with `target/release/croft` built before; `CROFT_BIN` names another.
 //! What each measures and must reach stands beside it. Timings depend on the machine; ratios are what counts.
 
-#![expect(clippy::print_stdout, reason = "a benchmark's answer is what it prints")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a benchmark's answer is what it prints"
+)]
 
 /// How the binary is found and a build started.
 mod subject;
@@ -38,9 +41,15 @@ const BENCHMARKS: [Benchmark; 6] = [
 fn main() -> ExitCode {
     sample::ask_for_the_machine();
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = wanted.iter().find(|name| BENCHMARKS.iter().all(|(known, _)| known != name)) {
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| BENCHMARKS.iter().all(|(known, _)| known != name))
+    {
         let known: Vec<&str> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
-        println!("no benchmark is called {unknown}; there are {}", known.join(", "));
+        println!(
+            "no benchmark is called {unknown}; there are {}",
+            known.join(", ")
+        );
         return ExitCode::from(5);
     }
     let subject = match Subject::find() {
@@ -68,5 +77,9 @@ fn main() -> ExitCode {
             }
         }
     }
-    if all_reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if all_reached {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

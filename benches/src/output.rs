@@ -15,12 +15,22 @@ const REPEATS: usize = (1 << 30) / FILE_BYTES;
 const MEBIBYTE: f64 = 1_048_576.0;
 
 pub(crate) fn gibibyte(subject: &Subject) -> Result<Vec<Verdict>, String> {
-    let script = format!("i=0; while [ $i -lt {REPEATS} ]; do dd if=big bs={BLOCK_BYTES} status=none; i=$((i+1)); done");
+    let script = format!(
+        "i=0; while [ $i -lt {REPEATS} ]; do dd if=big bs={BLOCK_BYTES} status=none; i=$((i+1)); done"
+    );
     let source = subject.source("output", &[&format!("|\n        {script}")])?;
     write_lines(&source.join("big")).map_err(|error| error.to_string())?;
     let secrets = subject.folder("secrets.json");
-    let values: serde_json::Map<_, _> = (1..=5).map(|n| (format!("s{n}"), format!("S3cret-value/{n}+with=chars").into())).collect();
-    std::fs::write(&secrets, serde_json::Value::Object(values).to_string()).map_err(|error| error.to_string())?;
+    let values: serde_json::Map<_, _> = (1..=5)
+        .map(|n| {
+            (
+                format!("s{n}"),
+                format!("S3cret-value/{n}+with=chars").into(),
+            )
+        })
+        .collect();
+    std::fs::write(&secrets, serde_json::Value::Object(values).to_string())
+        .map_err(|error| error.to_string())?;
     let ours = || {
         let mut command = subject.run(&source);
         command.arg("--secret-file").arg(&secrets);
@@ -29,15 +39,26 @@ pub(crate) fn gibibyte(subject: &Subject) -> Result<Vec<Verdict>, String> {
     let theirs = || {
         let file = subject.folder("tee.log");
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("({script}) | tee {} > /dev/null", file.display())).current_dir(&source);
+        command
+            .arg("-c")
+            .arg(format!("({script}) | tee {} > /dev/null", file.display()))
+            .current_dir(&source);
         command
     };
     let (time, peer) = in_turn(ROUNDS, || whole(&mut ours()), || whole(&mut theirs()))?;
     let (peak, _) = peak_memory(&mut ours())?;
-    #[expect(clippy::cast_precision_loss, reason = "memory of a program stays below 2^53 bytes")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "memory of a program stays below 2^53 bytes"
+    )]
     let peak = peak as f64 / MEBIBYTE;
     Ok(vec![
-        Verdict::times("1 GiB of output, masked and recorded, against tee", time, peer, 2.0),
+        Verdict::times(
+            "1 GiB of output, masked and recorded, against tee",
+            time,
+            peer,
+            2.0,
+        ),
         Verdict::limit("resident memory meanwhile", peak, 60.0, "MiB"),
     ])
 }
@@ -48,7 +69,11 @@ fn write_lines(path: &std::path::Path) -> std::io::Result<()> {
     let mut written = 0;
     let mut number = 0_u32;
     while written < FILE_BYTES {
-        let line = format!("[{number:08}] compiling module_{} with -O2 -Wall {}\n", number % 977, "x".repeat(number as usize % 60));
+        let line = format!(
+            "[{number:08}] compiling module_{} with -O2 -Wall {}\n",
+            number % 977,
+            "x".repeat(number as usize % 60)
+        );
         file.write_all(line.as_bytes())?;
         written += line.len();
         number += 1;
@@ -59,7 +84,15 @@ fn write_lines(path: &std::path::Path) -> std::io::Result<()> {
 pub(crate) fn ordinary(subject: &Subject) -> Result<Vec<Verdict>, String> {
     let source = subject.repository.join("examples/c-library");
     let (peak, _) = peak_memory(&mut subject.run(&source))?;
-    #[expect(clippy::cast_precision_loss, reason = "memory of a program stays below 2^53 bytes")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "memory of a program stays below 2^53 bytes"
+    )]
     let peak = peak as f64 / MEBIBYTE;
-    Ok(vec![Verdict::limit("resident memory in an ordinary build (examples/c-library)", peak, 30.0, "MiB")])
+    Ok(vec![Verdict::limit(
+        "resident memory in an ordinary build (examples/c-library)",
+        peak,
+        30.0,
+        "MiB",
+    )])
 }

@@ -46,8 +46,18 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.reached { "reached" } else { "MISSED" };
-        let Self { what, ours, theirs, ratio, at_most, .. } = self;
-        write!(f, "{what}: croft {ours}, against {theirs}: {ratio:.2}x of at most {at_most:.2}x, {verdict}")
+        let Self {
+            what,
+            ours,
+            theirs,
+            ratio,
+            at_most,
+            ..
+        } = self;
+        write!(
+            f,
+            "{what}: croft {ours}, against {theirs}: {ratio:.2}x of at most {at_most:.2}x, {verdict}"
+        )
     }
 }
 
@@ -81,26 +91,44 @@ pub(crate) fn in_turn(
 
 /// From start to end, everything printed thrown away.
 pub(crate) fn whole(command: &mut Command) -> Result<Duration, String> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let start = Instant::now();
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
     let time = start.elapsed();
     if output.status.success() {
         return Ok(time);
     }
-    Err(format!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
+    Err(format!(
+        "{command:?}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }
 
 /// From start until `marker` was printed at a line's end.
 pub(crate) fn until_printed(command: &mut Command, marker: &str) -> Result<Duration, String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let start = Instant::now();
-    let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("{command:?}: {error}"))?;
     let mut out = child.stdout.take().ok_or("no output")?;
     let (mut seen, mut buffer) = (String::new(), [0; 4096]);
     let wanted = format!("{marker}\n");
     // The command itself is shown before it runs; its output is a line that is not that one.
-    let printed = |seen: &str| seen.lines().any(|line| line.ends_with(marker) && !line.contains('$')) && seen.contains(&wanted);
+    let printed = |seen: &str| {
+        seen.lines()
+            .any(|line| line.ends_with(marker) && !line.contains('$'))
+            && seen.contains(&wanted)
+    };
     while !printed(&seen) {
         match out.read(&mut buffer) {
             Ok(0) | Err(_) => return Err(format!("{command:?} never printed {marker}: {seen}")),
@@ -115,16 +143,27 @@ pub(crate) fn until_printed(command: &mut Command, marker: &str) -> Result<Durat
 
 /// The largest resident memory of the program in bytes, and how long it took.
 pub(crate) fn peak_memory(command: &mut Command) -> Result<(u64, Duration), String> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let start = Instant::now();
-    let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("{command:?}: {error}"))?;
     let path = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     loop {
         // The kernel keeps the high-water mark; the last look before the end counts.
         let status = std::fs::read_to_string(&path).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
+        let kib = line.and_then(|line| {
+            line.trim()
+                .trim_end_matches(" kB")
+                .trim()
+                .parse::<u64>()
+                .ok()
+        });
         peak = peak.max(kib.unwrap_or(0) << 10);
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) if status.success() => return Ok((peak, start.elapsed())),

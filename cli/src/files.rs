@@ -71,9 +71,10 @@ pub(crate) fn secret_file(path: &Path) -> Result<BTreeMap<String, String>, Wrong
     }
     let values: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text)
         .map_err(|error| Wrong(format!("{}: {error}", path.display())))?;
-    let plain = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
+    let plain = |value: serde_json::Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_string)
     };
     Ok(values
         .into_iter()
@@ -98,7 +99,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         },
     };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let number: u64 = number.parse().ok().ok_or_else(wrong)?;
     let total = number
         .checked_mul(seconds)
         .filter(|total| *total > 0 && *total <= 36 * 3600);
@@ -119,7 +120,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         Some('t') => (&lower[..lower.len() - 1], 40),
         _ => (lower, 0),
     };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let number: u64 = number.parse().ok().ok_or_else(wrong)?;
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 

@@ -10,6 +10,11 @@ use crate::exit::Wrong;
 use crate::files;
 use crate::surroundings::{absolute, person_home};
 
+/// Names and values.
+type Variables = Vec<(String, String)>;
+/// Folders of this machine, and where a build sees them.
+type Folders = Vec<(PathBuf, PathBuf)>;
+
 /// AWS's limit for a project's name.
 const NAME_CHARS_MAX: usize = 150;
 
@@ -120,13 +125,13 @@ pub(crate) fn uses_aws(words: &RunWords) -> bool {
 }
 
 /// With `-c`: the caller's AWS variables, and the folder of settings for the build to read.
-pub(crate) fn credentials(words: &RunWords) -> (Vec<(String, String)>, Vec<(PathBuf, PathBuf)>) {
+pub(crate) fn credentials(words: &RunWords) -> (Variables, Folders) {
     if !uses_aws(words) {
         return (Vec::new(), Vec::new());
     }
     let own = std::env::vars()
         .filter(|(name, _)| name.starts_with("AWS_") && !name.starts_with("AWS_CA_"));
-    let mut variables: Vec<(String, String)> = own.collect();
+    let mut variables: Variables = own.collect();
     if let Some(profile) = &words.profile {
         variables.retain(|(name, _)| name != "AWS_PROFILE");
         variables.push(("AWS_PROFILE".to_string(), profile.clone()));

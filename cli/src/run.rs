@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use croft_cache::Store;
 use croft_exec::output::{Options, Sink, Writer};
-use croft_proto::{Event, EventKind, Level, NoticeLevel, Status};
+use croft_proto::{Build, Event, EventKind, Level, NoticeLevel, PhaseType, Status};
 use croft_worker::runtime::container::{self, Container, Docker};
 use croft_worker::runtime::sandbox::Sandbox;
 use croft_worker::runtime::{Runtime, install_runner};
@@ -271,8 +271,8 @@ fn terminal_size() -> Size {
             rows: 24,
         },
         |size| Size {
-            columns: size.ws_col.into(),
-            rows: size.ws_row.into(),
+            columns: size.ws_col,
+            rows: size.ws_row,
         },
     )
 }
@@ -347,30 +347,38 @@ async fn finish(
     scratch: Scratch,
     end: End,
 ) -> anyhow::Result<Exit> {
-    let exit = match &end {
-        End::Over(outcome) => {
-            show_mistakes(words, outcome);
-            home.keep(&outcome.build, &outcome.summary)
-                .context("cannot keep the build's result")?;
-            exit_of(outcome)
-        }
-        End::Abandoned => Exit::Interrupted,
+    let cut_short = match &end {
+        End::Over(outcome) => was_cut_short_in_provisioning(&outcome.build),
+        End::Abandoned => true,
     };
-    let interrupted = matches!(
-        exit,
-        Exit::Stopped | Exit::TimedOut | Exit::Interrupted | Exit::Infrastructure
-    );
-    if interrupted && words.image.is_some() {
-        // A container may have been on its way when the build was stopped.
+    if cut_short && words.image.is_some() {
+        // The engine may still be making a container that was asked for. What is there goes now; the folder stays, by which
+        // the next start finds what comes later.
         let is_alive = |build_id: &str| !build_id.ends_with(request.uuid.as_str());
         container::sweep(&docker(), home.path(), is_alive).await?;
-    }
-    if let Err(error) = croft_worker::sweep::remove(&scratch.path) {
+    } else if let Err(error) = croft_worker::sweep::remove(&scratch.path) {
         output::complain(
             &anyhow::Error::from(error).context("something of the build could not be removed"),
         );
     }
-    Ok(exit)
+    match end {
+        End::Abandoned => Ok(Exit::Interrupted),
+        End::Over(outcome) => {
+            show_mistakes(words, &outcome);
+            home.keep(&outcome.build, &outcome.summary)
+                .context("cannot keep the build's result")?;
+            Ok(exit_of(&outcome))
+        }
+    }
+}
+
+fn was_cut_short_in_provisioning(build: &Build) -> bool {
+    let provisioning = build
+        .phases
+        .iter()
+        .find(|phase| phase.phase_type == PhaseType::Provisioning);
+    provisioning
+        .is_some_and(|phase| matches!(phase.phase_status, Some(Status::Stopped | Status::TimedOut)))
 }
 
 /// The findings that ended a build, with the lines they are about.
@@ -391,8 +399,8 @@ fn exit_of(outcome: &Outcome) -> Exit {
         .diagnostics
         .iter()
         .any(|found| found.level == Level::Error);
-    match outcome.build.build_status {
-        Status::Failed if lint => Exit::Usage,
-        status => Exit::of(status),
+    if lint && outcome.build.build_status == Status::Failed {
+        return Exit::Usage;
     }
+    Exit::of(outcome.build.build_status)
 }

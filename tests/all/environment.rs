@@ -10,7 +10,14 @@ fn seen(farm: &Farm, words: &[&str]) -> (Ran, BTreeMap<String, String>) {
     farm.spec("phases:\n  build:\n    commands: [env]\n");
     let ran = farm.run(words);
     ran.assert_code(0);
-    let pairs = ran.output().lines().filter_map(|line| line.split_once('=').map(|(name, value)| (name.to_string(), value.to_string()))).collect();
+    let pairs = ran
+        .output()
+        .lines()
+        .filter_map(|line| {
+            line.split_once('=')
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+        })
+        .collect();
     (ran, pairs)
 }
 
@@ -19,22 +26,36 @@ fn every_variable_that_aws_gives_is_there(farm: &Farm) {
     let build = ran.build();
     let id = build["id"].as_str().unwrap();
     let uuid = id.strip_prefix("demo:").unwrap();
-    let millis = (build["startTime"].as_f64().unwrap() * 1000.0).round().to_string();
-    let image = farm.at().image.map_or("sandbox", |_| build["image"].as_str().unwrap());
+    let millis = (build["startTime"].as_f64().unwrap() * 1000.0)
+        .round()
+        .to_string();
+    let image = farm
+        .at()
+        .image
+        .map_or("sandbox", |_| build["image"].as_str().unwrap());
     let expected = [
         ("AWS_DEFAULT_REGION", "us-east-1"),
         ("AWS_REGION", "us-east-1"),
-        ("CODEBUILD_BUILD_ARN", &format!("arn:aws:codebuild:us-east-1:000000000000:build/{id}")),
+        (
+            "CODEBUILD_BUILD_ARN",
+            &format!("arn:aws:codebuild:us-east-1:000000000000:build/{id}"),
+        ),
         ("CODEBUILD_BUILD_ID", id),
         ("CODEBUILD_BUILD_IMAGE", image),
         ("CODEBUILD_BUILD_NUMBER", "1"),
         ("CODEBUILD_BUILD_SUCCEEDING", "1"),
         ("CODEBUILD_CI", "true"),
         ("CODEBUILD_INITIATOR", build["initiator"].as_str().unwrap()),
-        ("CODEBUILD_KMS_KEY_ID", "arn:aws:kms:us-east-1:000000000000:alias/aws/s3"),
+        (
+            "CODEBUILD_KMS_KEY_ID",
+            "arn:aws:kms:us-east-1:000000000000:alias/aws/s3",
+        ),
         ("CODEBUILD_LOCAL_BUILD", "true"),
         ("CODEBUILD_LOG_PATH", uuid),
-        ("CODEBUILD_PROJECT_ARN", "arn:aws:codebuild:us-east-1:000000000000:project/demo"),
+        (
+            "CODEBUILD_PROJECT_ARN",
+            "arn:aws:codebuild:us-east-1:000000000000:project/demo",
+        ),
         ("CODEBUILD_START_TIME", &millis),
         ("HOME", "/root"),
     ];
@@ -42,20 +63,46 @@ fn every_variable_that_aws_gives_is_there(farm: &Farm) {
         assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
     }
     let directory = &seen["CODEBUILD_SRC_DIR"];
-    let digits = directory.strip_prefix("/codebuild/output/src").and_then(|rest| rest.strip_suffix("/src"));
-    assert!(digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())), "{directory}");
-    assert!(seen["PATH"].split(':').any(|place| place == "/codebuild/user/bin"), "{}", seen["PATH"]);
+    let digits = directory
+        .strip_prefix("/codebuild/output/src")
+        .and_then(|rest| rest.strip_suffix("/src"));
+    assert!(
+        digits.is_some_and(
+            |digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        ),
+        "{directory}"
+    );
+    assert!(
+        seen["PATH"]
+            .split(':')
+            .any(|place| place == "/codebuild/user/bin"),
+        "{}",
+        seen["PATH"]
+    );
     for absent in [
-        "CI", "CODEBUILD_BATCH_BUILD_IDENTIFIER", "CODEBUILD_PUBLIC_BUILD_URL", "CODEBUILD_RESOLVED_SOURCE_VERSION",
-        "CODEBUILD_SOURCE_REPO_URL", "CODEBUILD_SOURCE_VERSION", "CODEBUILD_WEBHOOK_EVENT", "CROFT_HOME",
+        "CI",
+        "CODEBUILD_BATCH_BUILD_IDENTIFIER",
+        "CODEBUILD_PUBLIC_BUILD_URL",
+        "CODEBUILD_RESOLVED_SOURCE_VERSION",
+        "CODEBUILD_SOURCE_REPO_URL",
+        "CODEBUILD_SOURCE_VERSION",
+        "CODEBUILD_WEBHOOK_EVENT",
+        "CROFT_HOME",
     ] {
-        assert!(!seen.contains_key(absent), "{absent} is {:?}", seen.get(absent));
+        assert!(
+            !seen.contains_key(absent),
+            "{absent} is {:?}",
+            seen.get(absent)
+        );
     }
 }
 
 fn numbers_count_each_projects_builds(farm: &Farm) {
     let number = |words: &[&str]| seen(farm, words).1["CODEBUILD_BUILD_NUMBER"].clone();
-    assert_eq!((number(&[]), number(&[]), number(&["--project", "other"])), ("1".into(), "2".into(), "1".into()));
+    assert_eq!(
+        (number(&[]), number(&[]), number(&["--project", "other"])),
+        ("1".into(), "2".into(), "1".into())
+    );
 }
 
 fn a_folder_with_a_commit_tells_it_and_secondary_sources_have_their_place(farm: &Farm) {
@@ -66,8 +113,18 @@ fn a_folder_with_a_commit_tells_it_and_secondary_sources_have_their_place(farm: 
     farm.spec("phases:\n  build:\n    commands: [env, 'cat $CODEBUILD_SRC_DIR_lib/file']\n");
     let ran = farm.run(&["-s", ".", "-s", "lib:../lib"]);
     ran.assert_code(0);
-    assert!(ran.output().contains(&format!("CODEBUILD_RESOLVED_SOURCE_VERSION={commit}\n")), "{}", ran.output());
-    assert!(ran.output().contains("CODEBUILD_SRC_DIR_lib=/codebuild/output/src"), "{}", ran.output());
+    assert!(
+        ran.output()
+            .contains(&format!("CODEBUILD_RESOLVED_SOURCE_VERSION={commit}\n")),
+        "{}",
+        ran.output()
+    );
+    assert!(
+        ran.output()
+            .contains("CODEBUILD_SRC_DIR_lib=/codebuild/output/src"),
+        "{}",
+        ran.output()
+    );
     assert!(ran.output().ends_with("from lib\n"));
     assert_eq!(ran.build()["resolvedSourceVersion"], commit.as_str());
 }
@@ -95,8 +152,17 @@ fn exported_variables_are_read_after_post_build(farm: &Farm) {
         "env:\n  variables: {GIVEN: as given, CHANGED: before}\n  exported-variables: [GIVEN, CHANGED, LINES, NEVER_SET, IN_A_SUBSHELL, BY_EXIT, IN_FINALLY, EMPTY]\nphases:\n  install:\n    commands: ['CHANGED=installed']\n  build:\n    commands:\n      - LINES=$(printf 'one\\ntwo\\n\\nfour')\n      - (IN_A_SUBSHELL=1)\n      - BY_EXIT=1; exit 0\n  post_build:\n    commands: ['CHANGED=after; EMPTY=']\n    finally: ['IN_FINALLY=yes']\n",
     );
     ran.assert_code(0);
-    let expected = [("GIVEN", "as given"), ("CHANGED", "after"), ("LINES", "one\ntwo\n\nfour"), ("IN_FINALLY", "yes"), ("EMPTY", "")];
-    assert_eq!(ran.exported(), expected.map(|(name, value)| (name.to_string(), value.to_string())));
+    let expected = [
+        ("GIVEN", "as given"),
+        ("CHANGED", "after"),
+        ("LINES", "one\ntwo\n\nfour"),
+        ("IN_FINALLY", "yes"),
+        ("EMPTY", ""),
+    ];
+    assert_eq!(
+        ran.exported(),
+        expected.map(|(name, value)| (name.to_string(), value.to_string()))
+    );
 }
 
 fn exported_variables_are_read_though_the_build_failed(farm: &Farm) {
@@ -106,7 +172,10 @@ fn exported_variables_are_read_though_the_build_failed(farm: &Farm) {
 }
 
 fn credentials_and_stored_values_are_not_exported(farm: &Farm) {
-    farm.file("secrets", r#"{"/app/token": "a-long-secret", "db": "another-secret"}"#);
+    farm.file(
+        "secrets",
+        r#"{"/app/token": "a-long-secret", "db": "another-secret"}"#,
+    );
     farm.spec(
         "env:\n  parameter-store: {TOKEN: /app/token}\n  secrets-manager: {PASSWORD: db}\n  exported-variables: [TOKEN, PASSWORD, AWS_SECRET_ACCESS_KEY, PLAIN]\nphases:\n  build:\n    commands: ['AWS_SECRET_ACCESS_KEY=x; PLAIN=fine']\n",
     );
@@ -128,11 +197,25 @@ each_place!(
 
 #[test]
 fn everything_wins_over_the_images_own_variables() {
-    let Some(farm) = At::CONTAINER.farm() else { return };
+    let Some(farm) = At::CONTAINER.farm() else {
+        return;
+    };
     let image = TestImage::make(None, &["ENV A=image B=image C=image D=image"]);
     farm.file("vars", "C=file\nD=file\n");
     farm.spec("env:\n  variables: {B: spec, C: spec, D: spec}\nphases:\n  build:\n    commands: ['echo $A $B $C $D']\n");
-    let ran = farm.end(farm.croft(&["run", "-o", "ndjson", "-i", image.name(), "--pull", "never", "-e", "vars", "--env", "D=flag"]));
+    let ran = farm.end(farm.croft(&[
+        "run",
+        "-o",
+        "ndjson",
+        "-i",
+        image.name(),
+        "--pull",
+        "never",
+        "-e",
+        "vars",
+        "--env",
+        "D=flag",
+    ]));
     ran.assert_code(0);
     assert_eq!(ran.output(), "image spec file flag\n");
 }
@@ -140,12 +223,25 @@ fn everything_wins_over_the_images_own_variables() {
 /// A sandbox has the machine's tools, and nothing else of the caller's environment.
 #[test]
 fn a_sandbox_gets_no_other_variable_of_the_caller() {
-    let Some(farm) = At::SANDBOX.farm() else { return };
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
     farm.spec("phases:\n  build:\n    commands: [env]\n");
     let mut command = farm.croft_run(&["-o", "ndjson"]);
-    let private = ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "KUBECONFIG"];
+    let private = [
+        "GITHUB_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE",
+        "SSH_AUTH_SOCK",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "KUBECONFIG",
+    ];
     command.envs(private.map(|name| (name, "croft-private-value")));
     let ran = farm.end(command);
     ran.assert_code(0);
-    assert!(!ran.output().contains("croft-private-value"), "{}", ran.output());
+    assert!(
+        !ran.output().contains("croft-private-value"),
+        "{}",
+        ran.output()
+    );
 }

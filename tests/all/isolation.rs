@@ -67,14 +67,23 @@ fn other_homes_are_not_there() {
 fn crofts_state_and_cache_are_out_of_reach() {
     let farm = sandbox!();
     // Inside a folder that a sandbox does show, hiding is more than not mounting.
-    let home = fs::canonicalize("/opt").unwrap().join(format!("croft-e2e-{}", std::process::id()));
+    let home = fs::canonicalize("/opt")
+        .unwrap()
+        .join(format!("croft-e2e-{}", std::process::id()));
     let cache = home.join("elsewhere");
     fs::create_dir_all(&cache).unwrap();
     fs::write(home.join("state"), PRIVATE).unwrap();
     fs::write(cache.join("state"), PRIVATE).unwrap();
-    farm.spec(&format!("phases:\n  build:\n    commands: ['grep -rs {} {} && exit 1; ls -A {} 2>&1; true']\n", &PRIVATE[..20], home.display(), home.display()));
+    farm.spec(&format!(
+        "phases:\n  build:\n    commands: ['grep -rs {} {} && exit 1; ls -A {} 2>&1; true']\n",
+        &PRIVATE[..20],
+        home.display(),
+        home.display()
+    ));
     let mut command = farm.croft_run(&["-o", "ndjson"]);
-    command.env("CROFT_HOME", &home).env("CROFT_CACHE_DIR", &cache);
+    command
+        .env("CROFT_HOME", &home)
+        .env("CROFT_CACHE_DIR", &cache);
     let ran = farm.end(command);
     fs::remove_dir_all(&home).unwrap();
     ran.assert_code(0);
@@ -102,7 +111,10 @@ fn credentials_of_cargo_are_out_of_reach_beside_its_programs() {
     keep_in_home(&farm, ".cargo/bin/tool");
     keep_in_home(&farm, ".rustup/settings.toml");
     let path = keep_in_home(&farm, ".cargo/credentials.toml");
-    let outputs = farm.outputs(&[&format!("cat {path} ~/.cargo/credentials.toml 2>&1 || true"), "ls ~/.cargo"]);
+    let outputs = farm.outputs(&[
+        &format!("cat {path} ~/.cargo/credentials.toml 2>&1 || true"),
+        "ls ~/.cargo",
+    ]);
     assert!(!outputs[0].contains(PRIVATE), "{outputs:?}");
     assert_eq!(outputs[1], "bin\n");
 }
@@ -110,10 +122,22 @@ fn credentials_of_cargo_are_out_of_reach_beside_its_programs() {
 #[test]
 fn credentials_of_git_npm_pypi_gnupg_and_kubernetes_are_out_of_reach() {
     let farm = sandbox!();
-    for name in [".netrc", ".git-credentials", ".npmrc", ".pypirc", ".gnupg/secring", ".kube/config", ".config/gh/hosts.yml", ".bash_history"] {
+    for name in [
+        ".netrc",
+        ".git-credentials",
+        ".npmrc",
+        ".pypirc",
+        ".gnupg/secring",
+        ".kube/config",
+        ".config/gh/hosts.yml",
+        ".bash_history",
+    ] {
         keep_in_home(&farm, name);
     }
-    let ran = farm.run_commands(&[&format!("cat {home}/.[a-z]* {home}/.*/* ~/.[a-z]* ~/.*/* 2>/dev/null; true", home = farm.person().display())]);
+    let ran = farm.run_commands(&[&format!(
+        "cat {home}/.[a-z]* {home}/.*/* ~/.[a-z]* ~/.*/* 2>/dev/null; true",
+        home = farm.person().display()
+    )]);
     ran.assert_code(0);
     assert!(!ran.output().contains(PRIVATE), "{}", ran.output());
 }
@@ -131,8 +155,17 @@ fn files_of_etc_that_only_root_may_read_are_out_of_reach() {
 #[test]
 fn files_of_the_machine_cannot_be_written() {
     let farm = sandbox!();
-    let marks = ["/usr/croft-e2e-mark", "/usr/bin/croft-e2e-mark", "/etc/croft-e2e-mark", "/opt/croft-e2e-mark", "/usr/local/bin/croft-e2e-mark", "/var/lib/dpkg/croft-e2e-mark"];
-    let text = marks.map(|mark| format!("if touch {mark} 2>/dev/null; then echo wrote {mark}; fi")).join("; ");
+    let marks = [
+        "/usr/croft-e2e-mark",
+        "/usr/bin/croft-e2e-mark",
+        "/etc/croft-e2e-mark",
+        "/opt/croft-e2e-mark",
+        "/usr/local/bin/croft-e2e-mark",
+        "/var/lib/dpkg/croft-e2e-mark",
+    ];
+    let text = marks
+        .map(|mark| format!("if touch {mark} 2>/dev/null; then echo wrote {mark}; fi"))
+        .join("; ");
     let outputs = farm.outputs(&[&format!("{text}; if (echo x >> /etc/passwd) 2>/dev/null; then echo wrote passwd; fi; chmod 777 /usr/bin/env 2>/dev/null && echo changed; true")]);
     assert_eq!(outputs[0], "");
     for mark in marks {
@@ -147,17 +180,31 @@ fn settings_of_the_kernel_cannot_be_written() {
     let places = "/proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/sys/vm/drop_caches /proc/sys/kernel/hostname /sys/kernel/uevent_helper /sys/kernel/mm/transparent_hugepage/enabled /sys/fs/cgroup/cgroup.procs";
     let outputs = farm.outputs(&[&format!("for place in {places}; do if (printf '|/croft-e2e-mark' > $place) 2>/dev/null; then echo wrote $place; fi; done")]);
     assert_eq!(outputs[0], "");
-    assert_eq!(fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap(), before);
+    assert_eq!(
+        fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap(),
+        before
+    );
 }
 
 #[test]
 fn a_command_has_no_capabilities_and_can_get_none() {
     let farm = sandbox!();
     let outputs = farm.outputs(&["grep -E '^(Cap|NoNewPrivs)' /proc/self/status"]);
-    let words: Vec<(&str, &str)> = outputs[0].lines().filter_map(|line| line.split_once(":\t")).collect();
+    let words: Vec<(&str, &str)> = outputs[0]
+        .lines()
+        .filter_map(|line| line.split_once(":\t"))
+        .collect();
     assert_eq!(words.len(), 6, "{words:?}");
     for (name, value) in words {
-        assert_eq!(value, if name == "NoNewPrivs" { "1" } else { "0000000000000000" }, "{name}");
+        assert_eq!(
+            value,
+            if name == "NoNewPrivs" {
+                "1"
+            } else {
+                "0000000000000000"
+            },
+            "{name}"
+        );
     }
 }
 
@@ -165,11 +212,21 @@ fn a_command_has_no_capabilities_and_can_get_none() {
 fn processes_of_the_machine_are_not_seen_and_cannot_be_signalled() {
     let farm = sandbox!();
     let mark = format!("7{:07}", std::process::id());
-    let mut bystander = Command::new("sleep").arg(&mark).stdout(Stdio::null()).spawn().unwrap();
+    let mut bystander = Command::new("sleep")
+        .arg(&mark)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     let ran = farm.run_commands(&[
         // The brackets keep the search from finding itself.
-        &format!("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep [7]{}'; true", &mark[1..]),
-        &format!("kill -9 {} 2>/dev/null && echo signalled; true", bystander.id()),
+        &format!(
+            "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep [7]{}'; true",
+            &mark[1..]
+        ),
+        &format!(
+            "kill -9 {} 2>/dev/null && echo signalled; true",
+            bystander.id()
+        ),
         "ls -d /proc/[0-9]* | wc -l",
     ]);
     let alive = bystander.try_wait().unwrap().is_none();
@@ -178,7 +235,10 @@ fn processes_of_the_machine_are_not_seen_and_cannot_be_signalled() {
     ran.assert_code(0);
     let outputs: Vec<String> = ran.commands().into_iter().map(|done| done.output).collect();
     assert_eq!((outputs[0].as_str(), outputs[1].as_str()), ("0\n", ""));
-    assert!(outputs[2].trim().parse::<u32>().unwrap() < 10, "{outputs:?}");
+    assert!(
+        outputs[2].trim().parse::<u32>().unwrap() < 10,
+        "{outputs:?}"
+    );
     assert!(alive);
 }
 
@@ -206,15 +266,30 @@ fn no_mask_can_be_lifted_from_a_namespace_of_the_builds_own() {
 #[test]
 fn devices_of_the_machine_are_not_there() {
     let farm = sandbox!();
-    let outputs = farm.outputs(&["find /dev -type b; find /dev -type c ! -path '/dev/pts/*' | sort | tr '\\n' ' '"]);
-    assert_eq!(outputs[0], "/dev/full /dev/null /dev/random /dev/tty /dev/urandom /dev/zero ");
+    let outputs = farm.outputs(&[
+        "find /dev -type b; find /dev -type c ! -path '/dev/pts/*' | sort | tr '\\n' ' '",
+    ]);
+    assert_eq!(
+        outputs[0],
+        "/dev/full /dev/null /dev/random /dev/tty /dev/urandom /dev/zero "
+    );
 }
 
 #[test]
 fn temporary_files_are_the_builds_own() {
     let farm = sandbox!();
-    let outputs = farm.outputs(&["ls -A /tmp /var/tmp /dev/shm", "touch /tmp/croft-e2e-left /var/tmp/croft-e2e-left"]);
-    assert_eq!(outputs[0].lines().filter(|line| !line.is_empty() && !line.ends_with(':')).count(), 0, "{outputs:?}");
+    let outputs = farm.outputs(&[
+        "ls -A /tmp /var/tmp /dev/shm",
+        "touch /tmp/croft-e2e-left /var/tmp/croft-e2e-left",
+    ]);
+    assert_eq!(
+        outputs[0]
+            .lines()
+            .filter(|line| !line.is_empty() && !line.ends_with(':'))
+            .count(),
+        0,
+        "{outputs:?}"
+    );
     for place in ["/tmp/croft-e2e-left", "/var/tmp/croft-e2e-left"] {
         assert!(!std::path::Path::new(place).exists(), "{place}");
     }
@@ -231,11 +306,18 @@ fn the_next_build_finds_nothing_of_the_last_ones_home() {
 /// The network is the machine's: builds fetch what they need. This is said here so that nobody takes it for a fence.
 #[test]
 fn the_network_is_the_machines_own() {
-    let Some(farm) = At::SANDBOX_BASH.farm() else { return };
+    let Some(farm) = At::SANDBOX_BASH.farm() else {
+        return;
+    };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let accepting = std::thread::Builder::new().name("accept".into()).spawn(move || listener.accept().is_ok()).unwrap();
-    let outputs = farm.outputs(&[&format!("exec 3<>/dev/tcp/127.0.0.1/{port} && echo reached")]);
+    let accepting = std::thread::Builder::new()
+        .name("accept".into())
+        .spawn(move || listener.accept().is_ok())
+        .unwrap();
+    let outputs = farm.outputs(&[&format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port} && echo reached"
+    )]);
     assert_eq!(outputs[0], "reached\n");
     assert!(accepting.join().unwrap());
 }

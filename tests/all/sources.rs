@@ -21,8 +21,17 @@ impl Repository {
     }
 
     pub(crate) fn git(&self, words: &[&str]) -> String {
-        let output = Command::new("git").args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(words).current_dir(&self.0).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+            .args(words)
+            .current_dir(&self.0)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
@@ -38,7 +47,11 @@ impl Repository {
 fn repository(farm: &Farm) -> (String, String, String) {
     let folder = farm.folder().join("remote/app.git");
     let repository = Repository::at(&folder);
-    let spec = |word: &str| format!("version: 0.2\nphases:\n  build:\n    commands: ['echo {word}', env, 'git rev-parse HEAD 2>/dev/null || true']\n");
+    let spec = |word: &str| {
+        format!(
+            "version: 0.2\nphases:\n  build:\n    commands: ['echo {word}', env, 'git rev-parse HEAD 2>/dev/null || true']\n"
+        )
+    };
     fs::write(folder.join("buildspec.yml"), spec("one")).unwrap();
     let one = repository.commit("one");
     repository.git(&["tag", "v1"]);
@@ -49,15 +62,29 @@ fn repository(farm: &Farm) -> (String, String, String) {
 
 fn a_repository_is_built_at_its_default_branch_a_tag_and_a_commit(farm: &Farm) {
     let (url, one, two) = repository(farm);
-    for (revision, word, commit) in [(None, "two", &two), (Some("v1"), "one", &one), (Some(one.as_str()), "one", &one)] {
+    for (revision, word, commit) in [
+        (None, "two", &two),
+        (Some("v1"), "one", &one),
+        (Some(one.as_str()), "one", &one),
+    ] {
         let source = revision.map_or(url.clone(), |revision| format!("{url}@{revision}"));
         let ran = farm.run(&[&source]);
         ran.assert_code(0);
         let output = ran.output();
         assert!(output.starts_with(&format!("{word}\n")), "{output}");
-        assert!(output.contains(&format!("CODEBUILD_RESOLVED_SOURCE_VERSION={commit}\n")), "{output}");
-        assert!(output.contains(&format!("CODEBUILD_SOURCE_REPO_URL={url}\n")), "{output}");
-        assert_eq!(output.contains("CODEBUILD_SOURCE_VERSION="), revision.is_some(), "{output}");
+        assert!(
+            output.contains(&format!("CODEBUILD_RESOLVED_SOURCE_VERSION={commit}\n")),
+            "{output}"
+        );
+        assert!(
+            output.contains(&format!("CODEBUILD_SOURCE_REPO_URL={url}\n")),
+            "{output}"
+        );
+        assert_eq!(
+            output.contains("CODEBUILD_SOURCE_VERSION="),
+            revision.is_some(),
+            "{output}"
+        );
         assert_eq!(ran.build()["projectName"], "app");
         assert_eq!(ran.build()["resolvedSourceVersion"], commit.as_str());
     }
@@ -79,7 +106,11 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let metadata = entry.metadata().unwrap();
-            let contents = if metadata.is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
+            let contents = if metadata.is_file() {
+                fs::read(entry.path()).unwrap()
+            } else {
+                Vec::new()
+            };
             if metadata.is_dir() {
                 folders.push(entry.path());
             }
@@ -106,14 +137,27 @@ fn a_source_worked_on_in_place_keeps_what_the_build_did(farm: &Farm) {
     farm.file("given/other", "other");
     farm.spec(HARM);
     farm.run(&["-m"]).assert_code(0);
-    assert_eq!(fs::read_to_string(farm.source().join("given/file")).unwrap(), "changed\n");
-    assert!(farm.source().join("new/deep/file").exists() && !farm.source().join("given/other").exists());
+    assert_eq!(
+        fs::read_to_string(farm.source().join("given/file")).unwrap(),
+        "changed\n"
+    );
+    assert!(
+        farm.source().join("new/deep/file").exists() && !farm.source().join("given/other").exists()
+    );
 }
 
 fn a_source_that_only_its_owner_can_read_is_built(farm: &Farm) {
     farm.file("private/file", "mine\n");
-    fs::set_permissions(farm.source().join("private/file"), fs::Permissions::from_mode(0o600)).unwrap();
-    fs::set_permissions(farm.source().join("private"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(
+        farm.source().join("private/file"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    fs::set_permissions(
+        farm.source().join("private"),
+        fs::Permissions::from_mode(0o700),
+    )
+    .unwrap();
     assert_eq!(farm.outputs(&["cat private/file"]), ["mine\n"]);
 }
 
@@ -128,7 +172,9 @@ each_place!(
 /// A repository cannot make `croft` run its own programs on this machine.
 #[test]
 fn a_repositorys_hooks_do_not_run_outside_the_build() {
-    let Some(farm) = At::SANDBOX.farm() else { return };
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
     let (url, _, _) = repository(&farm);
     let mark = farm.folder().join("hook-ran");
     let hook = farm.person().join("template/hooks/post-checkout");

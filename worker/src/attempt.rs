@@ -29,7 +29,7 @@ const SLOWEST_MAX: usize = 5;
 /// How a try ended.
 pub(crate) enum AttemptEnd {
     /// The build is over.
-    Over(Status, Option<Read>),
+    Over(Status, Option<Box<Read>>),
     /// The build starts again.
     Again {
         /// The next try's number.
@@ -97,7 +97,7 @@ impl<'a> Attempt<'a> {
             Ok(slot) => slot,
             Err((status, context)) => {
                 timeline.end(status, context);
-                return AttemptEnd::Over(status, self.read);
+                return AttemptEnd::Over(status, self.read.map(Box::new));
             }
         };
         timeline.build.image.clone_from(&slot.image);
@@ -115,7 +115,9 @@ impl<'a> Attempt<'a> {
                     reason,
                 }
             }
-            _ => AttemptEnd::Over(self.journey_status(timeline), self.read),
+            Next::Phase(_) | Next::Upload | Next::Finish => {
+                AttemptEnd::Over(self.journey_status(timeline), self.read.map(Box::new))
+            }
         }
     }
 
@@ -478,7 +480,7 @@ impl<'a> Attempt<'a> {
                 .unwrap_or_default();
             match self.journey.after(phase, &ended, &on_failure) {
                 Next::Phase(next) => phase = next,
-                next => break next,
+                end @ (Next::Upload | Next::Finish | Next::Retry { .. }) => break end,
             }
         };
         self.export(prepared, timeline);
@@ -544,7 +546,9 @@ impl<'a> Attempt<'a> {
             let mut grace = self.interrupts.during_grace();
             let limit = match end {
                 ListEnd::Interrupted(_) => Limit::Grace(&mut grace),
-                _ => Limit::Build(&mut self.interrupts),
+                ListEnd::Succeeded | ListEnd::Failed(_) | ListEnd::Lost(_) => {
+                    Limit::Build(&mut self.interrupts)
+                }
             };
             let finally = session.run_list(of, &contents.finally, limit).await;
             if matches!(end, ListEnd::Succeeded) {

@@ -103,9 +103,11 @@ impl Journey {
         }
         self.status = Status::Failed;
         let abort = matches!(on_failure, OnFailure::Abort);
-        match phase {
-            PhaseType::Build | PhaseType::PostBuild if !abort => following(phase),
-            _ => Next::Finish,
+        let goes_on = !abort && [PhaseType::Build, PhaseType::PostBuild].contains(&phase);
+        if goes_on {
+            following(phase)
+        } else {
+            Next::Finish
         }
     }
 }

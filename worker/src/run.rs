@@ -90,7 +90,7 @@ pub async fn run(request: &BuildRequest, engine: &Engine, stop: watch::Receiver<
                 Status::Failed,
                 Context::new("YAML_FILE_ERROR", yaml_error(&read.diagnostics)),
             );
-            (Status::Failed, Some(read))
+            (Status::Failed, Some(Box::new(read)))
         }
         early => {
             attempts(
@@ -132,7 +132,7 @@ async fn attempts(
     summary: &mut Summary,
     interrupts: Interrupts,
     read: Option<Read>,
-) -> (Status, Option<Read>) {
+) -> (Status, Option<Box<Read>>) {
     let mut number = 1;
     loop {
         let attempt = Attempt::new(request, engine, interrupts.clone(), read.clone(), number);

@@ -22,12 +22,18 @@ pub(crate) struct Farm {
 
 /// The program under test: another one when `CROFT_BIN` names it, such as a release build.
 pub(crate) fn croft_binary() -> PathBuf {
-    std::env::var_os("CROFT_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_croft-under-test")), PathBuf::from)
+    std::env::var_os("CROFT_BIN").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_croft-under-test")),
+        PathBuf::from,
+    )
 }
 
 impl Farm {
     pub(crate) fn new(at: At) -> Self {
-        let folder = tempfile::Builder::new().prefix("croft-e2e-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("croft-e2e-")
+            .tempdir()
+            .unwrap();
         // A build's other users must reach a source that is worked on in place.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["source", "person"] {
@@ -71,7 +77,11 @@ impl Farm {
 
     /// Writes `buildspec.yml`: the version, this place's shell, then `text`.
     pub(crate) fn spec(&self, text: &str) {
-        let shell = if self.at.is_bash() { "  shell: bash\n" } else { "" };
+        let shell = if self.at.is_bash() {
+            "  shell: bash\n"
+        } else {
+            ""
+        };
         let text = match text.strip_prefix("env:\n") {
             Some(rest) => format!("version: 0.2\nenv:\n{shell}{rest}"),
             None if shell.is_empty() => format!("version: 0.2\n{text}"),
@@ -83,9 +93,18 @@ impl Farm {
     /// A `croft` with these words, in the source folder, with a clean environment.
     pub(crate) fn croft(&self, words: &[&str]) -> Command {
         let mut command = Command::new(croft_binary());
-        command.args(words).current_dir(self.source()).stdin(Stdio::null()).env_clear();
-        command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.env("HOME", self.person()).env("CROFT_HOME", self.home());
+        command
+            .args(words)
+            .current_dir(self.source())
+            .stdin(Stdio::null())
+            .env_clear();
+        command.envs(
+            KEPT.iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
+        command
+            .env("HOME", self.person())
+            .env("CROFT_HOME", self.home());
         command
     }
 
@@ -119,7 +138,10 @@ impl Farm {
 
     /// A build of these commands in BUILD, run to its end.
     pub(crate) fn run_commands(&self, commands: &[&str]) -> Ran {
-        self.run_spec(&format!("phases:\n  build:\n    commands: {}\n", serde_json::to_string(commands).unwrap()))
+        self.run_spec(&format!(
+            "phases:\n  build:\n    commands: {}\n",
+            serde_json::to_string(commands).unwrap()
+        ))
     }
 
     /// The same, whose outputs are all that matters: each must succeed.

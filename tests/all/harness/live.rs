@@ -38,18 +38,32 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let stderr = child.stderr.take();
         let (give, events) = sync_channel(EVENTS_WAITING_MAX);
-        let reader = std::thread::Builder::new().name("events".to_string()).spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                if serde_json::from_str(&line).is_ok_and(|event: Value| give.send(event).is_err()) {
-                    return;
+        let reader = std::thread::Builder::new()
+            .name("events".to_string())
+            .spawn(move || {
+                for line in lines.map_while(Result::ok) {
+                    if serde_json::from_str(&line)
+                        .is_ok_and(|event: Value| give.send(event).is_err())
+                    {
+                        return;
+                    }
                 }
-            }
-        });
-        Self { child, events, reader: Some(reader.unwrap()), stderr, seen: Vec::new() }
+            });
+        Self {
+            child,
+            events,
+            reader: Some(reader.unwrap()),
+            stderr,
+            seen: Vec::new(),
+        }
     }
 
     /// Waits for an event that fits.
@@ -57,15 +71,22 @@ impl Live {
     pub(crate) fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let limit = Instant::now() + PATIENCE;
         loop {
-            match self.events.recv_timeout(limit.saturating_duration_since(Instant::now())) {
+            match self
+                .events
+                .recv_timeout(limit.saturating_duration_since(Instant::now()))
+            {
                 Ok(event) => {
                     self.seen.push(event.clone());
                     if fits(&event) {
                         return event;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("waited too long for {what}; saw {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => panic!("ended before {what}; saw {:#?}", self.seen),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("waited too long for {what}; saw {:#?}", self.seen)
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("ended before {what}; saw {:#?}", self.seen)
+                }
             }
         }
     }
@@ -73,13 +94,20 @@ impl Live {
     /// Waits for the beginning of a phase.
     #[track_caller]
     pub(crate) fn until_phase(&mut self, phase: &str) {
-        self.until(phase, |event| event["type"] == "phaseStarted" && event["phase"] == phase);
+        self.until(phase, |event| {
+            event["type"] == "phaseStarted" && event["phase"] == phase
+        });
     }
 
     /// Waits until commands wrote `text` in one piece.
     #[track_caller]
     pub(crate) fn until_output(&mut self, text: &str) {
-        self.until(text, |event| event["type"] == "output" && event["text"].as_str().is_some_and(|said| said.contains(text)));
+        self.until(text, |event| {
+            event["type"] == "output"
+                && event["text"]
+                    .as_str()
+                    .is_some_and(|said| said.contains(text))
+        });
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -109,13 +137,20 @@ impl Live {
     /// What it wrote to standard error; to be read after its end.
     pub(crate) fn stderr(&mut self) -> String {
         let mut text = String::new();
-        self.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        self.stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 
     /// The events of one type seen so far.
     pub(crate) fn seen_of(&self, kind: &str) -> Vec<&Value> {
-        self.seen.iter().filter(|event| event["type"] == kind).collect()
+        self.seen
+            .iter()
+            .filter(|event| event["type"] == kind)
+            .collect()
     }
 }
 

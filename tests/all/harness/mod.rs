@@ -12,6 +12,8 @@ mod place;
 mod ran;
 /// Tests that cannot run here.
 mod skip;
+/// A program on a terminal.
+mod terminal;
 
 pub(crate) use farm::{Farm, croft_binary};
 pub(crate) use image::{TestImage, docker};
@@ -19,3 +21,4 @@ pub(crate) use live::{Live, eventually};
 pub(crate) use place::{At, at_place, each_place, each_place_and_shell};
 pub(crate) use ran::{Done, Ran};
 pub(crate) use skip::skip;
+pub(crate) use terminal::in_terminal;

@@ -17,10 +17,22 @@ pub(crate) struct At {
 }
 
 impl At {
-    pub(crate) const SANDBOX: Self = Self { image: None, shell: "sh" };
-    pub(crate) const SANDBOX_BASH: Self = Self { image: None, shell: "bash" };
-    pub(crate) const CONTAINER: Self = Self { image: Some(IMAGE), shell: "sh" };
-    pub(crate) const CONTAINER_BASH: Self = Self { image: Some(IMAGE), shell: "bash" };
+    pub(crate) const SANDBOX: Self = Self {
+        image: None,
+        shell: "sh",
+    };
+    pub(crate) const SANDBOX_BASH: Self = Self {
+        image: None,
+        shell: "bash",
+    };
+    pub(crate) const CONTAINER: Self = Self {
+        image: Some(IMAGE),
+        shell: "sh",
+    };
+    pub(crate) const CONTAINER_BASH: Self = Self {
+        image: Some(IMAGE),
+        shell: "bash",
+    };
 
     /// A machine whose builds run here; `None`, and said so, where that is not possible.
     pub(crate) fn farm(self) -> Option<Farm> {
@@ -38,14 +50,22 @@ impl At {
             let root = rustix::process::geteuid().is_root();
             return (!root).then(|| "the sandbox needs root".to_string());
         };
-        let asked = Command::new("docker").args(["image", "inspect", image]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let asked = Command::new("docker")
+            .args(["image", "inspect", image])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         let found = asked.is_ok_and(|status| status.success());
         (!found).then(|| format!("no container engine answers, or it has no {image}: run scripts/setup and scripts/test-image"))
     }
 
     /// A user of this place other than root.
     pub(crate) fn user(self) -> &'static str {
-        if self.image.is_some() { "builder" } else { "nobody" }
+        if self.image.is_some() {
+            "builder"
+        } else {
+            "nobody"
+        }
     }
 
     pub(crate) fn is_bash(self) -> bool {

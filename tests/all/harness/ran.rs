@@ -34,7 +34,9 @@ impl Ran {
         let lines = output.stdout.split(|byte| *byte == b'\n');
         Self {
             code: output.status.code(),
-            events: lines.filter_map(|line| serde_json::from_slice(line).ok()).collect(),
+            events: lines
+                .filter_map(|line| serde_json::from_slice(line).ok())
+                .collect(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             stdout: output.stdout,
             home: home.to_path_buf(),
@@ -50,7 +52,10 @@ impl Ran {
     /// For the message of a failed assertion.
     pub(crate) fn story(&self) -> String {
         let shown: String = self.text().chars().take(20_000).collect();
-        format!("--- standard output\n{shown}\n--- standard error\n{}", self.stderr)
+        format!(
+            "--- standard output\n{shown}\n--- standard error\n{}",
+            self.stderr
+        )
     }
 
     /// Standard output as text.
@@ -60,12 +65,17 @@ impl Ran {
 
     /// The events of one type.
     pub(crate) fn events_of(&self, kind: &str) -> Vec<&Value> {
-        self.events.iter().filter(|event| event["type"] == kind).collect()
+        self.events
+            .iter()
+            .filter(|event| event["type"] == kind)
+            .collect()
     }
 
     #[track_caller]
     fn completed(&self) -> &Value {
-        self.events_of("buildCompleted").pop().unwrap_or_else(|| panic!("the build did not complete\n{}", self.story()))
+        self.events_of("buildCompleted")
+            .pop()
+            .unwrap_or_else(|| panic!("the build did not complete\n{}", self.story()))
     }
 
     /// The finished build.
@@ -90,8 +100,20 @@ impl Ran {
     #[track_caller]
     pub(crate) fn phases(&self) -> Vec<String> {
         let phases = self.build()["phases"].as_array().unwrap();
-        let word = |phase: &Value, field: &str| phase[field].as_str().unwrap_or_default().to_string();
-        phases.iter().map(|phase| format!("{} {}", word(phase, "phaseType"), word(phase, "phaseStatus")).trim().to_string()).collect()
+        let word =
+            |phase: &Value, field: &str| phase[field].as_str().unwrap_or_default().to_string();
+        phases
+            .iter()
+            .map(|phase| {
+                format!(
+                    "{} {}",
+                    word(phase, "phaseType"),
+                    word(phase, "phaseStatus")
+                )
+                .trim()
+                .to_string()
+            })
+            .collect()
     }
 
     /// Code and message of a phase's context.
@@ -99,7 +121,8 @@ impl Ran {
     pub(crate) fn context(&self, phase: &str) -> (String, String) {
         let phases = self.build()["phases"].as_array().unwrap();
         let found = phases.iter().find(|other| other["phaseType"] == phase);
-        let context = &found.unwrap_or_else(|| panic!("{phase} was not reached\n{}", self.story()))["contexts"][0];
+        let context = &found.unwrap_or_else(|| panic!("{phase} was not reached\n{}", self.story()))
+            ["contexts"][0];
         let word = |field: &str| context[field].as_str().unwrap_or_default().to_string();
         (word("statusCode"), word("message"))
     }
@@ -121,7 +144,9 @@ impl Ran {
                         running.output.push_str(event["text"].as_str().unwrap());
                     }
                 }
-                Some("commandCompleted") => all.last_mut().unwrap().exit = event["exitStatus"].as_i64(),
+                Some("commandCompleted") => {
+                    all.last_mut().unwrap().exit = event["exitStatus"].as_i64()
+                }
                 _ => {}
             }
         }
@@ -130,18 +155,32 @@ impl Ran {
 
     /// The texts of the commands that ran.
     pub(crate) fn command_texts(&self) -> Vec<String> {
-        self.commands().into_iter().map(|done| done.command).collect()
+        self.commands()
+            .into_iter()
+            .map(|done| done.command)
+            .collect()
     }
 
     /// Everything that commands wrote.
     pub(crate) fn output(&self) -> String {
-        self.events_of("output").iter().map(|event| event["text"].as_str().unwrap()).collect()
+        self.events_of("output")
+            .iter()
+            .map(|event| event["text"].as_str().unwrap())
+            .collect()
     }
 
     /// Notices, one a line, with their level.
     pub(crate) fn notices(&self) -> String {
         let notices = self.events_of("notice").into_iter();
-        notices.map(|event| format!("{}: {}\n", event["level"].as_str().unwrap(), event["message"].as_str().unwrap())).collect()
+        notices
+            .map(|event| {
+                format!(
+                    "{}: {}\n",
+                    event["level"].as_str().unwrap(),
+                    event["message"].as_str().unwrap()
+                )
+            })
+            .collect()
     }
 
     /// The log file's bytes.
@@ -155,7 +194,10 @@ impl Ran {
 
     /// The log of the only build of this home, when its output was not events.
     fn only_log(&self) -> PathBuf {
-        let mut builds: Vec<_> = fs::read_dir(self.home.join("builds")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut builds: Vec<_> = fs::read_dir(self.home.join("builds"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         assert_eq!(builds.len(), 1, "{builds:?}");
         builds.pop().unwrap().join("build.log")
     }
@@ -163,8 +205,12 @@ impl Ran {
     /// The exported variables as pairs.
     #[track_caller]
     pub(crate) fn exported(&self) -> Vec<(String, String)> {
-        let list = self.build()["exportedEnvironmentVariables"].as_array().unwrap();
+        let list = self.build()["exportedEnvironmentVariables"]
+            .as_array()
+            .unwrap();
         let word = |entry: &Value, field: &str| entry[field].as_str().unwrap().to_string();
-        list.iter().map(|entry| (word(entry, "name"), word(entry, "value"))).collect()
+        list.iter()
+            .map(|entry| (word(entry, "name"), word(entry, "value")))
+            .collect()
     }
 }

@@ -9,7 +9,11 @@ pub(crate) fn skip(reason: &str) {
     let name = thread.name().unwrap_or("a test");
     eprintln!("SKIPPED {name}: {reason}");
     if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
         writeln!(file, "{name}: {reason}").unwrap();
     }
 }

@@ -3,12 +3,17 @@
 use crate::harness::{At, Farm, TestImage, each_place, each_place_and_shell};
 
 fn a_block_is_one_command_shown_whole(farm: &Farm) {
-    let ran = farm.run_spec("phases:\n  build:\n    commands:\n      - |\n        echo one\n        echo two\n");
+    let ran = farm.run_spec(
+        "phases:\n  build:\n    commands:\n      - |\n        echo one\n        echo two\n",
+    );
     ran.assert_code(0);
     assert_eq!(ran.commands().len(), 1);
     assert_eq!(ran.command_texts()[0].trim_end(), "echo one\necho two");
     let log = String::from_utf8(ran.log()).unwrap();
-    assert!(log.contains("Running command echo one\necho two\n"), "{log}");
+    assert!(
+        log.contains("Running command echo one\necho two\n"),
+        "{log}"
+    );
 }
 
 fn a_block_with_set_e_stops_at_its_first_failure(farm: &Farm) {
@@ -30,7 +35,10 @@ fn special_characters_in_values_pass_unchanged(farm: &Farm) {
     );
     let ran = farm.run(&[]);
     ran.assert_code(0);
-    assert_eq!(ran.output(), "[$HOME `id` \"q\" \\ back][it's\n two ][  both ends  ][$PATH:/x]");
+    assert_eq!(
+        ran.output(),
+        "[$HOME `id` \"q\" \\ back][it's\n two ][  both ends  ][$PATH:/x]"
+    );
 }
 
 each_place_and_shell!(
@@ -45,20 +53,32 @@ fn values_keep_their_text(farm: &Farm) {
         "env:\n  variables:\n    PORT: 8080\n    DEBUG: true\n    V: 1.10\n    N: 010\n    D: 2024-01-01\n    E: 1e3\n    X: 0x1F\n    Z:\n    Q: ~\nphases:\n  build:\n    commands:\n      - echo \"$PORT $DEBUG $V $N $D $E $X [${Z-unset}] [${Q-unset}]\"\n",
     );
     ran.assert_code(0);
-    assert_eq!(ran.output(), "8080 true 1.10 010 2024-01-01 1e3 0x1F [] []\n");
+    assert_eq!(
+        ran.output(),
+        "8080 true 1.10 010 2024-01-01 1e3 0x1F [] []\n"
+    );
 }
 
 fn numbers_and_booleans_are_commands_as_written(farm: &Farm) {
     let ran = farm.run_spec("phases:\n  build:\n    commands:\n      - true\n      - 0042\n");
     ran.assert_code(1);
     let commands = ran.commands();
-    assert_eq!((commands[0].command.as_str(), commands[0].exit), ("true", Some(0)));
-    assert_eq!((commands[1].command.as_str(), commands[1].exit), ("0042", Some(127)));
+    assert_eq!(
+        (commands[0].command.as_str(), commands[0].exit),
+        ("true", Some(0))
+    );
+    assert_eq!(
+        (commands[1].command.as_str(), commands[1].exit),
+        ("0042", Some(127))
+    );
 }
 
 fn the_version_may_be_a_number_or_a_text(farm: &Farm) {
     for version in ["0.2", "\"0.2\"", "'0.2'"] {
-        farm.file("buildspec.yml", format!("version: {version}\nphases:\n  build:\n    commands: ['echo fine']\n"));
+        farm.file(
+            "buildspec.yml",
+            format!("version: {version}\nphases:\n  build:\n    commands: ['echo fine']\n"),
+        );
         farm.run(&[]).assert_code(0);
     }
 }
@@ -90,7 +110,10 @@ fn a_single_text_is_a_list_of_one_command(farm: &Farm) {
 }
 
 fn another_buildspec_can_be_named(farm: &Farm) {
-    farm.file("ci/other.yml", "version: 0.2\nphases:\n  build:\n    commands: ['echo other']\n");
+    farm.file(
+        "ci/other.yml",
+        "version: 0.2\nphases:\n  build:\n    commands: ['echo other']\n",
+    );
     let ran = farm.run(&["-b", "ci/other.yml"]);
     ran.assert_code(0);
     assert_eq!(ran.output(), "other\n");
@@ -99,7 +122,11 @@ fn another_buildspec_can_be_named(farm: &Farm) {
 fn runtime_versions_without_support_in_the_image_are_a_warning(farm: &Farm) {
     let ran = farm.run_spec("phases:\n  install:\n    runtime-versions:\n      python: 3.10\n  build:\n    commands: ['echo built']\n");
     ran.assert_code(0);
-    assert!(ran.notices().contains("warning: runtime-versions") && ran.notices().contains("python"), "{}", ran.notices());
+    assert!(
+        ran.notices().contains("warning: runtime-versions") && ran.notices().contains("python"),
+        "{}",
+        ran.notices()
+    );
 }
 
 fn a_region_that_the_user_sets_wins_even_when_empty(farm: &Farm) {
@@ -123,7 +150,9 @@ each_place!(
 /// Edge case 12: an image's unquoted `3.10` is not `3.1`.
 #[test]
 fn runtime_versions_are_taken_from_the_images_own_file_as_written() {
-    let Some(farm) = At::CONTAINER.farm() else { return };
+    let Some(farm) = At::CONTAINER.farm() else {
+        return;
+    };
     let folder = farm.folder().join("image/codebuild");
     std::fs::create_dir_all(folder.join("image/config")).unwrap();
     std::fs::write(
@@ -140,5 +169,8 @@ fn runtime_versions_are_taken_from_the_images_own_file_as_written() {
     let ran = farm.end(farm.croft(&["run", "-o", "ndjson", "-i", image.name(), "--pull", "never"]));
     ran.assert_code(1);
     let (_, message) = ran.context("DOWNLOAD_SOURCE");
-    assert!(message.contains("2.7") && message.contains("3.10"), "{message}");
+    assert!(
+        message.contains("2.7") && message.contains("3.10"),
+        "{message}"
+    );
 }

@@ -12,7 +12,11 @@ fn tries(farm: &Farm, rule: &str, command: &str) -> usize {
     ran.assert_code(1);
     let texts = ran.command_texts();
     // Only the last try goes on as without a rule.
-    assert_eq!(texts.iter().filter(|text| *text == "echo post").count(), 1, "{rule}");
+    assert_eq!(
+        texts.iter().filter(|text| *text == "echo post").count(),
+        1,
+        "{rule}"
+    );
     assert_eq!(texts.last().unwrap(), "echo post");
     let tries = texts.len() - 1;
     assert_eq!(ran.events_of("retrying").len(), tries - 1, "{rule}");
@@ -31,14 +35,25 @@ fn retry_with_a_count_tries_that_often_more(farm: &Farm) {
 fn retry_with_a_pattern_tries_again_only_when_the_message_matches(farm: &Farm) {
     assert_eq!(tries(farm, "Retry-exit status 9", "exit 9"), 4);
     assert_eq!(tries(farm, "RETRY-exit status [1-8]", "exit 9"), 1);
-    assert_eq!(tries(farm, "RETRY-1-connection (reset|refused)", "echo connection reset by peer >&2; exit 9"), 2);
+    assert_eq!(
+        tries(
+            farm,
+            "RETRY-1-connection (reset|refused)",
+            "echo connection reset by peer >&2; exit 9"
+        ),
+        2
+    );
 }
 
 fn a_try_that_succeeds_ends_the_trying(farm: &Farm) {
     farm.spec("phases:\n  build:\n    on-failure: RETRY-5\n    commands:\n      - echo x >> count\n      - test $(wc -l < count) -ge 3\n");
     let ran = farm.run(&["--in-place"]);
     ran.assert_code(0);
-    let retrying: Vec<_> = ran.events_of("retrying").iter().map(|event| (event["attempt"].as_u64(), event["attemptsMax"].as_u64())).collect();
+    let retrying: Vec<_> = ran
+        .events_of("retrying")
+        .iter()
+        .map(|event| (event["attempt"].as_u64(), event["attemptsMax"].as_u64()))
+        .collect();
     assert_eq!(retrying, [(Some(2), Some(6)), (Some(3), Some(6))]);
     assert!(ran.phases().contains(&"BUILD SUCCEEDED".to_string()));
     assert!(ran.summary().get("failedCommand").is_none());
@@ -51,7 +66,12 @@ fn each_try_begins_with_the_source_as_it_was(farm: &Farm) {
     );
     let ran = farm.run(&[]);
     ran.assert_code(1);
-    let outputs: Vec<_> = ran.commands().into_iter().filter(|done| done.phase == "INSTALL").map(|done| done.output).collect();
+    let outputs: Vec<_> = ran
+        .commands()
+        .into_iter()
+        .filter(|done| done.phase == "INSTALL")
+        .map(|done| done.output)
+        .collect();
     assert_eq!(outputs, ["given", "[]\n"].repeat(3));
 }
 

@@ -3,7 +3,12 @@
 use crate::harness::{Farm, each_place_and_shell};
 
 fn the_working_directory_persists(farm: &Farm) {
-    let outputs = farm.outputs(&["mkdir -p sub/deep && cd sub/deep", "pwd", "cd ..", "echo ${PWD#$CODEBUILD_SRC_DIR}"]);
+    let outputs = farm.outputs(&[
+        "mkdir -p sub/deep && cd sub/deep",
+        "pwd",
+        "cd ..",
+        "echo ${PWD#$CODEBUILD_SRC_DIR}",
+    ]);
     assert!(outputs[1].ends_with("/src/sub/deep\n"), "{outputs:?}");
     assert_eq!(outputs[3], "/sub\n");
 }
@@ -11,7 +16,10 @@ fn the_working_directory_persists(farm: &Farm) {
 fn a_directory_reached_by_a_link_keeps_its_name(farm: &Farm) {
     let outputs = farm.outputs(&["mkdir real && ln -s real named && cd named", "pwd; pwd -P"]);
     let lines: Vec<&str> = outputs[1].lines().collect();
-    assert!(lines[0].ends_with("/named") && lines[1].ends_with("/real"), "{outputs:?}");
+    assert!(
+        lines[0].ends_with("/named") && lines[1].ends_with("/real"),
+        "{outputs:?}"
+    );
 }
 
 fn a_variable_persists_without_export_and_reaches_programs(farm: &Farm) {
@@ -36,42 +44,66 @@ fn values_pass_through_unchanged_whatever_bytes_they_hold(farm: &Farm) {
         r"I=$(printf '\377\001'); J='trailing\'",
         r#"printf '%s' "$I" | od -An -tx1; printf '[%s]' "$J""#,
     ]);
-    assert_eq!(outputs[1], r#"[$HOME `id` "q" \ back][it's][  both ends  ][*][a=b][-n][][é☃]"#);
+    assert_eq!(
+        outputs[1],
+        r#"[$HOME `id` "q" \ back][it's][  both ends  ][*][a=b][-n][][é☃]"#
+    );
     assert_eq!(outputs[3], " ff 01\n[trailing\\]");
 }
 
 fn files_persist(farm: &Farm) {
-    let outputs = farm.outputs(&["echo kept > file; echo there > /tmp/other", "cat file /tmp/other"]);
+    let outputs = farm.outputs(&[
+        "echo kept > file; echo there > /tmp/other",
+        "cat file /tmp/other",
+    ]);
     assert_eq!(outputs[1], "kept\nthere\n");
 }
 
 fn a_background_daemon_persists(farm: &Farm) {
-    let outputs = farm.outputs(&["nohup sleep 600 >/dev/null 2>&1 & echo $! > pid", "kill -0 $(cat pid) && echo alive"]);
+    let outputs = farm.outputs(&[
+        "nohup sleep 600 >/dev/null 2>&1 & echo $! > pid",
+        "kill -0 $(cat pid) && echo alive",
+    ]);
     assert_eq!(outputs[1], "alive\n");
 }
 
 fn waiting_for_a_process_of_an_earlier_command_fails_with_127(farm: &Farm) {
-    let outputs = farm.outputs(&["sleep 600 >/dev/null 2>&1 & echo $! > pid", "wait $(cat pid); echo status $?"]);
+    let outputs = farm.outputs(&[
+        "sleep 600 >/dev/null 2>&1 & echo $! > pid",
+        "wait $(cat pid); echo status $?",
+    ]);
     assert!(outputs[1].ends_with("status 127\n"), "{outputs:?}");
 }
 
 fn functions_do_not_persist(farm: &Farm) {
-    let outputs = farm.outputs(&["croft_f() { echo here; }; croft_f", "croft_f 2>/dev/null; echo status $?"]);
+    let outputs = farm.outputs(&[
+        "croft_f() { echo here; }; croft_f",
+        "croft_f 2>/dev/null; echo status $?",
+    ]);
     assert_eq!(outputs, ["here\n", "status 127\n"]);
 }
 
 fn exported_functions_do_not_persist(farm: &Farm) {
     if farm.at().is_bash() {
-        let outputs = farm.outputs(&["croft_f() { echo here; }; export -f croft_f; bash -c croft_f", "croft_f 2>/dev/null; echo status $?"]);
+        let outputs = farm.outputs(&[
+            "croft_f() { echo here; }; export -f croft_f; bash -c croft_f",
+            "croft_f 2>/dev/null; echo status $?",
+        ]);
         assert_eq!(outputs, ["here\n", "status 127\n"]);
     } else {
-        let outputs = farm.outputs(&["croft_f() { echo here; }; croft_f", "sh -c croft_f 2>/dev/null; echo status $?"]);
+        let outputs = farm.outputs(&[
+            "croft_f() { echo here; }; croft_f",
+            "sh -c croft_f 2>/dev/null; echo status $?",
+        ]);
         assert_eq!(outputs, ["here\n", "status 127\n"]);
     }
 }
 
 fn aliases_do_not_persist(farm: &Farm) {
-    let outputs = farm.outputs(&["alias croft_a='echo x'; alias croft_a", "alias croft_a >/dev/null 2>&1 && echo kept || echo gone"]);
+    let outputs = farm.outputs(&[
+        "alias croft_a='echo x'; alias croft_a",
+        "alias croft_a >/dev/null 2>&1 && echo kept || echo gone",
+    ]);
     assert!(outputs[0].contains("echo x"), "{outputs:?}");
     assert_eq!(outputs[1], "gone\n");
 }
@@ -98,8 +130,14 @@ fn set_u_does_not_persist(farm: &Farm) {
 
 fn shell_options_of_bash_do_not_persist(farm: &Farm) {
     if farm.at().is_bash() {
-        let outputs = farm.outputs(&["shopt -s nullglob; set -o pipefail", "shopt -q nullglob && echo kept || echo gone; set -o | grep pipefail"]);
-        assert!(outputs[1].starts_with("gone\n") && outputs[1].trim_end().ends_with("off"), "{outputs:?}");
+        let outputs = farm.outputs(&[
+            "shopt -s nullglob; set -o pipefail",
+            "shopt -q nullglob && echo kept || echo gone; set -o | grep pipefail",
+        ]);
+        assert!(
+            outputs[1].starts_with("gone\n") && outputs[1].trim_end().ends_with("off"),
+            "{outputs:?}"
+        );
     } else {
         let outputs = farm.outputs(&["set -f", "case $- in *f*) echo kept;; *) echo gone;; esac"]);
         assert_eq!(outputs[1], "gone\n");
@@ -108,7 +146,10 @@ fn shell_options_of_bash_do_not_persist(farm: &Farm) {
 
 fn arrays_of_bash_do_not_persist(farm: &Farm) {
     if farm.at().is_bash() {
-        let outputs = farm.outputs(&["A=(1 2 3); declare -A M=([k]=v); echo ${#A[@]} ${M[k]}", "echo \"${#A[@]} [${M[k]-}]\""]);
+        let outputs = farm.outputs(&[
+            "A=(1 2 3); declare -A M=([k]=v); echo ${#A[@]} ${M[k]}",
+            "echo \"${#A[@]} [${M[k]-}]\"",
+        ]);
         assert_eq!(outputs, ["3 v\n", "0 []\n"]);
     } else {
         // A shell without arrays has its positional words instead.
@@ -118,11 +159,20 @@ fn arrays_of_bash_do_not_persist(farm: &Farm) {
 }
 
 fn exit_0_ends_only_its_command_and_loses_what_it_set(farm: &Farm) {
-    let ran = farm.run_commands(&["mkdir sub; X=1; cd sub; exit 0; echo not reached", "echo \"[${X-}]\"; pwd"]);
+    let ran = farm.run_commands(&[
+        "mkdir sub; X=1; cd sub; exit 0; echo not reached",
+        "echo \"[${X-}]\"; pwd",
+    ]);
     ran.assert_code(0);
     let commands = ran.commands();
-    assert_eq!((commands[0].exit, commands[0].output.as_str()), (Some(0), ""));
-    assert!(commands[1].output.starts_with("[]\n") && commands[1].output.ends_with("/src\n"), "{commands:?}");
+    assert_eq!(
+        (commands[0].exit, commands[0].output.as_str()),
+        (Some(0), "")
+    );
+    assert!(
+        commands[1].output.starts_with("[]\n") && commands[1].output.ends_with("/src\n"),
+        "{commands:?}"
+    );
 }
 
 fn a_blocks_status_is_its_last_commands(farm: &Farm) {
@@ -133,7 +183,9 @@ fn a_blocks_status_is_its_last_commands(farm: &Farm) {
 }
 
 fn what_a_failed_command_set_is_kept_for_finally(farm: &Farm) {
-    let ran = farm.run_spec("phases:\n  build:\n    commands: ['X=left; false']\n    finally: ['echo [$X]']\n");
+    let ran = farm.run_spec(
+        "phases:\n  build:\n    commands: ['X=left; false']\n    finally: ['echo [$X]']\n",
+    );
     ran.assert_code(1);
     assert_eq!(ran.commands()[1].output, "[left]\n");
 }
@@ -144,7 +196,10 @@ fn state_carries_across_phases(farm: &Farm) {
     );
     ran.assert_code(0);
     for done in &ran.commands()[1..] {
-        assert!(done.output.starts_with("[1]\n") && done.output.ends_with("/src/sub\n"), "{done:?}");
+        assert!(
+            done.output.starts_with("[1]\n") && done.output.ends_with("/src/sub\n"),
+            "{done:?}"
+        );
     }
 }
 
@@ -167,7 +222,10 @@ fn version_0_1_starts_every_command_afresh(farm: &Farm) {
     let ran = farm.run(&[]);
     ran.assert_code(0);
     let output = &ran.commands()[1].output;
-    assert!(output.starts_with("[] yes\n") && output.ends_with("/src\n"), "{output}");
+    assert!(
+        output.starts_with("[] yes\n") && output.ends_with("/src\n"),
+        "{output}"
+    );
 }
 
 each_place_and_shell!(

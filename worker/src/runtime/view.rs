@@ -65,6 +65,29 @@ const DEVICES: [&str; 6] = [
     "/dev/urandom",
     "/dev/tty",
 ];
+/// Names of a process's own descriptors.
+const DESCRIPTORS: [(&str, &str); 4] = [
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+];
+/// Folders of the build's own directory, where the build sees them, and their modes.
+const ON_DISK: [(&str, &str, u32); 3] = [
+    ("tmp", "/tmp", 0o1777),
+    ("home", BUILD_HOME, 0o755),
+    ("var-tmp", "/var/tmp", 0o1777),
+];
+/// Empty folders that programs expect, and their modes.
+const IN_MEMORY: [(&str, u32); 7] = [
+    ("/run", 0o755),
+    ("/run/lock", 0o1777),
+    ("/home", 0o755),
+    ("/mnt", 0o755),
+    ("/srv", 0o755),
+    ("/var/cache", 0o755),
+    ("/var/log", 0o755),
+];
 /// Variables of the host that a build gets: where tools are, how the network is reached, how text is written.
 const PASSED: [&str; 22] = [
     "LANG",
@@ -118,29 +141,44 @@ pub(crate) struct Host {
 /// The mounts that make the sandbox, in order.
 pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[View]) -> Vec<Mount> {
     let mut mounts = Vec::new();
+    SEEN.iter()
+        .for_each(|folder| show(Path::new(folder), &mut mounts));
+    name_servers(&mut mounts);
+    devices(&mut mounts);
+    mounts.extend([
+        Mount::Terminals,
+        Mount::Proc,
+        read_only(Path::new("/sys"), Path::new("/sys")),
+    ]);
+    private_folders(&mut mounts);
+    tools(&host.home, &mut mounts);
+    mounts.push(read_only(runner, &Path::new(HOME).join("bin")));
+    mounts.extend(
+        request
+            .extra
+            .iter()
+            .map(|(source, target)| read_only(source, target)),
+    );
+    for (source, view) in request.sources.iter().zip(views) {
+        mounts.push(source_mount(view, &source.inside));
+    }
     let mut hidden: BTreeSet<PathBuf> = MASKED.iter().map(PathBuf::from).collect();
     hidden.extend(request.hidden.iter().cloned());
-    for folder in SEEN {
-        show(Path::new(folder), &mut mounts);
-    }
-    name_servers(&mut mounts);
     hidden.extend(private_files(Path::new("/etc"), ETC_DEPTH_MAX));
     hidden.extend(private_files(Path::new("/opt"), 1));
-    mounts.extend(
-        DEVICES
-            .iter()
-            .filter(|path| Path::new(path).exists())
-            .map(|path| Mount::Device { path: bytes(path) }),
-    );
-    for (content, target) in [
-        ("/proc/self/fd", "/dev/fd"),
-        ("/proc/self/fd/0", "/dev/stdin"),
-        ("/proc/self/fd/1", "/dev/stdout"),
-        ("/proc/self/fd/2", "/dev/stderr"),
-    ] {
+    mounts.extend(hidden.iter().map(|target| Mount::Mask {
+        target: path(target),
+    }));
+    mounts
+}
+
+fn devices(mounts: &mut Vec<Mount>) {
+    let there = DEVICES.iter().filter(|path| Path::new(path).exists());
+    mounts.extend(there.map(|path| Mount::Device { path: bytes(path) }));
+    for (name, content) in DESCRIPTORS {
         mounts.push(Mount::Symlink {
             content: bytes(content),
-            target: bytes(target),
+            target: bytes(name),
         });
     }
     mounts.push(Mount::Tmpfs {
@@ -148,13 +186,11 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
         mode: 0o1777,
         size_bytes: MEMORY_BYTES_MAX,
     });
-    mounts.extend([Mount::Terminals, Mount::Proc]);
-    mounts.push(read_only("/sys", "/sys"));
-    for (name, target, mode) in [
-        ("tmp", "/tmp", 0o1777),
-        ("home", BUILD_HOME, 0o755),
-        ("var-tmp", "/var/tmp", 0o1777),
-    ] {
+}
+
+/// Folders of the build's own: some on disk, the rest in the new root's memory.
+fn private_folders(mounts: &mut Vec<Mount>) {
+    for (name, target, mode) in ON_DISK {
         mounts.push(Mount::Bind {
             source: bytes(name),
             target: bytes(target),
@@ -165,15 +201,7 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
             mode,
         });
     }
-    for (target, mode) in [
-        ("/run", 0o755),
-        ("/run/lock", 0o1777),
-        ("/home", 0o755),
-        ("/mnt", 0o755),
-        ("/srv", 0o755),
-        ("/var/cache", 0o755),
-        ("/var/log", 0o755),
-    ] {
+    for (target, mode) in IN_MEMORY {
         mounts.push(Mount::Directory {
             target: bytes(target),
             mode,
@@ -183,24 +211,6 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
         content: bytes("/run"),
         target: bytes("/var/run"),
     });
-    tools(&host.home, &mut mounts);
-    mounts.push(Mount::Bind {
-        source: path(runner),
-        target: bytes(&format!("{HOME}/bin")),
-        writable: false,
-    });
-    mounts.extend(request.extra.iter().map(|(source, target)| Mount::Bind {
-        source: path(source),
-        target: path(target),
-        writable: false,
-    }));
-    for (source, view) in request.sources.iter().zip(views) {
-        mounts.push(source_mount(view, &source.inside));
-    }
-    mounts.extend(hidden.iter().map(|target| Mount::Mask {
-        target: path(target),
-    }));
-    mounts
 }
 
 /// The variables a sandboxed build starts with.
@@ -247,20 +257,12 @@ fn show(folder: &Path, mounts: &mut Vec<Mount>) {
         }
         return;
     }
-    mounts.push(Mount::Bind {
-        source: path(folder),
-        target: path(folder),
-        writable: false,
-    });
+    mounts.push(read_only(folder, folder));
     let below = mounted_below(
         &fs::read("/proc/self/mountinfo").unwrap_or_default(),
         folder,
     );
-    mounts.extend(below.into_iter().map(|place| Mount::Bind {
-        source: path(&place),
-        target: path(&place),
-        writable: false,
-    }));
+    mounts.extend(below.into_iter().map(|place| read_only(&place, &place)));
 }
 
 /// Many machines keep the list of name servers in `/run`, which a sandbox does not see: that one file comes along.
@@ -269,11 +271,7 @@ fn name_servers(mounts: &mut Vec<Mount>) {
         return;
     };
     if file.starts_with("/run") {
-        mounts.push(Mount::Bind {
-            source: path(&file),
-            target: path(&file),
-            writable: false,
-        });
+        mounts.push(read_only(&file, &file));
     }
 }
 
@@ -337,18 +335,10 @@ fn tools(home: &Path, mounts: &mut Vec<Mount>) {
             continue;
         }
         let inside = Path::new(BUILD_HOME).join(tool);
-        mounts.push(Mount::Bind {
-            source: path(&source),
-            target: path(&inside),
-            writable: false,
-        });
+        mounts.push(read_only(&source, &inside));
         // Programs that were installed with their absolute path in them (virtual environments) find themselves.
         if inside != source {
-            mounts.push(Mount::Bind {
-                source: path(&source),
-                target: path(&source),
-                writable: false,
-            });
+            mounts.push(read_only(&source, &source));
         }
     }
 }
@@ -368,10 +358,10 @@ fn source_mount(view: &View, inside: &Path) -> Mount {
     }
 }
 
-fn read_only(source: &str, target: &str) -> Mount {
+fn read_only(source: &Path, target: &Path) -> Mount {
     Mount::Bind {
-        source: bytes(source),
-        target: bytes(target),
+        source: path(source),
+        target: path(target),
         writable: false,
     }
 }
