@@ -177,10 +177,12 @@ fn is_url(word: &str) -> bool {
     word.contains("://") || short
 }
 
-/// `URL@REV`: the last `@` after the last `/`, so that users in addresses stay.
+/// `URL@REV`: the last `@` of the path, so that users in addresses stay.
 fn split_revision(word: &str) -> (String, Option<String>) {
-    let path = word.find("://").map_or(0, |at| at + 3);
-    let path = path + word[path..].find(['/', ':']).unwrap_or(0);
+    let path = match word.find("://").map(|at| at + 3) {
+        Some(host) => word[host..].find('/').map_or(word.len(), |at| host + at),
+        None => word.find(':').unwrap_or(0),
+    };
     match word[path..].rsplit_once('@') {
         Some((url, revision)) if !revision.is_empty() => (
             format!("{}{url}", &word[..path]),

@@ -21,7 +21,7 @@ pub(crate) struct Farm {
 }
 
 /// The program under test: another one when `CROFT_BIN` names it, such as a release build.
-pub(crate) fn croft_binary() -> PathBuf {
+fn croft_binary() -> PathBuf {
     std::env::var_os("CROFT_BIN").map_or_else(
         || PathBuf::from(env!("CARGO_BIN_EXE_croft-under-test")),
         PathBuf::from,

@@ -15,10 +15,10 @@ mod skip;
 /// A program on a terminal.
 mod terminal;
 
-pub(crate) use farm::{Farm, croft_binary};
+pub(crate) use farm::Farm;
 pub(crate) use image::{TestImage, docker};
 pub(crate) use live::{Live, eventually};
 pub(crate) use place::{At, at_place, each_place, each_place_and_shell};
-pub(crate) use ran::{Done, Ran};
+pub(crate) use ran::Ran;
 pub(crate) use skip::skip;
 pub(crate) use terminal::in_terminal;
