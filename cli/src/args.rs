@@ -94,7 +94,6 @@ pub(crate) struct RunWords {
         short = 'd',
         long,
         env = "CROFT_PRIVILEGED",
-        requires = "image",
         help_heading = "Where it runs"
     )]
     pub(crate) privileged: bool,
@@ -103,7 +102,6 @@ pub(crate) struct RunWords {
         long,
         env = "CROFT_NETWORK",
         value_name = "MODE",
-        requires = "image",
         help_heading = "Where it runs"
     )]
     pub(crate) network: Option<String>,
@@ -112,7 +110,6 @@ pub(crate) struct RunWords {
         long,
         env = "CROFT_MEMORY",
         value_name = "SIZE",
-        requires = "image",
         help_heading = "Where it runs"
     )]
     pub(crate) memory: Option<String>,
@@ -121,7 +118,6 @@ pub(crate) struct RunWords {
         long,
         env = "CROFT_CPUS",
         value_name = "N",
-        requires = "image",
         help_heading = "Where it runs"
     )]
     pub(crate) cpus: Option<String>,
@@ -130,7 +126,6 @@ pub(crate) struct RunWords {
         long,
         env = "CROFT_PIDS",
         value_name = "N",
-        requires = "image",
         help_heading = "Where it runs"
     )]
     pub(crate) pids: Option<u32>,

@@ -9,6 +9,8 @@
 pub mod exit;
 /// The words.
 mod args;
+/// Defaults from `croft.toml`.
+mod config;
 /// This process's surroundings: home, variables, time.
 mod surroundings;
 /// `croft run`.
@@ -28,7 +30,7 @@ mod output;
 /// A build on a screen, in a pipe, as JSON.
 pub mod render;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use exit::Exit;
@@ -37,7 +39,17 @@ use exit::Exit;
 ///
 /// **Shape.** The first is the program's own name.
 pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let words = match config::apply(Cli::command()) {
+        Ok(words) => words,
+        Err(wrong) => {
+            output::complain(&wrong.into());
+            return Exit::Usage;
+        }
+    };
+    let parsed = words
+        .try_get_matches_from(arguments)
+        .and_then(|found| Cli::from_arg_matches(&found));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody reads it when even this cannot be written.

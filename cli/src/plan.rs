@@ -26,6 +26,23 @@ pub(crate) struct Sources {
     pub(crate) project: String,
 }
 
+/// Options that only mean something for a container.
+pub(crate) fn check(words: &RunWords) -> Result<(), Wrong> {
+    let for_containers = [
+        ("--privileged", words.privileged),
+        ("--network", words.network.is_some()),
+        ("--memory", words.memory.is_some()),
+        ("--cpus", words.cpus.is_some()),
+        ("--pids", words.pids.is_some()),
+    ];
+    match for_containers.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) if words.image.is_none() => Err(Wrong(format!(
+            "{option} is for containers: add --image, or leave it out to use the sandbox"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The sources and the project's name.
 pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
     let mut primary = words.source.clone();

@@ -1,7 +1,8 @@
 //! `croft run`: one build, on this machine, without a server. Words become a request, the engine runs it, a rendering shows
 //! it, signals stop it; afterwards its result is kept and everything it used is removed.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
+    plan::check(words)?;
     let sources = plan::sources(words)?;
     let surroundings = Surroundings::read(global)?;
     refuse_state_in_source(&sources, &surroundings)?;
@@ -255,11 +257,16 @@ fn sink(words: &RunWords) -> Box<dyn Sink> {
     let live = words.output == Show::Auto
         && out.is_terminal()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    // The renderings write whole pieces; the standard library's line buffer would only cut them up again.
+    let direct: Box<dyn Write + Send> = match out.as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
+        Err(_) => Box::new(out),
+    };
     match words.output {
-        Show::Ndjson => Box::new(Ndjson::new(out)),
+        Show::Ndjson => Box::new(Ndjson::new(direct)),
         Show::Json => Box::new(LastEvent),
-        Show::Auto if live => Box::new(Terminal::new(out, style, terminal_size)),
-        Show::Auto | Show::Plain => Box::new(Plain::new(out, style)),
+        Show::Auto if live => Box::new(Terminal::new(direct, style, terminal_size)),
+        Show::Auto | Show::Plain => Box::new(Plain::new(direct, style)),
     }
 }
 
@@ -390,7 +397,7 @@ fn show_mistakes(words: &RunWords, outcome: &Outcome) {
     if fatal && matches!(words.output, Show::Auto | Show::Plain) {
         let style = output::style(&io::stderr());
         let shown = croft_spec::render(&outcome.diagnostics, &outcome.buildspec, style.color);
-        io::Write::write_all(&mut io::stderr(), shown.as_bytes()).unwrap_or_default();
+        io::stderr().write_all(shown.as_bytes()).unwrap_or_default();
     }
 }
 

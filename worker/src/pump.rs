@@ -7,14 +7,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use croft_exec::output::Writer;
+use croft_exec::output::{HOLD_MS_MAX, Writer};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::runtime::PIPE_BYTES;
 
-/// Held-back output is shown after this long without more: Promise D.
-const HOLD_MS_MAX: i64 = 50;
 /// The engine asks once per command and waits for the answer.
 const ASKED_MAX: usize = 4;
 
@@ -105,7 +103,7 @@ impl Reader {
         }
         let limit = Timespec {
             tv_sec: 0,
-            tv_nsec: HOLD_MS_MAX * 1_000_000,
+            tv_nsec: HOLD_MS_MAX.cast_signed() * 1_000_000,
         };
         let count = rustix::event::poll(&mut watched, Some(&limit)).unwrap_or(0);
         let happened = |index: usize| {
