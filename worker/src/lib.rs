@@ -15,6 +15,12 @@ mod request;
 mod run;
 /// One try of it.
 mod attempt;
+/// Its source, variables and cache.
+mod prepare;
+/// Its phases.
+mod phases;
+/// What it leaves.
+mod results;
 /// Which phase follows which.
 mod journey;
 /// The record of its phases.

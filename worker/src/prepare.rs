@@ -1,0 +1,234 @@
+//! DOWNLOAD_SOURCE: source, buildspec, parameters, runtimes and cache are brought into a place.
+//! Receives an empty place from the try, hands it back [`Prepared`], or says why not.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use croft_beneath::Root;
+use croft_proto::{EventKind, NoticeLevel, Status, Summary};
+use croft_spec::Buildspec;
+
+use crate::attempt::{Attempt, inside};
+use crate::cached::{self, Cached};
+use crate::commands::{Limit, Session};
+use crate::environment::{self, Environment, Facts};
+use crate::request::PrimarySource;
+use crate::run;
+use crate::timeline::{Context, Timeline};
+use crate::{runtimes, secrets, source};
+
+/// A place with the source in it, ready for the phases.
+pub(crate) struct Prepared {
+    pub(crate) spec: Buildspec,
+    pub(crate) session: Session,
+    pub(crate) root: Root,
+    pub(crate) cached: Option<(Cached, cached::Plan)>,
+    /// Commands that switch runtimes, before the user's own.
+    pub(crate) runtimes: Vec<croft_spec::Command>,
+    /// Names whose values came from a store.
+    pub(crate) secret_names: Vec<String>,
+}
+
+/// Why a source could not be brought in.
+pub(crate) enum Unprepared {
+    /// The user's to mend.
+    Failed(Context),
+    /// Stopped meanwhile.
+    Interrupted(Status),
+}
+
+impl Attempt<'_> {
+    /// Source, buildspec, parameters, runtimes, cache.
+    pub(crate) async fn prepare(
+        &mut self,
+        mut session: Session,
+        root: Root,
+        image_runtimes: Option<&[u8]>,
+        timeline: &mut Timeline,
+        summary: &mut Summary,
+    ) -> Result<Prepared, (Unprepared, Session, Root)> {
+        let outcome = self.bring_in(&mut session, image_runtimes, timeline).await;
+        let (spec, runtimes, secret_names) = match outcome {
+            Ok(parts) => parts,
+            Err(unprepared) => return Err((unprepared, session, root)),
+        };
+        let cached = self
+            .restore_cache(&mut session, &root, &spec, summary)
+            .await;
+        Ok(Prepared {
+            spec,
+            session,
+            root,
+            cached,
+            runtimes,
+            secret_names,
+        })
+    }
+
+    async fn bring_in(
+        &mut self,
+        session: &mut Session,
+        image_runtimes: Option<&[u8]>,
+        timeline: &mut Timeline,
+    ) -> Result<(Buildspec, Vec<croft_spec::Command>, Vec<String>), Unprepared> {
+        let client = |message: String| Unprepared::Failed(Context::new("CLIENT_ERROR", message));
+        let repository_url = self.checkout(timeline).await?;
+        let read = self.read.get_or_insert_with(|| {
+            run::read_in(
+                &self.request.directory.join("checkout"),
+                &self.request.buildspec,
+            )
+        });
+        let Some(spec) = read.spec.clone() else {
+            return Err(Unprepared::Failed(Context::new(
+                "YAML_FILE_ERROR",
+                run::yaml_error(&read.diagnostics),
+            )));
+        };
+        for found in &read.diagnostics {
+            let place = &found.place;
+            let message = format!(
+                "{}:{}:{}: {}",
+                place.file, place.line, place.column, found.message
+            );
+            session.writer.emit(EventKind::Notice {
+                level: NoticeLevel::Warning,
+                message,
+            });
+        }
+        let resolved = secrets::resolve(&spec.env, &self.request.secrets)
+            .await
+            .map_err(|error| client(crate::chain(&error)))?;
+        for (_, value) in &resolved {
+            session.writer.add_secret(value);
+        }
+        session.version = spec.version;
+        session.shell = spec.env.shell;
+        self.fill_environment(
+            &mut session.environment,
+            &spec,
+            &resolved,
+            timeline,
+            repository_url,
+        );
+        let chosen = runtimes::choose(
+            &spec.phases.install.runtime_versions,
+            image_runtimes,
+            &session.environment,
+        );
+        let chosen = chosen.map_err(|error| client(error.to_string()))?;
+        for message in chosen.warnings {
+            session.writer.emit(EventKind::Notice {
+                level: NoticeLevel::Warning,
+                message,
+            });
+        }
+        Ok((
+            spec,
+            chosen.commands,
+            resolved.into_iter().map(|(name, _)| name).collect(),
+        ))
+    }
+
+    /// Brings a repository in; its address.
+    async fn checkout(&mut self, timeline: &mut Timeline) -> Result<Option<String>, Unprepared> {
+        match &self.request.source {
+            PrimarySource::Git { url, revision } => {
+                let into = self.request.directory.join("checkout");
+                let commit = tokio::select! {
+                    commit = source::fetch(url, revision.as_deref(), &into) => commit,
+                    status = self.interrupts.any() => return Err(Unprepared::Interrupted(status)),
+                };
+                match commit {
+                    Ok(commit) => timeline.build.resolved_source_version = Some(commit),
+                    Err(error) => {
+                        return Err(Unprepared::Failed(Context::new(
+                            "CLIENT_ERROR",
+                            crate::chain(&error),
+                        )));
+                    }
+                }
+                Ok(Some(url.clone()))
+            }
+            PrimarySource::Folder(folder) => {
+                if source::is_checkout(folder) {
+                    // A folder without a commit yet is built all the same.
+                    timeline.build.resolved_source_version = source::head(folder).await.ok();
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn fill_environment(
+        &self,
+        environment: &mut Environment,
+        spec: &Buildspec,
+        resolved: &[(String, String)],
+        timeline: &Timeline,
+        repository_url: Option<String>,
+    ) {
+        environment::add_helpers(environment);
+        let own = &self.request.credentials;
+        for (name, value) in own
+            .iter()
+            .chain(&spec.env.variables)
+            .chain(resolved)
+            .chain(&self.request.overrides)
+        {
+            environment.set(name, value);
+        }
+        let text = |path: PathBuf| path.display().to_string();
+        let facts = Facts {
+            source_directory: text(inside(&self.request.project, "")),
+            secondary_directories: self
+                .request
+                .secondary_sources
+                .iter()
+                .map(|(identifier, _)| {
+                    (
+                        identifier.clone(),
+                        text(inside(&self.request.project, identifier)),
+                    )
+                })
+                .collect(),
+            repository_url,
+            region: self.request.region.clone(),
+            local: true,
+        };
+        environment::describe(environment, &timeline.build, &facts);
+    }
+
+    async fn restore_cache(
+        &mut self,
+        session: &mut Session,
+        root: &Root,
+        spec: &Buildspec,
+        summary: &mut Summary,
+    ) -> Option<(Cached, cached::Plan)> {
+        let (cache, store) = (spec.cache.as_ref()?, self.engine.cache.as_ref()?);
+        let place = (
+            self.request.project.as_str(),
+            inside(&self.request.project, ""),
+        );
+        let mut limit = Limit::Build(&mut self.interrupts);
+        let plan = match cached::plan(session, root, place, cache, &mut limit).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                let message = format!("no cache in this build: {}", crate::chain(&error));
+                session.writer.emit(EventKind::Notice {
+                    level: NoticeLevel::Warning,
+                    message,
+                });
+                return None;
+            }
+        };
+        let cached = Cached {
+            store: Arc::clone(store),
+            writer: Arc::clone(&session.writer),
+            clock: self.engine.clock,
+        };
+        summary.cache_restored = cached.restore(&plan, root).await;
+        Some((cached, plan))
+    }
+}
