@@ -1,5 +1,5 @@
-//! Where commands run. A [`Request`] enters, a [`Slot`] leaves: a place with the static runner in it, ready for commands.
-//! Two implementations, one suite: [`sandbox`] and [`container`].
+//! Where commands run. A `Request` enters, a `Slot` leaves: a place with the static runner in it, ready for commands.
+//! Two implementations, one suite: `sandbox` and `container`.
 
 /// The static runner's file on this machine.
 mod binary;

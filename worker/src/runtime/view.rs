@@ -165,6 +165,7 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
     let mut hidden: BTreeSet<PathBuf> = MASKED.iter().map(PathBuf::from).collect();
     hidden.extend(request.hidden.iter().cloned());
     hidden.extend(private_files(Path::new("/etc"), ETC_DEPTH_MAX));
+    hidden.extend(private_files(Path::new("/usr/local/etc"), ETC_DEPTH_MAX));
     hidden.extend(private_files(Path::new("/opt"), 1));
     mounts.extend(hidden.iter().map(|target| Mount::Mask {
         target: path(target),
