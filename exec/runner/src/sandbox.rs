@@ -1,5 +1,5 @@
 //! Making a sandbox out of mounts and namespaces. Two processes: the outer one makes the namespaces and waits, the inner one
-//! is the first of the new process table, builds its root as the worker's [`Setup`] says, enters it and serves.
+//! is the first of the new process table, builds its root as the worker's `Setup` says, enters it and serves.
 //!
 //! Why by system calls through rustix: a fresh machine has no bubblewrap, Debian 12's has no overlay mounts, and util-linux's
 //! `unshare` and `mount` would cost a process a mount. All mounts live in a namespace that dies with the last process, so
