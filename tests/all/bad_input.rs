@@ -56,10 +56,10 @@ mistakes! {
     a_command_that_is_no_yaml_at_all: "version: 0.2\nphases:\n  build:\n    commands:\n      - [ -f x ] && y\n", "5:9", ["- '[ -f x ] && y'"];
     an_empty_item: "version: 0.2\nphases:\n  build:\n    commands:\n      - echo fine\n      -\n", "6:7", ["remove the `-`"];
     an_unknown_phase: "version: 0.2\nphases:\n  postbuild:\n    commands: [x]\n", "3:3", ["postbuild", "did you mean `post_build`?"];
-    a_misspelt_key: "version: 0.2\nphases:\n  build:\n    comands: [x]\n", "4:5", ["comands", "did you mean `commands`?"];
+    a_misspelt_key: "version: 0.2\nphases:\n  build:\n    comands: [x]\n    commands: [y]\n", "4:5", ["comands", "did you mean `commands`?"];
     a_reserved_name: "version: 0.2\nenv:\n  variables:\n    CODEBUILD_MINE: x\nphases:\n  build:\n    commands: [x]\n", "4:5", ["CODEBUILD_"];
     a_map_as_a_variable: "version: 0.2\nenv:\n  variables:\n    A: {b: c}\nphases:\n  build:\n    commands: [x]\n", "4:8", ["quote"];
-    a_duplicate_key: "version: 0.2\nphases:\n  build:\n    commands: [x]\n  build:\n    commands: [y]\n", "5:3", ["build", "3:3"];
+    a_duplicate_key: "version: 0.2\nphases:\n  build:\n    commands: [x]\n  build:\n    commands: [y]\n", "5:3", ["build", "already on line 3"];
     a_tab_as_indentation: "version: 0.2\nphases:\n  build:\n\tcommands: [x]\n", "4:2", ["spaces"];
     an_unknown_version: "version: 0.3\nphases:\n  build:\n    commands: [x]\n", "1:10", ["0.3", "0.2"];
     no_version: "phases:\n  build:\n    commands: [x]\n", "1:1", ["version: 0.2"];
@@ -73,7 +73,6 @@ mistakes! {
     too_many_fallback_keys: "version: 0.2\nphases:\n  build:\n    commands: [x]\ncache:\n  paths: [x]\n  key: k\n  fallback-keys: [a, b, c, d, e, f]\n", "8:34", ["5"];
     a_bad_secret_reference: "version: 0.2\nenv:\n  secrets-manager:\n    A: ':key'\nphases:\n  build:\n    commands: [x]\n", "4:8", ["secret"];
     an_alias_without_its_anchor: "version: 0.2\nphases:\n  build:\n    commands: *list\n", "4:15", ["list"];
-    an_empty_file: "", "0:0", ["version: 0.2"];
     two_documents: "version: 0.2\nphases:\n  build:\n    commands: [x]\n---\nversion: 0.2\n", "5:1", ["document"];
 }
 
@@ -102,6 +101,15 @@ fn aliases_that_would_fill_the_memory() {
         5,
         &["buildspec.yml:", "alias"],
     );
+}
+
+#[test]
+fn an_empty_file() {
+    let farm = farm();
+    farm.file("buildspec.yml", "");
+    let words = ["buildspec.yml", "the file says nothing", "version: 0.2"];
+    assert_says(&farm.end(farm.croft(&["lint"])), 5, &words);
+    assert_says(&farm.end(farm.croft(&["run"])), 5, &words);
 }
 
 #[test]
@@ -187,8 +195,8 @@ macro_rules! wrong_words {
 
 wrong_words! {
     an_unknown_flag: ["run", "--imgae", "x"], ["--imgae", "--image"];
-    an_unknown_command: ["rnu"], ["rnu", "run"];
-    no_command: ["run", "--pull", "sometimes"], ["sometimes", "missing"];
+    an_unknown_command: ["rnu"], ["rnu", "Usage: croft"];
+    a_pull_policy_that_is_none: ["run", "--pull", "sometimes"], ["sometimes", "missing"];
     a_folder_that_is_not_there: ["run", "no-such-folder"], ["no-such-folder", "folder or a git URL"];
     a_file_instead_of_a_folder: ["run", "notes.txt"], ["notes.txt", "not a folder"];
     a_buildspec_instead_of_a_folder: ["run", "buildspec.yml"], ["buildspec.yml", "-b buildspec.yml"];

@@ -21,57 +21,66 @@ fn seen(farm: &Farm, words: &[&str]) -> (Ran, BTreeMap<String, String>) {
     (ran, pairs)
 }
 
+/// Not given to a local build of a plain folder.
+const ABSENT: [&str; 8] = [
+    "CI",
+    "CODEBUILD_BATCH_BUILD_IDENTIFIER",
+    "CODEBUILD_PUBLIC_BUILD_URL",
+    "CODEBUILD_RESOLVED_SOURCE_VERSION",
+    "CODEBUILD_SOURCE_REPO_URL",
+    "CODEBUILD_SOURCE_VERSION",
+    "CODEBUILD_WEBHOOK_EVENT",
+    "CROFT_HOME",
+];
+
 fn every_variable_that_aws_gives_is_there(farm: &Farm) {
     let (ran, seen) = seen(farm, &["--project", "demo"]);
     let build = ran.build();
-    let id = build["id"].as_str().unwrap();
-    let uuid = id.strip_prefix("demo:").unwrap();
-    let millis = (build["startTime"].as_f64().unwrap() * 1000.0)
-        .round()
-        .to_string();
-    let image = farm
-        .at()
-        .image
-        .map_or("sandbox", |_| build["image"].as_str().unwrap());
+    let text = |field: &str| build[field].as_str().unwrap().to_string();
+    let id = text("id");
+    let millis = (build["startTime"].as_f64().unwrap() * 1000.0).round();
     let expected = [
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_REGION", "us-east-1"),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_string()),
+        ("AWS_REGION", "us-east-1".to_string()),
         (
             "CODEBUILD_BUILD_ARN",
-            &format!("arn:aws:codebuild:us-east-1:000000000000:build/{id}"),
+            format!("arn:aws:codebuild:us-east-1:000000000000:build/{id}"),
         ),
-        ("CODEBUILD_BUILD_ID", id),
-        ("CODEBUILD_BUILD_IMAGE", image),
-        ("CODEBUILD_BUILD_NUMBER", "1"),
-        ("CODEBUILD_BUILD_SUCCEEDING", "1"),
-        ("CODEBUILD_CI", "true"),
-        ("CODEBUILD_INITIATOR", build["initiator"].as_str().unwrap()),
+        ("CODEBUILD_BUILD_ID", id.clone()),
+        (
+            "CODEBUILD_BUILD_IMAGE",
+            farm.at().image.unwrap_or("sandbox").to_string(),
+        ),
+        ("CODEBUILD_BUILD_NUMBER", "1".to_string()),
+        ("CODEBUILD_BUILD_SUCCEEDING", "1".to_string()),
+        ("CODEBUILD_CI", "true".to_string()),
+        ("CODEBUILD_INITIATOR", text("initiator")),
         (
             "CODEBUILD_KMS_KEY_ID",
-            "arn:aws:kms:us-east-1:000000000000:alias/aws/s3",
+            "arn:aws:kms:us-east-1:000000000000:alias/aws/s3".to_string(),
         ),
-        ("CODEBUILD_LOCAL_BUILD", "true"),
-        ("CODEBUILD_LOG_PATH", uuid),
+        ("CODEBUILD_LOCAL_BUILD", "true".to_string()),
+        (
+            "CODEBUILD_LOG_PATH",
+            id.strip_prefix("demo:").unwrap().to_string(),
+        ),
         (
             "CODEBUILD_PROJECT_ARN",
-            "arn:aws:codebuild:us-east-1:000000000000:project/demo",
+            "arn:aws:codebuild:us-east-1:000000000000:project/demo".to_string(),
         ),
-        ("CODEBUILD_START_TIME", &millis),
-        ("HOME", "/root"),
+        ("CODEBUILD_START_TIME", millis.to_string()),
+        ("HOME", "/root".to_string()),
     ];
     for (name, value) in expected {
-        assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
+        assert_eq!(seen.get(name), Some(&value), "{name}");
     }
-    let directory = &seen["CODEBUILD_SRC_DIR"];
-    let digits = directory
-        .strip_prefix("/codebuild/output/src")
-        .and_then(|rest| rest.strip_suffix("/src"));
-    assert!(
-        digits.is_some_and(
-            |digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-        ),
-        "{directory}"
-    );
+    for absent in ABSENT {
+        assert!(
+            !seen.contains_key(absent),
+            "{absent} is {:?}",
+            seen.get(absent)
+        );
+    }
     assert!(
         seen["PATH"]
             .split(':')
@@ -79,22 +88,16 @@ fn every_variable_that_aws_gives_is_there(farm: &Farm) {
         "{}",
         seen["PATH"]
     );
-    for absent in [
-        "CI",
-        "CODEBUILD_BATCH_BUILD_IDENTIFIER",
-        "CODEBUILD_PUBLIC_BUILD_URL",
-        "CODEBUILD_RESOLVED_SOURCE_VERSION",
-        "CODEBUILD_SOURCE_REPO_URL",
-        "CODEBUILD_SOURCE_VERSION",
-        "CODEBUILD_WEBHOOK_EVENT",
-        "CROFT_HOME",
-    ] {
-        assert!(
-            !seen.contains_key(absent),
-            "{absent} is {:?}",
-            seen.get(absent)
-        );
-    }
+}
+
+fn the_source_directory_has_the_shape_that_aws_gives_it(farm: &Farm) {
+    let directory = seen(farm, &[]).1["CODEBUILD_SRC_DIR"].clone();
+    let digits = directory
+        .strip_prefix("/codebuild/output/src")
+        .and_then(|rest| rest.strip_suffix("/src"));
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    assert!(digits.is_some_and(is_number), "{directory}");
 }
 
 fn numbers_count_each_projects_builds(farm: &Farm) {
@@ -186,6 +189,7 @@ fn credentials_and_stored_values_are_not_exported(farm: &Farm) {
 
 each_place!(
     every_variable_that_aws_gives_is_there,
+    the_source_directory_has_the_shape_that_aws_gives_it,
     numbers_count_each_projects_builds,
     a_folder_with_a_commit_tells_it_and_secondary_sources_have_their_place,
     single_variables_win_over_the_file_and_the_file_over_the_buildspec,

@@ -174,7 +174,7 @@ fn two_interrupts_end_everything_at_once(farm: &Farm) {
 
 fn a_build_that_takes_too_long_is_timed_out_and_finally_runs(farm: &Farm) {
     // Long enough to reach BUILD on a busy machine.
-    let (mut live, mark) = waiting(farm, &["--timeout", "8s"]);
+    let (mut live, mark) = waiting(farm, &["--timeout", "6s"]);
     assert_stopped(&mut live, 4, "TIMED_OUT", true);
     assert_nothing_left(farm, &mark, &[]);
 }

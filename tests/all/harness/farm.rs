@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -93,6 +94,8 @@ impl Farm {
     /// A `croft` with these words, in the source folder, with a clean environment.
     pub(crate) fn croft(&self, words: &[&str]) -> Command {
         let mut command = Command::new(croft_binary());
+        // As an installed one is called; its help says that name.
+        command.arg0("croft");
         command
             .args(words)
             .current_dir(self.source())
@@ -156,5 +159,29 @@ impl Farm {
         let mut command = self.croft_run(&["-o", "ndjson"]);
         command.args(words);
         Live::start(command)
+    }
+}
+
+impl Drop for Farm {
+    /// A test that found leftovers must not leave them to the next one.
+    fn drop(&mut self) {
+        if !std::thread::panicking() || self.at.image.is_none() {
+            return;
+        }
+        let filter = format!("label=croft.home={}", self.home().display());
+        let found = Command::new("docker")
+            .args(["ps", "--all", "--quiet", "--filter", &filter])
+            .output();
+        // The test has failed already: what cannot be removed here must not hide why.
+        let ids = found
+            .map(|found| String::from_utf8_lossy(&found.stdout).into_owned())
+            .unwrap_or_default();
+        for id in ids.lines() {
+            Command::new("docker")
+                .args(["rm", "--force", id])
+                .output()
+                .map(|_| ())
+                .unwrap_or_default();
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A build that is followed event by event while it runs, to act at a known point of it.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -31,20 +31,14 @@ pub(crate) struct Live {
     child: Child,
     events: Receiver<Value>,
     reader: Option<JoinHandle<()>>,
-    stderr: Option<ChildStderr>,
     /// What was seen so far.
     pub(crate) seen: Vec<Value>,
 }
 
 impl Live {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let stderr = child.stderr.take();
         let (give, events) = sync_channel(EVENTS_WAITING_MAX);
         let reader = std::thread::Builder::new()
             .name("events".to_string())
@@ -61,7 +55,6 @@ impl Live {
             child,
             events,
             reader: Some(reader.unwrap()),
-            stderr,
             seen: Vec::new(),
         }
     }
@@ -132,17 +125,6 @@ impl Live {
             reader.join().unwrap();
         }
         status.unwrap()
-    }
-
-    /// What it wrote to standard error; to be read after its end.
-    pub(crate) fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        self.stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        text
     }
 
     /// The events of one type seen so far.
