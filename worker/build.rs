@@ -16,6 +16,22 @@ fn main() {
     }
     let binary = build(&runner, &out.join("runner"), &target);
     println!("cargo::rustc-env=CROFT_RUNNER_BINARY={}", binary.display());
+    println!("cargo::rustc-env=CROFT_RUNNER_VERSION={}", version(&binary));
+}
+
+/// A name that differs whenever the program does: its length and a checksum.
+fn version(binary: &Path) -> String {
+    let bytes = std::fs::read(binary).expect("the runner was just built");
+    let sum = bytes
+        .chunks(8)
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            (sum ^ u64::from_le_bytes(word))
+                .wrapping_mul(0x0100_0000_01b3)
+                .rotate_left(23)
+        });
+    format!("{:x}-{sum:016x}", bytes.len())
 }
 
 fn build(runner: &Path, directory: &Path, target: &str) -> PathBuf {
@@ -41,7 +57,7 @@ fn build(runner: &Path, directory: &Path, target: &str) -> PathBuf {
         .env_remove("CLIPPY_ARGS")
         .env(
             "RUSTFLAGS",
-            "-C target-feature=+crt-static -C relocation-model=static",
+            "-C target-feature=+crt-static -C relocation-model=static -C strip=symbols",
         )
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
         .status()

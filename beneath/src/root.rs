@@ -104,6 +104,21 @@ pub struct Root {
     directory: OwnedFd,
     path: PathBuf,
     how: ResolveFlags,
+    reader: Option<Reader>,
+}
+
+/// Whose eyes files are read with.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    uid: u32,
+    others_start: u32,
+}
+
+impl Reader {
+    fn may_read(self, stat: &Stat) -> bool {
+        let own = stat.st_uid == self.uid || stat.st_uid >= self.others_start;
+        own || stat.st_mode & 0o004 != 0
+    }
 }
 
 impl Root {
@@ -121,7 +136,18 @@ impl Root {
             directory,
             path: path.to_path_buf(),
             how: RESOLVE,
+            reader: None,
         })
+    }
+
+    /// The same root, whose files are opened only when the user `uid`, or one of those from `others_start` on, owns them, or
+    /// everybody may read them: a collector with more rights than the build must not read for it what it could not.
+    #[must_use]
+    pub fn read_as(self, uid: u32, others_start: u32) -> Self {
+        Self {
+            reader: Some(Reader { uid, others_start }),
+            ..self
+        }
     }
 
     /// The path the root was opened by, for messages only.
@@ -139,6 +165,7 @@ impl Root {
             directory: self.directory.try_clone()?,
             path: self.path.clone(),
             how: self.how,
+            reader: self.reader,
         })
     }
 
@@ -153,6 +180,7 @@ impl Root {
             directory,
             path: self.path.join(inside),
             how: self.how,
+            reader: self.reader,
         })
     }
 
@@ -174,11 +202,15 @@ impl Root {
     /// When it is missing or not a regular file. A pipe or a device is refused without being opened.
     pub fn open_file(&self, path: &Path) -> io::Result<File> {
         let handle = self.resolve(path, OFlags::PATH)?;
-        if FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode) != FileType::RegularFile {
+        let stat = rustix::fs::fstat(&handle)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "not a regular file",
             ));
+        }
+        if self.reader.is_some_and(|reader| !reader.may_read(&stat)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
         // The very file that was looked at, not whatever the name leads to by now.
         let handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
@@ -340,6 +372,25 @@ mod tests {
             root.open_file(Path::new("pipe")).unwrap_err().kind(),
             io::ErrorKind::InvalidInput
         );
+    }
+
+    #[test]
+    fn what_the_reader_may_not_read_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "key").unwrap();
+        let open = |mode: u32, reader: u32| {
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode))
+                .unwrap();
+            Root::open(folder.path())
+                .unwrap()
+                .read_as(reader, u32::MAX)
+                .open_file(Path::new("key"))
+                .is_ok()
+        };
+        let own = rustix::process::getuid().as_raw();
+        assert!(open(0o600, own) && open(0o644, own + 1));
+        assert!(!open(0o640, own + 1));
     }
 
     #[test]

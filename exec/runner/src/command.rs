@@ -3,15 +3,16 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
-use crate::protocol::{RUNNER, Reply, Run, State, TMP, Variable};
+use crate::mapping::Gate;
+use crate::protocol::{MESSAGE_BYTES_MAX, Owner, RUNNER, Reply, Run, State, TMP, Variable};
 use crate::save::{self, os};
 use crate::user::User;
 
@@ -20,6 +21,9 @@ const BEFORE: &str = "set -a\n\n\n";
 /// Lines after it. The empty line takes a trailing backslash; the braces keep `set -x` from tracing Croft's own work.
 const AFTER: &str = "\n\n{ CODEBUILD_LAST_EXIT=$?; '/codebuild/croft/bin/croft-runner' save \
                      '/codebuild/output/tmp/state'; exit \"$CODEBUILD_LAST_EXIT\"; } 2>/dev/null\n";
+
+/// A state that would not fit into a message anyway.
+const STATE_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64;
 
 /// A command that runs.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ pub(crate) struct Running {
 ///
 /// # Errors
 /// The reply that says why not.
-pub(crate) fn start(run: &Run) -> Result<Running, Reply> {
+pub(crate) fn start(run: &Run, owner: Owner) -> Result<Running, Reply> {
     let refused = |status, reason: String| Reply::Refused { status, reason };
     let user = match &run.user {
         None => User::root(),
@@ -48,19 +52,46 @@ pub(crate) fn start(run: &Run) -> Result<Running, Reply> {
         )
     })?;
     let script = Path::new(TMP).join("script.sh");
-    write_script(&script, &run.script, &user)
-        .map_err(|error| refused(126, format!("cannot write {}: {error}", script.display())))?;
+    write_script(
+        &script,
+        &run.script,
+        owner.host_uid(user.uid),
+        owner.host_gid(user.gid),
+    )
+    .map_err(|error| refused(126, format!("cannot write {}: {error}", script.display())))?;
     let directory = PathBuf::from(os(&run.directory));
+    let mut command = launcher(run, &user, owner, &shell, &script);
+    let gate = gate_for(&mut command, owner).map_err(|error| refused(126, error.to_string()))?;
+    let child = command.current_dir(&directory).spawn();
+    let child = child.map_err(|error| refused(126, why_not(&error, &directory)))?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| refused(126, "the kernel gave no process".to_string()))?;
+    // The command keeps the launcher's end of the gate; without it, a launcher that dies is noticed.
+    drop(command);
+    if let Some(gate) = gate {
+        let opened = gate.open(pid, owner);
+        opened.map_err(|error| {
+            refused(
+                126,
+                format!("cannot give the build users of its own: {error}"),
+            )
+        })?;
+    }
+    Ok(Running {
+        pid,
+        user,
+        before: run.environment.clone(),
+    })
+}
+
+fn launcher(run: &Run, user: &User, owner: Owner, shell: &Path, script: &Path) -> Command {
+    let flag = |set: bool| if set { "1" } else { "0" };
     let mut command = Command::new(RUNNER);
     command
         .arg("launch")
-        .args(numbers(&user))
-        .arg(if run.confine { "1" } else { "0" });
-    command.arg(shell).arg(&script);
-    command
-        .stdin(Stdio::null())
-        .current_dir(&directory)
-        .env_clear();
+        .args(numbers(user))
+        .args([flag(run.confine), flag(owner.is_mapped())]);
+    command.arg(shell).arg(script).env_clear();
     command.envs(
         run.environment
             .iter()
@@ -73,30 +104,33 @@ pub(crate) fn start(run: &Run) -> Result<Running, Reply> {
             ("LOGNAME", &user.name),
         ]);
     }
-    let child = command.spawn().map_err(|error| {
-        let kind = error.kind();
-        let reason = if kind == io::ErrorKind::NotFound {
-            format!("the working directory {} is gone", directory.display())
-        } else if kind == io::ErrorKind::ArgumentListTooLong {
-            "the environment is too large for the kernel (one variable may hold 128 KiB)"
-                .to_string()
-        } else {
-            format!("cannot start: {error}")
-        };
-        refused(126, reason)
-    })?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| refused(126, "the kernel gave no process".to_string()))?;
-    Ok(Running {
-        pid,
-        user,
-        before: run.environment.clone(),
-    })
+    command
+}
+
+/// Standard input: empty, or the gate to a user namespace first.
+fn gate_for(command: &mut Command, owner: Owner) -> io::Result<Option<Gate>> {
+    if !owner.is_mapped() {
+        command.stdin(Stdio::null());
+        return Ok(None);
+    }
+    let (gate, theirs) = Gate::new()?;
+    command.stdin(theirs);
+    Ok(Some(gate))
+}
+
+fn why_not(error: &io::Error, directory: &Path) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        format!("the working directory {} is gone", directory.display())
+    } else if error.kind() == io::ErrorKind::ArgumentListTooLong {
+        "the environment is too large for the kernel (one variable may hold 128 KiB)".to_string()
+    } else {
+        format!("cannot start: {error}")
+    }
 }
 
 /// What the command left behind; `None` when it did not come to its end.
 pub(crate) fn finish(running: &Running) -> Option<State> {
-    let mut state = save::parse(&fs::read(state_path()).ok()?)?;
+    let mut state = save::parse(&read_state().ok()?)?;
     for (name, value) in &running.before {
         let found = state
             .environment
@@ -129,6 +163,21 @@ fn followed_the_user(running: &Running, name: &[u8], value: &[u8]) -> bool {
         }
 }
 
+/// The build may have put anything in the file's place: a link, a pipe, something endless.
+fn read_state() -> io::Result<Vec<u8>> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::File::from(rustix::fs::open(state_path(), flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not a regular file",
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.take(STATE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn state_path() -> PathBuf {
     Path::new(TMP).join("state")
 }
@@ -142,7 +191,7 @@ fn numbers(user: &User) -> [OsString; 3] {
     ]
 }
 
-fn write_script(path: &Path, text: &[u8], user: &User) -> io::Result<()> {
+fn write_script(path: &Path, text: &[u8], uid: u32, gid: u32) -> io::Result<()> {
     for old in [path.to_path_buf(), state_path()] {
         match fs::remove_file(&old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -160,9 +209,10 @@ fn write_script(path: &Path, text: &[u8], user: &User) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(state_path())?;
-    std::os::unix::fs::fchown(&state, Some(user.uid), Some(user.gid))
+    std::os::unix::fs::fchown(&state, Some(uid), Some(gid))
 }
 
+/// The usual place first: it is right nearly always, and a look along the path costs a look per folder.
 fn find_shell(run: &Run) -> Option<PathBuf> {
     let path = run
         .environment
@@ -170,9 +220,12 @@ fn find_shell(run: &Run) -> Option<PathBuf> {
         .find(|(name, _)| name == b"PATH")
         .map(|(_, value)| os(value));
     let on_path = path.iter().flat_map(std::env::split_paths);
-    let places = on_path.chain(["/bin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from));
+    let places = ["/bin", "/usr/bin"]
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(on_path);
     places.map(|place| place.join(os(&run.shell))).find(|file| {
-        file.as_os_str().as_bytes().starts_with(b"/")
+        file.is_absolute()
             && fs::metadata(file)
                 .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     })

@@ -2,7 +2,7 @@
 //! `exec`. A program of its own because only the process that becomes the shell may give these up, and this crate holds no
 //! unsafe code to do it between `fork` and `exec`.
 //!
-//! Receives its orders as arguments from the runner: `launch UID GID GROUPS CONFINE SHELL SCRIPT`.
+//! Receives its orders as arguments from the runner: `launch UID GID GROUPS CONFINE MAPPED SHELL SCRIPT`.
 
 use std::ffi::OsString;
 use std::io;
@@ -20,13 +20,16 @@ pub fn launch(arguments: &[OsString]) -> io::Error {
 }
 
 fn prepare(arguments: &[OsString]) -> io::Result<Command> {
-    let [uid, gid, groups, confine, shell, script] = arguments else {
+    let [uid, gid, groups, confine, mapped, shell, script] = arguments else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "launch takes six arguments",
+            "launch takes seven arguments",
         ));
     };
     rustix::process::setsid()?;
+    if mapped == "1" {
+        crate::mapping::enter()?;
+    }
     let groups: Vec<rustix::process::Gid> = text(groups)?
         .split(',')
         .map(|group| number(group).map(rustix::process::Gid::from_raw))

@@ -25,6 +25,8 @@ pub mod serve;
 mod command;
 /// From a user's name to numbers.
 mod user;
+/// An ordinary user's build has users of its own.
+mod mapping;
 /// The last step before a user's shell: drop what it must not have.
 pub mod launch;
 /// The first step after a user's command: write down variables and directory.

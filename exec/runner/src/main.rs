@@ -11,6 +11,8 @@ use std::time::Duration;
 use croft_runner::{helpers, launch, overlay, protocol, sandbox, save, serve};
 
 fn main() -> ExitCode {
+    // What a caller keeps to itself must not make scripts unreadable for a build's other users.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut arguments = std::env::args_os();
     let called = arguments.next().unwrap_or_default();
     let arguments: Vec<OsString> = arguments.collect();
@@ -77,7 +79,7 @@ fn serve_in_container(arguments: &[OsString]) -> io::Result<()> {
         .open(protocol::OUTPUT)?;
     rustix::stdio::dup2_stdout(&output)?;
     rustix::stdio::dup2_stderr(&output)?;
-    serve::serve(&control, lease)
+    serve::serve(&control, lease, protocol::Owner::default())
 }
 
 fn done((): ()) -> ExitCode {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -18,7 +19,11 @@ pub fn mount(lower: &Path, layers: &Path, target: &Path) -> io::Result<()> {
         fs::create_dir_all(layers.join(name))?;
     }
     fs::create_dir_all(target)?;
+    like(lower, &layers.join("upper"))?;
     rustix::mount::mount_bind(lower, layers.join("lower"))?;
+    // Whatever goes wrong later, nothing reaches the source through here.
+    let read_only = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount_remount(layers.join("lower"), read_only, "")?;
     let target = fs::canonicalize(target)?;
     rustix::process::chdir(layers)?;
     // The upper layer is thrown away with the build, so nothing need be flushed for it: `volatile`, where the kernel has it.
@@ -28,6 +33,13 @@ pub fn mount(lower: &Path, layers: &Path, target: &Path) -> io::Result<()> {
     rustix::mount::mount("overlay", &target, "overlay", flags, volatile)
         .or_else(|_| rustix::mount::mount("overlay", &target, "overlay", flags, plain))?;
     Ok(())
+}
+
+/// The top of the view is the upper layer's: it must belong to whom the source belongs to.
+fn like(lower: &Path, upper: &Path) -> io::Result<()> {
+    let found = fs::metadata(lower)?;
+    std::os::unix::fs::chown(upper, Some(found.uid()), Some(found.gid()))?;
+    fs::set_permissions(upper, found.permissions())
 }
 
 /// Takes the view at `target` and its source in `layers` away; what is not mounted is no error.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Raised when the meaning of any message changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Where everything of Croft's stands inside a sandbox or container.
 pub const HOME: &str = "/codebuild/croft";
@@ -36,6 +36,53 @@ pub struct Setup {
     pub mounts: Vec<Mount>,
     /// The name the sandbox sees as its host's.
     pub hostname: Vec<u8>,
+    /// Whom of the host's users the build's user 0 is.
+    pub owner: Owner,
+}
+
+/// Who owns a build's files on the host.
+///
+/// An ordinary user's build runs in a user namespace of its own: its user 0 is that user, so that the build owns its source and
+/// nothing of root's; its other users are numbers that no host gives to anybody. Root's build runs as root without powers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// On the host; 0 for root, and for containers, which have users of their own.
+    pub uid: u32,
+    /// On the host.
+    pub gid: u32,
+}
+
+/// The first of the numbers for a build's other users; above everything that any system hands out.
+pub const OTHERS_START: u32 = 0x7000_0000;
+/// How many there are: every number of 16 bits but 0.
+pub const OTHERS_COUNT: u32 = 65_534;
+
+impl Owner {
+    /// Whether the build has users of its own.
+    #[must_use]
+    pub const fn is_mapped(self) -> bool {
+        self.uid != 0
+    }
+
+    /// The number on the host of the build's user.
+    #[must_use]
+    pub const fn host_uid(self, uid: u32) -> u32 {
+        host(self.is_mapped(), self.uid, uid)
+    }
+
+    /// The number on the host of the build's group.
+    #[must_use]
+    pub const fn host_gid(self, gid: u32) -> u32 {
+        host(self.is_mapped(), self.gid, gid)
+    }
+}
+
+const fn host(mapped: bool, owner: u32, inside: u32) -> u32 {
+    match (mapped, inside) {
+        (false, _) => inside,
+        (true, 0) => owner,
+        (true, _) => OTHERS_START + inside,
+    }
 }
 
 /// One step in making a sandbox's root. Sources are paths of the host, targets are paths of the new root.

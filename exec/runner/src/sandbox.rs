@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use rustix::thread::UnshareFlags;
 
 use crate::frame;
-use crate::protocol::{Mount, Reply, Setup, VERSION};
+use crate::protocol::{Mount, Owner, Reply, Setup, VERSION};
 use crate::save::os;
 use crate::serve;
 
@@ -43,6 +43,7 @@ const PROC_HIDDEN: [&str; 7] = [
 /// # Errors
 /// When the kernel refuses the namespaces: not root, or forbidden inside a container.
 pub fn outer() -> io::Result<i32> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let spaces = UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
@@ -79,7 +80,7 @@ pub fn inside(control: &UnixStream, lease: Option<Duration>) -> io::Result<()> {
             },
         );
     }
-    serve::serve(control, lease)
+    serve::serve(control, lease, setup.owner)
 }
 
 struct Broken {
@@ -117,8 +118,9 @@ fn build(setup: &Setup) -> Result<(), Broken> {
         .map_err(|error| Broken::at("host name")(error.into()))?;
     let root = directory.join("root");
     tmpfs(&root, 0o755, 256 << 20).map_err(Broken::at("new root"))?;
+    give(&root, setup.owner).map_err(Broken::at("new root"))?;
     for mount in &setup.mounts {
-        apply(&root, mount).map_err(|error| Broken {
+        apply(&root, mount, setup.owner).map_err(|error| Broken {
             reason: format!("{}: {error}", describe(mount)),
             overlay: matches!(mount, Mount::Overlay { .. }),
         })?;
@@ -148,7 +150,7 @@ fn describe(mount: &Mount) -> String {
     }
 }
 
-fn apply(root: &Path, mount: &Mount) -> io::Result<()> {
+fn apply(root: &Path, mount: &Mount, owner: Owner) -> io::Result<()> {
     match mount {
         Mount::Directory { target, mode } => {
             let path = within(root, target);
@@ -156,7 +158,8 @@ fn apply(root: &Path, mount: &Mount) -> io::Result<()> {
                 .recursive(true)
                 .mode(0o755)
                 .create(&path)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(*mode))
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode))?;
+            give(&path, owner)
         }
         Mount::Symlink { content, target } => {
             let path = within(root, target);
@@ -191,6 +194,11 @@ fn apply(root: &Path, mount: &Mount) -> io::Result<()> {
         Mount::Terminals => terminals(&root.join("dev")),
         Mount::Mask { target } => mask(&within(root, target)),
     }
+}
+
+/// Makes the build's user 0 the owner.
+fn give(path: &Path, owner: Owner) -> io::Result<()> {
+    std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))
 }
 
 fn within(root: &Path, target: &[u8]) -> PathBuf {

@@ -33,16 +33,22 @@ pub fn save(path: &OsStr) -> io::Result<()> {
 }
 
 /// The working directory by the name the shell knows it, when that is still true; links in it stay as the user wrote them.
+/// One that is gone keeps its name too: the next command is then told that it cannot start there.
 fn directory() -> PathBuf {
-    let physical = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let Some(logical) = std::env::var_os("PWD").map(PathBuf::from) else {
-        return physical;
-    };
+    let logical = std::env::var_os("PWD")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     let same =
         |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    match (std::fs::metadata(&logical), std::fs::metadata(".")) {
-        (Ok(named), Ok(here)) if logical.is_absolute() && same(&named, &here) => logical,
-        _ => physical,
+    match (logical, std::env::current_dir()) {
+        (Some(logical), Ok(physical)) => {
+            match (std::fs::metadata(&logical), std::fs::metadata(".")) {
+                (Ok(named), Ok(here)) if same(&named, &here) => logical,
+                _ => physical,
+            }
+        }
+        (Some(logical), Err(_)) => logical,
+        (None, physical) => physical.unwrap_or_else(|_| PathBuf::from("/")),
     }
 }
 

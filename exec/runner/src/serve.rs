@@ -16,7 +16,7 @@ use rustix::process::{PidfdFlags, Signal, WaitOptions, WaitStatus};
 use crate::command::{self, Running};
 use crate::frame;
 use crate::helpers;
-use crate::protocol::{RUNNER, Reply, Request, Run, TMP, USER_BIN, VERSION};
+use crate::protocol::{Owner, RUNNER, Reply, Request, Run, TMP, USER_BIN, VERSION};
 
 /// Where AWS's images say which runtimes they can switch to.
 const RUNTIMES: &str = "/codebuild/image/config/runtimes.yml";
@@ -25,11 +25,12 @@ const RUNTIMES_BYTES_MAX: u64 = 1 << 20;
 /// How often orphans are reaped while nothing else happens.
 const REAP_EVERY: Duration = Duration::from_secs(1);
 
-/// Serves until the worker says so, is gone, or was silent for `lease`; then everything this process started ends with it.
+/// Serves until the worker says so, is gone, or was silent for `lease`; then everything this process started ends with it. `owner` is whom
+/// the build's user 0 is on the host.
 ///
 /// # Errors
 /// When the socket breaks or the build's own directories cannot be made.
-pub fn serve(control: &UnixStream, lease: Option<Duration>) -> io::Result<()> {
+pub fn serve(control: &UnixStream, lease: Option<Duration>, owner: Owner) -> io::Result<()> {
     make_directories()?;
     let mut stream = control;
     frame::write(&mut stream, &ready())?;
@@ -66,7 +67,7 @@ pub fn serve(control: &UnixStream, lease: Option<Duration>) -> io::Result<()> {
         if running.is_none()
             && let Some(run) = waiting.pop_front()
         {
-            match start(&run) {
+            match start(&run, owner) {
                 Ok(started) => running = Some(started),
                 Err(refused) => frame::write(&mut stream, &refused)?,
             }
@@ -74,8 +75,8 @@ pub fn serve(control: &UnixStream, lease: Option<Duration>) -> io::Result<()> {
     }
 }
 
-fn start(run: &Run) -> Result<(Running, OwnedFd), Reply> {
-    let command = command::start(run)?;
+fn start(run: &Run, owner: Owner) -> Result<(Running, OwnedFd), Reply> {
+    let command = command::start(run, owner)?;
     let pidfd = rustix::process::pidfd_open(command.pid, PidfdFlags::empty()).map_err(|error| {
         Reply::Refused {
             status: 126,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -15,7 +15,7 @@ const RUNNER: &[u8] = include_bytes!(env!("CROFT_RUNNER_BINARY"));
 /// # Errors
 /// When `home` cannot be written.
 pub fn install_runner(home: &Path) -> Result<PathBuf, Error> {
-    let folder = home.join("runner").join(version());
+    let folder = home.join("runner").join(VERSION);
     let file = folder.join("croft-runner");
     let complete = fs::metadata(&file).is_ok_and(|found| found.len() == RUNNER.len() as u64);
     if !complete {
@@ -27,22 +27,13 @@ pub fn install_runner(home: &Path) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-/// A few bytes that differ whenever the program does: its length and a checksum of its contents.
-fn version() -> String {
-    let sum = RUNNER
-        .chunks(8)
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            (sum ^ u64::from_le_bytes(word))
-                .wrapping_mul(0x0100_0000_01b3)
-                .rotate_left(23)
-        });
-    format!("{:x}-{sum:016x}", RUNNER.len())
-}
+/// Differs whenever the program does; made with it.
+const VERSION: &str = env!("CROFT_RUNNER_VERSION");
 
 fn lay_down(folder: &Path, file: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
+    // Users of a build other than root start it too, whatever this process's umask.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     // A name of this process's own, so that two first starts at once do not write into one file.
     let fresh = folder.join(format!(".new-{}", std::process::id()));
     let mut out = fs::OpenOptions::new()
@@ -52,6 +43,7 @@ fn lay_down(folder: &Path, file: &Path) -> io::Result<()> {
         .mode(0o755)
         .open(&fresh)?;
     out.write_all(RUNNER)?;
+    out.set_permissions(fs::Permissions::from_mode(0o755))?;
     drop(out);
     fs::rename(&fresh, file)
 }

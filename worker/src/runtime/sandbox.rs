@@ -5,14 +5,14 @@ use std::fs;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
 use croft_beneath::Root;
-use croft_runner::protocol::{Setup, VERSION, Variable};
+use croft_runner::protocol::{OTHERS_START, Owner, Setup, VERSION, Variable};
 use rustix::pipe::PipeFlags;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -96,6 +96,13 @@ impl Sandbox {
 
     async fn start(&self, request: &Request, views: &[View]) -> Result<Started, Error> {
         let doing = || Error::at("cannot start the sandbox");
+        let owner = owner_of(request).map_err(doing())?;
+        std::os::unix::fs::chown(
+            request.directory.join("home"),
+            Some(owner.uid),
+            Some(owner.gid),
+        )
+        .map_err(doing())?;
         let (ours, theirs) = StdUnixStream::pair().map_err(doing())?;
         ours.set_nonblocking(true).map_err(doing())?;
         let (output, input) = output_pipe().map_err(doing())?;
@@ -121,6 +128,7 @@ impl Sandbox {
             directory: request.directory.as_os_str().as_bytes().to_vec(),
             mounts: view::mounts(&self.host, request, &self.runner, views),
             hostname: b"croft".to_vec(),
+            owner,
         };
         link.send(&setup).await.map_err(doing())?;
         let greeting = match link.greet(GREETING_MAX).await {
@@ -138,7 +146,9 @@ impl Sandbox {
                 overlay: false,
             } => return Err(doing()(std::io::Error::other(reason))),
         };
-        let root = inner_root(&child).map_err(doing())?;
+        let root = inner_root(&child)
+            .map_err(doing())?
+            .read_as(owner.uid, OTHERS_START);
         Ok(Started::Ready(Slot {
             link,
             output,
@@ -178,6 +188,18 @@ impl Hold for Held {
             Ok(())
         })
     }
+}
+
+/// The build is its source's owner's.
+fn owner_of(request: &Request) -> std::io::Result<Owner> {
+    let Some(primary) = request.sources.first() else {
+        return Ok(Owner::default());
+    };
+    let found = fs::metadata(&primary.directory)?;
+    Ok(Owner {
+        uid: found.uid(),
+        gid: found.gid(),
+    })
 }
 
 /// A pipe for a build's output: the end to read, and the end its commands write to.

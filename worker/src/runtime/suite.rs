@@ -24,8 +24,20 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new(runtime: &dyn Runtime) -> Self {
+        Self::of_user(runtime, rustix::process::getuid().as_raw()).await
+    }
+
+    /// With a source that belongs to that user of the host's.
+    pub(crate) async fn of_user(runtime: &dyn Runtime, uid: u32) -> Self {
         let (source, build) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(source.path().join("file"), "original\n").unwrap();
+        std::fs::create_dir(source.path().join("folder")).unwrap();
+        std::fs::write(source.path().join("folder/private"), "private\n").unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(source.path().join("folder/private"), private).unwrap();
+        for path in ["", "file", "folder", "folder/private"] {
+            std::os::unix::fs::chown(source.path().join(path), Some(uid), Some(uid)).unwrap();
+        }
         let request = Request {
             build_id: format!("suite:{}", uuid::Uuid::new_v4()),
             directory: build.path().to_path_buf(),
@@ -237,7 +249,7 @@ pub(crate) async fn helpers_are_on_the_path(runtime: &dyn Runtime) {
     let script = "PATH=$PATH:/codebuild/user/bin; codebuild-hash-files file | wc -c; codebuild-breakpoint 2>/dev/null";
     assert_eq!(bench.sh(script).await.0, 0);
     let (status, printed) = bench.sh("codebuild-glob-search '**/*'").await;
-    assert_eq!((status, printed.as_str()), (0, "file\n"));
+    assert_eq!((status, printed.as_str()), (0, "file\nfolder/private\n"));
     bench.release().await;
 }
 
@@ -249,6 +261,34 @@ pub(crate) async fn a_trailing_backslash_and_shell_options_do_not_reach_croft(
     let (status, printed) = bench.sh("set -x; A=1").await;
     assert_eq!((status, printed.as_str()), (0, "+ A=1\n"));
     assert_eq!(bench.sh("echo $A").await.1, "1\n");
+    bench.release().await;
+}
+
+pub(crate) async fn an_ordinary_users_source_is_the_builds_own(runtime: &dyn Runtime) {
+    let mut bench = Bench::of_user(runtime, 4242).await;
+    let script = "cat folder/private && echo more >> folder/private && touch folder/made file && rm file && id -u";
+    assert_eq!(bench.sh(script).await, (0, "private\n0\n".to_string()));
+    let kept = std::fs::read_to_string(bench.source.join("folder/private")).unwrap();
+    assert_eq!(kept, "private\n");
+    let (status, printed) = bench
+        .sh("echo x > /tmp/a && echo y > $HOME/b && cat /tmp/a $HOME/b")
+        .await;
+    assert_eq!((status, printed.as_str()), (0, "x\ny\n"));
+    bench.release().await;
+}
+
+pub(crate) async fn what_a_build_leaves_in_the_states_place_does_no_harm(runtime: &dyn Runtime) {
+    let mut bench = Bench::new(runtime).await;
+    let state = "/codebuild/output/tmp/state";
+    for trap in [
+        "mkfifo state",
+        "ln -s /etc/passwd state",
+        "ln -s /dev/zero state",
+    ] {
+        let script = format!("rm {state}; cd /codebuild/output/tmp; {trap}; exit 0");
+        assert_eq!(bench.sh(&script).await.0, 0, "{trap}");
+        assert_eq!(bench.sh("pwd").await, (0, format!("{INSIDE}\n")), "{trap}");
+    }
     bench.release().await;
 }
 
@@ -267,6 +307,8 @@ macro_rules! cases {
             another_user_has_its_own_home_and_gives_it_back,
             helpers_are_on_the_path,
             a_trailing_backslash_and_shell_options_do_not_reach_croft,
+            an_ordinary_users_source_is_the_builds_own,
+            what_a_build_leaves_in_the_states_place_does_no_harm,
         }
     };
     ($runtime:expr; $($case:ident),* $(,)?) => {

@@ -126,6 +126,8 @@ const TOOL_HOMES: [&str; 6] = [
 const BUILD_HOME: &str = "/root";
 /// Root, temporary files of shared memory: a build that needs more uses /tmp, which is on disk.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
+/// How deep folders of /opt are looked through for the same: packages keep their settings near the top, their programs deep.
+const OPT_DEPTH_MAX: u32 = 4;
 /// How deep folders of /etc are looked through for files that only root may read.
 const ETC_DEPTH_MAX: u32 = 6;
 
@@ -166,7 +168,7 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
     hidden.extend(request.hidden.iter().cloned());
     hidden.extend(private_files(Path::new("/etc"), ETC_DEPTH_MAX));
     hidden.extend(private_files(Path::new("/usr/local/etc"), ETC_DEPTH_MAX));
-    hidden.extend(private_files(Path::new("/opt"), 1));
+    hidden.extend(private_files(Path::new("/opt"), OPT_DEPTH_MAX));
     mounts.extend(hidden.iter().map(|target| Mount::Mask {
         target: path(target),
     }));
