@@ -104,17 +104,18 @@ pub struct Root {
     directory: OwnedFd,
     path: PathBuf,
     how: ResolveFlags,
-    reader: Option<Reader>,
+    pub(crate) user: Option<User>,
 }
 
-/// Whose eyes files are read with.
+/// Whose files they are.
 #[derive(Clone, Copy, Debug)]
-struct Reader {
-    uid: u32,
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     others_start: u32,
 }
 
-impl Reader {
+impl User {
     fn may_read(self, stat: &Stat) -> bool {
         let own = stat.st_uid == self.uid || stat.st_uid >= self.others_start;
         own || stat.st_mode & 0o004 != 0
@@ -136,16 +137,21 @@ impl Root {
             directory,
             path: path.to_path_buf(),
             how: RESOLVE,
-            reader: None,
+            user: None,
         })
     }
 
-    /// The same root, whose files are opened only when the user `uid`, or one of those from `others_start` on, owns them, or
-    /// everybody may read them: a collector with more rights than the build must not read for it what it could not.
+    /// The same root, used for a build of the user `uid`: files are opened only when that user, or one of those from
+    /// `others_start` on, owns them, or everybody may read them, and what is made belongs to that user. A collector with more
+    /// rights than the build must not read for it what it could not, nor leave it what it cannot change.
     #[must_use]
-    pub fn read_as(self, uid: u32, others_start: u32) -> Self {
+    pub fn on_behalf_of(self, uid: u32, gid: u32, others_start: u32) -> Self {
         Self {
-            reader: Some(Reader { uid, others_start }),
+            user: Some(User {
+                uid,
+                gid,
+                others_start,
+            }),
             ..self
         }
     }
@@ -165,7 +171,7 @@ impl Root {
             directory: self.directory.try_clone()?,
             path: self.path.clone(),
             how: self.how,
-            reader: self.reader,
+            user: self.user,
         })
     }
 
@@ -180,7 +186,7 @@ impl Root {
             directory,
             path: self.path.join(inside),
             how: self.how,
-            reader: self.reader,
+            user: self.user,
         })
     }
 
@@ -209,7 +215,7 @@ impl Root {
                 "not a regular file",
             ));
         }
-        if self.reader.is_some_and(|reader| !reader.may_read(&stat)) {
+        if self.user.is_some_and(|user| !user.may_read(&stat)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         // The very file that was looked at, not whatever the name leads to by now.
@@ -384,7 +390,7 @@ mod tests {
                 .unwrap();
             Root::open(folder.path())
                 .unwrap()
-                .read_as(reader, u32::MAX)
+                .on_behalf_of(reader, reader, u32::MAX)
                 .open_file(Path::new("key"))
                 .is_ok()
         };

@@ -24,7 +24,8 @@ impl Root {
                     let parent = self.directory_of(&walked)?;
                     walked.push(name);
                     match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
-                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                        Ok(()) => self.give(&parent, name)?,
+                        Err(rustix::io::Errno::EXIST) => {}
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -57,6 +58,7 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
         rustix::fs::fchmod(&made, Mode::from_raw_mode(mode & 0o7777))?;
+        self.give(&parent, name)?;
         Ok(true)
     }
 
@@ -85,6 +87,7 @@ impl Root {
             Mode::from_raw_mode(0o600),
         )?);
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
+        self.give(&parent, name)?;
         Ok(file)
     }
 
@@ -95,7 +98,8 @@ impl Root {
     pub fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
         let (parent, name) = self.parent_of(path)?;
         remove_name(&parent, name)?;
-        Ok(rustix::fs::symlinkat(target, &parent, name)?)
+        rustix::fs::symlinkat(target, &parent, name)?;
+        self.give(&parent, name)
     }
 
     /// A second name for the existing file `original`.
@@ -185,6 +189,22 @@ impl Root {
         let (parent, name) = self.parent_of(from)?;
         let (to_parent, to_name) = self.parent_of(to)?;
         Ok(rustix::fs::renameat(&parent, name, &to_parent, to_name)?)
+    }
+
+    /// What was just made becomes the user's whom this root is used for.
+    fn give(&self, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+        let Some(user) = self.user else { return Ok(()) };
+        let (uid, gid) = (
+            rustix::fs::Uid::from_raw(user.uid),
+            rustix::fs::Gid::from_raw(user.gid),
+        );
+        Ok(rustix::fs::chownat(
+            parent,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     fn directory_of(&self, path: &Path) -> io::Result<OwnedFd> {

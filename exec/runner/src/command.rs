@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
 use crate::mapping::Gate;
-use crate::protocol::{MESSAGE_BYTES_MAX, Owner, RUNNER, Reply, Run, State, TMP, Variable};
+use crate::protocol::{MESSAGE_BYTES_MAX, Owner, Reply, Run, State, TMP, Variable};
 use crate::save::{self, os};
 use crate::user::User;
 
@@ -86,7 +86,8 @@ pub(crate) fn start(run: &Run, owner: Owner) -> Result<Running, Reply> {
 
 fn launcher(run: &Run, user: &User, owner: Owner, shell: &Path, script: &Path) -> Command {
     let flag = |set: bool| if set { "1" } else { "0" };
-    let mut command = Command::new(RUNNER);
+    // Not by its path: a build may move folders about, and this still runs with every power there is.
+    let mut command = Command::new("/proc/self/exe");
     command
         .arg("launch")
         .args(numbers(user))

@@ -151,6 +151,9 @@ fn describe(mount: &Mount) -> String {
 }
 
 fn apply(root: &Path, mount: &Mount, owner: Owner) -> io::Result<()> {
+    if let Some(target) = target_of(mount) {
+        make_parents(root, &within(root, target), owner)?;
+    }
     match mount {
         Mount::Directory { target, mode } => {
             let path = within(root, target);
@@ -194,6 +197,32 @@ fn apply(root: &Path, mount: &Mount, owner: Owner) -> io::Result<()> {
         Mount::Terminals => terminals(&root.join("dev")),
         Mount::Mask { target } => mask(&within(root, target)),
     }
+}
+
+fn target_of(mount: &Mount) -> Option<&[u8]> {
+    match mount {
+        Mount::Directory { target, .. }
+        | Mount::Symlink { target, .. }
+        | Mount::Tmpfs { target, .. }
+        | Mount::Bind { target, .. }
+        | Mount::Overlay { target, .. } => Some(target),
+        Mount::Device { path } => Some(path),
+        Mount::Proc | Mount::Terminals | Mount::Mask { .. } => None,
+    }
+}
+
+/// The folders above a target; those that are new are the build's own, so that it can work beside what is mounted there.
+fn make_parents(root: &Path, target: &Path, owner: Owner) -> io::Result<()> {
+    let missing: Vec<&Path> = target
+        .ancestors()
+        .skip(1)
+        .take_while(|path| *path != root && !path.exists())
+        .collect();
+    for path in missing.into_iter().rev() {
+        fs::create_dir(path)?;
+        give(path, owner)?;
+    }
+    Ok(())
 }
 
 /// Makes the build's user 0 the owner.

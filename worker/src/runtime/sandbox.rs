@@ -146,9 +146,10 @@ impl Sandbox {
                 overlay: false,
             } => return Err(doing()(std::io::Error::other(reason))),
         };
-        let root = inner_root(&child)
-            .map_err(doing())?
-            .read_as(owner.uid, OTHERS_START);
+        let root =
+            inner_root(&child)
+                .map_err(doing())?
+                .on_behalf_of(owner.uid, owner.gid, OTHERS_START);
         Ok(Started::Ready(Slot {
             link,
             output,

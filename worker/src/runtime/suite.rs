@@ -292,6 +292,21 @@ pub(crate) async fn what_a_build_leaves_in_the_states_place_does_no_harm(runtime
     bench.release().await;
 }
 
+pub(crate) async fn a_build_that_moves_crofts_folder_away_runs_nothing_of_its_own_as_croft(
+    runtime: &dyn Runtime,
+) {
+    let mut bench = Bench::new(runtime).await;
+    let script = "mv /codebuild/croft /codebuild/moved && mkdir -p /codebuild/croft/bin && \
+                  printf '#!/bin/sh\\necho stolen\\n' > /codebuild/croft/bin/croft-runner && \
+                  chmod 755 /codebuild/croft/bin/croft-runner";
+    // Where the folder cannot be moved, there is nothing to steal.
+    bench.sh(script).await;
+    // What comes after a command's end is the build's own shell calling a path; what starts a command must be the runner.
+    let (_, printed) = bench.sh("echo honest").await;
+    assert!(printed.starts_with("honest\n"), "{printed}");
+    bench.release().await;
+}
+
 /// One test per case for the runtime that the expression makes.
 macro_rules! cases {
     ($runtime:expr) => {
@@ -309,6 +324,7 @@ macro_rules! cases {
             a_trailing_backslash_and_shell_options_do_not_reach_croft,
             an_ordinary_users_source_is_the_builds_own,
             what_a_build_leaves_in_the_states_place_does_no_harm,
+            a_build_that_moves_crofts_folder_away_runs_nothing_of_its_own_as_croft,
         }
     };
     ($runtime:expr; $($case:ident),* $(,)?) => {
