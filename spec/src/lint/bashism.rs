@@ -60,6 +60,15 @@ fn in_command(simple: &Simple) -> Option<(Range<usize>, String)> {
     }
 }
 
+/// `{1..3}`, which `sh` hands on as it is.
+fn is_range(word: &str) -> bool {
+    let inside = word
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    let ends = inside.and_then(|inside| inside.split_once(".."));
+    ends.is_some_and(|(first, last)| !first.is_empty() && !last.is_empty())
+}
+
 fn in_token(token: &Token, text: &str) -> Option<(Range<usize>, String)> {
     let word = text.get(token.range.clone())?;
     let what = match token.kind {
@@ -70,6 +79,9 @@ fn in_token(token: &Token, text: &str) -> Option<(Range<usize>, String)> {
         TokenKind::Operator(_) => return None,
         // As the first word of `function name` the parser has already taken it for a definition.
         TokenKind::Word if word == "function" => "`function`".to_owned(),
+        // Also in the condition of an `if` or `while`.
+        TokenKind::Word if word == "[[" => "`[[`".to_owned(),
+        TokenKind::Word if is_range(word) => "a brace range".to_owned(),
         TokenKind::Word if word.starts_with("<(") || word.starts_with(">(") => {
             "process substitution".to_owned()
         }
