@@ -1,5 +1,7 @@
 //! `croft cache`: look at the cache and act on it.
 
+use std::collections::BTreeSet;
+
 use croft_cache::{EntrySummary, Selector, Store};
 use serde::Serialize;
 
@@ -113,9 +115,7 @@ pub(crate) fn cache(global: &Global, words: &CacheWords) -> anyhow::Result<Exit>
     let store = Store::open(&surroundings.cache_dir, surroundings.cache_bytes_max)?;
     match &words.command {
         CacheCommand::Ls(words) => list(&store, words.output),
-        CacheCommand::Rm { project, key, .. } => {
-            remove(&store, &selector(project.as_deref(), key.as_deref()))
-        }
+        CacheCommand::Rm { project, key, .. } => remove(&store, project.as_deref(), key.as_deref()),
         CacheCommand::Verify(words) => verify(&store, words.output),
     }
 }
@@ -148,9 +148,29 @@ fn selector(project: Option<&str>, key: Option<&str>) -> Selector {
     }
 }
 
-fn remove(store: &Store, selector: &Selector) -> anyhow::Result<Exit> {
-    let removed = store.remove(selector)?;
-    if removed.entries == 0 && *selector != Selector::All {
+/// True for a project's own entries and for those of every source that is called like it: `app@/home/me/app`.
+fn is_of(entry: &str, project: &str) -> bool {
+    entry
+        .strip_prefix(project)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+}
+
+fn remove(store: &Store, project: Option<&str>, key: Option<&str>) -> anyhow::Result<Exit> {
+    let selectors = match project {
+        None => vec![Selector::All],
+        Some(project) => {
+            let names = store.list()?.into_iter().map(|entry| entry.project);
+            let names: BTreeSet<String> = names.filter(|name| is_of(name, project)).collect();
+            names.iter().map(|name| selector(Some(name), key)).collect()
+        }
+    };
+    let (mut entries, mut freed_bytes) = (0, 0);
+    for selector in &selectors {
+        let removed = store.remove(selector)?;
+        entries += removed.entries;
+        freed_bytes += removed.freed_bytes;
+    }
+    if entries == 0 && project.is_some() {
         return Err(Wrong(
             "nothing in the cache is called that: `croft cache ls` lists what there is".into(),
         )
@@ -158,8 +178,8 @@ fn remove(store: &Store, selector: &Selector) -> anyhow::Result<Exit> {
     }
     output::text(&format!(
         "removed {} entries, {} freed\n",
-        count(removed.entries),
-        size(removed.freed_bytes)
+        count(entries),
+        size(freed_bytes)
     ))?;
     Ok(Exit::Succeeded)
 }

@@ -24,6 +24,20 @@ pub(crate) struct Sources {
     pub(crate) primary: PrimarySource,
     pub(crate) secondary: Vec<(String, PathBuf)>,
     pub(crate) project: String,
+    /// Whose cache it is.
+    pub(crate) cache_scope: String,
+}
+
+impl Sources {
+    /// Every source that is a folder of this machine.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        let primary = match &self.primary {
+            PrimarySource::Folder(folder) => Some(folder.as_path()),
+            PrimarySource::Git { .. } => None,
+        };
+        let secondary = self.secondary.iter().map(|(_, folder)| folder.as_path());
+        primary.into_iter().chain(secondary)
+    }
 }
 
 /// Options that only mean something for a container.
@@ -67,6 +81,7 @@ pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
     let word = primary.unwrap_or_else(|| ".".to_string());
     let primary = if is_url(&word) {
         let (url, revision) = split_revision(&word);
+        refuse_options(&url, revision.as_deref())?;
         PrimarySource::Git { url, revision }
     } else {
         PrimarySource::Folder(folder_of(&word)?)
@@ -81,11 +96,37 @@ pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
         }
         None => sanitised(&name_of(&primary)),
     };
+    let cache_scope = match &words.project {
+        Some(_) => project.clone(),
+        None => format!("{project}@{}", address_of(&primary)),
+    };
     Ok(Sources {
         primary,
         secondary,
         project,
+        cache_scope,
     })
+}
+
+/// Git would take these for options, some of which name programs to run.
+fn refuse_options(url: &str, revision: Option<&str>) -> Result<(), Wrong> {
+    let words = [("address", Some(url)), ("revision", revision)];
+    for (what, word) in words {
+        if let Some(word) = word.filter(|word| word.starts_with('-')) {
+            return Err(Wrong(format!(
+                "{word:?} is no {what} of a repository: it starts with a hyphen"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Tells a source from another of the same name: folders of equal names, and other people's repositories.
+fn address_of(source: &PrimarySource) -> String {
+    match source {
+        PrimarySource::Folder(folder) => folder.display().to_string(),
+        PrimarySource::Git { url, .. } => croft_worker::address::without_sign_in(url),
+    }
 }
 
 /// The buildspec: as AWS's local agent, first from where the person stands, then from the source.
@@ -133,6 +174,7 @@ pub(crate) fn secrets(words: &RunWords) -> Result<SecretSource, Wrong> {
     };
     let aws = uses_aws(words).then(|| AwsAccess {
         profile: words.profile.clone(),
+        home: Some(person_home()),
     });
     Ok(SecretSource { values, aws })
 }
@@ -274,6 +316,15 @@ mod tests {
                 "{word}"
             );
         }
+    }
+
+    #[test]
+    fn a_revision_or_address_that_reads_as_an_option_is_refused() {
+        let (url, revision) = split_revision("file:///repo@--upload-pack=touch /tmp/x;x");
+        let refused = refuse_options(&url, revision.as_deref()).unwrap_err();
+        assert!(refused.to_string().contains("--upload-pack"), "{refused}");
+        assert!(refuse_options("-oProxyCommand=x://y", None).is_err());
+        assert!(refuse_options("https://host/a-b", Some("v-1")).is_ok());
     }
 
     #[test]

@@ -13,7 +13,9 @@ use croft_proto::{Build, Event, EventKind, Level, NoticeLevel, PhaseType, Status
 use croft_worker::runtime::container::{self, Container, Docker};
 use croft_worker::runtime::sandbox::Sandbox;
 use croft_worker::runtime::{Runtime, install_runner};
-use croft_worker::{BuildRequest, Engine, Home, Outcome, Packaging, PrimarySource, Scratch, Stop};
+use croft_worker::{
+    BuildRequest, Engine, Home, Outcome, Packaging, PrimarySource, Scratch, Stop, address,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -22,7 +24,7 @@ use crate::exit::{Exit, Wrong};
 use crate::output;
 use crate::plan::{self, Sources};
 use crate::render::{Ndjson, Plain, Size, Terminal};
-use crate::surroundings::{Surroundings, absolute, now, person, person_home};
+use crate::surroundings::{Surroundings, absolute, now, person, person_home, real};
 
 /// How often a live rendering is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,6 +36,7 @@ pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
     let sources = plan::sources(words)?;
     let surroundings = Surroundings::read(global)?;
     refuse_state_in_source(&sources, &surroundings)?;
+    refuse_artifacts_over_source(words, &sources)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -43,15 +46,8 @@ pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
 
 /// A source that holds Croft's own state would be built with it, and could not be overlaid.
 fn refuse_state_in_source(sources: &Sources, surroundings: &Surroundings) -> anyhow::Result<()> {
-    let primary = match &sources.primary {
-        PrimarySource::Folder(folder) => Some(folder),
-        PrimarySource::Git { .. } => None,
-    };
     let own = [surroundings.home.path(), surroundings.cache_dir.as_path()];
-    for folder in primary
-        .into_iter()
-        .chain(sources.secondary.iter().map(|(_, folder)| folder))
-    {
+    for folder in sources.folders() {
         if let Some(inside) = own.into_iter().find(|own| own.starts_with(folder)) {
             let message = format!(
                 "Croft's state {} lies in the source {}: move it with --home or --cache-dir",
@@ -64,20 +60,63 @@ fn refuse_state_in_source(sources: &Sources, surroundings: &Surroundings) -> any
     Ok(())
 }
 
+/// Artifacts bear the names of a source's files, and would replace them.
+fn refuse_artifacts_over_source(words: &RunWords, sources: &Sources) -> anyhow::Result<()> {
+    let Some(named) = &words.artifacts else {
+        return Ok(());
+    };
+    let artifacts = real(named)?;
+    match sources
+        .folders()
+        .find(|folder| folder.starts_with(&artifacts))
+    {
+        Some(folder) => Err(Wrong(format!(
+            "artifacts in {} would replace files of the source {}: name a folder of their own, such as -a {}",
+            artifacts.display(),
+            folder.display(),
+            named.join("out").display()
+        ))
+        .into()),
+        None => Ok(()),
+    }
+}
+
 async fn build(
     words: &RunWords,
     sources: Sources,
     surroundings: &Surroundings,
 ) -> anyhow::Result<Exit> {
     let home = &surroundings.home;
-    sweep(home).await;
+    let swept = sweep(home).await;
     let uuid = uuid::Uuid::new_v4().to_string();
     let scratch = home
         .scratch(&uuid)
         .context("cannot make the build's folder")?;
-    let request = request(words, sources, surroundings, &uuid, &scratch)?;
+    let prepared = prepare(words, sources, surroundings, &uuid, &scratch);
+    let (request, engine) = prepared.inspect_err(|_| {
+        // Nothing was started, so the next start need not look for what is left.
+        croft_worker::sweep::remove(&scratch.path).unwrap_or_default();
+    })?;
+    let end = watched(&request, &engine).await?;
+    let exit = finish(words, home, &request, scratch, end).await;
+    if swept {
+        // An engine may have gone on making what a killed croft had asked it for.
+        sweep_containers(home).await;
+    }
+    exit
+}
+
+/// All that a build needs, out of the words.
+fn prepare(
+    words: &RunWords,
+    sources: Sources,
+    surroundings: &Surroundings,
+    uuid: &str,
+    scratch: &Scratch,
+) -> anyhow::Result<(BuildRequest, Engine)> {
+    let request = request(words, sources, surroundings, uuid, scratch)?;
     let cache = open_cache(words, surroundings);
-    let runtime = place(words, home)?;
+    let runtime = place(words, &surroundings.home)?;
     let (writer, cache) = start_writer(words, &request, cache)?;
     let engine = Engine {
         runtime,
@@ -85,27 +124,38 @@ async fn build(
         writer,
         clock: now,
     };
-    let end = watched(&request, &engine).await?;
-    finish(words, home, &request, scratch, end).await
+    Ok((request, engine))
 }
 
-/// Removes what killed processes left. Containers first: they use the folders.
-async fn sweep(home: &Home) {
-    let Ok(abandoned) = home.abandoned() else {
-        return;
-    };
-    if abandoned.is_empty() {
-        return;
+/// Removes what killed processes left. Containers first: they use the folders. True when an engine was asked, or tried to be.
+async fn sweep(home: &Home) -> bool {
+    let abandoned = home.abandoned().is_ok_and(|found| !found.is_empty());
+    if abandoned {
+        // Should this fail, containers are looked for now and not again.
+        home.expect_containers().unwrap_or_default();
     }
-    let dead: Vec<String> = abandoned.into_iter().map(|(uuid, _)| uuid).collect();
-    let is_alive = |build_id: &str| !dead.iter().any(|uuid| build_id.ends_with(uuid.as_str()));
-    let swept = container::sweep(&docker(), home.path(), is_alive).await;
-    let swept = swept
-        .map_err(anyhow::Error::from)
-        .and_then(|_| Ok(croft_worker::sweep::sweep(home)?));
-    if let Err(error) = swept {
-        output::complain(&error.context("something of an earlier build could not be removed"));
+    let asks = abandoned || home.expects_containers();
+    let goes_on = !asks || sweep_containers(home).await;
+    if abandoned && goes_on {
+        croft_worker::sweep::sweep(home).map_or_else(|error| not_removed(error.into()), drop);
     }
+    asks
+}
+
+/// Removes the containers of builds that do not run any more; false when one could not be.
+async fn sweep_containers(home: &Home) -> bool {
+    let swept = container::sweep(&docker(), home.path(), |build| home.is_running(build)).await;
+    let noted = swept.map_err(anyhow::Error::from).and_then(|swept| {
+        if swept.answered && swept.builds.is_empty() {
+            home.no_containers_left()?;
+        }
+        Ok(())
+    });
+    noted.map_err(not_removed).is_ok()
+}
+
+fn not_removed(error: anyhow::Error) {
+    output::complain(&error.context("something of an earlier build could not be removed"));
 }
 
 fn docker() -> Docker {
@@ -141,6 +191,7 @@ fn request(
         .find_map(|name| std::env::var(name).ok());
     Ok(BuildRequest {
         project: sources.project,
+        cache_scope: sources.cache_scope,
         uuid: uuid.to_string(),
         build_number,
         initiator: person(),
@@ -227,8 +278,14 @@ fn start_writer(
         .iter()
         .filter(|(name, _)| is_secret(name))
         .map(|(_, value)| value.clone());
+    let address = match &request.source {
+        PrimarySource::Git { url, .. } => address::secrets(url),
+        PrimarySource::Folder(_) => Vec::new(),
+    };
     let secrets = credentials
         .chain(request.secrets.values.values().cloned())
+        .chain(address)
+        .chain(secrets_of_ways())
         .collect();
     let options = Options {
         log_path: request.log_path.clone(),
@@ -249,6 +306,22 @@ fn start_writer(
         }
     };
     Ok((writer, cache))
+}
+
+/// Passwords in the addresses by which a build's tools find their way out: proxies, and indexes of packages.
+fn secrets_of_ways() -> Vec<String> {
+    let is_way = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.ends_with("_proxy") || name == "goproxy" || name.starts_with("pip_")
+    };
+    let ways = std::env::vars_os()
+        .filter(|(name, _)| is_way(&name.to_string_lossy()))
+        .map(|(_, value)| value.to_string_lossy().into_owned());
+    ways.flat_map(|value| {
+        let addresses = value.split([' ', ',', '|']);
+        addresses.flat_map(address::secrets).collect::<Vec<_>>()
+    })
+    .collect()
 }
 
 fn sink(words: &RunWords) -> Box<dyn Sink> {
@@ -300,10 +373,11 @@ impl Sink for LastEvent {
 }
 
 /// How the engine's run ended.
-enum End {
-    Over(Box<Outcome>),
-    /// Told twice to stop, it did not end by itself in time.
-    Abandoned,
+struct End {
+    /// `None` when it did not end by itself in time.
+    outcome: Option<Box<Outcome>>,
+    /// Told twice to stop.
+    at_once: bool,
 }
 
 /// Runs the build while time passes and signals come.
@@ -320,14 +394,22 @@ async fn watched(request: &BuildRequest, engine: &Engine) -> anyhow::Result<End>
     loop {
         let told = tokio::select! {
             biased;
-            outcome = &mut running => return Ok(End::Over(Box::new(outcome))),
+            outcome = &mut running => {
+                return Ok(End {
+                    outcome: Some(Box::new(outcome)),
+                    at_once: *ask.borrow() == Stop::Now,
+                });
+            }
             _ = interrupt.recv() => true,
             _ = terminate.recv() => true,
             _ = hang_up.recv() => true,
             _ = tick.tick() => false,
         };
         if limit.is_some_and(|limit| tokio::time::Instant::now() >= limit) {
-            return Ok(End::Abandoned);
+            return Ok(End {
+                outcome: None,
+                at_once: true,
+            });
         }
         if !told {
             engine.writer.tick();
@@ -354,29 +436,31 @@ async fn finish(
     scratch: Scratch,
     end: End,
 ) -> anyhow::Result<Exit> {
-    let cut_short = match &end {
-        End::Over(outcome) => was_cut_short_in_provisioning(&outcome.build),
-        End::Abandoned => true,
-    };
+    let outcome = end.outcome.as_ref();
+    let cut_short = outcome.is_none_or(|outcome| was_cut_short_in_provisioning(&outcome.build));
     if cut_short && words.image.is_some() {
         // The engine may still be making a container that was asked for. What is there goes now; the folder stays, by which
         // the next start finds what comes later.
-        let is_alive = |build_id: &str| !build_id.ends_with(request.uuid.as_str());
-        container::sweep(&docker(), home.path(), is_alive).await?;
+        home.expect_containers()
+            .unwrap_or_else(|error| not_removed(error.into()));
+        let is_alive = |id: &str| !id.ends_with(request.uuid.as_str()) && home.is_running(id);
+        let swept = container::sweep(&docker(), home.path(), is_alive).await;
+        swept.map_or_else(|error| not_removed(error.into()), drop);
     } else if let Err(error) = croft_worker::sweep::remove(&scratch.path) {
         output::complain(
             &anyhow::Error::from(error).context("something of the build could not be removed"),
         );
     }
-    match end {
-        End::Abandoned => Ok(Exit::Interrupted),
-        End::Over(outcome) => {
-            show_mistakes(words, &outcome);
-            home.keep(&outcome.build, &outcome.summary)
-                .context("cannot keep the build's result")?;
-            Ok(exit_of(&outcome))
+    let mut exit = Exit::Interrupted;
+    if let Some(outcome) = end.outcome {
+        show_mistakes(words, &outcome);
+        home.keep(&outcome.build, &outcome.summary)
+            .context("cannot keep the build's result")?;
+        if !end.at_once {
+            exit = exit_of(&outcome);
         }
     }
+    Ok(exit)
 }
 
 fn was_cut_short_in_provisioning(build: &Build) -> bool {

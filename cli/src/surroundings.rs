@@ -38,7 +38,7 @@ impl Surroundings {
             .map_err(|reason| Wrong(format!("--cache-size: {reason}")))?;
         Ok(Self {
             home,
-            cache_dir: absolute(&cache_dir)?,
+            cache_dir: real(&cache_dir)?,
             cache_bytes_max,
         })
     }
@@ -47,6 +47,17 @@ impl Surroundings {
 /// An absolute path, without looking whether it is there.
 pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))
+}
+
+/// An absolute path without links on its way, as far as it exists.
+pub(crate) fn real(path: &Path) -> anyhow::Result<PathBuf> {
+    let path = absolute(path)?;
+    let found = path.ancestors().find_map(|above| {
+        let rest = path.strip_prefix(above).ok()?;
+        Some(std::fs::canonicalize(above).ok()?.join(rest))
+    });
+    // Joining nothing adds a slash that a file's name does not bear.
+    Ok(found.unwrap_or(path).components().collect())
 }
 
 /// The person's home, also under sudo: where their tools and settings are.
@@ -88,4 +99,31 @@ fn data_home() -> anyhow::Result<PathBuf> {
     let home = std::env::var_os("HOME")
         .context("HOME is not set: name a folder for Croft's state with --home")?;
     Ok(PathBuf::from(home).join(".local/share"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_on_the_way_to_what_is_not_there_yet_are_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = std::fs::canonicalize(folder.path()).unwrap();
+        std::fs::create_dir(top.join("there")).unwrap();
+        std::fs::write(top.join("file"), "").unwrap();
+        std::os::unix::fs::symlink("there", top.join("link")).unwrap();
+        for (given, expected) in [
+            ("link", "there"),
+            ("link/new/deep", "there/new/deep"),
+            ("file", "file"),
+        ] {
+            assert_eq!(real(&top.join(given)).unwrap(), top.join(expected));
+            assert!(
+                !real(&top.join(given))
+                    .unwrap()
+                    .to_string_lossy()
+                    .ends_with('/')
+            );
+        }
+    }
 }

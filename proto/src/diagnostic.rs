@@ -1,5 +1,7 @@
 //! What is wrong with an input file, where, and what to do. Made by `spec`, rendered by whoever talks to a person.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A place in a file.
@@ -12,6 +14,20 @@ pub struct Place {
     pub line: u32,
     /// From 1, in characters; 0 when the place is the line or the file.
     pub column: u32,
+}
+
+/// `file:line:column`, as editors take it, without what is 0.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+            if self.column > 0 {
+                write!(f, ":{}", self.column)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How bad it is.
@@ -45,4 +61,20 @@ pub struct Diagnostic {
     /// What to do; absent when the message says it all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub help: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_says_only_what_is_known() {
+        let place = |line, column| {
+            let file = "buildspec.yml".to_string();
+            Place { file, line, column }.to_string()
+        };
+        assert_eq!(place(4, 7), "buildspec.yml:4:7");
+        assert_eq!(place(4, 0), "buildspec.yml:4");
+        assert_eq!(place(0, 0), "buildspec.yml");
+    }
 }

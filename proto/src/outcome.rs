@@ -211,7 +211,7 @@ pub struct FailedCommand {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// The first command that failed; absent when none did.
+    /// The first command that failed and that no `on-failure: CONTINUE` forgave; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failed_command: Option<FailedCommand>,
     /// What failed a build when no command did: the context's message of the first phase that failed.

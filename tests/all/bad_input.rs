@@ -240,3 +240,39 @@ fn a_state_folder_that_cannot_be_used_is_named() {
     command.env("CROFT_HOME", farm.folder().join("in-the-way"));
     assert_says(&farm.end(command), 2, &["in-the-way", "--home"]);
 }
+
+#[test]
+fn artifacts_over_the_source_are_refused_and_replace_nothing() {
+    let farm = farm();
+    farm.file(
+        "buildspec.yml",
+        "version: 0.2\nphases:\n  build:\n    commands: [echo new > file]\nartifacts:\n  files: [file]\n",
+    );
+    farm.file("file", "mine");
+    let source = farm.source().display().to_string();
+    for place in [".", "..", source.as_str()] {
+        let words = ["would replace files of the source", "out"];
+        assert_says(&farm.end(farm.croft(&["run", "-a", place])), 5, &words);
+    }
+    assert_eq!(
+        fs::read_to_string(farm.source().join("file")).unwrap(),
+        "mine"
+    );
+}
+
+#[test]
+fn a_cache_that_a_link_leads_into_the_source_is_refused() {
+    let farm = farm();
+    farm.file(
+        "buildspec.yml",
+        "version: 0.2\nphases:\n  build:\n    commands: ['true']\n",
+    );
+    fs::create_dir(farm.source().join("kept")).unwrap();
+    let link = farm.folder().join("link");
+    std::os::unix::fs::symlink(farm.source().join("kept"), &link).unwrap();
+    for place in [link.clone(), link.join("new")] {
+        let place = place.display().to_string();
+        let ran = farm.end(farm.croft(&["run", "--cache-dir", &place]));
+        assert_says(&ran, 5, &["lies in the source", "--cache-dir"]);
+    }
+}

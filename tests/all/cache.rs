@@ -95,11 +95,27 @@ fn an_action_of_one_kind_does_only_that(farm: &Farm) {
     );
 }
 
+fn a_build_in_place_keeps_the_files_that_a_person_has_changed(farm: &Farm) {
+    farm.spec(&spec("k", ""));
+    assert_eq!(status(&farm.run(&[]), "cacheSaved"), "saved");
+    farm.file("kept/file", "edited\n");
+    let ran = farm.run(&["--in-place"]);
+    assert_eq!(status(&ran, "cacheRestored"), "skipped");
+    let detail = ran.summary()["cacheRestored"]["detail"].clone();
+    assert!(detail.as_str().unwrap().contains("in place"), "{detail}");
+    assert!(
+        first_output(&ran).starts_with("edited\n"),
+        "{}",
+        ran.story()
+    );
+}
+
 each_place!(
     the_second_build_finds_what_the_first_one_saved,
     a_fallback_key_finds_the_nearest,
     a_failed_build_saves_nothing,
     an_action_of_one_kind_does_only_that,
+    a_build_in_place_keeps_the_files_that_a_person_has_changed,
 );
 
 macro_rules! sandbox {
@@ -120,6 +136,39 @@ fn another_project_finds_nothing() {
         status(&farm.run(&["--project", "two"]), "cacheRestored"),
         "miss"
     );
+}
+
+/// Folders of one name are one project by name only: what one of them saved must not reach the other.
+#[test]
+fn a_source_of_the_same_name_elsewhere_finds_nothing() {
+    let farm = sandbox!();
+    farm.spec(&spec("k", ""));
+    let run = |folder: &str, words: &[&str]| {
+        let path = farm.folder().join(folder).join("app");
+        fs::create_dir_all(&path).unwrap();
+        fs::copy(
+            farm.source().join("buildspec.yml"),
+            path.join("buildspec.yml"),
+        )
+        .unwrap();
+        let path = path.display().to_string();
+        status(
+            &farm.run(&[words, [path.as_str()].as_slice()].concat()),
+            "cacheRestored",
+        )
+    };
+    assert_eq!(run("mine", &[]), "miss");
+    assert_eq!(run("theirs", &[]), "miss");
+    assert_eq!(run("mine", &[]), "hit");
+    assert_eq!(run("mine", &["--project", "app"]), "miss");
+    assert_eq!(run("theirs", &["--project", "app"]), "hit");
+    let names = |ran: &Ran| ran.text().lines().count();
+    let listed = farm.end(farm.croft(&["cache", "ls", "-o", "name"]));
+    assert_eq!(names(&listed), 3, "{}", listed.text());
+    farm.end(farm.croft(&["cache", "rm", "ap"])).assert_code(5);
+    farm.end(farm.croft(&["cache", "rm", "app"])).assert_code(0);
+    let listed = farm.end(farm.croft(&["cache", "ls", "-o", "name"]));
+    assert_eq!(names(&listed), 0, "{}", listed.text());
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn a_secret_that_comes_in_pieces_is_masked(farm: &Farm) {
     assert_eq!(ran.output(), "[***]\n19\n");
 }
 
-/// Whatever is kept of a build besides its artifacts and report files.
+/// Whatever Croft itself writes of a build: all but artifacts, which are the build's own files.
 fn nothing_that_is_kept_of_a_build_holds_a_secret(farm: &Farm) {
     farm.file("secrets", "/app/one=a-secret-of-its-own\n");
     farm.spec(
@@ -167,9 +167,11 @@ fn nothing_that_is_kept_of_a_build_holds_a_secret(farm: &Farm) {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let kept: Vec<PathBuf> = builds
-        .flat_map(|build| ["build.log", "result.json"].map(|name| build.join(name)))
+        .flat_map(|build| {
+            ["build.log", "result.json", "reports/reports.json"].map(|name| build.join(name))
+        })
         .collect();
-    assert_eq!(kept.len(), 2);
+    assert_eq!(kept.len(), 3);
     for path in kept {
         let text = fs::read_to_string(&path).unwrap();
         assert!(

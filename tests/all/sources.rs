@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{At, Farm, each_place};
+use crate::harness::{At, Farm, Ran, each_place};
 
 /// A git repository in a folder.
 pub(crate) struct Repository(PathBuf);
@@ -181,8 +181,98 @@ fn a_repositorys_hooks_do_not_run_outside_the_build() {
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
     fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", mark.display())).unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = farm.croft_run(&["-o", "ndjson", &url]);
-    command.env("GIT_TEMPLATE_DIR", farm.person().join("template"));
-    farm.end(command).assert_code(0);
+    settings(
+        &farm,
+        &format!(
+            "[init]\n\ttemplateDir = {}\n",
+            farm.person().join("template").display()
+        ),
+    );
+    farm.run(&[&url]).assert_code(0);
     assert!(!mark.exists());
+}
+
+/// The person's settings of git.
+fn settings(farm: &Farm, text: &str) {
+    fs::write(farm.person().join(".gitconfig"), text).unwrap();
+}
+
+#[test]
+fn a_revision_that_git_would_take_for_an_option_is_refused_and_runs_nothing() {
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
+    let (url, _, _) = repository(&farm);
+    let mark = farm.folder().join("ran");
+    let ran = farm.run(&[&format!("{url}@--upload-pack=touch {};x", mark.display())]);
+    ran.assert_code(5);
+    assert!(
+        ran.stderr.contains("starts with a hyphen"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!mark.exists());
+}
+
+/// As in a hook of git's, which has them set: they must not lead to that repository.
+#[test]
+fn gits_own_variables_lead_to_no_other_repository() {
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
+    let (url, _, two) = repository(&farm);
+    let mine = farm.folder().join("mine");
+    let repository = Repository::at(&mine);
+    fs::write(mine.join("file"), "mine").unwrap();
+    repository.commit("mine");
+    let before = snapshot(&mine);
+    let mut command = farm.croft_run(&["-o", "ndjson", &url]);
+    command
+        .env("GIT_DIR", mine.join(".git"))
+        .env("GIT_WORK_TREE", &mine)
+        .env("GIT_INDEX_FILE", mine.join(".git/index"));
+    let ran = farm.end(command);
+    ran.assert_code(0);
+    assert_eq!(ran.build()["resolvedSourceVersion"], two.as_str());
+    assert_eq!(snapshot(&mine), before);
+}
+
+#[test]
+fn who_signs_in_to_a_repository_stays_out_of_the_build_and_its_log() {
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
+    let (url, _, _) = repository(&farm);
+    let folder = farm.folder().join("remote/app.git");
+    fs::write(
+        folder.join("buildspec.yml"),
+        "version: 0.2\nphases:\n  build:\n    commands: ['git remote get-url origin', 'echo $CODEBUILD_SOURCE_REPO_URL', 'if grep -r tr0ub4dor .git; then echo leaked; fi', 'echo tr0ub4\"\"dor']\n",
+    )
+    .unwrap();
+    Repository(folder).commit("three");
+    let address = "https://me:tr0ub4dor@localhost:1/app.git";
+    let ran = farm.run(&[address]);
+    assert_eq!(ran.build()["buildStatus"], "FAILED");
+    assert_unsaid(&farm, &ran);
+    settings(
+        &farm,
+        &format!("[url \"{url}\"]\n\tinsteadOf = {address}\n"),
+    );
+    let ran = farm.run(&[address]);
+    ran.assert_code(0);
+    let outputs: Vec<String> = ran.commands().into_iter().map(|done| done.output).collect();
+    let shown = "https://localhost:1/app.git\n";
+    assert_eq!(outputs, [shown, shown, "", "***\n"]);
+    assert_unsaid(&farm, &ran);
+}
+
+/// The password above is neither shown nor kept.
+#[track_caller]
+fn assert_unsaid(farm: &Farm, ran: &Ran) {
+    let said = format!("{}{}", ran.text(), ran.stderr);
+    assert!(!said.contains("tr0ub4dor"), "{said}");
+    for (path, (_, contents)) in snapshot(&farm.home().join("builds")) {
+        let contents = String::from_utf8_lossy(&contents);
+        assert!(!contents.contains("tr0ub4dor"), "{}", path.display());
+    }
 }

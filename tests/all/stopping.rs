@@ -76,9 +76,12 @@ fn leftovers(farm: &Farm, mark: &str, ids: &[String]) -> Vec<String> {
         .lines()
         .filter(|line| line.contains(&home))
         .map(str::to_string);
+    // Files beside them are Croft's own notes, which stay.
     let folders = fs::read_dir(farm.home().join("run"))
         .unwrap()
-        .map(|entry| entry.unwrap().path().display().to_string());
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|path| path.display().to_string());
     let found = processes(mark)
         .into_iter()
         .chain(containers(farm))
@@ -172,6 +175,84 @@ fn two_interrupts_end_everything_at_once(farm: &Farm) {
     assert_nothing_left(farm, &mark, &[]);
 }
 
+/// Interrupts a build in the first of its `finally` commands, once those in BUILD have ended.
+#[track_caller]
+fn interrupted_in_finally(farm: &Farm, command: &str) {
+    farm.spec(&format!(
+        "phases:\n  build:\n    commands: ['{command}']\n    finally: ['echo ready; until test -e go; do sleep 0.05; done; echo whole', 'echo finally 0']\n  post_build:\n    commands: ['echo never']\nartifacts:\n  files: [buildspec.yml]\n"
+    ));
+    let mut live = farm.start(&["--in-place"]);
+    live.until_output("ready");
+    live.signal(Signal::INT);
+    live.until("the notice", |event| {
+        event["type"] == "notice" && event["message"].as_str().unwrap().contains("stopping")
+    });
+    farm.file("go", "");
+    live.until_output("whole");
+    assert_stopped(&mut live, 3, "STOPPED", true);
+    let begun = live.seen_of("phaseStarted");
+    assert!(
+        begun
+            .iter()
+            .all(|event| event["phase"] != "UPLOAD_ARTIFACTS"),
+        "{begun:#?}"
+    );
+}
+
+fn an_interrupt_during_finally_lets_it_end_and_ends_the_build(farm: &Farm) {
+    interrupted_in_finally(farm, "true");
+}
+
+fn an_interrupt_during_the_finally_of_a_failed_phase_is_not_forgotten(farm: &Farm) {
+    interrupted_in_finally(farm, "false");
+}
+
+fn two_interrupts_end_a_finally_at_once(farm: &Farm) {
+    let mark = mark(farm);
+    farm.spec(&format!(
+        "phases:\n  build:\n    commands: ['true']\n    finally: ['echo ready; sleep {mark}', 'echo never']\n"
+    ));
+    let mut live = farm.start(&[]);
+    live.until_output("ready");
+    live.signal(Signal::INT);
+    live.until("the notice", |event| {
+        event["type"] == "notice" && event["message"].as_str().unwrap().contains("stopping")
+    });
+    live.signal(Signal::INT);
+    let end = live.end();
+    assert_eq!(end.code(), Some(130), "{end:?} {:#?}", live.seen);
+    assert_nothing_left(farm, &mark, &[]);
+}
+
+/// Interrupts a build while a shell expands a text of its buildspec.
+#[track_caller]
+fn interrupted_while_expanding(farm: &Farm, phase: &str) {
+    let mark = mark(farm);
+    farm.spec(&stuck(phase, &mark));
+    let mut live = farm.start(&[]);
+    live.until_phase(phase);
+    eventually("the build waits", || !processes(&mark).is_empty());
+    live.signal(Signal::INT);
+    let end = live.end();
+    assert_eq!(end.code(), Some(3), "{end:?} {:#?}", live.seen);
+    let completed = live.seen_of("buildCompleted").pop().unwrap().clone();
+    assert_eq!(completed["build"]["buildStatus"], "STOPPED");
+    let phases = completed["build"]["phases"].as_array().unwrap();
+    let stopped = phases.iter().find(|other| other["phaseType"] == phase);
+    assert_eq!(stopped.unwrap()["phaseStatus"], "STOPPED", "{phases:#?}");
+    let commands = live.seen_of("commandStarted").len();
+    assert_eq!(commands, usize::from(phase == "UPLOAD_ARTIFACTS"));
+    assert_nothing_left(farm, &mark, &[]);
+}
+
+fn an_interrupt_while_a_cache_key_is_expanded_stops_the_build(farm: &Farm) {
+    interrupted_while_expanding(farm, "DOWNLOAD_SOURCE");
+}
+
+fn an_interrupt_while_an_artifact_name_is_expanded_stops_the_build(farm: &Farm) {
+    interrupted_while_expanding(farm, "UPLOAD_ARTIFACTS");
+}
+
 fn a_build_that_takes_too_long_is_timed_out_and_finally_runs(farm: &Farm) {
     // Long enough to reach BUILD on a busy machine.
     let (mut live, mark) = waiting(farm, &["--timeout", "6s"]);
@@ -199,6 +280,11 @@ each_place!(
     one_interrupt_lets_finally_run_and_the_build_is_stopped,
     a_request_to_terminate_is_an_interrupt,
     two_interrupts_end_everything_at_once,
+    an_interrupt_during_finally_lets_it_end_and_ends_the_build,
+    an_interrupt_during_the_finally_of_a_failed_phase_is_not_forgotten,
+    two_interrupts_end_a_finally_at_once,
+    an_interrupt_while_a_cache_key_is_expanded_stops_the_build,
+    an_interrupt_while_an_artifact_name_is_expanded_stops_the_build,
     a_build_that_takes_too_long_is_timed_out_and_finally_runs,
     a_build_that_succeeds_leaves_no_daemon_behind,
     a_build_that_fails_leaves_no_daemon_behind,

@@ -35,6 +35,8 @@ pub(crate) enum AttemptEnd {
         attempts_max: u32,
         /// The message that was matched.
         reason: String,
+        /// The buildspec as this try read it.
+        read: Option<Box<Read>>,
     },
 }
 
@@ -85,11 +87,12 @@ impl<'a> Attempt<'a> {
                 attempt,
                 attempts_max,
             } => {
-                let reason = timeline.failure.take().unwrap_or_default();
+                let reason = timeline.last_failure();
                 AttemptEnd::Again {
                     attempt,
                     attempts_max,
                     reason,
+                    read: self.read.map(Box::new),
                 }
             }
             Next::Phase(_) | Next::Upload | Next::Finish => {
@@ -98,7 +101,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The worst of what the journey says and what the phases around it say.
+    /// The worst of what the journey says and what the phases around it say; an interruption is worse than a failure.
     fn journey_status(&self, timeline: &Timeline) -> Status {
         let around = timeline
             .build
@@ -110,6 +113,7 @@ impl<'a> Attempt<'a> {
             .find(|status| *status != Status::Succeeded);
         match (self.journey.status(), worst) {
             (Status::Succeeded, Some(status)) => status,
+            (Status::Failed, Some(status @ (Status::Stopped | Status::TimedOut))) => status,
             (status, _) => status,
         }
     }

@@ -111,6 +111,20 @@ impl Cached {
         Some(summary)
     }
 
+    /// Restores nothing, and says so: in place, the files in the way are the person's own, with what they changed since.
+    pub(crate) fn leave_alone(&self, plan: &Plan) -> Option<CacheSummary> {
+        if !plan.restores {
+            return None;
+        }
+        let mut summary = empty(CacheStatus::Skipped, plan);
+        let reason = "a build in place keeps the files that are there";
+        summary.detail = Some(reason.to_string());
+        self.writer.emit(EventKind::CacheRestored {
+            cache: summary.clone(),
+        });
+        Some(summary)
+    }
+
     /// Stores what the build leaves; `None` when the buildspec's `action` says not to.
     pub(crate) async fn save(&self, plan: &Plan, root: &Root) -> Option<CacheSummary> {
         if !plan.saves {

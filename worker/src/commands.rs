@@ -8,15 +8,17 @@ use croft_exec::output::Writer;
 use croft_proto::{CommandSummary, EventKind, FailedCommand, PhaseType, Status, Timestamp};
 use croft_runner::protocol::{Run, State};
 use croft_spec::{Command, Shell, Version};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::environment::Environment;
-use crate::interrupt::{Grace, Interrupts, TERM_GRACE};
+use crate::interrupt::{Finally, Interrupts, TERM_GRACE};
 use crate::pump::Pump;
 use crate::runtime::{Ended, Link};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
+/// How long a killed command may take to be gone; one that hangs in the kernel must not hang the build.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// Lines of output that a failed command is shown with.
 const LAST_LINES_MAX: usize = 20;
 
@@ -37,8 +39,8 @@ pub(crate) enum ListEnd {
 pub(crate) enum Limit<'l> {
     /// The build's stop and time limit.
     Build(&'l mut Interrupts),
-    /// What is left of a build that was interrupted.
-    Grace(&'l mut Grace),
+    /// The grace of an interruption.
+    Finally(&'l mut Finally),
 }
 
 /// The commands of one build: where they run and what they share.
@@ -78,8 +80,8 @@ impl Session {
     ) -> ListEnd {
         let count = number(list.len());
         for (index, command) in list.iter().enumerate() {
-            if let Some(ended) = limit.reached() {
-                return ended;
+            if let Some(status) = limit.reached() {
+                return ListEnd::Interrupted(status);
             }
             let started = (self.clock)();
             self.writer.emit(EventKind::CommandStarted {
@@ -132,7 +134,8 @@ impl Session {
         ListEnd::Succeeded
     }
 
-    /// Runs a script of Croft's own with the build's state, keeping none of it.
+    /// Runs a script of Croft's own with the build's state, keeping none of it: its exit status, or the interruption that
+    /// cut it short.
     ///
     /// # Errors
     /// When the runner is gone.
@@ -140,12 +143,13 @@ impl Session {
         &mut self,
         script: &[u8],
         limit: &mut Limit<'_>,
-    ) -> io::Result<i32> {
+    ) -> io::Result<Result<i32, Status>> {
         let kept = (self.directory.clone(), self.environment.clone());
         let ended = self.execute(None, script, limit).await;
         self.pump.catch_up().await;
         (self.directory, self.environment) = kept;
-        Ok(ended?.status)
+        let ended = ended?;
+        Ok(ended.interrupted.map_or(Ok(ended.status), Err))
     }
 
     async fn execute(
@@ -204,12 +208,11 @@ struct CommandEnd {
 }
 
 impl Limit<'_> {
-    fn reached(&self) -> Option<ListEnd> {
+    /// The interruption because of which nothing more may be started.
+    pub(crate) fn reached(&mut self) -> Option<Status> {
         match self {
-            Self::Build(interrupts) => interrupts.happened().map(ListEnd::Interrupted),
-            Self::Grace(grace) => grace
-                .is_over()
-                .then_some(ListEnd::Interrupted(Status::Stopped)),
+            Self::Build(interrupts) => interrupts.happened(),
+            Self::Finally(finally) => finally.ended(),
         }
     }
 }
@@ -234,18 +237,52 @@ async fn wait(link: &mut Link, limit: &mut Limit<'_>) -> io::Result<(Ended, Opti
             }
             status
         }
-        Limit::Grace(grace) => {
+        Limit::Finally(finally) => {
             tokio::select! {
                 biased;
                 ended = &mut ended => return Ok((ended?, None)),
-                () = grace.over() => Status::Stopped,
+                status = finally.over() => status,
             }
         }
     };
     signals.send(SIGKILL).await?;
-    Ok((ended.await?, Some(status)))
+    match timeout(KILL_PATIENCE, ended).await {
+        Ok(ended) => Ok((ended?, Some(status))),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "it was killed and is still there {} seconds later",
+                KILL_PATIENCE.as_secs()
+            ),
+        )),
+    }
 }
 
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::interrupt::Stop;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_killed_command_that_never_ends_does_not_hang_the_build() {
+        let (_ask, stop) = watch::channel(Stop::Now);
+        let mut interrupts = Interrupts::new(stop, Duration::from_secs(3600));
+        let mut finally = interrupts.of_finally(Some(Status::Stopped));
+        // Its other end takes what it is told and says nothing.
+        let (here, _there) = UnixStream::pair().unwrap();
+        let mut link = Link::new(here);
+        for mut limit in [Limit::Build(&mut interrupts), Limit::Finally(&mut finally)] {
+            let begun = Instant::now();
+            let error = wait(&mut link, &mut limit).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(begun.elapsed().as_secs(), KILL_PATIENCE.as_secs());
+        }
+    }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use croft_beneath::Root;
 use croft_collect::{Destination, Packaging, read_report, select, store, write_json};
 use croft_exec::output::Writer;
-use croft_proto::{ArtifactSummary, EventKind, NoticeLevel, Report};
+use croft_proto::{ArtifactSummary, EventKind, NoticeLevel, Report, Status};
 use croft_spec::{Artifacts, ReportGroup};
 
 use crate::commands::{Limit, Session};
-use crate::expand::expand;
+use crate::expand::{self, expand};
 
 /// Reads every report group; writes them as JSON into `folder`. A report that cannot be read is a problem of that report's,
-/// never of the build's.
+/// never of the build's. Of a build that is interrupted only the reports read by then are there.
 pub(crate) async fn reports(
     session: &mut Session,
     root: &Root,
@@ -25,9 +25,13 @@ pub(crate) async fn reports(
     let writer = Arc::clone(&session.writer);
     let mut reports = Vec::new();
     for group in groups {
+        if limit.reached().is_some() {
+            break;
+        }
         let name = match expand(session, root, &group.name, limit).await {
             Ok(name) if name.starts_with("arn:") => name,
             Ok(name) => format!("{project}-{name}"),
+            Err(expand::Error::Interrupted { .. }) => break,
             Err(error) => {
                 warn(
                     &writer,
@@ -42,7 +46,11 @@ pub(crate) async fn reports(
         })
         .await
         {
-            Ok(report) => report,
+            Ok(mut report) => {
+                // What is kept of a report is what is shown of it.
+                writer.mask_report(&mut report);
+                report
+            }
             Err(reason) => {
                 warn(&writer, format!("report group {:?}: {reason}", group.name));
                 continue;
@@ -84,17 +92,43 @@ pub(crate) struct Delivery {
     pub(crate) source: PathBuf,
 }
 
+/// Why artifacts were not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Undelivered {
+    /// A sentence for the user.
+    Failed(String),
+    /// The build was interrupted.
+    Interrupted(Status),
+}
+
+impl From<String> for Undelivered {
+    fn from(message: String) -> Self {
+        Self::Failed(message)
+    }
+}
+
+impl From<expand::Error> for Undelivered {
+    fn from(error: expand::Error) -> Self {
+        match error {
+            expand::Error::Interrupted { status, .. } => Self::Interrupted(status),
+            error @ (expand::Error::Failed { .. }
+            | expand::Error::Lost(_)
+            | expand::Error::Unusable { .. }) => Self::Failed(crate::chain(&error)),
+        }
+    }
+}
+
 /// Stores the primary artifact and every secondary one.
 ///
 /// # Errors
-/// A sentence for the user: the first entry that cannot be stored.
+/// The first entry that cannot be stored, or the interruption.
 pub(crate) async fn artifacts(
     session: &mut Session,
     root: &Root,
     artifacts: &Artifacts,
     delivery: &Delivery,
     limit: &mut Limit<'_>,
-) -> Result<Vec<ArtifactSummary>, String> {
+) -> Result<Vec<ArtifactSummary>, Undelivered> {
     let mut entries = Vec::new();
     if artifacts.secondary.is_empty() {
         entries.push((None, artifacts));
@@ -111,11 +145,18 @@ pub(crate) async fn artifacts(
     );
     let mut stored = Vec::new();
     for (identifier, entry) in entries {
+        if let Some(status) = limit.reached() {
+            return Err(Undelivered::Interrupted(status));
+        }
         let summary = one(session, root, (identifier, entry), delivery, limit).await;
-        stored.push(summary.map_err(|reason| match identifier {
-            Some(identifier) => format!("secondary artifact {identifier}: {reason}"),
-            None => reason,
-        })?);
+        stored.push(
+            summary.map_err(|undelivered| match (identifier, undelivered) {
+                (Some(identifier), Undelivered::Failed(reason)) => {
+                    Undelivered::Failed(format!("secondary artifact {identifier}: {reason}"))
+                }
+                (_, undelivered) => undelivered,
+            })?,
+        );
     }
     Ok(stored)
 }
@@ -126,7 +167,7 @@ async fn one(
     (identifier, entry): (Option<&str>, &Artifacts),
     delivery: &Delivery,
     limit: &mut Limit<'_>,
-) -> Result<ArtifactSummary, String> {
+) -> Result<ArtifactSummary, Undelivered> {
     let mut entry = Artifacts {
         secondary: Vec::new(),
         ..entry.clone()
@@ -139,13 +180,11 @@ async fn one(
     texts.extend(entry.base_directory.as_mut());
     texts.extend(entry.name.as_mut());
     for text in texts {
-        *text = expand(session, root, text, limit)
-            .await
-            .map_err(|error| crate::chain(&error))?;
+        *text = expand(session, root, text, limit).await?;
     }
     let identifier = identifier.map(str::to_string);
     let (delivery, writer) = (delivery.clone(), Arc::clone(&session.writer));
-    in_background(root, move |root| {
+    let stored = in_background(root, move |root| {
         let selection = select(&entry, delivery.packaging, &root, &delivery.source)
             .map_err(|error| crate::chain(&error))?;
         for warning in &selection.warnings {
@@ -158,7 +197,8 @@ async fn one(
         };
         store(&selection, &root, &destination).map_err(|error| crate::chain(&error))
     })
-    .await?
+    .await??;
+    Ok(stored)
 }
 
 async fn in_background<T: Send + 'static>(

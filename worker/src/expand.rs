@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use croft_beneath::Root;
+use croft_proto::Status;
 use croft_runner::protocol::TMP;
 
 use crate::commands::{Limit, Session};
@@ -18,6 +19,9 @@ pub(crate) enum Error {
     /// The user's text does not work.
     #[error("the shell could not expand {text:?}: exit status {status}")]
     Failed { text: String, status: i32 },
+    /// The build was interrupted meanwhile.
+    #[error("the build was interrupted while the shell expanded {text:?}")]
+    Interrupted { text: String, status: Status },
     /// The place is gone.
     #[error("the build's place is gone")]
     Lost(#[source] io::Error),
@@ -48,7 +52,11 @@ pub(crate) async fn expand(
     let status = session
         .run_quietly(script.as_bytes(), limit)
         .await
-        .map_err(Error::Lost)?;
+        .map_err(Error::Lost)?
+        .map_err(|status| Error::Interrupted {
+            text: text.to_string(),
+            status,
+        })?;
     if status != 0 {
         return Err(Error::Failed {
             text: text.to_string(),

@@ -59,8 +59,16 @@ impl Interrupts {
         reached(&mut self.stop, Stop::Now).await;
     }
 
-    /// The interruptions of a `finally` list that runs because of one: only its grace and a second, harder stop.
-    pub(crate) fn during_grace(&self) -> Grace {
+    /// What limits a `finally` list; `cut` is the interruption that its phase's commands met already.
+    pub(crate) fn of_finally(&self, cut: Option<Status>) -> Finally {
+        Finally {
+            interrupts: self.clone(),
+            grace: cut.map(|status| (status, self.during_grace())),
+        }
+    }
+
+    /// What is left once the build was interrupted: only a time and a second, harder stop end it.
+    fn during_grace(&self) -> Grace {
         Grace {
             stop: self.stop.clone(),
             deadline: Instant::now() + FINALLY_GRACE,
@@ -68,16 +76,60 @@ impl Interrupts {
     }
 }
 
+/// The limit of a `finally` list: it cleans up, so an interruption does not end it but gives it a grace.
+#[derive(Clone, Debug)]
+pub(crate) struct Finally {
+    interrupts: Interrupts,
+    grace: Option<(Status, Grace)>,
+}
+
+impl Finally {
+    /// The interruption that its build met so far. The grace begins when that is first noticed.
+    pub(crate) fn happened(&mut self) -> Option<Status> {
+        if self.grace.is_none() {
+            let happened = self.interrupts.happened()?;
+            self.grace = Some((happened, self.interrupts.during_grace()));
+        }
+        self.grace.as_ref().map(|(status, _)| *status)
+    }
+
+    /// The interruption whose grace is over.
+    pub(crate) fn ended(&mut self) -> Option<Status> {
+        self.happened()?;
+        let (status, grace) = self.grace.as_ref()?;
+        grace.is_over().then_some(*status)
+    }
+
+    /// Waits until the grace of an interruption is over.
+    ///
+    /// # Cancel
+    /// Safe: a grace that began goes on.
+    pub(crate) async fn over(&mut self) -> Status {
+        if self.grace.is_none() {
+            let status = self.interrupts.any().await;
+            self.grace = Some((status, self.interrupts.during_grace()));
+        }
+        match &mut self.grace {
+            Some((status, grace)) => {
+                grace.over().await;
+                *status
+            }
+            // Set right above.
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// What is left to a stopped build.
 #[derive(Clone, Debug)]
-pub(crate) struct Grace {
+struct Grace {
     stop: watch::Receiver<Stop>,
     deadline: Instant,
 }
 
 impl Grace {
     /// Waits until the grace is over.
-    pub(crate) async fn over(&mut self) {
+    async fn over(&mut self) {
         let deadline = self.deadline;
         tokio::select! {
             () = reached(&mut self.stop, Stop::Now) => (),
@@ -86,7 +138,7 @@ impl Grace {
     }
 
     /// Whether it is over already.
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         *self.stop.borrow() == Stop::Now || Instant::now() >= self.deadline
     }
 }
@@ -117,13 +169,28 @@ mod tests {
     async fn the_grace_of_a_stopped_build_ends_by_itself_or_by_a_second_stop() {
         let (ask, stop) = watch::channel(Stop::Gracefully);
         let interrupts = Interrupts::new(stop, Duration::from_secs(3600));
-        let mut grace = interrupts.during_grace();
-        assert!(!grace.is_over());
-        grace.over().await;
-        assert!(grace.is_over());
-        let mut grace = interrupts.during_grace();
+        let mut finally = interrupts.of_finally(Some(Status::TimedOut));
+        assert_eq!(finally.ended(), None);
+        assert_eq!(finally.over().await, Status::TimedOut);
+        assert_eq!(finally.ended(), Some(Status::TimedOut));
+        let mut finally = interrupts.of_finally(Some(Status::Stopped));
         ask.send_replace(Stop::Now);
-        grace.over().await;
-        assert!(grace.is_over());
+        assert_eq!(finally.over().await, Status::Stopped);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_finally_that_is_interrupted_gets_the_whole_grace() {
+        let (_ask, stop) = watch::channel(Stop::No);
+        let interrupts = Interrupts::new(stop, Duration::from_secs(5));
+        let mut finally = interrupts.of_finally(None);
+        assert_eq!((finally.happened(), finally.ended()), (None, None));
+        let begun = Instant::now();
+        // Given up and asked again, as by the commands of a list: the grace is not begun anew.
+        let asked = tokio::time::timeout(Duration::from_secs(30), finally.over()).await;
+        assert!(asked.is_err());
+        assert_eq!(finally.happened(), Some(Status::TimedOut));
+        assert_eq!(finally.ended(), None);
+        assert_eq!(finally.over().await, Status::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), 5 + FINALLY_GRACE.as_secs());
     }
 }

@@ -31,6 +31,10 @@ mod interrupt;
 pub mod runtime;
 /// Git repositories and folders.
 mod source;
+/// Their addresses without who signs in.
+pub mod address;
+/// Programs that end with us.
+mod program;
 /// Values of parameters and secrets.
 mod secrets;
 /// Switching an image's runtimes.
@@ -51,6 +55,9 @@ mod deliver;
 mod record;
 /// Removing what killed processes left.
 pub mod sweep;
+/// Tests that cannot run here.
+#[cfg(test)]
+mod skip;
 
 pub use croft_collect::Packaging;
 pub use environment::is_reserved;

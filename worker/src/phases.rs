@@ -2,6 +2,7 @@
 //! Receives a prepared place from the try, hands back what comes after the last phase.
 
 use croft_proto::{PhaseType, Status, Summary};
+use croft_spec::OnFailure;
 
 use crate::attempt::Attempt;
 use crate::commands::{Limit, ListEnd, ListOf, Session};
@@ -20,6 +21,7 @@ impl Attempt<'_> {
         let mut phase = PhaseType::Install;
         let next = loop {
             timeline.begin(phase);
+            let known = (summary.failed_command.clone(), timeline.failure.clone());
             let (ended, context) = self.phase(phase, prepared, summary).await;
             let status = match (&ended, &context) {
                 (Ended::Succeeded, _) => Status::Succeeded,
@@ -34,6 +36,13 @@ impl Attempt<'_> {
                 .get(phase)
                 .map(|phase| phase.on_failure.clone())
                 .unwrap_or_default();
+            if matches!(
+                (&ended, &on_failure),
+                (Ended::Failed { .. }, OnFailure::Continue)
+            ) {
+                // Not what fails the build: should that still come, it is what a person must be shown.
+                (summary.failed_command, timeline.failure) = known;
+            }
             match self.journey.after(phase, &ended, &on_failure) {
                 Next::Phase(next) => phase = next,
                 end @ (Next::Upload | Next::Finish | Next::Retry { .. }) => break end,
@@ -43,7 +52,8 @@ impl Attempt<'_> {
         if matches!(next, Next::Retry { .. }) {
             return next;
         }
-        if phase >= PhaseType::Build {
+        let reachable = self.journey.status() != Status::Fault;
+        if phase >= PhaseType::Build && reachable {
             self.read_reports(prepared, summary).await;
         }
         if next == Next::Upload {
@@ -99,17 +109,15 @@ impl Attempt<'_> {
                 finally: true,
                 user,
             };
-            let mut grace = self.interrupts.during_grace();
-            let limit = match end {
-                ListEnd::Interrupted(_) => Limit::Grace(&mut grace),
-                ListEnd::Succeeded | ListEnd::Failed(_) | ListEnd::Lost(_) => {
-                    Limit::Build(&mut self.interrupts)
-                }
+            let cut = match end {
+                ListEnd::Interrupted(status) => Some(status),
+                ListEnd::Succeeded | ListEnd::Failed(_) | ListEnd::Lost(_) => None,
             };
-            let finally = session.run_list(of, &contents.finally, limit).await;
-            if matches!(end, ListEnd::Succeeded) {
-                end = finally;
-            }
+            let mut limit = self.interrupts.of_finally(cut);
+            let finally = session
+                .run_list(of, &contents.finally, Limit::Finally(&mut limit))
+                .await;
+            end = after_finally(end, finally, limit.happened(), summary);
         }
         ended(end, summary)
     }
@@ -122,13 +130,38 @@ fn set_succeeding(session: &mut Session, succeeding: bool) {
     );
 }
 
+/// A phase's end after its `finally`: a lost place before all, then an interruption, which ends the build whatever failed
+/// before it, then the first failure.
+fn after_finally(
+    commands: ListEnd,
+    finally: ListEnd,
+    interrupted: Option<Status>,
+    summary: &mut Summary,
+) -> ListEnd {
+    match (commands, finally, interrupted) {
+        (_, lost @ ListEnd::Lost(_), _) => lost,
+        (ListEnd::Failed(failed), _, Some(status)) => {
+            // A person still wants to know what had failed.
+            summary.failed_command.get_or_insert(failed);
+            ListEnd::Interrupted(status)
+        }
+        (_, _, Some(status)) => ListEnd::Interrupted(status),
+        (ListEnd::Succeeded, finally, None) => finally,
+        (commands, _, None) => commands,
+    }
+}
+
 /// What a list's end means for its phase. The first failed command of the build is the one a person is shown.
 fn ended(end: ListEnd, summary: &mut Summary) -> (Ended, Option<Context>) {
     match end {
         ListEnd::Succeeded => (Ended::Succeeded, None),
         ListEnd::Interrupted(status) => (Ended::Interrupted(status), None),
         ListEnd::Lost(error) => {
-            let message = format!("the build's place was taken away while a command ran: {error}");
+            let message = if error.kind() == std::io::ErrorKind::TimedOut {
+                format!("a command cannot be ended: {error}")
+            } else {
+                format!("the build's place was taken away while a command ran: {error}")
+            };
             (
                 Ended::Interrupted(Status::Fault),
                 Some(Context::new("INTERNAL_ERROR", message)),

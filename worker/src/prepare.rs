@@ -15,7 +15,7 @@ use crate::environment::{self, Environment, Facts};
 use crate::request::PrimarySource;
 use crate::run;
 use crate::timeline::{Context, Timeline};
-use crate::{runtimes, secrets, source};
+use crate::{address, expand, runtimes, secrets, source};
 
 /// A place with the source in it, ready for the phases.
 pub(crate) struct Prepared {
@@ -52,9 +52,15 @@ impl Attempt<'_> {
             Ok(parts) => parts,
             Err(unprepared) => return Err((unprepared, session, root)),
         };
-        let cached = self
+        let restored = self
             .restore_cache(&mut session, &root, &spec, summary)
             .await;
+        let cached = match (restored, self.interrupts.happened()) {
+            (Ok(cached), None) => cached,
+            (Err(status), _) | (Ok(_), Some(status)) => {
+                return Err((Unprepared::Interrupted(status), session, root));
+            }
+        };
         Ok(Prepared {
             spec,
             session,
@@ -86,19 +92,17 @@ impl Attempt<'_> {
             )));
         };
         for found in &read.diagnostics {
-            let place = &found.place;
-            let message = format!(
-                "{}:{}:{}: {}",
-                place.file, place.line, place.column, found.message
-            );
+            let message = format!("{}: {}", found.place, found.message);
             session.writer.emit(EventKind::Notice {
                 level: NoticeLevel::Warning,
                 message,
             });
         }
-        let resolved = secrets::resolve(&spec.env, &self.request.secrets)
-            .await
-            .map_err(|error| client(crate::chain(&error)))?;
+        let resolved = tokio::select! {
+            resolved = secrets::resolve(&spec.env, &self.request.secrets) => resolved,
+            status = self.interrupts.any() => return Err(Unprepared::Interrupted(status)),
+        };
+        let resolved = resolved.map_err(|error| client(crate::chain(&error)))?;
         for (_, value) in &resolved {
             session.writer.add_secret(value);
         }
@@ -148,7 +152,7 @@ impl Attempt<'_> {
                         )));
                     }
                 }
-                Ok(Some(url.clone()))
+                Ok(Some(address::without_sign_in(url)))
             }
             PrimarySource::Folder(folder) => {
                 if source::is_checkout(folder) {
@@ -199,28 +203,32 @@ impl Attempt<'_> {
         environment::describe(environment, &timeline.build, &facts);
     }
 
+    /// The interruption is the error: a cache that cannot be used is only a warning.
     async fn restore_cache(
         &mut self,
         session: &mut Session,
         root: &Root,
         spec: &Buildspec,
         summary: &mut Summary,
-    ) -> Option<(Cached, cached::Plan)> {
-        let (cache, store) = (spec.cache.as_ref()?, self.engine.cache.as_ref()?);
+    ) -> Result<Option<(Cached, cached::Plan)>, Status> {
+        let (Some(cache), Some(store)) = (&spec.cache, &self.engine.cache) else {
+            return Ok(None);
+        };
         let place = (
-            self.request.project.as_str(),
+            self.request.cache_scope.as_str(),
             inside(&self.request.project, ""),
         );
         let mut limit = Limit::Build(&mut self.interrupts);
         let plan = match cached::plan(session, root, place, cache, &mut limit).await {
             Ok(plan) => plan,
+            Err(expand::Error::Interrupted { status, .. }) => return Err(status),
             Err(error) => {
                 let message = format!("no cache in this build: {}", crate::chain(&error));
                 session.writer.emit(EventKind::Notice {
                     level: NoticeLevel::Warning,
                     message,
                 });
-                return None;
+                return Ok(None);
             }
         };
         let cached = Cached {
@@ -228,7 +236,11 @@ impl Attempt<'_> {
             writer: Arc::clone(&session.writer),
             clock: self.engine.clock,
         };
-        summary.cache_restored = cached.restore(&plan, root).await;
-        Some((cached, plan))
+        summary.cache_restored = if self.request.in_place {
+            cached.leave_alone(&plan)
+        } else {
+            cached.restore(&plan, root).await
+        };
+        Ok(Some((cached, plan)))
     }
 }

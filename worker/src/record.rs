@@ -2,7 +2,7 @@
 //! `CROFT_HOME`, written whole under a lock. Used by the command line before and after a build.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use crate::request::Expected;
 
 /// How many builds' logs, results and artifacts are kept; older ones are removed at the next start.
 const BUILDS_KEPT: usize = 100;
+/// An engine that was asked for a container may still be making it for so long after its croft was killed.
+const CONTAINERS_LATE_SECONDS: u64 = 60;
 /// Reads what a project's file says; the version says how.
 const PROJECT_VERSION: u32 = 1;
 
@@ -95,12 +97,13 @@ impl Home {
         Ok(folder)
     }
 
-    /// A build's own folder for as long as it runs.
+    /// A build's own folder for as long as it runs; nobody finds it abandoned in between.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn scratch(&self, uuid: &str) -> io::Result<Scratch> {
         let path = self.path.join("run").join(uuid);
+        let _running = lock(&self.path.join("run"))?;
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         let lock = fs::OpenOptions::new()
             .write(true)
@@ -118,22 +121,62 @@ impl Home {
     /// # Errors
     /// When the folder cannot be read.
     pub fn abandoned(&self) -> io::Result<Vec<(String, PathBuf)>> {
+        let run = self.path.join("run");
+        let _running = lock(&run)?;
         let mut found = Vec::new();
-        for entry in fs::read_dir(self.path.join("run"))? {
+        for entry in fs::read_dir(&run)? {
             let entry = entry?;
-            let free = match File::open(entry.path().join("owner")) {
-                Ok(lock) => lock.try_lock().is_ok(),
-                // Just being made, or left half made: the lock file comes first after the folder itself.
-                Err(_) => is_older_than_a_minute(&entry),
-            };
-            if free {
-                found.push((
-                    entry.file_name().to_string_lossy().into_owned(),
-                    entry.path(),
-                ));
+            let uuid = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type()?.is_dir() && !self.is_running(&uuid) {
+                found.push((uuid, entry.path()));
             }
         }
         Ok(found)
+    }
+
+    /// True while a process holds the folder of the build with that id, or uuid.
+    #[must_use]
+    pub fn is_running(&self, build: &str) -> bool {
+        let uuid = build.rsplit(':').next().unwrap_or_default();
+        match File::open(self.path.join("run").join(uuid).join("owner")) {
+            // Shared, so that two who ask at once do not take each other for the build.
+            Ok(owner) => matches!(owner.try_lock_shared(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        }
+    }
+
+    /// Remembers that containers may turn up whose croft is gone.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn expect_containers(&self) -> io::Result<()> {
+        fs::write(self.late_containers(), [])
+    }
+
+    /// True until [`Home::no_containers_left`] was told often enough since [`Home::expect_containers`].
+    #[must_use]
+    pub fn expects_containers(&self) -> bool {
+        self.late_containers().exists()
+    }
+
+    /// An engine was asked and has none: that counts once those still being made had their time.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn no_containers_left(&self) -> io::Result<()> {
+        let path = self.late_containers();
+        let age = fs::metadata(&path)
+            .and_then(|found| found.modified())
+            .ok()
+            .and_then(|made| made.elapsed().ok());
+        if age.is_some_and(|age| age.as_secs() > CONTAINERS_LATE_SECONDS) {
+            return or_gone(fs::remove_file(path));
+        }
+        Ok(())
+    }
+
+    fn late_containers(&self) -> PathBuf {
+        self.path.join("run").join(".sweep-containers")
     }
 
     /// The next build number of a project, and what is to be expected of the build.
@@ -151,7 +194,7 @@ impl Home {
         })
     }
 
-    /// Keeps a build's result beside its log and learns its times; removes what is too old to keep.
+    /// Keeps a build's result beside its log and learns its times; removes what is too old to keep, as far as it can.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -170,18 +213,16 @@ impl Home {
                     .collect();
             })?;
         }
-        self.forget_old()
+        // Room is made again at the end of the next build.
+        if let Err(error) = self.forget_old() {
+            tracing::debug!(%error, "old builds are kept for now");
+        }
+        Ok(())
     }
 
     fn change<T>(&self, project: &str, change: impl FnOnce(&mut Project) -> T) -> io::Result<T> {
         let path = self.path.join("projects").join(format!("{project}.json"));
-        let lock = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.path.join("projects").join(".lock"))?;
-        lock.lock()?;
+        let _projects = lock(&self.path.join("projects"))?;
         let known = fs::read(&path)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -202,24 +243,41 @@ impl Home {
         let mut builds = Vec::new();
         for entry in fs::read_dir(self.path.join("builds"))? {
             let entry = entry?;
-            builds.push((entry.metadata()?.modified()?, entry.path()));
+            // Another process that ends a build forgets the same ones.
+            if let Ok(made) = entry.metadata().and_then(|found| found.modified()) {
+                builds.push((made, entry.path()));
+            }
         }
         builds.sort();
         let old = builds.len().saturating_sub(BUILDS_KEPT);
-        builds
-            .into_iter()
-            .take(old)
-            .try_for_each(|(_, path)| fs::remove_dir_all(path))
+        for (_, path) in builds.into_iter().take(old) {
+            let uuid = path.file_name().unwrap_or_default().to_string_lossy();
+            if !self.path.join("run").join(&*uuid).exists() {
+                or_gone(fs::remove_dir_all(path))?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn is_older_than_a_minute(entry: &fs::DirEntry) -> bool {
-    let age = entry
-        .metadata()
-        .and_then(|found| found.modified())
-        .ok()
-        .and_then(|made| made.elapsed().ok());
-    age.is_some_and(|age| age.as_secs() > 60)
+/// Holds that folder's `.lock` against other processes, waiting for it, until the file is dropped.
+fn lock(folder: &Path) -> io::Result<File> {
+    let lock = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join(".lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// What is not there any more was removed by somebody else.
+fn or_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A reader sees the old file or the new one.
@@ -236,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_rise_per_project_and_survive_a_broken_file() {
+    fn numbers_rise_per_project_and_start_anew_after_a_broken_file() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
         let next = |project| home.next_build(project).unwrap().0;
@@ -251,9 +309,61 @@ mod tests {
         let home = Home::open(folder.path()).unwrap();
         let scratch = home.scratch("one").unwrap();
         assert_eq!(home.abandoned().unwrap(), []);
+        assert!(home.is_running("one") && home.is_running("project:one"));
+        assert!(!home.is_running("project:two") && !home.is_running(""));
         let path = scratch.path.clone();
         drop(scratch);
         assert_eq!(home.abandoned().unwrap(), [("one".to_string(), path)]);
+    }
+
+    #[test]
+    fn folders_that_are_being_made_are_never_abandoned() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        std::thread::scope(|threads| {
+            let made = threads.spawn(|| {
+                for number in 0..200 {
+                    let scratch = home.scratch(&number.to_string()).unwrap();
+                    fs::remove_dir_all(&scratch.path).unwrap();
+                }
+            });
+            while !made.is_finished() {
+                for (uuid, path) in home.abandoned().unwrap() {
+                    assert!(!path.join("owner").exists(), "{uuid}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn late_containers_are_expected_until_an_engine_has_none_after_a_minute() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        home.no_containers_left().unwrap();
+        assert!(!home.expects_containers());
+        home.expect_containers().unwrap();
+        home.no_containers_left().unwrap();
+        assert!(home.expects_containers() && home.abandoned().unwrap().is_empty());
+        let before = std::time::SystemTime::now() - std::time::Duration::from_secs(120);
+        let file = File::options().write(true).open(home.late_containers());
+        file.unwrap().set_modified(before).unwrap();
+        home.no_containers_left().unwrap();
+        assert!(!home.expects_containers());
+    }
+
+    #[test]
+    fn a_running_build_is_not_forgotten_however_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        for number in 0..BUILDS_KEPT + 3 {
+            let kept = home.kept(&format!("{number:04}")).unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+            File::open(&kept).unwrap().set_modified(time).unwrap();
+        }
+        let _running = home.scratch("0001").unwrap();
+        home.forget_old().unwrap();
+        let is_kept = |uuid: &str| folder.path().join("builds").join(uuid).exists();
+        assert!(!is_kept("0000") && is_kept("0001") && !is_kept("0002"));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct SecretSource {
 pub struct AwsAccess {
     /// `-p`: a named profile.
     pub profile: Option<String>,
+    /// The person's home, where the settings are; this process's own when absent.
+    pub home: Option<PathBuf>,
 }
 
 /// How long things took in the last successful build.
@@ -62,6 +64,8 @@ pub struct Expected {
 pub struct BuildRequest {
     /// `[A-Za-z0-9][A-Za-z0-9_-]*`.
     pub project: String,
+    /// Whose cache this is: builds of equal scope share entries, others never do.
+    pub cache_scope: String,
     /// Lower-case, with hyphens.
     pub uuid: String,
     /// From 1.

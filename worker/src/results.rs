@@ -5,7 +5,7 @@ use croft_proto::{EnvironmentVariable, PhaseType, Status, Summary};
 
 use crate::attempt::{Attempt, inside};
 use crate::commands::Limit;
-use crate::deliver::{self, Delivery};
+use crate::deliver::{self, Delivery, Undelivered};
 use crate::environment;
 use crate::prepare::Prepared;
 use crate::timeline::{Context, Timeline};
@@ -50,11 +50,29 @@ impl Attempt<'_> {
         summary: &mut Summary,
     ) {
         timeline.begin(PhaseType::UploadArtifacts);
+        let (status, context) = match self.collect(prepared, summary).await {
+            Ok(()) => (Status::Succeeded, Context::none()),
+            Err(Undelivered::Failed(message)) => {
+                (Status::Failed, Context::new("CLIENT_ERROR", message))
+            }
+            Err(Undelivered::Interrupted(status)) => (status, Context::none()),
+        };
+        timeline.end(status, context);
+    }
+
+    /// Cache and artifacts. A step that has begun is ended; none begins in a build that was interrupted.
+    async fn collect(
+        &mut self,
+        prepared: &mut Prepared,
+        summary: &mut Summary,
+    ) -> Result<(), Undelivered> {
+        self.go_on()?;
         if let (true, Some((cached, plan))) = (
             self.journey.status() == Status::Succeeded && self.journey.succeeding(),
             &prepared.cached,
         ) {
             summary.cache_saved = cached.save(plan, &prepared.root).await;
+            self.go_on()?;
         }
         let Some(artifacts) = prepared
             .spec
@@ -62,8 +80,7 @@ impl Attempt<'_> {
             .as_ref()
             .filter(|entry| !entry.files.is_empty() || !entry.secondary.is_empty())
         else {
-            timeline.end(Status::Succeeded, Context::none());
-            return;
+            return Ok(());
         };
         let delivery = Delivery {
             folder: self.request.artifacts_directory.clone(),
@@ -71,20 +88,19 @@ impl Attempt<'_> {
             source: inside(&self.request.project, ""),
         };
         let mut limit = Limit::Build(&mut self.interrupts);
-        let stored = deliver::artifacts(
+        summary.artifacts = deliver::artifacts(
             &mut prepared.session,
             &prepared.root,
             artifacts,
             &delivery,
             &mut limit,
         )
-        .await;
-        match stored {
-            Ok(stored) => {
-                summary.artifacts = stored;
-                timeline.end(Status::Succeeded, Context::none());
-            }
-            Err(message) => timeline.end(Status::Failed, Context::new("CLIENT_ERROR", message)),
-        }
+        .await?;
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Result<(), Undelivered> {
+        let happened = self.interrupts.happened();
+        happened.map_or(Ok(()), |status| Err(Undelivered::Interrupted(status)))
     }
 }

@@ -1,7 +1,6 @@
 //! One build from its submission to its outcome: the loop that walks the phases. What follows what is decided in
 //! [`crate::journey`]; here it is done. Receives a [`BuildRequest`], tells the writer on the way, hands back an [`Outcome`].
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use croft_cache::Store;
@@ -9,14 +8,19 @@ use croft_exec::output::Writer;
 use croft_proto::{
     Build, Diagnostic, EventKind, NoticeLevel, PhaseType, Status, Summary, Timestamp,
 };
-use croft_spec::Buildspec;
 use tokio::sync::watch;
 
 use crate::attempt::{Attempt, AttemptEnd};
 use crate::interrupt::{Interrupts, Stop};
-use crate::request::{BuildRequest, BuildspecFile, PrimarySource};
+use crate::request::{BuildRequest, PrimarySource};
 use crate::runtime::{Progress, Runtime};
 use crate::timeline::{Context, Timeline};
+
+/// The buildspec's file.
+mod read;
+
+use read::read_early;
+pub(crate) use read::{Read, read_in, yaml_error};
 
 /// What builds are run with.
 pub struct Engine {
@@ -49,14 +53,6 @@ pub struct Outcome {
     pub diagnostics: Vec<Diagnostic>,
     /// The buildspec's text, for showing those.
     pub buildspec: String,
-}
-
-/// A buildspec that was read.
-#[derive(Clone, Debug)]
-pub(crate) struct Read {
-    pub(crate) spec: Option<Buildspec>,
-    pub(crate) diagnostics: Vec<Diagnostic>,
-    pub(crate) text: String,
 }
 
 /// Runs the build to its outcome. A build that fails is an outcome, and so is a machine that fails it (`FAULT`).
@@ -109,6 +105,10 @@ pub async fn run(request: &BuildRequest, engine: &Engine, stop: watch::Receiver<
         .failure
         .clone()
         .filter(|_| summary.failed_command.is_none() && status != Status::Succeeded);
+    // What is kept of the build is what is shown of it.
+    engine
+        .writer
+        .mask_outcome(&mut timeline.build, &mut summary);
     engine.writer.emit(EventKind::BuildCompleted {
         build: Box::new(timeline.build.clone()),
         summary: Box::new(summary.clone()),
@@ -142,7 +142,18 @@ async fn attempts(
                 attempt,
                 attempts_max,
                 reason,
+                read: last,
             } => {
+                if let Err(error) = crate::sweep::empty(&request.directory) {
+                    let message = format!(
+                        "the build is not tried again, since the last try's files could not be removed: {error}"
+                    );
+                    engine.writer.emit(EventKind::Notice {
+                        level: NoticeLevel::Error,
+                        message,
+                    });
+                    return (Status::Failed, last);
+                }
                 number = attempt;
                 engine.writer.emit(EventKind::Retrying {
                     attempt,
@@ -155,104 +166,9 @@ async fn attempts(
                     log_path,
                     ..Summary::default()
                 };
-                if let Err(error) = clear(&request.directory) {
-                    let message = format!("the last try's files could not be removed: {error}");
-                    engine.writer.emit(EventKind::Notice {
-                        level: NoticeLevel::Warning,
-                        message,
-                    });
-                }
             }
         }
     }
-}
-
-/// A folder's buildspec can be read before anything is made for the build: mistakes are told at once.
-fn read_early(request: &BuildRequest) -> Option<Read> {
-    match (&request.source, &request.buildspec) {
-        (_, BuildspecFile::OnHost(path)) => Some(read_file(path, &path.display().to_string())),
-        (PrimarySource::Folder(folder), file) => Some(read_in(folder, file)),
-        (PrimarySource::Git { .. }, _) => None,
-    }
-}
-
-/// The buildspec that `file` means in the source at `folder`.
-pub(crate) fn read_in(folder: &std::path::Path, file: &BuildspecFile) -> Read {
-    let relative = match file {
-        BuildspecFile::Default => PathBuf::from("buildspec.yml"),
-        BuildspecFile::InSource(path) | BuildspecFile::OnHost(path) => path.clone(),
-    };
-    read_file(&folder.join(&relative), &relative.display().to_string())
-}
-
-fn read_file(path: &std::path::Path, name: &str) -> Read {
-    match std::fs::read(path) {
-        Ok(bytes) => {
-            let parsed = croft_spec::parse(name, &bytes);
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            Read {
-                spec: parsed.spec,
-                diagnostics: parsed.diagnostics,
-                text,
-            }
-        }
-        Err(error) => {
-            let help = if error.kind() == std::io::ErrorKind::NotFound {
-                "put a buildspec.yml into the source's top folder, or name another file with -b"
-            } else {
-                "make the file readable"
-            };
-            let diagnostic = Diagnostic {
-                code: "no-buildspec".into(),
-                level: croft_proto::Level::Error,
-                message: format!("{} cannot be read: {error}", path.display()),
-                place: croft_proto::Place {
-                    file: name.into(),
-                    line: 0,
-                    column: 0,
-                },
-                start: 0,
-                end: 0,
-                help: Some(help.into()),
-            };
-            Read {
-                spec: None,
-                diagnostics: vec![diagnostic],
-                text: String::new(),
-            }
-        }
-    }
-}
-
-/// One sentence for the phase's context; the command line shows all findings.
-pub(crate) fn yaml_error(diagnostics: &[Diagnostic]) -> String {
-    let errors: Vec<&Diagnostic> = diagnostics
-        .iter()
-        .filter(|found| found.level == croft_proto::Level::Error)
-        .collect();
-    let Some(first) = errors.first() else {
-        return "the buildspec cannot be used".to_string();
-    };
-    let place = &first.place;
-    let more = if errors.len() > 1 {
-        format!(" (and {} more)", errors.len() - 1)
-    } else {
-        String::new()
-    };
-    format!(
-        "{}:{}:{}: {}{more}",
-        place.file, place.line, place.column, first.message
-    )
-}
-
-fn clear(directory: &std::path::Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 fn new_build(request: &BuildRequest, now: Timestamp) -> Build {

@@ -77,7 +77,7 @@ pub(crate) fn choose(
     }
     let commands = picked
         .iter()
-        .flat_map(|(_, version, asked)| commands(version, asked))
+        .flat_map(|(_, version, asked)| commands(version, asked, environment))
         .collect();
     Ok(Chosen {
         commands,
@@ -147,7 +147,14 @@ fn order(version: &str) -> Vec<u64> {
         .collect()
 }
 
-fn commands(version: &RuntimeVersion, asked: &str) -> Vec<Command> {
+/// A `default` version's commands read `VERSION`; the build's own variable of that name, or its absence, comes back afterwards.
+fn commands(version: &RuntimeVersion, asked: &str, environment: &Environment) -> Vec<Command> {
+    let back = match environment.text("VERSION") {
+        Some(own) => format!("VERSION={}", quoted(&own)),
+        None => "unset VERSION".to_string(),
+    };
+    // `$?` is read before the variable is put back, so the command's own status is what remains.
+    let back = format!("eval {}\"$?)\"", quoted(&format!("{back}; (exit ")));
     let place = Place {
         file: "runtimes.yml".into(),
         line: 0,
@@ -155,7 +162,7 @@ fn commands(version: &RuntimeVersion, asked: &str) -> Vec<Command> {
     };
     let command = |text: &String| match version.version.as_str() {
         "default" => Command {
-            text: format!("VERSION={asked}\n{text}"),
+            text: format!("VERSION={asked}\n{text}\n{back}"),
             place: place.clone(),
         },
         _ => Command {
@@ -164,6 +171,11 @@ fn commands(version: &RuntimeVersion, asked: &str) -> Vec<Command> {
         },
     };
     version.commands.iter().map(command).collect()
+}
+
+/// One word for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -197,10 +209,32 @@ mod tests {
         ] {
             assert_eq!(texts(&[("python", asked)]).unwrap(), [expected], "{asked}");
         }
-        assert_eq!(
-            texts(&[("python", "3.13")]).unwrap(),
-            ["VERSION=3.13\ninstall $VERSION"]
-        );
+    }
+
+    #[test]
+    fn the_version_is_gone_or_as_before_after_a_default_command_and_its_status_stays() {
+        for (own, expected) in [(None, "none"), (Some("it's $1"), "it's $1")] {
+            let variables = own.map(|own| (b"VERSION".to_vec(), own.as_bytes().to_vec()));
+            let environment = Environment::new(variables.into_iter().collect());
+            let file = b"runtimes: {python: {versions: {default: {commands: ['echo $VERSION; (exit 7)']}}}}";
+            let chosen = choose(
+                &[("python".into(), "3.13".into())],
+                Some(file),
+                &environment,
+            );
+            let script = format!(
+                "{}\necho $? \"${{VERSION-none}}\"",
+                chosen.unwrap().commands[0].text
+            );
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &script]).env_remove("VERSION");
+            shell.envs(own.map(|own| ("VERSION", own)));
+            let output = shell.output().unwrap();
+            assert_eq!(
+                String::from_utf8(output.stdout).unwrap(),
+                format!("3.13\n7 {expected}\n")
+            );
+        }
     }
 
     #[test]

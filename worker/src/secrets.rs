@@ -10,8 +10,8 @@ use std::io;
 use croft_proto::Place;
 use croft_spec::{Env, SecretReference};
 use serde_json::Value;
-use tokio::process::Command;
 
+use crate::program;
 use crate::request::{AwsAccess, SecretSource};
 
 /// AWS answers for at most so many parameters at once.
@@ -164,11 +164,11 @@ fn pick(text: String, reference: &SecretReference, place: &Place) -> Result<Stri
 }
 
 async fn ask(access: &AwsAccess, arguments: &[&str]) -> Result<Value, Error> {
-    let mut command = Command::new("aws");
-    command
-        .args(arguments)
-        .args(["--output", "json"])
-        .kill_on_drop(true);
+    let mut command = program::command("aws");
+    command.args(arguments).args(["--output", "json"]);
+    if let Some(home) = &access.home {
+        command.env("HOME", home);
+    }
     if let Some(profile) = &access.profile {
         command.args(["--profile", profile]);
     }

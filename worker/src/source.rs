@@ -5,7 +5,18 @@ use std::io;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use tokio::process::Command;
+use crate::{address, program};
+
+/// What of git's own variables a person sets for signing in and for the way to a server. All others would tell git to work on
+/// another repository than the folder it is started in, `GIT_DIR` first of all.
+const GIT_KEPT: [&str; 6] = [
+    "GIT_SSH",
+    "GIT_SSL_",
+    "GIT_ASKPASS",
+    "GIT_TERMINAL_PROMPT",
+    "GIT_HTTP_",
+    "GIT_PROXY_",
+];
 
 /// Why a source could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -14,31 +25,27 @@ pub(crate) enum Error {
     NoProgram(#[source] io::Error),
     #[error("git {doing} failed: {words}")]
     Git { doing: &'static str, words: String },
+    #[error("{0:?} is no address or revision of a repository: it starts with a hyphen")]
+    Option(String),
 }
 
 /// Fetches `revision` (the default branch when absent) of the repository at `url` into the empty folder `into`, as AWS does:
-/// a detached HEAD with full history. The commit that was checked out.
+/// a detached HEAD with full history. The commit that was checked out. What signs in stays out of the repository's settings.
 pub(crate) async fn fetch(url: &str, revision: Option<&str>, into: &Path) -> Result<String, Error> {
+    for word in [Some(url), revision].into_iter().flatten() {
+        // Git would take it for an option, some of which name programs to run.
+        if word.starts_with('-') {
+            return Err(Error::Option(word.to_string()));
+        }
+    }
     git(into, "init", &["init", "--quiet"]).await?;
     git(into, "remote", &["remote", "add", "origin", "--", url]).await?;
     let wanted = revision.unwrap_or("HEAD");
-    let direct = git(
-        into,
-        "fetch",
-        &["fetch", "--quiet", "--tags", "origin", wanted],
-    )
-    .await;
-    let commit = match direct {
+    let commit = match get(into, wanted).await {
         Ok(_) => "FETCH_HEAD".to_string(),
         // Many servers give no commit by its number alone; everything they have includes it.
         Err(Error::Git { .. }) if is_commit(wanted) => {
-            let all = "+refs/heads/*:refs/remotes/origin/*";
-            git(
-                into,
-                "fetch",
-                &["fetch", "--quiet", "--tags", "origin", all],
-            )
-            .await?;
+            get(into, "+refs/heads/*:refs/remotes/origin/*").await?;
             wanted.to_string()
         }
         Err(error) => return Err(error),
@@ -49,7 +56,24 @@ pub(crate) async fn fetch(url: &str, revision: Option<&str>, into: &Path) -> Res
         &["checkout", "--quiet", "--detach", &commit],
     )
     .await?;
+    let shown = address::without_sign_in(url);
+    if shown != url {
+        let set = ["remote", "set-url", "--", "origin", &shown];
+        git(into, "remote", &set).await?;
+    }
     head(into).await
+}
+
+async fn get(into: &Path, wanted: &str) -> Result<Output, Error> {
+    let words = [
+        "fetch",
+        "--quiet",
+        "--tags",
+        "--end-of-options",
+        "origin",
+        wanted,
+    ];
+    git(into, "fetch", &words).await
 }
 
 /// The commit a folder stands on; an error when it is no git repository.
@@ -68,7 +92,14 @@ fn is_commit(revision: &str) -> bool {
 }
 
 async fn git(folder: &Path, doing: &'static str, arguments: &[&str]) -> Result<Output, Error> {
-    let output = Command::new("git")
+    let mut command = program::command("git");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("GIT_") && !GIT_KEPT.iter().any(|kept| text.starts_with(kept)) {
+            command.env_remove(&name);
+        }
+    }
+    let output = command
         .args([
             "-c",
             "core.hooksPath=/dev/null",
@@ -87,7 +118,6 @@ async fn git(folder: &Path, doing: &'static str, arguments: &[&str]) -> Result<O
         .current_dir(folder)
         .env("GIT_TERMINAL_PROMPT", "0")
         .stdin(Stdio::null())
-        .kill_on_drop(true)
         .output()
         .await
         .map_err(Error::NoProgram)?;
@@ -143,6 +173,21 @@ mod tests {
                 "one"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn what_git_would_take_for_an_option_is_refused() {
+        let (repository, _) = repository().await;
+        let url = format!("file://{}", repository.path().display());
+        let into = tempfile::tempdir().unwrap();
+        let mark = into.path().join("ran");
+        let option = format!("--upload-pack=touch {};x", mark.display());
+        for (url, revision) in [(url.as_str(), Some(option.as_str())), ("--help", None)] {
+            let error = fetch(url, revision, into.path()).await.unwrap_err();
+            assert!(matches!(error, Error::Option(_)), "{error}");
+        }
+        let told = get(into.path(), &option).await;
+        assert!(told.is_err() && !mark.exists());
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ pub(crate) struct Timeline {
     pub(crate) writer: Arc<Writer>,
     pub(crate) clock: fn() -> Timestamp,
     pub(crate) expected: Expected,
-    /// The message of the first phase that did not succeed.
+    /// The message of the first phase that did not succeed; one that `on-failure: CONTINUE` forgave is forgotten.
     pub(crate) failure: Option<String>,
 }
 
@@ -72,6 +72,19 @@ impl Timeline {
         }];
         let phase = phase.clone();
         self.writer.emit(EventKind::PhaseCompleted { phase });
+    }
+
+    /// The message of the command phase that failed last; empty when none did.
+    pub(crate) fn last_failure(&self) -> String {
+        let mut phases = self.build.phases.iter().rev();
+        let failed = phases.find(|phase| {
+            PhaseType::COMMANDS.contains(&phase.phase_type)
+                && phase.phase_status == Some(Status::Failed)
+        });
+        failed
+            .and_then(|phase| phase.contexts.first())
+            .map(|context| context.message.clone())
+            .unwrap_or_default()
     }
 
     /// A phase that has nothing to do but to be there, as AWS shows it.

@@ -8,7 +8,7 @@ use crate::mask::Masker;
 /// Masks the texts of `kind`.
 pub(super) fn event(masker: &Masker, kind: &mut EventKind) {
     match kind {
-        EventKind::BuildStarted { build, .. } => hide_build(masker, build),
+        EventKind::BuildStarted { build: started, .. } => build(masker, started),
         EventKind::PhaseStarted { .. } | EventKind::CommandCompleted { .. } => {}
         EventKind::PhaseCompleted { phase } => hide_phase(masker, phase),
         EventKind::CommandStarted { command, .. } => text(masker, command),
@@ -17,11 +17,14 @@ pub(super) fn event(masker: &Masker, kind: &mut EventKind) {
         EventKind::CacheRestored { cache } | EventKind::CacheSaved { cache } => {
             hide_cache(masker, cache)
         }
-        EventKind::ReportReady { report } => hide_report(masker, report),
+        EventKind::ReportReady { report: ready } => report(masker, ready),
         EventKind::Retrying { reason, .. } => text(masker, reason),
-        EventKind::BuildCompleted { build, summary } => {
-            hide_build(masker, build);
-            hide_summary(masker, summary);
+        EventKind::BuildCompleted {
+            build: ended,
+            summary: told,
+        } => {
+            build(masker, ended);
+            summary(masker, told);
         }
     }
 }
@@ -34,7 +37,8 @@ fn texts<'a>(masker: &Masker, texts: impl IntoIterator<Item = &'a mut String>) {
     texts.into_iter().for_each(|one| text(masker, one));
 }
 
-fn hide_build(masker: &Masker, build: &mut Build) {
+/// Masks the texts of `build`.
+pub(super) fn build(masker: &Masker, build: &mut Build) {
     texts(masker, &mut build.source_version);
     texts(
         masker,
@@ -62,7 +66,8 @@ fn hide_cache(masker: &Masker, cache: &mut CacheSummary) {
     texts(masker, cache.key.iter_mut().chain(&mut cache.detail));
 }
 
-fn hide_report(masker: &Masker, report: &mut Report) {
+/// Masks the texts of `report`.
+pub(super) fn report(masker: &Masker, report: &mut Report) {
     text(masker, &mut report.name);
     texts(masker, report.files.iter_mut().chain(&mut report.problems));
     for case in &mut report.test_cases {
@@ -74,14 +79,15 @@ fn hide_report(masker: &Masker, report: &mut Report) {
     }
 }
 
-fn hide_summary(masker: &Masker, summary: &mut Summary) {
+/// Masks the texts of `summary`.
+pub(super) fn summary(masker: &Masker, summary: &mut Summary) {
     if let Some(failed) = &mut summary.failed_command {
         text(masker, &mut failed.command);
         texts(masker, &mut failed.last_lines);
     }
     texts(masker, &mut summary.failure_message);
-    for report in &mut summary.reports {
-        hide_report(masker, report);
+    for one in &mut summary.reports {
+        report(masker, one);
     }
     for artifact in &mut summary.artifacts {
         hide_artifact(masker, artifact);

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use croft_proto::{Event, EventKind, NoticeLevel, PhaseType, Timestamp};
+use croft_proto::{Build, Event, EventKind, NoticeLevel, PhaseType, Report, Summary, Timestamp};
 
 use super::characters::Unfinished;
 use super::log::Log;
@@ -138,6 +138,18 @@ impl Writer {
     /// Masks this value too, from now on.
     pub fn add_secret(&self, value: &str) {
         self.lock().masker.add(value);
+    }
+
+    /// Masks a report as its event is masked, for what is kept of it.
+    pub fn mask_report(&self, report: &mut Report) {
+        hide::report(&self.lock().masker, report);
+    }
+
+    /// Masks a build and its summary as their event is masked, for what is kept of them.
+    pub fn mask_outcome(&self, build: &mut Build, summary: &mut Summary) {
+        let inner = self.lock();
+        hide::build(&inner.masker, build);
+        hide::summary(&inner.masker, summary);
     }
 
     /// The last lines of the command that runs or ran last, masked: at most `count` and at most [`LAST_LINES_MAX`].

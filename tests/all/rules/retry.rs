@@ -45,6 +45,19 @@ fn retry_with_a_pattern_tries_again_only_when_the_message_matches(farm: &Farm) {
     );
 }
 
+fn the_reason_of_a_new_try_is_what_failed_in_its_phase(farm: &Farm) {
+    for forgiving in ["pre_build:\n    on-failure: CONTINUE", "build:"] {
+        let ran = farm.run_spec(&format!(
+            "phases:\n  {forgiving}\n    commands: ['exit 4']\n  post_build:\n    on-failure: RETRY-1\n    commands: ['exit 9']\n"
+        ));
+        ran.assert_code(1);
+        let retrying = ran.events_of("retrying");
+        assert_eq!(retrying.len(), 1, "{forgiving}");
+        let reason = retrying[0]["reason"].as_str().unwrap();
+        assert!(reason.contains("exit 9"), "{forgiving}: {reason}");
+    }
+}
+
 fn a_try_that_succeeds_ends_the_trying(farm: &Farm) {
     farm.spec("phases:\n  build:\n    on-failure: RETRY-5\n    commands:\n      - echo x >> count\n      - test $(wc -l < count) -ge 3\n");
     let ran = farm.run(&["--in-place"]);
@@ -79,6 +92,7 @@ each_place!(
     retry_alone_tries_three_times_more,
     retry_with_a_count_tries_that_often_more,
     retry_with_a_pattern_tries_again_only_when_the_message_matches,
+    the_reason_of_a_new_try_is_what_failed_in_its_phase,
     a_try_that_succeeds_ends_the_trying,
     each_try_begins_with_the_source_as_it_was,
 );

@@ -245,6 +245,27 @@ fn phases_that_are_absent_are_shown_as_succeeded(farm: &Farm) {
     }
 }
 
+/// What was forgiven is not what failed the build.
+fn a_failure_after_a_forgiven_one_is_the_one_that_is_shown(farm: &Farm) {
+    let forgiven = "phases:\n  pre_build:\n    on-failure: CONTINUE\n    commands: ['exit 4']\n  build:\n    commands: ";
+    let ran = farm.run_spec(&format!("{forgiven}['exit 9']\n"));
+    ran.assert_code(1);
+    assert_eq!(ran.summary()["failedCommand"]["command"], "exit 9");
+    let ran = farm.run_spec(&format!(
+        "{forgiven}['true']\nartifacts:\n  files: [missing]\n"
+    ));
+    ran.assert_code(1);
+    assert!(ran.summary().get("failedCommand").is_none());
+    let (_, message) = ran.context("UPLOAD_ARTIFACTS");
+    assert_eq!(ran.summary()["failureMessage"], message.as_str());
+    // A failure that counts stays, whatever is forgiven after it.
+    let ran = farm.run_spec(
+        "phases:\n  build:\n    commands: ['exit 9']\n  post_build:\n    on-failure: CONTINUE\n    commands: ['exit 4']\n",
+    );
+    ran.assert_code(1);
+    assert_eq!(ran.summary()["failedCommand"]["command"], "exit 9");
+}
+
 each_place!(
     a_failed_install_ends_the_build,
     a_failed_pre_build_ends_the_build,
@@ -264,6 +285,7 @@ each_place!(
     a_source_that_cannot_be_prepared_goes_straight_to_finalizing,
     artifacts_that_match_nothing_fail_the_upload_and_the_build,
     phases_that_are_absent_are_shown_as_succeeded,
+    a_failure_after_a_forgiven_one_is_the_one_that_is_shown,
 );
 
 /// An image that is not there and may not be pulled fails PROVISIONING, and nothing else is reached.

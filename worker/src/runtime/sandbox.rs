@@ -61,7 +61,7 @@ impl Sandbox {
         if !rustix::process::geteuid().is_root() {
             return Err(Error::User {
                 code: "CLIENT_ERROR",
-                message: "the sandbox needs root for now: run `sudo croft run`, or name an image with --image".into(),
+                message: "builds need root for now: run `sudo croft run`".into(),
             });
         }
         for (name, mode) in [
@@ -250,7 +250,7 @@ mod tests {
     /// The sandbox of this machine; `None`, and said so, for an ordinary user.
     fn sandbox() -> Option<Sandbox> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED sandbox: not root");
+            crate::skip::skip("sandbox", "not root");
             return None;
         }
         let home = std::env::temp_dir().join(format!("croft-suite-{}", std::process::id()));

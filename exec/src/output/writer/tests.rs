@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use croft_proto::{BuildPhase, PhaseContext, Place, Status};
+use croft_proto::{BuildPhase, PhaseContext, Place, ReportStatus, ReportType, Status};
 
 use super::*;
 
@@ -284,6 +284,31 @@ fn a_secret_added_while_the_build_runs_is_masked_everywhere_from_then_on() {
         ["notice ***", "SUBMITTED c3Mz ***\\n", "SUBMITTED ***"]
     );
     assert!(!desk.log().contains("s3cr3t"));
+}
+
+#[test]
+fn a_report_is_masked_for_keeping_as_for_showing() {
+    let desk = Desk::new(&["hunter22"]);
+    let mut report = Report {
+        name: "shop-tests".to_owned(),
+        report_type: ReportType::Test,
+        status: ReportStatus::Incomplete,
+        files: vec!["hunter22.xml".to_owned()],
+        truncated: false,
+        test_summary: None,
+        code_coverage_summary: None,
+        test_cases: Vec::new(),
+        problems: vec!["hunter22.xml ends early".to_owned()],
+    };
+    desk.writer.mask_report(&mut report);
+    assert_eq!(
+        (&report.files[0][..], &report.problems[0][..]),
+        ("***.xml", "***.xml ends early")
+    );
+    desk.writer.emit(EventKind::ReportReady {
+        report: Box::new(report.clone()),
+    });
+    assert!(desk.told.texts()[0].contains(&format!("{report:?}")));
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Container {
         if !rustix::process::geteuid().is_root() {
             return Err(Error::User {
                 code: "CLIENT_ERROR",
-                message: "containers need root for now: run `sudo croft run`".into(),
+                message: "builds need root for now: run `sudo croft run`".into(),
             });
         }
         let reference = Reference::parse(&self.options.image)?;

@@ -19,10 +19,12 @@ const ENGINE_MAX: Duration = Duration::from_secs(5);
 pub struct Swept {
     /// The builds whose containers were left behind, in the order of their ids.
     pub builds: Vec<String>,
+    /// False when no engine could be asked, so that nobody knows what is left.
+    pub answered: bool,
 }
 
-/// Removes every container of a croft with that `home` whose build is not alive any more. Where no engine answers, nothing
-/// can be left in it as far as anybody can tell: that is no error, and costs a failed connection.
+/// Removes every container of a croft with that `home` whose build is not alive any more. Where no engine answers,
+/// that is no error: it may not be installed at all.
 ///
 /// # Errors
 /// When the engine cannot list containers, or one of them cannot be removed; the others are removed all the same.
@@ -41,7 +43,10 @@ pub async fn sweep(
     left.retain(|(build, _)| !is_alive(build));
     left.sort();
     let mut outcome = Ok(());
-    let mut swept = Swept::default();
+    let mut swept = Swept {
+        builds: Vec::new(),
+        answered: true,
+    };
     for (build, id) in left {
         match engine.remove(&id).await {
             Ok(()) => swept.builds.push(build),

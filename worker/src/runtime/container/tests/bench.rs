@@ -36,7 +36,7 @@ pub(super) fn engine(test: &str) -> bool {
             std::env::var_os("CROFT_REQUIRE_ENGINE").is_none_or(|value| value != "1"),
             "{test}: {why}"
         );
-        eprintln!("SKIPPED {test}: {why}");
+        crate::skip::skip(test, why);
     }
     ready.is_ok()
 }
@@ -103,7 +103,7 @@ pub(super) fn container_of(options: Options, docker: Docker) -> Container {
 }
 
 /// Whether this machine's engine may make privileged containers: one inside a fenced machine may not.
-pub(super) fn privileges(test: &str) -> bool {
+pub(super) fn gives_privileges() -> bool {
     let tried = Command::new("docker")
         .args([
             "run",
@@ -115,11 +115,7 @@ pub(super) fn privileges(test: &str) -> bool {
             "true",
         ])
         .output();
-    let given = tried.unwrap().status.success();
-    if !given {
-        eprintln!("SKIPPED {test}: this machine's engine cannot make privileged containers");
-    }
-    given
+    tried.unwrap().status.success()
 }
 
 /// Starts a container just as a privileged one, but without the privileges: the image's entrypoint runs first.
@@ -288,7 +284,7 @@ impl Registry {
             let required =
                 std::env::var_os("CROFT_REQUIRE_ENGINE").is_some_and(|value| value == "1");
             assert!(!required, "{test}: docker-registry is not installed");
-            eprintln!("SKIPPED {test}: docker-registry is not installed");
+            crate::skip::skip(test, "docker-registry is not installed");
             return None;
         };
         let registry = Self {

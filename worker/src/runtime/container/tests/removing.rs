@@ -84,6 +84,7 @@ async fn what_a_killed_croft_left_is_swept_by_the_next_of_the_same_home() {
     let alive = sweep(&docker, home.path(), |id| id == build.request.build_id)
         .await
         .unwrap();
+    assert!(alive.answered);
     assert_eq!((alive.builds.len(), build.containers().len()), (0, 1));
     let swept = sweep(&docker, home.path(), |_| false).await.unwrap();
     assert_eq!(swept.builds, std::slice::from_ref(&build.request.build_id));
