@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -93,7 +94,7 @@ pub(crate) struct RunWords {
     #[arg(
         short = 'd',
         long,
-        env = "CROFT_PRIVILEGED",
+        env = "CROFT_PRIVILEGED", value_parser = BoolishValueParser::new(),
         help_heading = "Where it runs"
     )]
     pub(crate) privileged: bool,
@@ -150,7 +151,7 @@ pub(crate) struct RunWords {
     #[arg(
         short = 'm',
         long,
-        env = "CROFT_IN_PLACE",
+        env = "CROFT_IN_PLACE", value_parser = BoolishValueParser::new(),
         help_heading = "What it builds"
     )]
     pub(crate) in_place: bool,
@@ -190,7 +191,7 @@ pub(crate) struct RunWords {
     #[arg(
         short = 'c',
         long,
-        env = "CROFT_AWS",
+        env = "CROFT_AWS", value_parser = BoolishValueParser::new(),
         help_heading = "Variables and secrets"
     )]
     pub(crate) aws: bool,
@@ -225,9 +226,9 @@ pub(crate) struct RunWords {
     )]
     pub(crate) reports: Option<PathBuf>,
     /// Neither restore nor save the cache
-    #[arg(long, env = "CROFT_NO_CACHE", help_heading = "What it leaves")]
+    #[arg(long, env = "CROFT_NO_CACHE", value_parser = BoolishValueParser::new(), help_heading = "What it leaves")]
     pub(crate) no_cache: bool,
-    /// Longest time for the build, such as 90s, 30m or 2h
+    /// Longest time for the build, such as 90s, 30m or 2h; a bare number is minutes
     #[arg(
         long,
         env = "CROFT_TIMEOUT",

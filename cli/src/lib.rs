@@ -17,6 +17,8 @@ mod surroundings;
 mod run;
 /// From its words to a build's request.
 mod plan;
+/// What killed builds left.
+mod sweep;
 /// Values out of files.
 mod files;
 /// `croft lint`.
@@ -68,12 +70,16 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Doctor(words) => doctor::doctor(&cli.global, words),
         Command::Cache(words) => cache::cache(&cli.global, words),
         Command::Completion { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "croft", &mut std::io::stdout());
-            Ok(Exit::Succeeded)
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "croft", &mut script);
+            output::text(&String::from_utf8_lossy(&script)).map(|()| Exit::Succeeded)
         }
         Command::Version(words) => output::version(words.output),
     };
     result.unwrap_or_else(|error| {
+        if output::reader_went_away(&error) {
+            return Exit::Succeeded;
+        }
         output::complain(&error);
         error
             .downcast_ref::<exit::Wrong>()

@@ -107,6 +107,14 @@ pub(crate) fn version(format: Format) -> anyhow::Result<Exit> {
     Ok(Exit::Succeeded)
 }
 
+/// Whether only the reader of standard output was gone: `croft lint | head` has what it wanted.
+pub(crate) fn reader_went_away(error: &anyhow::Error) -> bool {
+    let is_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(is_pipe))
+}
+
 /// Tells a person what went wrong, as one chain.
 pub(crate) fn complain(error: &anyhow::Error) {
     // Without standard error there is nobody to tell.

@@ -10,7 +10,7 @@ use anyhow::Context;
 use croft_cache::Store;
 use croft_exec::output::{Options, Sink, Writer};
 use croft_proto::{Build, Event, EventKind, Level, NoticeLevel, PhaseType, Status};
-use croft_worker::runtime::container::{self, Container, Docker};
+use croft_worker::runtime::container::{self, Container};
 use croft_worker::runtime::sandbox::Sandbox;
 use croft_worker::runtime::{Runtime, install_runner};
 use croft_worker::{
@@ -25,6 +25,7 @@ use crate::output;
 use crate::plan::{self, Sources};
 use crate::render::{Ndjson, Plain, Size, Terminal};
 use crate::surroundings::{Surroundings, absolute, now, person, person_home, real};
+use crate::sweep;
 
 /// How often a live rendering is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
@@ -87,7 +88,7 @@ async fn build(
     surroundings: &Surroundings,
 ) -> anyhow::Result<Exit> {
     let home = &surroundings.home;
-    let swept = sweep(home).await;
+    let swept = sweep::sweep(home).await;
     let uuid = uuid::Uuid::new_v4().to_string();
     let scratch = home
         .scratch(&uuid)
@@ -101,7 +102,7 @@ async fn build(
     let exit = finish(words, home, &request, scratch, end).await;
     if swept {
         // An engine may have gone on making what a killed croft had asked it for.
-        sweep_containers(home).await;
+        sweep::containers(home).await;
     }
     exit
 }
@@ -125,41 +126,6 @@ fn prepare(
         clock: now,
     };
     Ok((request, engine))
-}
-
-/// Removes what killed processes left. Containers first: they use the folders. True when an engine was asked, or tried to be.
-async fn sweep(home: &Home) -> bool {
-    let abandoned = home.abandoned().is_ok_and(|found| !found.is_empty());
-    if abandoned {
-        // Should this fail, containers are looked for now and not again.
-        home.expect_containers().unwrap_or_default();
-    }
-    let asks = abandoned || home.expects_containers();
-    let goes_on = !asks || sweep_containers(home).await;
-    if abandoned && goes_on {
-        croft_worker::sweep::sweep(home).map_or_else(|error| not_removed(error.into()), drop);
-    }
-    asks
-}
-
-/// Removes the containers of builds that do not run any more; false when one could not be.
-async fn sweep_containers(home: &Home) -> bool {
-    let swept = container::sweep(&docker(), home.path(), |build| home.is_running(build)).await;
-    let noted = swept.map_err(anyhow::Error::from).and_then(|swept| {
-        if swept.answered && swept.builds.is_empty() {
-            home.no_containers_left()?;
-        }
-        Ok(())
-    });
-    noted.map_err(not_removed).is_ok()
-}
-
-fn not_removed(error: anyhow::Error) {
-    output::complain(&error.context("something of an earlier build could not be removed"));
-}
-
-fn docker() -> Docker {
-    Docker::new(&person_home(), |name| std::env::var_os(name))
 }
 
 fn request(
@@ -261,7 +227,7 @@ fn place(words: &RunWords, home: &Home) -> anyhow::Result<Arc<dyn Runtime>> {
     Ok(Arc::new(Container::new(
         runner,
         home.path().to_path_buf(),
-        docker(),
+        sweep::docker(),
         options,
     )))
 }
@@ -442,10 +408,10 @@ async fn finish(
         // The engine may still be making a container that was asked for. What is there goes now; the folder stays, by which
         // the next start finds what comes later.
         home.expect_containers()
-            .unwrap_or_else(|error| not_removed(error.into()));
+            .unwrap_or_else(|error| sweep::not_removed(error.into()));
         let is_alive = |id: &str| !id.ends_with(request.uuid.as_str()) && home.is_running(id);
-        let swept = container::sweep(&docker(), home.path(), is_alive).await;
-        swept.map_or_else(|error| not_removed(error.into()), drop);
+        let swept = container::sweep(&sweep::docker(), home.path(), is_alive).await;
+        swept.map_or_else(|error| sweep::not_removed(error.into()), drop);
     } else if let Err(error) = croft_worker::sweep::remove(&scratch.path) {
         output::complain(
             &anyhow::Error::from(error).context("something of the build could not be removed"),

@@ -1,6 +1,8 @@
 //! What a build finds in its environment, who wins, and what it hands on.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::harness::{At, Farm, Ran, TestImage, each_place};
 use crate::sources::Repository;
@@ -111,8 +113,8 @@ fn numbers_count_each_projects_builds(farm: &Farm) {
 fn a_folder_with_a_commit_tells_it_and_secondary_sources_have_their_place(farm: &Farm) {
     farm.spec("phases:\n  build:\n    commands: [env]\n");
     let commit = Repository::at(&farm.source()).commit("first");
-    std::fs::create_dir(farm.folder().join("lib")).unwrap();
-    std::fs::write(farm.folder().join("lib/file"), "from lib\n").unwrap();
+    fs::create_dir(farm.folder().join("lib")).unwrap();
+    fs::write(farm.folder().join("lib/file"), "from lib\n").unwrap();
     farm.spec("phases:\n  build:\n    commands: [env, 'cat $CODEBUILD_SRC_DIR_lib/file']\n");
     let ran = farm.run(&["-s", ".", "-s", "lib:../lib"]);
     ran.assert_code(0);
@@ -248,4 +250,35 @@ fn a_sandbox_gets_no_other_variable_of_the_caller() {
         "{}",
         ran.output()
     );
+}
+
+/// Under sudo a person's settings of AWS are in their own home, not in root's.
+#[test]
+fn the_aws_program_is_asked_with_the_home_of_whoever_calls_sudo() {
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
+    let aws = farm.person().join("aws");
+    let said = farm.folder().join("home-of-aws");
+    let script = format!(
+        "#!/bin/sh\necho \"$HOME\" > {}\necho '{{\"Parameters\":[{{\"Name\":\"/x\",\"Value\":\"value-of-x\"}}]}}'\n",
+        said.display()
+    );
+    fs::write(&aws, script).unwrap();
+    fs::set_permissions(&aws, fs::Permissions::from_mode(0o755)).unwrap();
+    farm.spec(
+        "env:\n  parameter-store:\n    X: /x\nphases:\n  build:\n    commands: ['echo ${#X}']\n",
+    );
+    let mut command = farm.croft_run(&["-c", "-o", "ndjson"]);
+    let path = std::env::var("PATH").unwrap();
+    command
+        .env("PATH", format!("{}:{path}", farm.person().display()))
+        .env("SUDO_USER", "nobody");
+    let ran = farm.end(command);
+    ran.assert_code(0);
+    assert_eq!(ran.output(), "10\n");
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let nobody = users.lines().find(|line| line.starts_with("nobody:"));
+    let home = nobody.unwrap().split(':').nth(5).unwrap();
+    assert_eq!(fs::read_to_string(said).unwrap().trim(), home);
 }

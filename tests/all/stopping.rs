@@ -1,12 +1,13 @@
 //! Stops, time limits and kills: what still runs, how it ends, and that nothing is left on the machine.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::harness::{Farm, Live, docker, each_place, eventually};
+use crate::harness::{At, Farm, Live, docker, each_place, eventually, skip};
 
 /// A number of seconds that no other process sleeps for: it finds this test's processes.
 fn mark(farm: &Farm) -> String {
@@ -388,6 +389,92 @@ mod kill {
         killed_in_finalizing,
         a_start_sweeps_no_living_build,
     );
+}
+
+/// The engine finishes what a killed `croft` had asked for even when the next start has been and gone.
+#[test]
+fn a_container_that_turns_up_late_is_swept_by_a_later_start() {
+    let Some(farm) = At::CONTAINER.farm() else {
+        return;
+    };
+    let (mut live, mark) = waiting(&farm, &[]);
+    let id = live.seen_of("buildStarted")[0]["build"]["id"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    live.signal(Signal::KILL);
+    live.end();
+    farm.outputs(&["true"]);
+    let labels = [
+        format!("croft.home={}", farm.home().display()),
+        format!("croft.build={id}"),
+    ];
+    let image = farm.at().image.unwrap();
+    docker(&[
+        "create", "--label", &labels[0], "--label", &labels[1], image,
+    ]);
+    assert_eq!(containers(&farm).len(), 1);
+    // A build in the sandbox sweeps too.
+    farm.end(farm.croft(&["run"])).assert_code(0);
+    assert_nothing_left(&farm, &mark, &[]);
+}
+
+/// Where nothing was killed, a build in the sandbox has no business with an engine.
+#[test]
+fn a_sandbox_asks_no_engine_until_something_was_killed() {
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
+    let path = farm.folder().join("engine.sock");
+    let engine = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    engine.set_nonblocking(true).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = farm.croft_run(&["-o", "ndjson"]);
+        command.args(words);
+        command.env("DOCKER_HOST", format!("unix://{}", path.display()));
+        command
+    };
+    farm.spec("phases:\n  build:\n    commands: ['true']\n");
+    farm.end(run(&[])).assert_code(0);
+    farm.end(run(&["--timeout", "wrong"])).assert_code(5);
+    farm.end(run(&[])).assert_code(0);
+    let asked = engine.accept().map(|_| ()).unwrap_err();
+    assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock);
+    let (mut live, _) = waiting(&farm, &[]);
+    live.signal(Signal::KILL);
+    live.end();
+    farm.spec("phases:\n  build:\n    commands: ['true']\n");
+    let mut started = run(&[]).stdout(Stdio::null()).spawn().unwrap();
+    // It hangs up at once, which is no engine's answer.
+    eventually("the engine is asked", || engine.accept().is_ok());
+    drop(engine);
+    fs::remove_file(&path).unwrap();
+    assert!(started.wait().unwrap().success());
+    // Nobody answered, so nobody knows: it is asked again.
+    assert!(farm.home().join("run/.sweep-containers").exists());
+}
+
+#[test]
+fn a_helper_on_this_machine_ends_with_a_killed_croft() {
+    if !std::path::Path::new("/usr/bin/setpriv").exists() {
+        skip("there is no /usr/bin/setpriv");
+        return;
+    }
+    let Some(farm) = At::SANDBOX.farm() else {
+        return;
+    };
+    let mark = mark(&farm);
+    let git = farm.person().join("git");
+    fs::write(&git, format!("#!/bin/sh\nexec sleep {mark}\n")).unwrap();
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = farm.croft_run(&["-o", "ndjson", "https://localhost:1/app.git"]);
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", farm.person().display()));
+    let mut live = Live::start(command);
+    eventually("git runs", || processes(&mark).len() == 1);
+    live.signal(Signal::KILL);
+    live.end();
+    eventually("git is gone", || processes(&mark).is_empty());
 }
 
 /// Proves that the search above finds what it looks for.

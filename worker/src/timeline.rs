@@ -57,6 +57,12 @@ impl Timeline {
     /// Ends the phase that runs.
     pub(crate) fn end(&mut self, status: Status, context: Context) {
         let now = (self.clock)();
+        let unexplained = status == Status::TimedOut && context.message.is_empty();
+        let context = if unexplained {
+            Context::new("BUILD_TIMED_OUT", "the build's time limit was reached")
+        } else {
+            context
+        };
         let Some(phase) = self.build.phases.last_mut() else {
             return;
         };
