@@ -10,21 +10,34 @@ use croft_exec::mask::{MASK, Masker, SECRET_LEN_MIN};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&[step, pause], rest)) = data.split_first_chunk::<2>() else { return };
+    let Some((&[step, pause], rest)) = data.split_first_chunk::<2>() else {
+        return;
+    };
     let mut texts: Vec<&[u8]> = rest.split(|&byte| byte == 0).collect();
     let stream = texts.pop().unwrap_or_default();
-    let secrets: Vec<String> = texts.iter().filter_map(|text| String::from_utf8(text.to_vec()).ok()).collect();
+    let secrets: Vec<String> = texts
+        .iter()
+        .filter_map(|text| String::from_utf8(text.to_vec()).ok())
+        .collect();
     let at_once = pass(&secrets, stream, stream.len().max(1), None);
     let in_pieces = pass(&secrets, stream, usize::from(step).max(1), None);
     assert_eq!(at_once, in_pieces, "the cuts show in the output");
-    let flushed = pass(&secrets, stream, usize::from(step).max(1), Some(usize::from(pause).max(1)));
+    let flushed = pass(
+        &secrets,
+        stream,
+        usize::from(step).max(1),
+        Some(usize::from(pause).max(1)),
+    );
     for secret in secrets.iter().filter(|secret| is_masked(secret)) {
         for output in [&at_once, &flushed] {
             assert!(!contains(output, secret.as_bytes()), "a secret passed");
         }
     }
     if let Ok(text) = std::str::from_utf8(stream) {
-        assert_eq!(Masker::new(secrets.clone()).mask_text(text).as_bytes(), at_once);
+        assert_eq!(
+            Masker::new(secrets.clone()).mask_text(text).as_bytes(),
+            at_once
+        );
     }
 });
 
