@@ -45,7 +45,18 @@ pub(crate) fn gibibyte(subject: &Subject) -> Result<Vec<Verdict>, String> {
             .current_dir(&source);
         command
     };
-    let (time, peer) = in_turn(ROUNDS, || whole(&mut ours()), || whole(&mut theirs()))?;
+    // Each run writes into memory that was freed before it, on both sides: pages that nobody had used cost more than the work.
+    let (time, peer) = in_turn(
+        ROUNDS,
+        || {
+            forget(&subject.folder("home/builds"))?;
+            whole(&mut ours())
+        },
+        || {
+            forget(&subject.folder("tee.log"))?;
+            whole(&mut theirs())
+        },
+    )?;
     let (peak, _) = peak_memory(&mut ours())?;
     #[expect(
         clippy::cast_precision_loss,
@@ -61,6 +72,21 @@ pub(crate) fn gibibyte(subject: &Subject) -> Result<Vec<Verdict>, String> {
         ),
         Verdict::limit("resident memory meanwhile", peak, 60.0, "MiB"),
     ])
+}
+
+/// What the last run wrote.
+fn forget(path: &std::path::Path) -> Result<(), String> {
+    let removed = if path.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Log lines of different lengths, none of them a secret.
