@@ -138,10 +138,12 @@ pub(crate) fn buildspec(
         return Ok(BuildspecFile::Default);
     };
     if let PrimarySource::Folder(folder) = primary {
-        let inside = folder.join(named);
         let here = absolute(named)?;
-        // The same file, by its shorter name.
-        if inside == here || (!here.is_file() && !named.is_absolute()) {
+        // A file of the source is read as the source's, by whatever name it was given.
+        if let Ok(inside) = here.strip_prefix(folder) {
+            return Ok(BuildspecFile::InSource(inside.to_path_buf()));
+        }
+        if !here.is_file() && !named.is_absolute() {
             return Ok(BuildspecFile::InSource(named.clone()));
         }
         return Ok(BuildspecFile::OnHost(here));
@@ -325,6 +327,36 @@ mod tests {
         assert!(refused.to_string().contains("--upload-pack"), "{refused}");
         assert!(refuse_options("-oProxyCommand=x://y", None).is_err());
         assert!(refuse_options("https://host/a-b", Some("v-1")).is_ok());
+    }
+
+    #[test]
+    fn a_buildspec_is_the_sources_or_the_machines_by_where_it_lies() {
+        use clap::Parser;
+        let (source, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let named = |path: &Path| {
+            let line = [
+                "croft".into(),
+                "run".into(),
+                "-b".into(),
+                path.as_os_str().to_os_string(),
+            ];
+            let crate::args::Command::Run(words) = crate::args::Cli::parse_from(line).command
+            else {
+                panic!("run")
+            };
+            buildspec(&words, &PrimarySource::Folder(source.path().to_path_buf())).unwrap()
+        };
+        std::fs::write(elsewhere.path().join("b.yml"), "").unwrap();
+        let outside = elsewhere.path().join("b.yml");
+        assert_eq!(named(&outside), BuildspecFile::OnHost(outside.clone()));
+        assert_eq!(
+            named(&source.path().join("ci/b.yml")),
+            BuildspecFile::InSource("ci/b.yml".into())
+        );
+        assert_eq!(
+            named(Path::new("no-such-file.yml")),
+            BuildspecFile::InSource("no-such-file.yml".into())
+        );
     }
 
     #[test]
