@@ -1,7 +1,7 @@
 //! From the words of `croft run` to a build's request: which source, which name, which variables. Looks at the file system,
 //! changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use croft_worker::{AwsAccess, BuildspecFile, PrimarySource, SecretSource};
 
@@ -138,7 +138,7 @@ pub(crate) fn buildspec(
         return Ok(BuildspecFile::Default);
     };
     if let PrimarySource::Folder(folder) = primary {
-        let here = absolute(named)?;
+        let here = without_dots(&absolute(named)?);
         // A file of the source is read as the source's, by whatever name it was given.
         if let Ok(inside) = here.strip_prefix(folder) {
             return Ok(BuildspecFile::InSource(inside.to_path_buf()));
@@ -154,6 +154,21 @@ pub(crate) fn buildspec(
     } else {
         BuildspecFile::InSource(named.clone())
     })
+}
+
+/// The path with its `..` taken out by name alone: no link is followed, since one of a source's must not lead out of it.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                tidy.pop();
+            }
+            Component::CurDir => {}
+            Component::Normal(_) | Component::RootDir | Component::Prefix(_) => tidy.push(part),
+        }
+    }
+    tidy
 }
 
 /// The variables that win over the buildspec's.
