@@ -9,6 +9,9 @@ use croft_worker::Home;
 use crate::args::Global;
 use crate::exit::Wrong;
 
+/// A number without its unit would otherwise empty the cache.
+const CACHE_BYTES_MIN: u64 = 64 << 20;
+
 /// What the commands need to know of where they run.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
@@ -36,6 +39,13 @@ impl Surroundings {
             .unwrap_or_else(|| home.path().join("cache"));
         let cache_bytes_max = crate::files::parse_size(&global.cache_size)
             .map_err(|reason| Wrong(format!("--cache-size: {reason}")))?;
+        if cache_bytes_max < CACHE_BYTES_MIN {
+            let given = &global.cache_size;
+            return Err(Wrong(format!(
+                "--cache-size {given}: the smallest is 64m; sizes have units, such as 20g"
+            ))
+            .into());
+        }
         Ok(Self {
             home,
             cache_dir: real(&cache_dir)?,
