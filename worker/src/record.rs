@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::Expected;
 
-/// How many builds' logs, results and artifacts are kept; older ones are removed at the next start.
+/// How many builds' logs, results and artifacts are kept; older ones are removed when a build ends.
 const BUILDS_KEPT: usize = 100;
 /// An engine that was asked for a container may still be making it for so long after its croft was killed.
 const CONTAINERS_LATE_SECONDS: u64 = 60;
