@@ -6,8 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use object_store::path::Path;
 
+use crate::backend::{Listed, Objects};
 use crate::id::Short;
-use crate::objects::{Listed, Objects, folder};
+use crate::layout::folder;
 use crate::pack::{Slot, read_slots};
 use crate::{Error, Id};
 

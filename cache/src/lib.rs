@@ -23,12 +23,12 @@
 mod id;
 /// What can go wrong.
 mod error;
-/// Blocking on a future.
-mod wait;
 /// Worker threads.
 mod workers;
 /// The object store as this crate uses it.
-mod objects;
+mod backend;
+/// What objects are called.
+mod layout;
 /// Who may touch the store at the same time as whom.
 mod lock;
 /// Which files the configured paths mean.

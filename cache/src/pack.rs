@@ -10,7 +10,8 @@ use std::io;
 use bytes::Bytes;
 use object_store::path::Path;
 
-use crate::objects::{Listed, Objects, id_of, pack_name};
+use crate::backend::{Listed, Objects};
+use crate::layout::{id_of, pack_name};
 use crate::tree::CHUNK_BYTES;
 use crate::{Error, Id};
 

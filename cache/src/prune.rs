@@ -9,10 +9,11 @@ use std::collections::HashSet;
 
 use object_store::path::Path;
 
+use crate::backend::{Listed, Objects};
 use crate::id::Short;
 use crate::index::{Known, for_each_pack};
+use crate::layout::{folder, id_of};
 use crate::lock::Held;
-use crate::objects::{Listed, Objects, folder, id_of};
 use crate::pack::{Builder, Decoder, PACK_OVERHEAD_BYTES, SLOT_OVERHEAD_BYTES, Slot, read_slots};
 use crate::record::{self, Record};
 use crate::restore::load_tree;
@@ -49,7 +50,7 @@ pub(crate) fn prune_held(
 }
 
 fn total_bytes(objects: &Objects) -> Result<u64, Error> {
-    let all = objects.list(&crate::objects::everything())?;
+    let all = objects.list(&crate::layout::everything())?;
     Ok(all.iter().map(|object| object.size_bytes).sum())
 }
 
@@ -111,7 +112,7 @@ fn admit(
         }
         Err(error) => return Err(error),
     };
-    let tree_name = crate::objects::tree_name(&record.tree);
+    let tree_name = crate::layout::tree_name(&record.tree);
     let tree_bytes = objects.size_bytes(&tree_name)?.unwrap_or(0);
     let own_bytes = tree_bytes + listed.size_bytes;
     if own_bytes > room_bytes || !tree.chunks().all(|id| known.has(id)) {

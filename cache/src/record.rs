@@ -8,7 +8,8 @@ use croft_proto::Timestamp;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use crate::objects::{Listed, Objects, folder};
+use crate::backend::{Listed, Objects};
+use crate::layout::folder;
 use crate::pack::damaged;
 use crate::{Error, Id};
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use croft_beneath::Root;
 use croft_proto::Timestamp;
 
+use crate::backend::Objects;
+use crate::layout::tree_name;
 use crate::lock::STEPS_SHARED;
-use crate::objects::{Objects, tree_name};
 use crate::pack::damaged;
 use crate::record::{self, Record};
 use crate::selection::Selection;

@@ -10,9 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use croft_beneath::{Kind, Root};
 use croft_proto::Timestamp;
 
+use crate::backend::Objects;
 use crate::index::Known;
+use crate::layout::tree_name;
 use crate::lock::{STEPS_AFTER_SAVE, STEPS_SHARED};
-use crate::objects::{Objects, tree_name};
 use crate::pack::{Builder, Encoder, ZSTD_LEVEL};
 use crate::prune::Pruned;
 use crate::record::{self, Record};

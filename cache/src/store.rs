@@ -9,8 +9,9 @@ use croft_proto::Timestamp;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
+use crate::backend::Objects;
+use crate::layout::{everything, folder};
 use crate::lock::{Held, Lock, STEPS_EXCLUSIVE, STEPS_SHARED};
-use crate::objects::{Objects, everything, folder};
 use crate::prune::{Pruned, prune_held};
 use crate::{Error, record};
 

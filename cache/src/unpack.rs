@@ -17,8 +17,8 @@ use std::sync::{Mutex, PoisonError};
 use croft_beneath::Root;
 use rustix::fs::{Timespec, Timestamps};
 
+use crate::backend::Objects;
 use crate::index::Located;
-use crate::objects::Objects;
 use crate::selection::Selection;
 use crate::tree::{Anchor, Entry, Node, Tree, TreeError, chunk_bytes};
 use crate::walk::Anchors;

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::backend::Listed;
 use crate::id::Short;
+use crate::layout::{folder, id_of};
 use crate::lock::STEPS_SHARED;
-use crate::objects::{Listed, folder, id_of};
 use crate::pack::{Decoder, damaged, read_slots};
 use crate::record;
 use crate::restore::load_tree;

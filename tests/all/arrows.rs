@@ -13,7 +13,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-beneath", &[]),
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
-    ("croft-cache", &["croft-proto", "croft-beneath"]),
+    ("croft-keys", &[]),
+    (
+        "croft-cache",
+        &["croft-proto", "croft-beneath", "croft-keys"],
+    ),
     (
         "croft-collect",
         &["croft-proto", "croft-beneath", "croft-spec"],
@@ -31,25 +35,38 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
         ],
     ),
+    ("croft-api", &["croft-cache", "croft-keys"]),
     (
         "croft",
         &[
             "croft-proto",
             "croft-spec",
+            "croft-keys",
             "croft-cache",
             "croft-exec",
             "croft-runner",
             "croft-worker",
+            "croft-api",
         ],
     ),
     ("croft-tests", &["croft"]),
-    ("croft-benches", &["croft", "croft-exec", "croft-worker"]),
+    (
+        "croft-benches",
+        &[
+            "croft",
+            "croft-beneath",
+            "croft-cache",
+            "croft-exec",
+            "croft-worker",
+        ],
+    ),
 ];
 
 /// Packages that a room must not build, at any depth.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
+    ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),
     ("croft-exec", &["tokio", "bollard", "object_store"]),

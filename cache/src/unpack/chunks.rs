@@ -9,8 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::Error;
+use crate::backend::Objects;
 use crate::index::Located;
-use crate::objects::Objects;
 use crate::pack::{Decoder, Slot, damaged};
 use crate::tree::{Entry, Node};
 

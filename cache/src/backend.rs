@@ -1,6 +1,9 @@
 //! The object store as this crate uses it: put, get, ranged get, list, delete, each waited for, each error with the
 //! object's name. Received from `Store`; handed to everything that reads or writes objects.
 
+/// Blocking on a future.
+mod wait;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,36 +12,8 @@ use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
-use crate::wait::wait;
-use crate::{Error, Id};
-
-/// Everything lives under the version of its layout, so that a later layout can stand beside it.
-const LAYOUT: &str = "v1";
-
-/// The pack with that id.
-pub(crate) fn pack_name(id: &Id) -> Path {
-    Path::from_iter([LAYOUT, "packs", &id.to_string()])
-}
-
-/// The tree with that id.
-pub(crate) fn tree_name(id: &Id) -> Path {
-    Path::from_iter([LAYOUT, "trees", &id.to_string()])
-}
-
-/// A folder of the layout: `packs`, `trees`, `entries`, `used`.
-pub(crate) fn folder(name: &str) -> Path {
-    Path::from_iter([LAYOUT, name])
-}
-
-/// The whole layout.
-pub(crate) fn everything() -> Path {
-    Path::from(LAYOUT)
-}
-
-/// The id a pack or tree is named by.
-pub(crate) fn id_of(name: &Path) -> Option<Id> {
-    name.filename().and_then(Id::parse)
-}
+use crate::Error;
+use wait::wait;
 
 /// An object's name and size.
 #[derive(Clone, Debug)]

@@ -1,0 +1,1 @@
+//! The front door. Today: the cache for other tools (Bazel, ccache) over HTTP.

@@ -1,0 +1,1 @@
+//! Signing what is kept, and checking who signed it.

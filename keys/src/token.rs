@@ -1,0 +1,1 @@
+//! Tokens of clients. Read from a file that holds only their hashes; asked on every request.
