@@ -66,6 +66,8 @@ pub struct Metadata {
     pub modified_seconds: i64,
     /// Modification time: nanoseconds within the second.
     pub modified_nanos: u32,
+    /// Time of the last change to contents or metadata: seconds since the epoch, and nanoseconds within the second.
+    pub changed: (i64, u32),
     /// Owner.
     pub uid: u32,
     /// Group.
@@ -77,6 +79,14 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// What the file system knows of an open file.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn of_file(file: &File) -> io::Result<Self> {
+        Ok(Self::of(&rustix::fs::fstat(file)?))
+    }
+
     #[expect(
         clippy::cast_sign_loss,
         clippy::cast_possible_truncation,
@@ -90,6 +100,7 @@ impl Metadata {
             size_bytes: stat.st_size as u64,
             modified_seconds: stat.st_mtime as i64,
             modified_nanos: stat.st_mtime_nsec as u32,
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
             uid: stat.st_uid,
             gid: stat.st_gid,
             identity: (stat.st_dev as u64, stat.st_ino as u64),
@@ -268,6 +279,32 @@ impl Root {
             });
         }
         entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        Ok(entries)
+    }
+
+    /// The names in a directory with what the file system knows of each, in no order; links are not followed. A name that
+    /// goes while this looks is left out.
+    ///
+    /// # Errors
+    /// When it is missing or not a directory.
+    pub fn read_dir_metadata(&self, path: &Path) -> io::Result<Vec<(OsString, Metadata)>> {
+        let directory = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut entries = Vec::new();
+        for item in Dir::read_from(&directory)? {
+            let item = item?;
+            let name = item.file_name();
+            if name.to_bytes() == b"." || name.to_bytes() == b".." {
+                continue;
+            }
+            match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => entries.push((
+                    OsStr::from_bytes(name.to_bytes()).to_os_string(),
+                    Metadata::of(&stat),
+                )),
+                Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(entries)
     }
 

@@ -77,15 +77,17 @@ impl Root {
     /// When the parent is missing, a directory stands there, or the file may not be made.
     pub fn create_file(&self, path: &Path, mode: u32) -> io::Result<File> {
         let (parent, name) = self.parent_of(path)?;
-        remove_name(&parent, name)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(
-            &parent,
-            name,
-            flags,
-            Mode::from_raw_mode(0o600),
-        )?);
+        let create = || rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o600));
+        let file = match create() {
+            Err(rustix::io::Errno::EXIST) => {
+                remove_name(&parent, name)?;
+                create()
+            }
+            created => created,
+        };
+        let file = File::from(file?);
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
         self.give(&parent, name)?;
         Ok(file)
