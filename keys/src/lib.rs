@@ -1,9 +1,38 @@
 //! Who says so: keys that sign what the farm keeps, and tokens that let somebody in.
 //!
 //! In: bytes to sign or to check, tokens as a client sent them. Out: signatures, and who may do what. Nothing here opens a
-//! socket or reads a clock.
+//! socket or reads a clock. Cryptography is `ring`'s (Ed25519, random numbers) and BLAKE3 (hashes of tokens); none is made
+//! here.
+//!
+//! What holds by absence: a private key has no way out but its own file; a token's text is kept nowhere; there is no
+//! switch that turns a check off.
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
+
+/// Bytes as hexadecimal digits.
+mod hex;
+/// Bytes nobody can guess.
+mod random;
+/// The names of scopes, and patterns of them.
+mod scope;
+/// Text files of one rule a line.
+mod lines;
 /// Signing and checking signatures.
 mod signing;
+/// Whose signature counts for what.
+mod keyring;
 /// Tokens of clients: what a line of a token file allows.
 mod token;
+/// What a client sent to show who it is.
+mod credentials;
+
+pub use credentials::token_of_authorization;
+pub use keyring::{Distrust, Keyring};
+pub use lines::{FileErrors, LineError};
+pub use random::{NoRandom, random_bytes};
+pub use scope::{ScopeError, ScopeName, ScopePattern};
+pub use signing::{BadSignature, Context, KeyError, KeyId, Signature, Signer};
+pub use token::{Grant, NewToken, Role, Tokens, new_token};
