@@ -18,6 +18,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The text that says where the cache lives cannot be used; whoever wrote it can fix that.
+    #[error("cannot use `{place}` as a cache: {reason}")]
+    Place {
+        /// As configured, without what may be secret.
+        place: String,
+        /// What is wrong, and what to write instead.
+        reason: String,
+    },
     /// Other processes hold the store; trying again later helps.
     #[error("the cache is in use by another croft (waited {waited_ms} ms)")]
     Busy {
@@ -59,6 +67,54 @@ pub enum Error {
         object: String,
         /// How it shows.
         reason: String,
+    },
+    /// A record is whole, but nobody who counts here vouches for it, or not for this. It counts as a miss and is left
+    /// where it is: it may be good for somebody else, and the owner of the keyring can say so.
+    #[error("the cache object {object} is not trusted: {reason}")]
+    Untrusted {
+        /// The object's name.
+        object: String,
+        /// Who or what is not trusted.
+        reason: String,
+    },
+    /// A record of a later croft's format. It counts as a miss; a newer croft reads it.
+    #[error("the cache object {object} is not understood: it has format {format}")]
+    NotUnderstood {
+        /// The object's name.
+        object: String,
+        /// The format it names.
+        format: String,
+    },
+    /// A lease cannot be taken or kept, so that what it was to protect may be swept.
+    #[error("the cache lease {object} does not hold: {reason}")]
+    Lease {
+        /// The lease's name.
+        object: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A save took longer than its lease, so that what it counted on may be gone.
+    #[error(
+        "the save took longer than {seconds_max} seconds; what it stored is kept for the next one"
+    )]
+    TooSlow {
+        /// Seconds.
+        seconds_max: u64,
+    },
+    /// The key that records are signed with, or the list of those that are believed, cannot be used.
+    #[error("failed to set up whom to believe: {0}")]
+    Trust(String),
+    /// Trees can be made into folders only beside a folder of this machine.
+    #[error("this cache has no folder on this machine to make trees in")]
+    NoFolder,
+    /// A file of this machine beside the cache (what was seen, what was removed) cannot be written.
+    #[error("failed to note something in {}", path.display())]
+    Note {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
     /// A list of files is not one that a save writes; nothing of it was unpacked.
     #[error("refused to unpack a cached file list")]
@@ -114,5 +170,12 @@ impl Error {
             self,
             Self::Missing { .. } | Self::Damaged { .. } | Self::Refused(_)
         )
+    }
+
+    /// True when a record is no answer here, for whatever reason, so that another one may be tried. Only what
+    /// [`Error::is_damage`], too, may be removed: the rest may be good for somebody else.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        self.is_damage() || matches!(self, Self::Untrusted { .. } | Self::NotUnderstood { .. })
     }
 }

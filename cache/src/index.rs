@@ -1,204 +1,219 @@
 //! Which chunks are where: read from the end of every pack, so that no separate index can disagree with them. Received
-//! from packs; handed to `save` (what need not be stored again), `unpack` (where to read) and `prune` (what is used).
+//! from packs; handed to whoever stores (what need not be stored again), reads (where it is) and collects garbage.
+//!
+//! What was read once is remembered on this machine (`index/remembered`), so that presence is answered without asking the
+//! object storage for anything but the names of its packs.
 
-use std::collections::hash_map::Entry;
+/// Ends of packs, remembered on this machine.
+mod remembered;
+
 use std::collections::{HashMap, HashSet};
+use std::path::Path as FilePath;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
+use bytes::Bytes;
 use object_store::path::Path;
 
 use crate::backend::{Listed, Objects};
 use crate::id::Short;
 use crate::layout::folder;
-use crate::pack::{Slot, read_slots};
+use crate::pack::{Contents, Frame, PACK_BYTES_MAX, damaged, read_tail};
+use crate::workers::{self, Queue};
 use crate::{Error, Id};
+use remembered::Remembered;
 
-/// Every pack with its chunks, or with the error of one that is damaged. Other errors end it.
-pub(crate) fn for_each_pack(
-    objects: &Objects,
-    mut each: impl FnMut(Listed, Result<Vec<Slot>, Error>),
-) -> Result<(), Error> {
-    for pack in objects.list(&folder("packs"))? {
-        match read_slots(objects, &pack) {
-            Err(error) if !error.is_damage() => return Err(error),
-            slots => each(pack, slots),
-        }
-    }
-    Ok(())
+/// A pack in the index.
+#[derive(Clone, Debug)]
+pub(crate) struct Pack {
+    pub(crate) listed: Listed,
+    /// A collection of garbage is about to remove it: read from it, but do not count on it.
+    pub(crate) condemned: bool,
 }
 
-/// A chunk that is stored.
 #[derive(Clone, Copy, Debug)]
 struct Spot {
-    stored_bytes: u32,
-    used: bool,
-}
-
-/// The chunks a store has. 24 bytes each: a store at a cap of 10 GiB with an average chunk of 20 KiB needs about 20 MB.
-#[derive(Debug, Default)]
-pub(crate) struct Known(HashMap<Short, Spot>);
-
-impl Known {
-    /// Every chunk of the store; damaged packs are as if they were not there.
-    pub(crate) fn load(objects: &Objects) -> Result<Self, Error> {
-        let mut known = Self::default();
-        for_each_pack(objects, |pack, slots| match slots {
-            Ok(slots) => {
-                for slot in slots {
-                    known.0.entry(slot.id.short()).or_insert(Spot {
-                        stored_bytes: slot.stored_bytes,
-                        used: false,
-                    });
-                }
-            }
-            Err(error) => tracing::warn!(pack = %pack.name, %error, "a damaged pack is not used"),
-        })?;
-        Ok(known)
-    }
-
-    /// Notes that the chunk is used. False when it is not stored yet, and from then on it is the caller's to store.
-    pub(crate) fn claim(&mut self, id: &Id) -> bool {
-        match self.0.entry(id.short()) {
-            Entry::Occupied(mut spot) => {
-                spot.get_mut().used = true;
-                true
-            }
-            Entry::Vacant(vacant) => {
-                vacant.insert(Spot {
-                    stored_bytes: 0,
-                    used: true,
-                });
-                false
-            }
-        }
-    }
-
-    /// Notes how many bytes a claimed chunk took.
-    pub(crate) fn stored(&mut self, id: &Id, stored_bytes: u32) {
-        if let Some(spot) = self.0.get_mut(&id.short()) {
-            spot.stored_bytes = stored_bytes;
-        }
-    }
-
-    /// Stored bytes of all used chunks.
-    pub(crate) fn used_bytes(&self) -> u64 {
-        let used = self.0.values().filter(|spot| spot.used);
-        used.map(|spot| u64::from(spot.stored_bytes)).sum()
-    }
-
-    pub(crate) fn is_used(&self, id: &Id) -> bool {
-        self.0.get(&id.short()).is_some_and(|spot| spot.used)
-    }
-
-    pub(crate) fn has(&self, id: &Id) -> bool {
-        self.0.contains_key(&id.short())
-    }
-
-    /// Marks these chunks as used and returns the stored bytes that this adds; when that is more than `room_bytes`,
-    /// marks nothing and returns none.
-    pub(crate) fn admit<'a>(
-        &mut self,
-        chunks: impl Iterator<Item = &'a Id>,
-        overhead_bytes: u64,
-        room_bytes: u64,
-    ) -> Option<u64> {
-        let mut marked = Vec::new();
-        let mut added = 0;
-        for id in chunks {
-            if let Some(spot) = self.0.get_mut(&id.short())
-                && !spot.used
-            {
-                spot.used = true;
-                added += u64::from(spot.stored_bytes) + overhead_bytes;
-                marked.push(id.short());
-            }
-        }
-        if added <= room_bytes {
-            return Some(added);
-        }
-        for short in marked {
-            if let Some(spot) = self.0.get_mut(&short) {
-                spot.used = false;
-            }
-        }
-        None
-    }
+    frame: u32,
+    offset: u32,
+    raw_bytes: u32,
 }
 
 /// Where a chunk is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    pack: u32,
-    offset: u32,
-    raw_bytes: u32,
-    stored_bytes: u32,
+pub(crate) struct Place {
+    /// Position in [`Index::pack`].
+    pub(crate) pack: u32,
+    /// Unique among all frames of the index.
+    pub(crate) frame_number: u32,
+    pub(crate) frame: Frame,
+    /// From the start of the frame's contents.
+    pub(crate) offset: u32,
+    pub(crate) raw_bytes: u32,
 }
 
-/// Where the chunks of one tree are.
+/// Every chunk of a store. About 50 bytes a chunk: a store of 10 GiB needs some 15 MB.
 #[derive(Debug, Default)]
-pub(crate) struct Located {
-    packs: Vec<Path>,
-    spots: HashMap<Id, Place>,
+pub(crate) struct Index {
+    packs: Vec<Pack>,
+    frames: Vec<(u32, Frame)>,
+    spots: HashMap<Short, Spot>,
+    broken: Vec<Error>,
 }
 
-impl Located {
-    /// The places of all `needed` chunks.
+impl Index {
+    /// The index of every pack there is now. Damaged packs are as if they were not there, but see [`Index::broken`].
     ///
-    /// A chunk that is nowhere is an error that names a damaged pack if there is one, since that is where it was.
-    pub(crate) fn find<'a>(
+    /// `near` is a folder of this machine where ends of packs are remembered.
+    pub(crate) fn load(
         objects: &Objects,
-        needed: impl Iterator<Item = &'a Id>,
+        near: Option<&FilePath>,
+        condemned: &HashSet<Path>,
     ) -> Result<Self, Error> {
-        let mut wanted: HashSet<Id> = needed.copied().collect();
-        let mut located = Self::default();
-        let mut damage = None;
-        if wanted.is_empty() {
-            return Ok(located);
-        }
-        for_each_pack(objects, |pack, slots| match slots {
-            Ok(slots) => located.take(pack.name, slots, &mut wanted),
-            Err(error) => damage = Some(error),
-        })?;
-        match (wanted.into_iter().min(), damage) {
-            (None, _) => Ok(located),
-            (Some(_), Some(damage)) => Err(damage),
-            (Some(id), None) => Err(Error::Missing {
-                object: format!("chunk {id}"),
-            }),
-        }
-    }
-
-    fn take(&mut self, pack: Path, slots: Vec<Slot>, wanted: &mut HashSet<Id>) {
-        let number = u32::try_from(self.packs.len()).expect("fewer packs than 2^32");
-        let before = self.spots.len();
-        for slot in slots {
-            if wanted.remove(&slot.id) {
-                let place = Place {
-                    pack: number,
-                    offset: slot.offset,
-                    raw_bytes: slot.raw_bytes,
-                    stored_bytes: slot.stored_bytes,
-                };
-                self.spots.insert(slot.id, place);
+        let packs = objects.list(&folder("packs"))?;
+        let mut remembered = near.map(Remembered::open).unwrap_or_default();
+        let fresh: Vec<Listed> = packs
+            .iter()
+            .filter(|pack| !remembered.knows(pack))
+            .cloned()
+            .collect();
+        let mut index = Self::default();
+        for (pack, tail) in read_tails(objects, &fresh)? {
+            match tail {
+                Ok(tail) => remembered.add(&pack, tail),
+                Err(error) => index.broken.push(error),
             }
         }
-        if self.spots.len() > before {
-            self.packs.push(pack);
+        let (doomed, kept): (Vec<_>, Vec<_>) = packs
+            .into_iter()
+            .partition(|pack| condemned.contains(&pack.name));
+        // Where a chunk is in two packs, the one that stays counts.
+        for (listed, condemned) in kept
+            .into_iter()
+            .map(|pack| (pack, false))
+            .chain(doomed.into_iter().map(|pack| (pack, true)))
+        {
+            let Some(tail) = remembered.tail(&listed) else {
+                continue;
+            };
+            match Contents::parse(&tail, listed.size_bytes) {
+                Ok(contents) => index.add(Pack { listed, condemned }, &contents),
+                Err(reason) => index.broken.push(damaged(&listed.name, reason)),
+            }
+        }
+        remembered.close();
+        Ok(index)
+    }
+
+    fn add(&mut self, pack: Pack, contents: &Contents) {
+        let number = short(self.packs.len());
+        let first = short(self.frames.len());
+        self.packs.push(pack);
+        self.frames
+            .extend(contents.frames.iter().map(|frame| (number, *frame)));
+        self.spots.reserve(contents.slots.len());
+        for slot in &contents.slots {
+            self.spots.entry(slot.id.short()).or_insert(Spot {
+                frame: first + slot.frame,
+                offset: slot.offset,
+                raw_bytes: slot.raw_bytes,
+            });
         }
     }
 
-    /// The pack that holds the chunk, and where in it.
-    pub(crate) fn spot(&self, id: &Id) -> (u32, Slot) {
-        let place = self.spots[id];
-        let slot = Slot {
-            id: *id,
-            offset: place.offset,
-            raw_bytes: place.raw_bytes,
-            stored_bytes: place.stored_bytes,
-        };
-        (place.pack, slot)
+    /// Packs whose index cannot be read.
+    pub(crate) fn broken(&self) -> &[Error] {
+        &self.broken
     }
 
-    pub(crate) fn pack(&self, number: u32) -> &Path {
-        &self.packs[number as usize]
+    pub(crate) fn packs(&self) -> &[Pack] {
+        &self.packs
     }
+
+    pub(crate) fn pack(&self, number: u32) -> &Listed {
+        &self.packs[number as usize].listed
+    }
+
+    /// Where the chunk is, if it is anywhere.
+    pub(crate) fn place(&self, id: &Id) -> Option<Place> {
+        self.place_of(&id.short())
+    }
+
+    pub(crate) fn place_of(&self, short: &Short) -> Option<Place> {
+        self.spots.get(short).map(|spot| {
+            let (pack, frame) = self.frames[spot.frame as usize];
+            Place {
+                pack,
+                frame_number: spot.frame,
+                frame,
+                offset: spot.offset,
+                raw_bytes: spot.raw_bytes,
+            }
+        })
+    }
+
+    /// True when the chunk is stored and will stay.
+    pub(crate) fn has_for_good(&self, short: &Short) -> bool {
+        self.place_of(short)
+            .is_some_and(|place| !self.packs[place.pack as usize].condemned)
+    }
+
+    /// The first of these chunks that is nowhere, as the error to give for it: a damaged pack if there is one, since that is
+    /// where it was.
+    pub(crate) fn missing<'a>(&self, chunks: impl IntoIterator<Item = &'a Id>) -> Option<Error> {
+        let gone = chunks
+            .into_iter()
+            .find(|id| !self.spots.contains_key(&id.short()))?;
+        Some(self.lost(gone))
+    }
+
+    /// The error to give for a chunk that is nowhere.
+    pub(crate) fn lost(&self, chunk: &Id) -> Error {
+        match self.broken.first() {
+            Some(Error::Damaged { object, reason }) => Error::Damaged {
+                object: object.clone(),
+                reason: reason.clone(),
+            },
+            Some(_) | None => Error::Missing {
+                object: format!("chunk {chunk}"),
+            },
+        }
+    }
+
+    /// The share of its frame that a chunk takes of what is stored, in bytes.
+    pub(crate) fn stored_bytes(&self, short: &Short) -> Option<u64> {
+        self.place_of(short).map(|place| {
+            let share = u64::from(place.frame.stored_bytes) * u64::from(place.raw_bytes);
+            share / u64::from(place.frame.raw_bytes.max(1))
+        })
+    }
+}
+
+fn short(count: usize) -> u32 {
+    u32::try_from(count).expect("an index in memory has fewer than 2^32 parts")
+}
+
+type Tails = Vec<(Listed, Result<Bytes, Error>)>;
+
+/// The ends of packs, several at a time. Damage is an answer; other errors end it.
+fn read_tails(objects: &Objects, packs: &[Listed]) -> Result<Tails, Error> {
+    let tails = Mutex::new(Vec::with_capacity(packs.len()));
+    let queue = Queue::new(packs.len());
+    workers::run_reading(objects, &queue, |queue| {
+        while let Some(at) = queue.take() {
+            let tail = match read_tail(objects, &packs[at]) {
+                // Removed since it was listed.
+                Err(Error::Missing { .. }) => continue,
+                Err(error) if !error.is_damage() => return Err(error),
+                tail if packs[at].size_bytes > PACK_BYTES_MAX => {
+                    drop(tail);
+                    Err(damaged(&packs[at].name, "it is larger than any pack"))
+                }
+                tail => tail,
+            };
+            let mut tails = tails.lock().unwrap_or_else(PoisonError::into_inner);
+            tails.push((packs[at].clone(), tail));
+        }
+        Ok(())
+    })?;
+    Ok(tails.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -4,15 +4,17 @@
 //! later the same files, modes and times in another root. Everything blocks; from a Tokio task call it in `spawn_blocking`.
 //!
 //! How it is stored, from the outside in:
-//! - an *entry* (`entries/`) is a small sealed record: project, key, paths, and the name of a tree. Writing it is the one
-//!   step that makes a save visible, so a crash before it leaves the old state and a crash after it the new one;
-//! - a *tree* (`trees/`) lists files, links and directories with their modes, owners and times, and the BLAKE3 hashes of
-//!   each file's chunks (1 MiB each). It is named by its own hash;
+//! - a *record* (`entries/`) is signed and says that these inputs gave those outputs: whose, under which key, and which
+//!   tree. Writing it is the one step that makes a save visible, so a crash before it leaves the old state and a crash after
+//!   it the new one;
+//! - a *tree* lists files, links and directories with their modes, owners and times, and the BLAKE3 hashes of each file's
+//!   chunks. The list is stored like any contents; its own hash is the tree's id;
 //! - a *pack* (`packs/`) holds many chunks, compressed, and ends with their index. Every chunk is stored once, whoever
 //!   uses it. A pack is named by its own hash.
 //!
 //! What holds by absence: nothing is read without its hash being checked; nothing is written through a symbolic link;
-//! no entry is changed in place; no clock is read (callers say what time it is).
+//! no object is changed in place; no clock is read but monotonic ones (callers say what time it is); nothing is asked of the
+//! object storage but put, get, ranged get, list and delete; no lock between machines.
 
 #![cfg_attr(
     test,
@@ -25,46 +27,89 @@ mod id;
 mod error;
 /// Worker threads.
 mod workers;
+/// How far long work has come.
+mod meter;
+/// Processes in a simulation.
+#[cfg(test)]
+mod simulated;
 /// The object store as this crate uses it.
 mod backend;
 /// What objects are called.
 mod layout;
-/// Who may touch the store at the same time as whom.
+/// Who may touch a local folder at the same time as whom.
 mod lock;
 /// Which files the configured paths mean.
 mod selection;
 /// Finding those files.
 mod walk;
+/// Where in a build a tree is mounted.
+mod mount_points;
+/// What a build has changed in a mounted tree.
+mod upper;
 /// The list of files, as bytes and back.
 mod tree;
+/// Contents, cut into chunks.
+mod chunk;
 /// Many chunks in one object.
 mod pack;
 /// Which chunks are where.
 mod index;
-/// The entry: what a project saved under which key.
-mod record;
-/// The store: open, list, remove.
+/// Bytes to packs.
+mod intake;
+/// Packs to bytes.
+mod content;
+/// Signed records of results: who vouches for what, for whom.
+mod records;
+/// The store: opened by whoever uses it.
 mod store;
+/// The frame around everything that stores.
+mod writing;
+/// What was saved from a folder last time.
+mod stat;
 /// Build to store.
 mod save;
 /// Store to build: which entry.
 mod restore;
 /// Store to build: its files.
 mod unpack;
-/// Staying under the cap.
-mod prune;
+/// Trees as folders to mount.
+mod live;
+/// Named contents of other tools.
+mod named;
+/// Looking at what there is.
+mod look;
+/// Why an entry was not found.
+mod miss;
+/// What was last asked for.
+mod asked;
+/// Taking away what nobody needs.
+mod gc;
 /// Checking everything.
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
+pub use asked::AskedFor;
+pub use backend::Place;
+pub use content::Content;
 pub use error::Error;
+pub use gc::{Collected, Departure, Mode, Policy, Pruned, Selector};
 pub use id::Id;
-pub use prune::Pruned;
-pub use restore::{Found, Restore, Restored};
-pub use save::{Save, SaveOutcome, Saved};
-pub use store::{EntrySummary, Selector, Store, Usage};
+pub use live::{Live, TreeRef};
+pub use look::{Difference, EntrySummary, Space as UsedSpace};
+pub use meter::Meter;
+pub use mount_points::{MountPoint, mount_points};
+pub use named::{Named, NamedAs, Shelf};
+pub use records::{
+    Answer, Change, ChangeKind, Explanation, Input, InputKind, Removal, RemovalReason, ScopeName,
+    Scopes, ScopesError, Skipped, Space,
+};
+pub use restore::{Found, Hit, Lookup, Restore, Restored, Sought};
+pub use save::{Layer, Mounted, Origin, Put, Save, SaveOutcome, Saved, Stored};
+pub use store::{Store, Trust, Usage};
 pub use tree::{Anchor, Entry, Node, Tree, TreeError};
 pub use unpack::{Unpack, Unpacked};
-pub use verify::{Damage, Verified};
+pub use upper::{Change as UpperChange, Changes, Now};
+pub use verify::{Damage, Repair, Verified};
+pub use writing::Hold;

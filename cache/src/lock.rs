@@ -27,9 +27,6 @@ pub(crate) const STEPS_SHARED: u32 = 1000;
 /// How many steps a person's `rm` waits for running builds to finish with the cache.
 pub(crate) const STEPS_EXCLUSIVE: u32 = 3000;
 
-/// How many steps the prune after a save waits. The next save tries again, so a busy machine need not stop for it.
-pub(crate) const STEPS_AFTER_SAVE: u32 = 100;
-
 /// The lock of one store.
 #[derive(Clone, Debug)]
 pub(crate) enum Lock {

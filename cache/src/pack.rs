@@ -1,102 +1,201 @@
-//! Many chunks in one object, so that thousands of small files are a handful of objects. Filled by `save` and `prune`;
-//! read by whoever needs chunks.
+//! Many chunks in one object, so that thousands of small files are a handful of objects. Filled by whoever stores; read by
+//! whoever needs chunks.
 //!
-//! **Shape.** The chunks' stored bytes back to back; then the index, 40 bytes a chunk (id, length, stored length; numbers
-//! little-endian); then a trailer of 44 bytes: the index's hash, the number of chunks, `croftpk1`. A chunk whose two
-//! lengths are equal is stored as it is, any other is one zstd frame.
+//! **Shape.** Frames back to back; then the index; then a trailer. A *frame* is one zstd frame, or bytes as they are where
+//! compressing them gains nothing; it holds one large chunk, or many small ones, which compress better and faster together.
+//! The index has 12 bytes a frame (stored length, length, number of chunks), then 36 bytes a chunk in the order of the frames
+//! (id, length); numbers are little-endian. The trailer of 64 bytes: the index's hash, a salt of 16 bytes, the numbers of
+//! frames and of chunks, `croftpk2`.
+//!
+//! The salt makes the name of every pack its writer's own: a pack written anew is never the one that a collection of
+//! garbage has already decided to remove.
 
-use std::io;
+/// Chunks to frames and back.
+mod frame;
 
 use bytes::Bytes;
 use object_store::path::Path;
 
 use crate::backend::{Listed, Objects};
 use crate::layout::{id_of, pack_name};
-use crate::tree::CHUNK_BYTES;
 use crate::{Error, Id};
+pub(crate) use frame::{Decoder, Encoder, chunk_of};
 
-/// A pack is written once it holds this much. Large enough that a tree of small files is few objects, small enough that
-/// each worker can hold one in memory.
-const PACK_BYTES: usize = 2 << 20;
+/// A pack is written once it holds this much. Large enough that object storage is as fast as it gets (the cost of an object
+/// is paid once in eight megabytes), small enough that each worker can hold one in memory.
+pub(crate) const PACK_BYTES: usize = 8 << 20;
 
-/// Chunks of a pack, so that its index stays below 1.3 MB however small they are.
-const CHUNKS_MAX: usize = 32 * 1024;
+/// Bytes of a pack at most: nearly full, one more frame, and the index.
+pub(crate) const PACK_BYTES_MAX: u64 = 16 << 20;
 
-const SLOT_BYTES: usize = 40;
-const TRAILER_BYTES: usize = 44;
-const MAGIC: &[u8; 8] = b"croftpk1";
+/// Chunks of a pack, so that its index stays below 2.4 MB however small they are.
+const CHUNKS_MAX: usize = 64 * 1024;
+
+/// A chunk this large has a frame to itself.
+const FRAME_ALONE_BYTES: usize = 64 << 10;
+
+/// Small chunks are put together until their frame holds this much: the most that is decompressed for one of them.
+const FRAME_BYTES: usize = 256 << 10;
+
+/// Bytes of a frame's contents at most: small chunks, and one that did not quite fit, or one chunk.
+pub(crate) const FRAME_BYTES_MAX: usize = if crate::chunk::CHUNK_BYTES_MAX > FRAME_BYTES {
+    crate::chunk::CHUNK_BYTES_MAX
+} else {
+    FRAME_BYTES
+} + FRAME_ALONE_BYTES;
+
+const FRAME_ENTRY_BYTES: usize = 12;
+const CHUNK_ENTRY_BYTES: usize = 36;
+const TRAILER_BYTES: usize = 64;
+const MAGIC: &[u8; 8] = b"croftpk2";
 
 /// Read from the end of a pack in one go: trailer and index of most packs.
-const TAIL_BYTES: u64 = 32 * 1024;
+const TAIL_BYTES: u64 = 64 * 1024;
 
-/// Fast compression: a build waits for it, and the store may be on a disk as fast as the level.
-pub(crate) const ZSTD_LEVEL: i32 = 1;
+/// What makes a writer's packs its own.
+pub(crate) type Salt = [u8; 16];
+
+/// A frame, from the start of its pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) offset: u32,
+    pub(crate) stored_bytes: u32,
+    pub(crate) raw_bytes: u32,
+    /// How many of the pack's chunks are in it.
+    pub(crate) chunks: u32,
+}
 
 /// What a pack's index says of one chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) id: Id,
-    /// From the start of the pack.
+    /// Position of its frame in the pack.
+    pub(crate) frame: u32,
+    /// From the start of the frame's contents.
     pub(crate) offset: u32,
     pub(crate) raw_bytes: u32,
-    pub(crate) stored_bytes: u32,
 }
 
-/// What a pack holds besides its chunks and their index.
-pub(crate) const PACK_OVERHEAD_BYTES: u64 = TRAILER_BYTES as u64;
-
-/// What one chunk adds to a pack besides its stored bytes.
-pub(crate) const SLOT_OVERHEAD_BYTES: u64 = SLOT_BYTES as u64;
+/// What is in a pack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) slots: Vec<Slot>,
+}
 
 /// A pack being filled.
-#[derive(Debug, Default)]
 pub(crate) struct Builder {
+    salt: Salt,
+    encoder: Encoder,
     bytes: Vec<u8>,
-    slots: Vec<Slot>,
+    frames: Vec<Frame>,
+    /// Of the closed frames, in order.
+    ids: Vec<(Id, u32)>,
+    open: Vec<u8>,
+    open_ids: Vec<(Id, u32)>,
+}
+
+/// A pack to be written.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    pub(crate) listed: Listed,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Builder {
-    /// Adds a chunk as it is to be stored; `raw_bytes` is its length when decoded.
-    pub(crate) fn push(&mut self, id: Id, raw_bytes: u32, stored: &[u8]) {
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(PACK_BYTES + CHUNK_BYTES / 4);
+    pub(crate) fn new(salt: Salt) -> Result<Self, Error> {
+        Ok(Self {
+            salt,
+            encoder: Encoder::new()?,
+            bytes: Vec::new(),
+            frames: Vec::new(),
+            ids: Vec::new(),
+            open: Vec::new(),
+            open_ids: Vec::new(),
+        })
+    }
+
+    /// Adds a chunk.
+    pub(crate) fn push(&mut self, id: Id, raw: &[u8]) -> Result<(), Error> {
+        if raw.len() >= FRAME_ALONE_BYTES {
+            return self.close(raw, &[(id, length(raw.len()))]);
         }
-        self.slots.push(Slot {
-            id,
-            offset: length(self.bytes.len()),
-            raw_bytes,
-            stored_bytes: length(stored.len()),
-        });
-        self.bytes.extend_from_slice(stored);
+        self.open.extend_from_slice(raw);
+        self.open_ids.push((id, length(raw.len())));
+        if self.open.len() >= FRAME_BYTES {
+            self.close_open()?;
+        }
+        Ok(())
     }
 
     /// True when it should be written before more is added.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= PACK_BYTES || self.slots.len() >= CHUNKS_MAX
+        self.bytes.len() + self.open.len() / 2 >= PACK_BYTES
+            || self.ids.len() + self.open_ids.len() >= CHUNKS_MAX
     }
 
-    /// Writes the pack and starts an empty one; the object written, none when there was nothing to write.
-    pub(crate) fn flush(&mut self, objects: &Objects) -> Result<Option<Listed>, Error> {
-        if self.slots.is_empty() {
+    fn close_open(&mut self) -> Result<(), Error> {
+        let (mut raw, mut ids) = (
+            std::mem::take(&mut self.open),
+            std::mem::take(&mut self.open_ids),
+        );
+        let closed = if ids.is_empty() {
+            Ok(())
+        } else {
+            self.close(&raw, &ids)
+        };
+        raw.clear();
+        ids.clear();
+        (self.open, self.open_ids) = (raw, ids);
+        closed
+    }
+
+    fn close(&mut self, raw: &[u8], ids: &[(Id, u32)]) -> Result<(), Error> {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(PACK_BYTES + PACK_BYTES / 8);
+        }
+        let stored = self.encoder.encode(raw)?;
+        self.frames.push(Frame {
+            offset: length(self.bytes.len()),
+            stored_bytes: length(stored.len()),
+            raw_bytes: length(raw.len()),
+            chunks: length(ids.len()),
+        });
+        self.bytes.extend_from_slice(stored);
+        self.ids.extend_from_slice(ids);
+        Ok(())
+    }
+
+    /// The pack, to be written, and an empty one in its place; none when there is nothing in it.
+    pub(crate) fn finish(&mut self) -> Result<Option<Filled>, Error> {
+        self.close_open()?;
+        if self.frames.is_empty() {
             return Ok(None);
         }
-        let Self { mut bytes, slots } = std::mem::take(self);
-        let start = bytes.len();
-        for slot in &slots {
-            bytes.extend_from_slice(slot.id.bytes());
-            bytes.extend_from_slice(&slot.raw_bytes.to_le_bytes());
-            bytes.extend_from_slice(&slot.stored_bytes.to_le_bytes());
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let index_start = bytes.len();
+        for frame in &self.frames {
+            for number in [frame.stored_bytes, frame.raw_bytes, frame.chunks] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
         }
-        let hash = Id::of(&bytes[start..]);
+        for (id, raw_bytes) in &self.ids {
+            bytes.extend_from_slice(id.bytes());
+            bytes.extend_from_slice(&raw_bytes.to_le_bytes());
+        }
+        let hash = Id::of(&bytes[index_start..]);
         bytes.extend_from_slice(hash.bytes());
-        bytes.extend_from_slice(&length(slots.len()).to_le_bytes());
+        bytes.extend_from_slice(&self.salt);
+        bytes.extend_from_slice(&length(self.frames.len()).to_le_bytes());
+        bytes.extend_from_slice(&length(self.ids.len()).to_le_bytes());
         bytes.extend_from_slice(MAGIC);
-        let written = Listed {
+        self.frames.clear();
+        self.ids.clear();
+        let listed = Listed {
             name: pack_name(&Id::of(&bytes)),
             size_bytes: bytes.len() as u64,
         };
-        objects.put(&written.name, bytes)?;
-        Ok(Some(written))
+        Ok(Some(Filled { listed, bytes }))
     }
 }
 
@@ -104,27 +203,35 @@ fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a pack is a few MiB")
 }
 
-/// The chunks a pack holds, in order.
-pub(crate) fn read_slots(objects: &Objects, pack: &Listed) -> Result<Vec<Slot>, Error> {
+/// A pack's index and trailer, checked, as bytes: what [`Contents::parse`] takes.
+pub(crate) fn read_tail(objects: &Objects, pack: &Listed) -> Result<Bytes, Error> {
     let damaged = |reason: &str| damaged(&pack.name, reason);
     if id_of(&pack.name).is_none() {
         return Err(damaged("its name is not an id"));
     }
-    let tail = read_tail(objects, pack, TAIL_BYTES)?;
-    let count = trailer_count(&tail).map_err(damaged)?;
-    let needed = (count * SLOT_BYTES + TRAILER_BYTES) as u64;
-    if count > CHUNKS_MAX || needed > pack.size_bytes {
+    let tail = read_end(objects, pack, TAIL_BYTES)?;
+    let (frames, chunks) = counts(&tail).map_err(damaged)?;
+    let needed = (tail_bytes(frames, chunks)) as u64;
+    if chunks > CHUNKS_MAX || frames > CHUNKS_MAX || needed > pack.size_bytes {
         return Err(damaged("its index does not fit into it"));
     }
-    let tail = if needed > tail.len() as u64 {
-        read_tail(objects, pack, needed)?
-    } else {
-        tail
-    };
-    parse_slots(&tail, count, pack.size_bytes - needed).map_err(damaged)
+    if needed > tail.len() as u64 {
+        return read_end(objects, pack, needed);
+    }
+    Ok(tail.slice(tail.len() - tail_bytes(frames, chunks)..))
 }
 
-fn read_tail(objects: &Objects, pack: &Listed, bytes: u64) -> Result<Bytes, Error> {
+fn tail_bytes(frames: usize, chunks: usize) -> usize {
+    frames * FRAME_ENTRY_BYTES + chunks * CHUNK_ENTRY_BYTES + TRAILER_BYTES
+}
+
+/// What a pack holds, in order.
+pub(crate) fn read_contents(objects: &Objects, pack: &Listed) -> Result<Contents, Error> {
+    let tail = read_tail(objects, pack)?;
+    Contents::parse(&tail, pack.size_bytes).map_err(|reason| damaged(&pack.name, reason))
+}
+
+fn read_end(objects: &Objects, pack: &Listed, bytes: u64) -> Result<Bytes, Error> {
     let from = pack.size_bytes.saturating_sub(bytes);
     if pack.size_bytes < TRAILER_BYTES as u64 {
         return Err(damaged(&pack.name, "it is too short to be a pack"));
@@ -136,134 +243,104 @@ fn read_tail(objects: &Objects, pack: &Listed, bytes: u64) -> Result<Bytes, Erro
     Ok(tail)
 }
 
-fn trailer_count(tail: &[u8]) -> Result<usize, &'static str> {
-    let Some((rest, magic)) = tail.split_last_chunk::<8>() else {
-        return Err("it has no trailer");
-    };
-    let Some((_, count)) = rest.split_last_chunk::<4>() else {
-        return Err("it has no trailer");
-    };
-    if magic != MAGIC {
+fn counts(tail: &[u8]) -> Result<(usize, usize), &'static str> {
+    let trailer = tail
+        .len()
+        .checked_sub(TRAILER_BYTES)
+        .map(|start| &tail[start..]);
+    let trailer = trailer.ok_or("it has no trailer")?;
+    if &trailer[56..] != MAGIC {
         return Err("its last bytes are not those of a pack");
     }
-    usize::try_from(u32::from_le_bytes(*count)).map_err(|_huge| "its index is too large")
+    Ok((
+        number(&trailer[48..52]) as usize,
+        number(&trailer[52..56]) as usize,
+    ))
 }
 
-fn parse_slots(tail: &[u8], count: usize, contents_bytes: u64) -> Result<Vec<Slot>, &'static str> {
-    let end = tail.len() - TRAILER_BYTES;
-    let index = &tail[end - count * SLOT_BYTES..end];
-    if Id::of(index).bytes() != &tail[end..end + 32] {
-        return Err("its index does not match its hash");
-    }
-    let mut offset = 0_u32;
-    let mut slots = Vec::with_capacity(count);
-    for bytes in index.as_chunks::<SLOT_BYTES>().0 {
-        let (id, lengths) = bytes.split_at(32);
-        let number = |at: usize| {
-            let mut four = [0; 4];
-            four.copy_from_slice(&lengths[at..at + 4]);
-            u32::from_le_bytes(four)
-        };
-        let mut whole = [0; 32];
-        whole.copy_from_slice(id);
-        let (raw_bytes, stored_bytes) = (number(0), number(4));
-        if raw_bytes == 0 || stored_bytes > raw_bytes || raw_bytes > length(CHUNK_BYTES) {
-            return Err("its index has a chunk of an impossible length");
+fn number(bytes: &[u8]) -> u32 {
+    let mut four = [0; 4];
+    four.copy_from_slice(bytes);
+    u32::from_le_bytes(four)
+}
+
+impl Contents {
+    /// What a pack of that size holds by its index and trailer; or how those fail to be one's.
+    pub(crate) fn parse(tail: &[u8], pack_bytes: u64) -> Result<Self, &'static str> {
+        let (frames, chunks) = counts(tail)?;
+        if frames > CHUNKS_MAX || chunks > CHUNKS_MAX || tail.len() != tail_bytes(frames, chunks) {
+            return Err("its index does not fit into it");
         }
-        slots.push(Slot {
-            id: Id::from_bytes(whole),
-            offset,
-            raw_bytes,
-            stored_bytes,
-        });
-        offset = offset
-            .checked_add(stored_bytes)
-            .ok_or("its index is longer than it")?;
+        let index_end = tail.len() - TRAILER_BYTES;
+        let index = &tail[..index_end];
+        if Id::of(index).bytes() != &tail[index_end..index_end + 32] {
+            return Err("its index does not match its hash");
+        }
+        let (frame_index, chunk_index) = index.split_at(frames * FRAME_ENTRY_BYTES);
+        let mut contents = Self {
+            frames: Vec::with_capacity(frames),
+            slots: Vec::with_capacity(chunks),
+        };
+        let mut rest = chunk_index.as_chunks::<CHUNK_ENTRY_BYTES>().0;
+        let mut offset = 0_u32;
+        for entry in frame_index.as_chunks::<FRAME_ENTRY_BYTES>().0 {
+            let frame = Frame {
+                offset,
+                stored_bytes: number(&entry[..4]),
+                raw_bytes: number(&entry[4..8]),
+                chunks: number(&entry[8..]),
+            };
+            rest = contents.push(frame, rest)?;
+            offset = offset
+                .checked_add(frame.stored_bytes)
+                .ok_or("its index is longer than it")?;
+        }
+        if !rest.is_empty() || u64::from(offset) + tail.len() as u64 != pack_bytes {
+            return Err("its index does not add up to its size");
+        }
+        Ok(contents)
     }
-    if u64::from(offset) != contents_bytes {
-        return Err("its index does not add up to its size");
+
+    /// Adds a frame and its chunks, the first of `entries`; the entries that follow.
+    fn push<'a>(
+        &mut self,
+        frame: Frame,
+        entries: &'a [[u8; CHUNK_ENTRY_BYTES]],
+    ) -> Result<&'a [[u8; CHUNK_ENTRY_BYTES]], &'static str> {
+        let (own, rest) = entries
+            .split_at_checked(frame.chunks as usize)
+            .ok_or("its index has frames without their chunks")?;
+        if frame.raw_bytes as usize > FRAME_BYTES_MAX || frame.stored_bytes > frame.raw_bytes {
+            return Err("its index has a frame of an impossible length");
+        }
+        let mut offset = 0_u32;
+        for entry in own {
+            let (id, raw_bytes) = entry.split_at(32);
+            let mut whole = [0; 32];
+            whole.copy_from_slice(id);
+            let raw_bytes = number(raw_bytes);
+            if raw_bytes == 0 || raw_bytes > frame.raw_bytes - offset {
+                return Err("its index has a chunk of an impossible length");
+            }
+            self.slots.push(Slot {
+                id: Id::from_bytes(whole),
+                frame: length(self.frames.len()),
+                offset,
+                raw_bytes,
+            });
+            offset += raw_bytes;
+        }
+        if offset != frame.raw_bytes || own.is_empty() {
+            return Err("its index has a frame that its chunks do not fill");
+        }
+        self.frames.push(frame);
+        Ok(rest)
     }
-    Ok(slots)
 }
 
 pub(crate) fn damaged(name: &Path, reason: impl Into<String>) -> Error {
     Error::Damaged {
         object: name.to_string(),
         reason: reason.into(),
-    }
-}
-
-/// Turns chunks into what is stored.
-pub(crate) struct Encoder {
-    zstd: zstd::bulk::Compressor<'static>,
-    buffer: Vec<u8>,
-}
-
-impl Encoder {
-    pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self {
-            zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(out_of_memory)?,
-            buffer: Vec::new(),
-        })
-    }
-
-    /// The bytes to store for a chunk: compressed, or as they are when that would gain less than a thirty-second.
-    pub(crate) fn encode<'a>(&'a mut self, raw: &'a [u8]) -> Result<&'a [u8], Error> {
-        self.buffer.clear();
-        self.buffer
-            .reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        let packed = self
-            .zstd
-            .compress_to_buffer(raw, &mut self.buffer)
-            .map_err(out_of_memory)?;
-        let gained = packed + raw.len() / 32 < raw.len();
-        Ok(if gained { &self.buffer[..packed] } else { raw })
-    }
-}
-
-/// Turns what is stored back into chunks.
-pub(crate) struct Decoder {
-    zstd: zstd::bulk::Decompressor<'static>,
-    buffer: Vec<u8>,
-}
-
-impl Decoder {
-    pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self {
-            zstd: zstd::bulk::Decompressor::new().map_err(out_of_memory)?,
-            buffer: Vec::with_capacity(CHUNK_BYTES),
-        })
-    }
-
-    /// The chunk, its length and hash checked; or how the stored bytes fail to be it.
-    pub(crate) fn decode<'a>(
-        &'a mut self,
-        slot: &Slot,
-        stored: &'a [u8],
-    ) -> Result<&'a [u8], String> {
-        let refused = |reason: &str| format!("its chunk {} {reason}", slot.id);
-        if stored.len() != slot.stored_bytes as usize {
-            return Err(refused("is cut short"));
-        }
-        let raw = if slot.stored_bytes == slot.raw_bytes {
-            stored
-        } else {
-            self.buffer.clear();
-            match self.zstd.decompress_to_buffer(stored, &mut self.buffer) {
-                Ok(length) if length == slot.raw_bytes as usize => self.buffer.as_slice(),
-                Ok(_) | Err(_) => return Err(refused("does not decompress to its length")),
-            }
-        };
-        if Id::of(raw) != slot.id {
-            return Err(refused("does not match its hash"));
-        }
-        Ok(raw)
-    }
-}
-
-fn out_of_memory(source: io::Error) -> Error {
-    Error::System {
-        action: "compress",
-        source,
     }
 }

@@ -1,30 +1,33 @@
-//! Build to store. Received from the engine after a build's phases; leaves packs, a tree and, as the last step, an entry.
+//! Build to store. Received from the engine after a build's phases; leaves packs and, as the last step, a record.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+/// Findings to entries.
+mod gather;
+/// Knowing what changed from a build's own layers.
+mod layers;
+/// A folder as it is, under no key.
+mod put;
+/// Findings to a stored tree.
+mod written;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use croft_beneath::{Kind, Root};
+use croft_beneath::Root;
 use croft_proto::Timestamp;
 
-use crate::backend::Objects;
-use crate::index::Known;
-use crate::layout::tree_name;
-use crate::lock::{STEPS_AFTER_SAVE, STEPS_SHARED};
-use crate::pack::{Builder, Encoder, ZSTD_LEVEL};
-use crate::prune::Pruned;
-use crate::record::{self, Record};
+use crate::gc::Pruned;
+use crate::index::Index;
+use crate::live::TreeRef;
+use crate::records::name::{Name, Space};
+use crate::records::record::{Format, Input, Outcome, Record};
+use crate::records::write::Writer;
 use crate::selection::Selection;
-use crate::tree::{Anchor, CHUNK_BYTES, Entry, FILE_BYTES_MAX, MODE_BITS, Node, Tree};
-use crate::walk::{Anchors, Warnings, left_out, walk};
-use crate::workers::{self, Queue};
+use crate::stat;
+use crate::tree::Anchor;
+use crate::walk::{Anchors, Warnings};
+use crate::writing::Writing;
 use crate::{Error, Id, Store};
-
-/// Findings a worker takes at once, so that neighbours in the tree are neighbours in a pack.
-const BATCH: usize = 32;
+pub use put::{Put, Stored};
+pub(crate) use written::{Place, Written, write_place};
 
 /// What to save, and as what.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,43 @@ pub struct Save<'a> {
     pub base: &'a Path,
     /// What time it is.
     pub now: Timestamp,
+    /// What the key was made of, to say later what changed.
+    pub origin: Origin<'a>,
+    /// When an entry is mounted beneath the build: then only what the build changed is looked at.
+    pub mounted: Option<&'a Mounted<'a>>,
+}
+
+/// Where a key comes from, and what its result cost. All of it may be empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// The key before its variables and helpers were expanded.
+    pub key_template: Option<&'a str>,
+    /// The files, variables and so on that it was made of.
+    pub made_of: &'a [Input],
+    /// How long making the files took, in milliseconds: what is dear is kept longer.
+    pub cost_ms: u64,
+}
+
+/// An entry that was mounted beneath a build.
+#[derive(Clone, Debug)]
+pub struct Mounted<'a> {
+    /// Its tree.
+    pub tree: &'a TreeRef,
+    /// Every mount of it.
+    pub layers: &'a [Layer],
+}
+
+/// One overlay with a part of an entry's tree as its topmost lower layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Where `at` starts.
+    pub anchor: Anchor,
+    /// The directory it is mounted at, relative to the anchor; empty for the anchor itself.
+    pub at: PathBuf,
+    /// The overlay's upper directory, on this machine.
+    pub upper: PathBuf,
+    /// Its lower directories beneath the entry's own, on this machine.
+    pub below: Vec<PathBuf>,
 }
 
 /// What became of it.
@@ -63,6 +103,8 @@ pub struct Saved {
     pub files: u64,
     /// Bytes of all those files.
     pub size_bytes: u64,
+    /// Bytes of files that were read: those that could have changed.
+    pub read_bytes: u64,
     /// Bytes newly written to the store.
     pub stored_bytes: u64,
     /// What was left out, and anything else a person should know. May be empty.
@@ -75,7 +117,7 @@ impl Store {
     /// Stores the files that the paths mean.
     ///
     /// A file that cannot be read, or that changes while it is read, is left out with a warning. When this fails, or the
-    /// process dies on the way, the old state stays; what was already written is removed by a later prune.
+    /// process dies on the way, the old state stays; what was already written is removed by a later collection.
     ///
     /// # Errors
     /// When a path or name cannot be used (the buildspec's author can fix it), the store cannot be written, the files are
@@ -85,142 +127,220 @@ impl Store {
             return Err(Error::Name("project and key may not be empty".into()));
         }
         let selection = Selection::parse(request.paths, request.base)?;
-        let held = self.lock.shared(STEPS_SHARED)?;
-        let saved = self.save_held(request, &selection);
-        drop(held);
+        let saved = self.save_written(request, &selection);
+        self.send_pending();
         match saved {
             Ok(mut saved) => {
-                if saved.stored_bytes > 0 && self.stored_bytes()? > self.cap_bytes {
-                    saved.pruned = self.prune_after_save(self.low_water_bytes());
+                if saved.stored_bytes > 0 && self.is_over_cap()? {
+                    saved.pruned = self.prune_after_save(self.low_water_bytes(), request.now);
                 }
                 Ok(saved)
             }
             Err(error) => {
                 // It may have left packs that nobody uses, on a disk that may be full.
-                self.prune_after_save(self.cap_bytes);
+                self.prune_after_save(self.cap_bytes, request.now);
                 Err(error)
             }
         }
     }
 
+    /// Brings a store that is over its cap a tenth below it.
+    ///
+    /// # Errors
+    /// As [`Store::collect`].
+    pub(crate) fn prune_if_over_cap(&self, now: Timestamp) -> Result<(), Error> {
+        if self.is_over_cap()? {
+            self.prune(self.low_water_bytes(), now)?;
+        }
+        Ok(())
+    }
+
+    fn is_over_cap(&self) -> Result<bool, Error> {
+        Ok(self.cap_bytes < u64::MAX && self.stored_bytes()? > self.cap_bytes)
+    }
+
     /// What a prune after a save leaves: a tenth below the cap, so that not every save has to prune.
-    fn low_water_bytes(&self) -> u64 {
+    pub(crate) fn low_water_bytes(&self) -> u64 {
         self.cap_bytes - self.cap_bytes / 10
     }
 
-    /// Prunes unless other builds use the cache: then the next save finds it too full again. The save is done either
-    /// way, so trouble here is only logged.
-    fn prune_after_save(&self, cap_bytes: u64) -> Option<Pruned> {
-        let pruned = self
-            .lock
-            .exclusive(STEPS_AFTER_SAVE)
-            .and_then(|held| self.prune_alone(&held, cap_bytes));
-        pruned
+    /// The save is done either way, so trouble here is only logged.
+    fn prune_after_save(&self, cap_bytes: u64, now: Timestamp) -> Option<Pruned> {
+        self.prune(cap_bytes, now)
             .inspect_err(|error| tracing::warn!(%error, "the cache is not pruned"))
             .ok()
     }
 
-    fn save_held(&self, request: &Save<'_>, selection: &Selection) -> Result<Saved, Error> {
-        let name = record::name(request.project, &selection.version(), request.key);
-        let before = self.usable_record(&name)?;
-        if request.key.is_some() && before.is_some() {
+    fn save_written(&self, request: &Save<'_>, selection: &Selection) -> Result<Saved, Error> {
+        let version = selection.version();
+        let name = Name {
+            scope: self.trust.scopes.write(),
+            space: &Space::BUILD,
+            project: request.project,
+            version: &version,
+            key: request.key,
+        };
+        let before = self.own_record(&name, request.now)?;
+        if request.key.is_some()
+            && let Some(before) = &before
+            && self.names_what_exists(before)?
+        {
             return Ok(unchanged(Vec::new()));
         }
         let anchors = Anchors::open(request.root, request.base)?;
-        let shared = Shared::new(self, &anchors)?;
-        let (tree, mut stored_bytes) = read_all(&shared, selection)?;
-        let Shared {
-            known, warnings, ..
-        } = shared;
+        let warnings = Warnings::default();
+        let writing = Writing::begin(self, request.now)?;
+        let written = self.write_tree(request, selection, &anchors, &warnings, &writing)?;
         let warnings = warnings.into_sentences();
-        if tree.entries().is_empty() {
+        if written.tree.entries().is_empty() {
             return Ok(Saved {
                 outcome: SaveOutcome::NothingFound,
                 ..unchanged(warnings)
             });
         }
-        let (tree_id, tree_bytes) = self.write_tree(&tree, &mut stored_bytes)?;
-        let mut saved = Saved {
-            outcome: SaveOutcome::Saved,
-            files: tree.files(),
-            size_bytes: tree.logical_bytes(),
-            stored_bytes,
-            warnings,
-            pruned: None,
-        };
-        if before.is_some_and(|before| before.tree == tree_id) {
-            record::touch(&self.objects, &name, request.now);
+        let mut saved = saved(&written, warnings);
+        if before.is_some_and(|before| names_tree(&before, &written.id)) {
+            self.touch(&name.path(), request.now);
             saved.outcome = SaveOutcome::Unchanged;
             return Ok(saved);
         }
-        let known = known.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let record = Record {
-            project: request.project.to_string(),
-            key: request.key.map(str::to_string),
-            paths: selection.texts().to_vec(),
-            version: selection.version(),
-            tree: tree_id,
-            files: saved.files,
-            logical_bytes: saved.size_bytes,
-            stored_bytes: known.used_bytes() + tree_bytes,
-            created: request.now,
-        };
+        let record = self.record(request, selection, &name, &written, &writing.index);
         // The prune that follows would take it away again.
         if record.stored_bytes > self.low_water_bytes() {
             return Err(Error::TooLarge {
                 cap_bytes: self.cap_bytes,
             });
         }
-        if !self.commit(&name, &record)? {
-            saved.outcome = SaveOutcome::Unchanged;
-        }
+        writing.check()?;
+        self.write_record(&record)?;
         Ok(saved)
     }
 
-    /// The entry of that name unless it is damaged or has lost its tree, which saving again heals.
-    fn usable_record(&self, name: &object_store::path::Path) -> Result<Option<Record>, Error> {
-        let record = match record::read(&self.objects, name) {
-            Ok(Some(record)) => record,
-            Ok(None) => return Ok(None),
-            Err(error) if error.is_damage() => {
-                self.objects.delete(name)?;
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        let tree = self.objects.size_bytes(&tree_name(&record.tree))?;
-        if tree.is_none() {
-            self.objects.delete(name)?;
+    fn write_tree(
+        &self,
+        request: &Save<'_>,
+        selection: &Selection,
+        anchors: &Anchors,
+        warnings: &Warnings,
+        writing: &Writing<'_>,
+    ) -> Result<Written, Error> {
+        if let Some(mounted) = request.mounted {
+            let from = layers::From {
+                meter: &self.meter,
+                selection,
+                anchors,
+                warnings,
+                mounted,
+                now: request.now,
+            };
+            return layers::write_changes(self, &writing.index, &from);
         }
-        Ok(tree.map(|_| record))
+        // Only a build in place, or a source that was copied once, has files with the inodes they had last time.
+        let saved_from =
+            Path::new(request.project).join(request.base.strip_prefix("/").unwrap_or(request.base));
+        let stat_file = stat_file(self, &saved_from, selection);
+        let place = Place {
+            selection,
+            anchors,
+            warnings,
+            stat_file: stat_file.as_deref(),
+            now: request.now,
+        };
+        write_place(self, &writing.index, &place)
     }
 
-    fn write_tree(&self, tree: &Tree, stored_bytes: &mut u64) -> Result<(Id, u64), Error> {
-        let failed = |source| Error::System {
-            action: "compress the list of files",
-            source,
-        };
-        let mut packed =
-            zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(failed)?;
-        tree.write(&mut packed).map_err(failed)?;
-        let bytes = packed.finish().map_err(failed)?;
-        let (id, size) = (Id::of(&bytes), bytes.len() as u64);
-        let name = tree_name(&id);
-        if self.objects.size_bytes(&name)? != Some(size) {
-            self.objects.put(&name, bytes)?;
-            *stored_bytes += size;
+    /// The record of that name in the own scope, if there is one that counts.
+    pub(crate) fn own_record(
+        &self,
+        name: &Name<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Record>, Error> {
+        let seen = self.seen();
+        match self.records(seen.as_ref(), now).read(&name.path()) {
+            Err(error) if error.is_unusable() => Ok(None),
+            read => read,
         }
-        Ok((id, size))
     }
 
-    /// Makes the save visible; false when another process saved this key in the meantime.
-    fn commit(&self, name: &object_store::path::Path, record: &Record) -> Result<bool, Error> {
-        let bytes = record.encode()?;
-        if record.key.is_some() {
-            return self.objects.create(name, bytes);
+    /// A cheap look whether the record's list is still there. What it names is looked at by whoever finds it.
+    fn names_what_exists(&self, record: &Record) -> Result<bool, Error> {
+        let Outcome::Tree { id, list } = &record.outcome else {
+            return Ok(false);
+        };
+        if self.is_live(id) {
+            return Ok(true);
         }
-        self.objects.put(name, bytes)?;
-        Ok(true)
+        Ok(self.index()?.missing(&list.chunks).is_none())
+    }
+
+    fn record(
+        &self,
+        request: &Save<'_>,
+        selection: &Selection,
+        name: &Name<'_>,
+        written: &Written,
+        index: &Index,
+    ) -> Record {
+        Record {
+            format: Format,
+            scope: name.scope.clone(),
+            space: name.space.clone(),
+            project: request.project.to_string(),
+            key: request.key.map(str::to_string),
+            paths: selection.texts().to_vec(),
+            version: *name.version,
+            outcome: Outcome::Tree {
+                id: written.id,
+                list: written.list.clone(),
+            },
+            files: written.tree.files(),
+            logical_bytes: written.tree.logical_bytes(),
+            stored_bytes: written.stored_bytes(index),
+            created: request.now,
+            cost_ms: request.origin.cost_ms,
+            key_template: request.origin.key_template.map(str::to_string),
+            made_of: request.origin.made_of.to_vec(),
+            producer: self.trust.producer.clone(),
+        }
+    }
+
+    /// Makes what was stored visible.
+    pub(crate) fn write_record(&self, record: &Record) -> Result<(), Error> {
+        let seen = self.seen();
+        let writer = Writer {
+            objects: &self.objects,
+            signer: &self.trust.signer,
+            scopes: &self.trust.scopes,
+            seen: seen.as_ref(),
+        };
+        writer.write(record).map(drop)
+    }
+
+    /// Notes when an entry was used. Losing that only makes it look older.
+    pub(crate) fn touch(&self, entry: &object_store::path::Path, now: Timestamp) {
+        let name = crate::gc::used_name(entry);
+        if let Err(error) = self
+            .objects
+            .put(&name, now.millis().to_string().into_bytes())
+        {
+            tracing::debug!(%error, "the time of use is not noted");
+        }
+    }
+}
+
+fn names_tree(record: &Record, tree: &Id) -> bool {
+    matches!(&record.outcome, Outcome::Tree { id, .. } if id == tree)
+}
+
+fn saved(written: &Written, warnings: Vec<String>) -> Saved {
+    Saved {
+        outcome: SaveOutcome::Saved,
+        files: written.tree.files(),
+        size_bytes: written.tree.logical_bytes(),
+        read_bytes: written.read_bytes,
+        stored_bytes: written.brought.stored_bytes,
+        warnings,
+        pruned: None,
     }
 }
 
@@ -229,243 +349,23 @@ fn unchanged(warnings: Vec<String>) -> Saved {
         outcome: SaveOutcome::Unchanged,
         files: 0,
         size_bytes: 0,
+        read_bytes: 0,
         stored_bytes: 0,
         warnings,
         pruned: None,
     }
 }
 
-/// What all workers of a save use.
-struct Shared<'a> {
-    objects: &'a Objects,
-    anchors: &'a Anchors,
-    known: Mutex<Known>,
-    written_bytes: AtomicU64,
-    cap_bytes: u64,
-    warnings: Warnings,
-}
-
-impl<'a> Shared<'a> {
-    fn new(store: &'a Store, anchors: &'a Anchors) -> Result<Self, Error> {
-        Ok(Self {
-            objects: &store.objects,
-            anchors,
-            known: Mutex::new(Known::load(&store.objects)?),
-            written_bytes: AtomicU64::new(0),
-            cap_bytes: store.cap_bytes,
-            warnings: Warnings::default(),
-        })
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Reads and stores everything selected; the tree, and the bytes written.
-fn read_all(shared: &Shared<'_>, selection: &Selection) -> Result<(Tree, u64), Error> {
-    let findings = walk(selection, shared.anchors, &shared.warnings)?;
-    let queue = Queue::new(findings.len().div_ceil(BATCH));
-    // Taken apart as it is worked off, so that no path is in memory twice.
-    let findings = Mutex::new((0_usize, findings.into_iter()));
-    let parts = workers::run(&queue, |queue| {
-        let mut worker = Worker::new(shared)?;
-        let mut batches = Vec::new();
-        while queue.take().is_some() {
-            let (number, batch) = next_batch(&findings);
-            let mut entries = Vec::with_capacity(batch.len());
-            for ((anchor, path), kind) in batch {
-                entries.extend(worker.read(anchor, path, kind)?);
-            }
-            batches.push((number, entries));
-        }
-        worker.flush()?;
-        Ok(batches)
-    })?;
-    let mut batches: Vec<_> = parts.into_iter().flatten().collect();
-    batches.sort_by_key(|(batch, _)| *batch);
-    let entries = batches
-        .into_iter()
-        .flat_map(|(_, entries)| entries)
-        .collect();
-    Ok((
-        Tree::new(entries),
-        shared.written_bytes.load(Ordering::Relaxed),
-    ))
-}
-
-type Finding = ((Anchor, PathBuf), Kind);
-
-/// The next findings and their place among all.
-fn next_batch(findings: &Mutex<(usize, impl Iterator<Item = Finding>)>) -> (usize, Vec<Finding>) {
-    let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
-    let batch = findings.1.by_ref().take(BATCH).collect();
-    findings.0 += 1;
-    (findings.0, batch)
-}
-
-struct Worker<'a> {
-    shared: &'a Shared<'a>,
-    encoder: Encoder,
-    builder: Builder,
-    buffer: Vec<u8>,
-}
-
-/// Why a file is not stored: the build's doing, or the store's.
-enum Stop {
-    LeftOut(String),
-    Failed(Error),
-}
-
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        Self::LeftOut(format!("cannot be read: {error}"))
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl<'a> Worker<'a> {
-    fn new(shared: &'a Shared<'a>) -> Result<Self, Error> {
-        Ok(Self {
-            shared,
-            encoder: Encoder::new()?,
-            builder: Builder::default(),
-            buffer: vec![0; CHUNK_BYTES],
-        })
-    }
-
-    /// The entry of one finding; none, with a warning, when it cannot be read.
-    fn read(&mut self, anchor: Anchor, path: PathBuf, kind: Kind) -> Result<Option<Entry>, Error> {
-        let read = match kind {
-            Kind::File => self.read_file(anchor, &path),
-            Kind::Directory | Kind::Symlink | Kind::Other => self.read_name(anchor, &path),
-        };
-        match read {
-            Ok(entry) => Ok(Some(Entry { path, ..entry })),
-            Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::LeftOut(reason)) => {
-                let shown = self.shared.anchors.shown(anchor, &path);
-                self.shared.warnings.add(|| left_out(&shown, reason));
-                Ok(None)
-            }
-        }
-    }
-
-    /// The entry of a directory or link, its path left to the caller.
-    fn read_name(&mut self, anchor: Anchor, path: &Path) -> Result<Entry, Stop> {
-        let root = self.shared.anchors.at(anchor);
-        let found = root.symlink_metadata(path)?;
-        let (mode, node) = match found.kind {
-            Kind::Directory => (found.mode & MODE_BITS, Node::Directory),
-            Kind::Symlink => (0o777, Node::Symlink(root.read_link(path)?)),
-            Kind::File | Kind::Other => {
-                return Err(Stop::LeftOut("changed while it was looked at".into()));
-            }
-        };
-        Ok(Entry {
-            anchor,
-            path: PathBuf::new(),
-            mode,
-            modified: (found.modified_seconds, found.modified_nanos),
-            owner: (found.uid, found.gid),
-            node,
-        })
-    }
-
-    /// The entry of a file, its path left to the caller.
-    fn read_file(&mut self, anchor: Anchor, path: &Path) -> Result<Entry, Stop> {
-        let mut file = self.shared.anchors.at(anchor).open_file(path)?;
-        let before = file.metadata()?;
-        if before.len() > FILE_BYTES_MAX {
-            return Err(Stop::LeftOut(format!(
-                "is larger than {FILE_BYTES_MAX} bytes"
-            )));
-        }
-        let (size_bytes, chunks) = self.read_chunks(&mut file)?;
-        let after = file.metadata()?;
-        let stamp = |of: &std::fs::Metadata| (of.len(), of.mtime(), of.mtime_nsec());
-        if stamp(&before) != stamp(&after) || size_bytes != after.len() {
-            return Err(Stop::LeftOut("changed while it was read".into()));
-        }
-        Ok(Entry {
-            anchor,
-            path: PathBuf::new(),
-            mode: after.mode() & MODE_BITS,
-            modified: (
-                after.mtime(),
-                u32::try_from(after.mtime_nsec()).unwrap_or(0),
-            ),
-            owner: (after.uid(), after.gid()),
-            node: Node::File { size_bytes, chunks },
-        })
-    }
-
-    fn read_chunks(&mut self, file: &mut File) -> Result<(u64, Vec<Id>), Stop> {
-        let mut chunks = Vec::new();
-        let mut size_bytes = 0;
-        loop {
-            let length = fill(file, &mut self.buffer)?;
-            if length == 0 {
-                return Ok((size_bytes, chunks));
-            }
-            size_bytes += length as u64;
-            if size_bytes > FILE_BYTES_MAX {
-                return Err(Stop::LeftOut("grows while it is read".into()));
-            }
-            chunks.push(self.store_chunk(length)?);
-        }
-    }
-
-    fn store_chunk(&mut self, length: usize) -> Result<Id, Error> {
-        let raw = &self.buffer[..length];
-        let id = Id::of(raw);
-        if self.shared.known().claim(&id) {
-            return Ok(id);
-        }
-        let stored = self.encoder.encode(raw)?;
-        let lengths = (u32::try_from(length), u32::try_from(stored.len()));
-        let (Ok(raw_bytes), Ok(stored_bytes)) = lengths else {
-            unreachable!("a chunk is at most {CHUNK_BYTES} bytes");
-        };
-        self.builder.push(id, raw_bytes, stored);
-        self.shared.known().stored(&id, stored_bytes);
-        if self.builder.is_full() {
-            self.flush()?;
-        }
-        Ok(id)
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        let written = self.builder.flush(self.shared.objects)?;
-        let written = written.map_or(0, |pack| pack.size_bytes);
-        let before = self
-            .shared
-            .written_bytes
-            .fetch_add(written, Ordering::Relaxed);
-        if before + written > self.shared.cap_bytes {
-            return Err(Error::TooLarge {
-                cap_bytes: self.shared.cap_bytes,
-            });
-        }
-        Ok(())
-    }
-}
-
-/// Reads until the buffer is full or the file ends; how many bytes.
-fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
+/// The stat cache's file for what a selection finds in a folder.
+pub(crate) fn stat_file(store: &Store, folder: &Path, selection: &Selection) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let what = [
+        folder.as_os_str().as_bytes(),
+        b"\0",
+        selection.version().to_string().as_bytes(),
+    ]
+    .concat();
+    store
+        .near_folder("stat")
+        .map(|near| stat::file_of(&near, &what))
 }

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::records::name::version_of_paths;
 use crate::tree::Anchor;
 use crate::{Error, Id};
 
@@ -54,10 +55,7 @@ impl Selection {
     /// What tells entries of one configuration from those of another: any change of the list is another version, its
     /// order is not.
     pub(crate) fn version(&self) -> Id {
-        Id::of_name(
-            "croft cache 2026 version of paths",
-            self.texts.join("\0").as_bytes(),
-        )
+        version_of_paths(&self.texts)
     }
 
     /// True when a save with these paths could have stored that path.
@@ -67,6 +65,27 @@ impl Selection {
             pattern.anchor == anchor
                 && inside.is_ok_and(|inside| is_directory || pattern.matches_within(inside))
         })
+    }
+}
+
+impl Selection {
+    /// What of it lies below the directory `at`, with paths that start there.
+    pub(crate) fn seen_from(&self, anchor: Anchor, at: &Path) -> Self {
+        let patterns = self.patterns.iter();
+        let patterns = patterns.filter(|pattern| pattern.anchor == anchor);
+        Self {
+            patterns: patterns
+                .filter_map(|pattern| {
+                    Some(Pattern {
+                        anchor,
+                        prefix: pattern.prefix.strip_prefix(at).ok()?.to_path_buf(),
+                        glob: pattern.glob.clone(),
+                        names_trees: pattern.names_trees,
+                    })
+                })
+                .collect(),
+            texts: self.texts.clone(),
+        }
     }
 }
 

@@ -1,78 +1,40 @@
 //! The store: opened by the command line, handed by reference to whoever saves, restores or looks.
 
+/// Who vouches for what is written here, and whom to believe.
+mod trust;
+
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use croft_proto::Timestamp;
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 
 use crate::backend::Objects;
-use crate::layout::{everything, folder};
-use crate::lock::{Held, Lock, STEPS_EXCLUSIVE, STEPS_SHARED};
-use crate::prune::{Pruned, prune_held};
-use crate::{Error, record};
+use crate::gc::condemned_packs;
+use crate::index::Index;
+use crate::layout::everything;
+use crate::lock::{Held, Lock, STEPS_SHARED};
+use crate::records::seen::Seen;
+use crate::{Error, Meter, Place};
+pub use trust::Trust;
+
+/// What of a store's folder is about this machine, not about what is stored.
+const NEAR: &str = "here";
 
 /// A cache of builds' files.
 ///
-/// Cheap to clone; every method blocks. Several processes may use one folder at once (see the module `lock`).
+/// Cheap to clone; every method blocks. Several processes, on several machines, may use one store at once.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) objects: Objects,
     pub(crate) lock: Lock,
     pub(crate) cap_bytes: u64,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) meter: Arc<Meter>,
+    /// Where this machine remembers what it knows of the store.
+    near: Option<PathBuf>,
     folder: Option<PathBuf>,
-}
-
-/// One entry, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntrySummary {
-    /// Whose it is.
-    pub project: String,
-    /// The exact key; none for the one entry of a project without keys.
-    pub key: Option<String>,
-    /// The configured paths in their plain form, sorted.
-    pub paths: Vec<String>,
-    /// The hash of `paths`: entries of other paths never match.
-    pub version: crate::Id,
-    /// Files and links.
-    pub files: u64,
-    /// Bytes of all files.
-    pub logical_bytes: u64,
-    /// Compressed bytes of what the entry uses, each chunk once; other entries may use the same.
-    pub stored_bytes: u64,
-    /// When it was saved.
-    pub created: Timestamp,
-    /// When it was last saved or restored.
-    pub last_used: Timestamp,
-}
-
-/// Which entries to remove.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
-    /// Every entry.
-    All,
-    /// Every entry of a project.
-    Project(String),
-    /// One key of a project, whatever its paths; `None` is the entry without a key.
-    Entry {
-        /// Whose.
-        project: String,
-        /// Exactly.
-        key: Option<String>,
-    },
-}
-
-impl Selector {
-    fn selects(&self, record: &record::Record) -> bool {
-        match self {
-            Self::All => true,
-            Self::Project(project) => record.project == *project,
-            Self::Entry { project, key } => record.project == *project && record.key == *key,
-        }
-    }
 }
 
 /// How full the store is.
@@ -104,12 +66,14 @@ impl Store {
             .mode(0o700)
             .create(dir)
             .map_err(failed)?;
-        let local = LocalFileSystem::new_with_prefix(dir)
-            .map_err(|error| failed(std::io::Error::other(error)))?;
+        let near = dir.join(NEAR);
         let store = Self {
-            objects: Objects::new(Arc::new(local.with_fsync(true))),
+            objects: Objects::folder(dir)?,
             lock: Lock::in_folder(dir),
             cap_bytes,
+            trust: Arc::new(Trust::of_folder(&near)?),
+            meter: Arc::default(),
+            near: Some(near),
             folder: Some(dir.to_path_buf()),
         };
         if let Ok(held) = store.lock.exclusive(0) {
@@ -119,79 +83,99 @@ impl Store {
         Ok(store)
     }
 
-    /// The cache in any object store. It holds at most `cap_bytes`.
+    /// The cache at a place: a folder, or object storage with the folder `near` of this machine in front of it, which
+    /// holds at most `cap_bytes`.
     ///
-    /// Between processes nothing guards such a store: prune or remove only while no other process saves to it. A store
-    /// that needs a Tokio runtime's reactor (one that speaks HTTP) cannot be used yet: calls come from plain threads.
+    /// # Errors
+    /// As [`Store::open`]; and [`Error::Place`] when the place cannot be used as it is written.
+    pub fn open_at(place: &Place, near: &Path, cap_bytes: u64) -> Result<Self, Error> {
+        if let Some(folder) = place.folder() {
+            return Self::open(folder, cap_bytes);
+        }
+        let store = Self {
+            objects: Objects::tiered(near, cap_bytes, place)?,
+            lock: Lock::in_memory(),
+            cap_bytes: u64::MAX,
+            trust: Arc::new(Trust::of_folder(&near.join(NEAR))?),
+            meter: Arc::default(),
+            near: Some(near.join(NEAR)),
+            folder: None,
+        };
+        store.send_pending();
+        Ok(store)
+    }
+
+    /// Sends what was stored while the far tier was away. What cannot be sent now is sent later.
+    pub(crate) fn send_pending(&self) {
+        if let Err(error) = self.objects.flush_pending() {
+            tracing::debug!(%error, "some objects still wait to be sent");
+        }
+    }
+
+    /// What a person should be told of the tiers since the last call. May be empty.
     #[must_use]
-    pub fn new(objects: Arc<dyn ObjectStore>, cap_bytes: u64) -> Self {
-        Self {
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = self.objects.notices();
+        if let Ok(waiting @ 1..) = self.objects.waiting() {
+            notices.push(format!(
+                "{waiting} cache objects wait on this machine until the object storage takes them"
+            ));
+        }
+        notices
+    }
+
+    /// The cache in any object store, for tests: nothing of it is remembered on this machine.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes to make a key of.
+    pub fn new(objects: Arc<dyn ObjectStore>, cap_bytes: u64) -> Result<Self, Error> {
+        Ok(Self {
             objects: Objects::new(objects),
             lock: Lock::in_memory(),
             cap_bytes,
+            trust: Arc::new(Trust::of_this_process()?),
+            meter: Arc::default(),
+            near: None,
             folder: None,
-        }
+        })
     }
 
     /// A cache that is gone with the last clone of it, for tests.
-    #[must_use]
-    pub fn in_memory(cap_bytes: u64) -> Self {
+    ///
+    /// # Errors
+    /// As [`Store::new`].
+    pub fn in_memory(cap_bytes: u64) -> Result<Self, Error> {
         Self::new(Arc::new(object_store::memory::InMemory::new()), cap_bytes)
     }
 
-    /// Every readable entry, the last used first.
-    ///
-    /// # Errors
-    /// When the store cannot be read or is being pruned for too long. Damaged entries are left out: see
-    /// [`Store::verify`].
-    pub fn list(&self) -> Result<Vec<EntrySummary>, Error> {
-        let held = self.lock.shared(STEPS_SHARED)?;
-        let records = record::read_all(&self.objects, &folder("entries"))?;
-        let mut entries: Vec<EntrySummary> = records
-            .into_iter()
-            .filter_map(|(_, record)| record.ok())
-            .map(|record| summarise(&self.objects, record))
-            .collect();
-        drop(held);
-        entries.sort_by(|a, b| {
-            (b.last_used, &a.project, &a.key).cmp(&(a.last_used, &b.project, &b.key))
-        });
-        Ok(entries)
-    }
-
-    /// Removes entries and everything that only they used; how many entries and bytes went.
-    ///
-    /// # Errors
-    /// When the store cannot be changed, or builds use it for too long ([`Error::Busy`]).
-    pub fn remove(&self, selector: &Selector) -> Result<Pruned, Error> {
-        let held = self.lock.exclusive(STEPS_EXCLUSIVE)?;
-        let mut removed = Pruned::default();
-        for (listed, record) in record::read_all(&self.objects, &folder("entries"))? {
-            let selected = match &record {
-                Ok(record) => selector.selects(record),
-                // Nobody can tell whose a damaged entry is, and nothing can be restored from it.
-                Err(_) => *selector == Selector::All,
-            };
-            if selected {
-                self.objects.delete(&listed.name)?;
-                removed.entries += 1;
-                removed.freed_bytes += listed.size_bytes;
-            }
+    /// The same store, whose records are signed and believed as `trust` says.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self {
+            trust: Arc::new(trust),
+            ..self
         }
-        let swept = self.prune_alone(&held, u64::MAX)?;
-        removed.entries += swept.entries;
-        removed.freed_bytes += swept.freed_bytes;
-        removed.stored_bytes = swept.stored_bytes;
-        Ok(removed)
     }
 
-    /// Brings the store down to `cap_bytes`: the entries not used for longest go first, then what nobody uses.
-    ///
-    /// # Errors
-    /// When the store cannot be changed, or builds use it for too long ([`Error::Busy`]).
-    pub fn prune(&self, cap_bytes: u64) -> Result<Pruned, Error> {
-        let held = self.lock.exclusive(STEPS_EXCLUSIVE)?;
-        self.prune_alone(&held, cap_bytes)
+    /// The same store, with what this machine knows of it in `near`.
+    #[must_use]
+    pub fn near(self, near: &Path) -> Self {
+        Self {
+            near: Some(near.to_path_buf()),
+            ..self
+        }
+    }
+
+    /// How far the work of this store, and of all its clones, has come.
+    #[must_use]
+    pub fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter)
+    }
+
+    /// Where the machine's own key and the keyring are; none for a store that remembers nothing here.
+    #[must_use]
+    pub fn trust_folder(&self) -> Option<&Path> {
+        self.near.as_deref()
     }
 
     /// Entries and bytes.
@@ -199,7 +183,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn usage(&self) -> Result<Usage, Error> {
-        let entries = self.objects.list(&folder("entries"))?.len() as u64;
+        let entries = self.objects.list(&crate::layout::folder("entries"))?.len() as u64;
         Ok(Usage {
             entries,
             stored_bytes: self.stored_bytes()?,
@@ -212,16 +196,43 @@ impl Store {
         Ok(objects.iter().map(|object| object.size_bytes).sum())
     }
 
-    pub(crate) fn prune_alone(&self, held: &Held<'_>, cap_bytes: u64) -> Result<Pruned, Error> {
-        self.sweep_staged();
-        prune_held(&self.objects, held, cap_bytes)
+    /// A folder of what this machine remembers.
+    pub(crate) fn near_folder(&self, name: &str) -> Option<PathBuf> {
+        self.near.as_ref().map(|near| near.join(name))
+    }
+
+    pub(crate) fn near_path(&self) -> Option<&Path> {
+        self.near.as_deref()
+    }
+
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.near.as_deref().map(Seen::in_folder)
+    }
+
+    /// True for a store that is a folder of this machine.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Held by whoever reads: nobody takes anything away at once meanwhile.
+    pub(crate) fn share(&self) -> Result<Held<'_>, Error> {
+        self.lock.shared(STEPS_SHARED)
+    }
+
+    /// Where every chunk is.
+    pub(crate) fn index(&self) -> Result<Index, Error> {
+        let condemned = condemned_packs(&self.objects)?;
+        Index::load(&self.objects, self.near_path(), &condemned)
     }
 
     /// Removes what crashed writers left: files named `...#N`, which the store writes before it renames them. The caller
     /// holds the lock alone, so nobody is writing one.
-    fn sweep_staged(&self) {
-        let mut waiting: Vec<PathBuf> =
-            self.folder.iter().map(|folder| folder.join("v1")).collect();
+    pub(crate) fn sweep_staged(&self) {
+        let mut waiting: Vec<PathBuf> = self
+            .folder
+            .iter()
+            .map(|folder| folder.join(everything().as_ref()))
+            .collect();
         while let Some(folder) = waiting.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -241,19 +252,4 @@ fn is_staged(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, number)| {
         !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
     })
-}
-
-fn summarise(objects: &Objects, record: record::Record) -> EntrySummary {
-    let last_used = record::last_used(objects, &record);
-    EntrySummary {
-        project: record.project,
-        key: record.key,
-        paths: record.paths,
-        version: record.version,
-        files: record.files,
-        logical_bytes: record.logical_bytes,
-        stored_bytes: record.stored_bytes,
-        created: record.created,
-        last_used,
-    }
 }

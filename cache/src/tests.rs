@@ -14,6 +14,18 @@ mod cap;
 mod attack;
 /// Several at once.
 mod together;
+/// Every store does what this crate needs of one.
+mod backend_conformance;
+/// A real server of object storage, and dead ones.
+mod backend_s3;
+/// A near folder in front of a far store that misbehaves.
+mod backend_tier;
+/// The near copies.
+mod backend_near;
+/// The faults that tests inject are those they name.
+mod backend_faults;
+/// Several at once, in every order.
+mod model;
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +34,13 @@ use croft_beneath::Root;
 use croft_proto::Timestamp;
 use tempfile::TempDir;
 
-use crate::{Error, Restore, Restored, Save, Saved, Store};
+use crate::{Error, Lookup, Origin, Restore, Restored, Save, Saved, Store};
+
+/// Long enough for one entry to be worth less than another for its age alone.
+const DAY: u64 = 24 * 3600 * 1000;
+
+/// What is condemned goes after this.
+const HALF_AN_HOUR: u64 = 30 * 60 * 1000;
 
 /// Large enough for every test.
 const ROOMY: u64 = 1 << 30;
@@ -117,28 +135,36 @@ impl Use {
             root: &site.root,
             base: Path::new("/src"),
             now: Timestamp::from_millis(self.now_ms),
+            origin: Origin::default(),
+            mounted: None,
         })
     }
 
     fn restore(&self, store: &Store, site: &Site) -> Result<Restored, Error> {
         store.restore(&Restore {
-            project: "project",
-            key: self.key,
-            fallback_keys: &self.fallback_keys,
-            paths: &self.paths,
+            lookup: Lookup {
+                project: "project",
+                key: self.key,
+                fallback_keys: &self.fallback_keys,
+                paths: &self.paths,
+                base: Path::new("/src"),
+                now: Timestamp::from_millis(self.now_ms),
+            },
             root: &site.root,
-            base: Path::new("/src"),
-            now: Timestamp::from_millis(self.now_ms),
         })
     }
 }
 
+fn at(now_ms: u64) -> Timestamp {
+    Timestamp::from_millis(now_ms)
+}
+
 fn in_memory() -> Store {
-    Store::in_memory(ROOMY)
+    Store::in_memory(ROOMY).unwrap()
 }
 
 /// Bytes that no compressor makes shorter, different for each seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new()
         .update(&seed.to_le_bytes())
@@ -150,7 +176,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 /// Every file of a store's folder, the lock aside.
 fn files_of(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
-    let mut waiting = vec![folder.join("v1")];
+    let mut waiting = vec![folder.join("v2")];
     while let Some(folder) = waiting.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();

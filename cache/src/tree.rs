@@ -1,6 +1,6 @@
 //! The list of files of one entry, as bytes and back. Made by `save`; read by `restore`, `prune` and `verify`.
 //!
-//! **Shape.** Lines of JSON: a header `{"croftTree":1,"entries":N}`, then one line an entry, strictly ascending by anchor
+//! **Shape.** Lines of JSON: a header `{"croftTree":2,"entries":N}`, then one line an entry, strictly ascending by anchor
 //! and path, so that equal trees have equal bytes. Bytes of a path that are not UTF-8, and `%`, are written `%XX`.
 //!
 //! A list is read as if an enemy had written it: whatever a save would not write is refused, with its line.
@@ -13,9 +13,6 @@ use std::path::{Path, PathBuf};
 
 use crate::Id;
 
-/// Bytes of a chunk: every chunk of a file but the last has exactly this size. Small enough to hold a few in memory.
-pub(crate) const CHUNK_BYTES: usize = 1 << 20;
-
 /// Entries of a tree. Ten times the largest `node_modules` anybody complained about.
 pub(crate) const ENTRIES_MAX: usize = 1_000_000;
 
@@ -25,12 +22,14 @@ pub(crate) const PATH_BYTES_MAX: usize = 4095;
 /// Bytes of a file: its list of chunks has to fit in one line.
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 30;
 
-/// Bytes of a line: a file of the largest size, with room for its path.
-const LINE_BYTES_MAX: u64 = (FILE_BYTES_MAX / CHUNK_BYTES as u64) * 67 + 32 * 1024;
+/// Chunks of a file: no version of Croft cuts them smaller on average than 32 KiB.
+const CHUNKS_MAX: u64 = FILE_BYTES_MAX / (32 << 10);
 
-/// The permission bits that are kept. Set-user-id and set-group-id are not: a restored file may lie where other users of
-/// the machine reach it, and Croft may run as root.
-pub(crate) const MODE_BITS: u32 = 0o1777;
+/// Bytes of a line: a file of the largest size, with room for its path.
+const LINE_BYTES_MAX: u64 = CHUNKS_MAX * 67 + 32 * 1024;
+
+/// The permission bits that are kept: all. What may be done with set-user-id bits is decided where a tree is written.
+pub(crate) const MODE_BITS: u32 = 0o7777;
 
 /// Where an entry's path starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +47,7 @@ pub struct Entry {
     pub anchor: Anchor,
     /// Relative, without `.` or `..`, never empty.
     pub path: PathBuf,
-    /// Permission bits within `0o1777`; `0o777` for a link.
+    /// Permission bits within `0o7777`; `0o777` for a symbolic link.
     pub mode: u32,
     /// Modification time: seconds since the epoch, and nanoseconds below 10^9.
     pub modified: (i64, u32),
@@ -72,6 +71,8 @@ pub enum Node {
     Directory,
     /// A symbolic link and where it points, as written.
     Symlink(PathBuf),
+    /// Another name of a file that comes earlier under the same anchor. Mode, owner and times are that file's.
+    HardLink(PathBuf),
 }
 
 /// Why a list of files is refused.
@@ -102,6 +103,10 @@ impl Tree {
         &self.entries
     }
 
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// How many files and links there are.
     #[must_use]
     pub fn files(&self) -> u64 {
@@ -117,7 +122,7 @@ impl Tree {
     pub fn logical_bytes(&self) -> u64 {
         let sizes = self.entries.iter().map(|entry| match entry.node {
             Node::File { size_bytes, .. } => size_bytes,
-            Node::Directory | Node::Symlink(_) => 0,
+            Node::Directory | Node::Symlink(_) | Node::HardLink(_) => 0,
         });
         sizes.fold(0, u64::saturating_add)
     }
@@ -127,8 +132,15 @@ impl Tree {
         self.entries.iter().flat_map(|entry| entry.node.chunks())
     }
 
+    /// The canonical bytes. Their BLAKE3 hash is the tree's id.
+    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.entries.len() * 192);
+        self.write(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Writes the canonical bytes.
-    pub(crate) fn write(&self, mut out: impl Write) -> io::Result<()> {
+    fn write(&self, mut out: impl Write) -> io::Result<()> {
         line::write_header(&mut out, self.entries.len())?;
         for entry in &self.entries {
             line::write_entry(&mut out, entry)?;
@@ -182,8 +194,29 @@ impl Tree {
                 ));
             }
         }
+        if let Node::HardLink(original) = &entry.node {
+            match self.find(entry.anchor, original).map(|found| &found.node) {
+                Some(Node::File { .. }) => {}
+                Some(_) | None => {
+                    return Err(format!(
+                        "`{}` is another name of `{}`, which is no file before it",
+                        entry.path.display(),
+                        original.display()
+                    ));
+                }
+            }
+        }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// The entry of that path.
+    #[must_use]
+    pub fn find(&self, anchor: Anchor, path: &Path) -> Option<&Entry> {
+        let found = self
+            .entries
+            .binary_search_by(|entry| (entry.anchor, entry.path.as_path()).cmp(&(anchor, path)));
+        found.ok().map(|at| &self.entries[at])
     }
 }
 
@@ -192,16 +225,9 @@ impl Node {
     pub(crate) fn chunks(&self) -> &[Id] {
         match self {
             Self::File { chunks, .. } => chunks,
-            Self::Directory | Self::Symlink(_) => &[],
+            Self::Directory | Self::Symlink(_) | Self::HardLink(_) => &[],
         }
     }
-}
-
-/// How many bytes the chunk at `position` of a file of that size has.
-pub(crate) fn chunk_bytes(size_bytes: u64, position: usize) -> usize {
-    let before = (position as u64).saturating_mul(CHUNK_BYTES as u64);
-    usize::try_from(size_bytes.saturating_sub(before))
-        .map_or(CHUNK_BYTES, |rest| rest.min(CHUNK_BYTES))
 }
 
 fn next_line(reader: &mut impl BufRead, text: &mut Vec<u8>, line: u64) -> Result<(), TreeError> {

@@ -4,12 +4,14 @@
 //! checked before its bytes are written. All chunks are located before the first file is made; when one turns out to be
 //! damaged after that, what was written is removed.
 
-/// Reading chunks: which together, in what order.
-mod chunks;
+/// Which files a worker takes together.
+mod batches;
+/// One file's bytes, holes left as holes.
+mod sparse;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,14 +19,15 @@ use std::sync::{Mutex, PoisonError};
 use croft_beneath::Root;
 use rustix::fs::{Timespec, Timestamps};
 
-use crate::backend::Objects;
-use crate::index::Located;
+use crate::content::Reader;
+use crate::index::Index;
 use crate::selection::Selection;
-use crate::tree::{Anchor, Entry, Node, Tree, TreeError, chunk_bytes};
+use crate::tree::{Anchor, Entry, Node, Tree, TreeError};
 use crate::walk::Anchors;
 use crate::workers::{self, Queue};
 use crate::{Error, Store};
-use chunks::{Piece, Reader};
+use batches::batches;
+use sparse::SparseFile;
 
 /// Where a tree goes.
 #[derive(Clone, Copy, Debug)]
@@ -57,25 +60,27 @@ impl Store {
     /// was written by then is removed.
     pub fn unpack(&self, tree: &Tree, place: &Unpack<'_>) -> Result<Unpacked, Error> {
         let selection = Selection::parse(place.paths, place.base)?;
-        unpack(&self.objects, tree, &selection, place)
+        let index = self.index()?;
+        check_selected(tree, &selection)?;
+        let anchors = Anchors::open(place.root, place.base)?;
+        unpack(self, &index, tree, &anchors)
     }
 }
 
+/// Writes a tree, all of whose paths the caller wants.
 pub(crate) fn unpack(
-    objects: &Objects,
+    store: &Store,
+    index: &Index,
     tree: &Tree,
-    selection: &Selection,
-    place: &Unpack<'_>,
+    anchors: &Anchors,
 ) -> Result<Unpacked, Error> {
-    check_selected(tree, selection)?;
-    let anchors = Anchors::open(place.root, place.base)?;
-    let located = Located::find(objects, tree.chunks())?;
-    check_lengths(tree, &located)?;
+    check_lengths(tree, index)?;
+    store.meter.expect(tree.logical_bytes());
     let unpacking = Unpacking {
-        objects,
+        store,
+        index,
         entries: tree.entries(),
-        anchors: &anchors,
-        located: &located,
+        anchors,
         made: Mutex::default(),
         owners_lost: AtomicBool::new(false),
         myself: (
@@ -86,6 +91,7 @@ pub(crate) fn unpack(
     let written = unpacking
         .make_directories()
         .and_then(|()| unpacking.make_files())
+        .and_then(|()| unpacking.make_hard_links())
         .and_then(|()| unpacking.finish_directories());
     if let Err(error) = written {
         unpacking.undo();
@@ -105,7 +111,8 @@ pub(crate) fn unpack(
     })
 }
 
-fn check_selected(tree: &Tree, selection: &Selection) -> Result<(), Error> {
+/// Nothing of a tree may lie outside the paths it is restored for.
+pub(crate) fn check_selected(tree: &Tree, selection: &Selection) -> Result<(), Error> {
     for (line, entry) in (2..).zip(tree.entries()) {
         let is_directory = entry.node == Node::Directory;
         if !selection.admits(entry.anchor, &entry.path, is_directory) {
@@ -118,31 +125,33 @@ fn check_selected(tree: &Tree, selection: &Selection) -> Result<(), Error> {
     Ok(())
 }
 
-/// A chunk is as long as the file it is listed in says.
-fn check_lengths(tree: &Tree, located: &Located) -> Result<(), Error> {
+/// All chunks are there, and those of a file are together as long as it says.
+fn check_lengths(tree: &Tree, index: &Index) -> Result<(), Error> {
+    if let Some(error) = index.missing(tree.chunks()) {
+        return Err(error);
+    }
     for (line, entry) in (2..).zip(tree.entries()) {
         let Node::File { size_bytes, chunks } = &entry.node else {
             continue;
         };
-        for (position, id) in chunks.iter().enumerate() {
-            let (_, slot) = located.spot(id);
-            if slot.raw_bytes as usize != chunk_bytes(*size_bytes, position) {
-                let path = entry.path.display();
-                return Err(Error::Refused(TreeError {
-                    line,
-                    reason: format!("the chunks of `{path}` do not add up to its size"),
-                }));
-            }
+        let places = chunks.iter().filter_map(|id| index.place(id));
+        let sum: u64 = places.map(|place| u64::from(place.raw_bytes)).sum();
+        if sum != *size_bytes {
+            let path = entry.path.display();
+            return Err(Error::Refused(TreeError {
+                line,
+                reason: format!("the chunks of `{path}` do not add up to its size"),
+            }));
         }
     }
     Ok(())
 }
 
 struct Unpacking<'a> {
-    objects: &'a Objects,
+    store: &'a Store,
+    index: &'a Index,
     entries: &'a [Entry],
     anchors: &'a Anchors,
-    located: &'a Located,
     made: Mutex<Made>,
     owners_lost: AtomicBool,
     myself: (u32, u32),
@@ -198,10 +207,10 @@ impl Unpacking<'_> {
     }
 
     fn make_files(&self) -> Result<(), Error> {
-        let batches = chunks::batches(self.entries);
+        let batches = batches(self.entries);
         let queue = Queue::new(batches.len());
-        workers::run(&queue, |queue| {
-            let mut reader = Reader::new(self.objects, self.located)?;
+        workers::run_reading(&self.store.objects, &queue, |queue| {
+            let mut reader = Reader::new(&self.store.objects, self.index)?;
             while let Some(batch) = queue.take() {
                 self.make_batch(&mut reader, batches[batch].clone())?;
             }
@@ -215,8 +224,8 @@ impl Unpacking<'_> {
         reader: &mut Reader<'_>,
         batch: std::ops::Range<usize>,
     ) -> Result<(), Error> {
-        let mut open: Option<(usize, File)> = None;
-        for position in batch.clone() {
+        let mut pieces = Vec::new();
+        for position in batch {
             let entry = &self.entries[position];
             match &entry.node {
                 Node::Symlink(target) => {
@@ -226,27 +235,50 @@ impl Unpacking<'_> {
                     let file = self.make_file(position, entry)?;
                     self.finish_file(entry, &file)?;
                 }
-                Node::File { .. } | Node::Directory => {}
+                Node::File { chunks, .. } => {
+                    let count = chunks.len();
+                    let numbered = chunks.iter().enumerate();
+                    pieces
+                        .extend(numbered.map(|(at, id)| (position, id, at == 0, at + 1 == count)));
+                }
+                Node::Directory | Node::HardLink(_) => {}
             }
         }
-        reader.read(self.entries, batch, |piece: Piece<'_>| {
-            let entry = &self.entries[piece.entry];
-            if piece.is_first {
-                open = Some((piece.entry, self.make_file(piece.entry, entry)?));
+        let mut order = pieces.iter();
+        let mut open: Option<SparseFile> = None;
+        reader.read(pieces.iter().map(|piece| piece.1), |bytes| {
+            let Some((position, _, is_first, is_last)) = order.next() else {
+                unreachable!("every piece is handed out once");
+            };
+            let entry = &self.entries[*position];
+            let failed = |source| self.failed(entry.anchor, &entry.path, source);
+            if *is_first {
+                open = Some(SparseFile::new(self.make_file(*position, entry)?));
             }
-            let Some((_, file)) = open
-                .as_mut()
-                .filter(|(position, _)| *position == piece.entry)
-            else {
+            let Some(file) = &mut open else {
                 unreachable!("the pieces of a file come in order");
             };
-            file.write_all(piece.bytes)
-                .map_err(|source| self.failed(entry.anchor, &entry.path, source))?;
-            if piece.is_last {
-                self.finish_file(entry, file)?;
+            file.write(bytes).map_err(failed)?;
+            self.store.meter.advance(bytes.len() as u64);
+            if *is_last {
+                file.finish().map_err(failed)?;
+                self.finish_file(entry, file.file())?;
             }
             Ok(())
         })
+    }
+
+    /// Further names of files, once those are there.
+    fn make_hard_links(&self) -> Result<(), Error> {
+        for (position, entry) in self.entries.iter().enumerate() {
+            if let Node::HardLink(original) = &entry.node {
+                let root = self.anchors.at(entry.anchor);
+                root.hard_link(original, &entry.path)
+                    .map_err(|source| self.failed(entry.anchor, &entry.path, source))?;
+                self.made().leaves.push(position);
+            }
+        }
+        Ok(())
     }
 
     fn make_file(&self, position: usize, entry: &Entry) -> Result<File, Error> {
@@ -263,9 +295,12 @@ impl Unpacking<'_> {
             if entry.owner != self.myself {
                 let user = rustix::fs::Uid::from_raw(entry.owner.0);
                 let group = rustix::fs::Gid::from_raw(entry.owner.1);
-                self.allow_denied(
-                    rustix::fs::fchown(file, Some(user), Some(group)).map_err(io::Error::from),
-                )?;
+                let given = rustix::fs::fchown(file, Some(user), Some(group));
+                self.allow_denied(given.map_err(io::Error::from))?;
+                // Giving a file away takes its set-user-id bits.
+                if entry.mode & 0o6000 != 0 && given.is_ok() {
+                    rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(entry.mode))?;
+                }
             }
             Ok(rustix::fs::futimens(file, &times(entry))?)
         };
@@ -286,8 +321,11 @@ impl Unpacking<'_> {
         for entry in self.entries.iter().rev() {
             if entry.node == Node::Directory {
                 let root = self.anchors.at(entry.anchor);
-                root.set_mode(&entry.path, entry.mode)
-                    .and_then(|()| self.finish_name(entry))
+                self.own(entry)
+                    .and_then(|()| root.set_mode(&entry.path, entry.mode))
+                    .and_then(|()| {
+                        root.set_modified(&entry.path, entry.modified.0, entry.modified.1)
+                    })
                     .map_err(|source| self.failed(entry.anchor, &entry.path, source))?;
             }
         }
@@ -295,11 +333,17 @@ impl Unpacking<'_> {
     }
 
     fn finish_name(&self, entry: &Entry) -> io::Result<()> {
+        self.own(entry)?;
         let root = self.anchors.at(entry.anchor);
-        if entry.owner != self.myself {
-            self.allow_denied(root.set_owner(&entry.path, entry.owner.0, entry.owner.1))?;
-        }
         root.set_modified(&entry.path, entry.modified.0, entry.modified.1)
+    }
+
+    fn own(&self, entry: &Entry) -> io::Result<()> {
+        if entry.owner == self.myself {
+            return Ok(());
+        }
+        let root = self.anchors.at(entry.anchor);
+        self.allow_denied(root.set_owner(&entry.path, entry.owner.0, entry.owner.1))
     }
 
     /// An ordinary user cannot give files away; then they stay the user's, which is said once.

@@ -3,13 +3,12 @@
 //! No symbolic link is followed, neither on the way to a path's first wildcard nor below it: a build could point one at
 //! files it was never meant to see, and the next build would find them in its cache.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use croft_beneath::{Kind, Root};
+use croft_beneath::{Kind, Metadata, Root};
 
 use crate::Error;
 use crate::selection::{Pattern, Selection};
@@ -76,6 +75,41 @@ impl Anchors {
         })
     }
 
+    /// A folder that holds the two directories under the anchors' names.
+    pub(crate) fn of_live(folder: &Root) -> Result<Self, Error> {
+        let opened = || -> io::Result<(Root, Root)> {
+            Ok((
+                folder.directory(Path::new("source"))?.refusing_links(),
+                folder.directory(Path::new("root"))?.refusing_links(),
+            ))
+        };
+        let (source, root) = opened().map_err(|source| Error::Read {
+            path: folder.path().to_path_buf(),
+            source,
+        })?;
+        let base = PathBuf::from("source");
+        Ok(Self { source, root, base })
+    }
+
+    /// One folder for everything: entries that start at the root go to `root/` in it when there are any.
+    pub(crate) fn of_folder(folder: &Root) -> Result<Self, Error> {
+        Self::open(folder, Path::new("/"))
+    }
+
+    /// One directory for both, which a person knows as `base`.
+    pub(crate) fn of_one(directory: Root, base: &Path) -> Result<Self, Error> {
+        let root = directory.refusing_links();
+        let source = root.try_clone().map_err(|source| Error::Read {
+            path: base.to_path_buf(),
+            source,
+        })?;
+        Ok(Self {
+            source,
+            root,
+            base: base.to_path_buf(),
+        })
+    }
+
     pub(crate) fn at(&self, anchor: Anchor) -> &Root {
         match anchor {
             Anchor::Source => &self.source,
@@ -93,8 +127,16 @@ impl Anchors {
     }
 }
 
-/// Something to store. The order is that of the tree: a directory comes right before what is in it.
-pub(crate) type Findings = BTreeMap<(Anchor, PathBuf), Kind>;
+/// Something to store.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) anchor: Anchor,
+    pub(crate) path: PathBuf,
+    pub(crate) found: Metadata,
+}
+
+/// In the order of a tree: a directory comes right before what is in it. No path is there twice.
+pub(crate) type Findings = Vec<Finding>;
 
 /// Everything the selection means.
 pub(crate) fn walk(
@@ -106,36 +148,43 @@ pub(crate) fn walk(
         anchors,
         warnings,
         findings: Findings::new(),
+        above: HashSet::new(),
     };
     for pattern in &selection.patterns {
         walk.start(pattern)?;
     }
-    Ok(walk.findings)
+    let mut findings = walk.findings;
+    findings.sort_by(|a, b| (a.anchor, &a.path).cmp(&(b.anchor, &b.path)));
+    findings.dedup_by(|a, b| a.anchor == b.anchor && a.path == b.path);
+    Ok(findings)
 }
 
 struct Walk<'a> {
     anchors: &'a Anchors,
     warnings: &'a Warnings,
     findings: Findings,
+    /// Directories that were added because something in them was.
+    above: HashSet<(Anchor, PathBuf)>,
 }
 
 impl Walk<'_> {
     fn start(&mut self, pattern: &Pattern) -> Result<(), Error> {
         let (anchor, prefix) = (pattern.anchor, &pattern.prefix);
-        let kind = if prefix.as_os_str().is_empty() {
-            Kind::Directory
-        } else {
-            match self.anchors.at(anchor).symlink_metadata(prefix) {
-                Ok(metadata) => metadata.kind,
-                Err(error) => {
-                    self.missing(pattern, &error);
-                    return Ok(());
-                }
+        let found = match self.anchors.at(anchor).symlink_metadata(prefix) {
+            Ok(found) => found,
+            Err(error) => {
+                self.missing(pattern, &error);
+                return Ok(());
             }
         };
-        match kind {
-            Kind::Directory => self.descend(pattern),
-            Kind::File if pattern.is_whole() => self.add(pattern, prefix.clone(), kind),
+        match found.kind {
+            Kind::Directory => {
+                if pattern.is_whole() {
+                    self.add(pattern, prefix.clone(), found)?;
+                }
+                self.descend(pattern, prefix, pattern.is_whole())
+            }
+            Kind::File if pattern.is_whole() => self.add(pattern, prefix.clone(), found),
             Kind::File => Ok(()),
             Kind::Symlink => {
                 self.warn(
@@ -169,13 +218,17 @@ impl Walk<'_> {
         self.warn(pattern.anchor, &pattern.prefix, &text);
     }
 
-    fn descend(&mut self, pattern: &Pattern) -> Result<(), Error> {
-        let mut waiting = vec![(pattern.prefix.clone(), pattern.is_whole())];
-        if pattern.is_whole() {
-            self.add(pattern, pattern.prefix.clone(), Kind::Directory)?;
-        }
-        while let Some((folder, whole)) = waiting.pop() {
-            let names = match self.anchors.at(pattern.anchor).read_dir(&folder) {
+    /// Goes through `folder` and what is below it, in the order of a tree.
+    fn descend(&mut self, pattern: &Pattern, folder: &Path, whole: bool) -> Result<(), Error> {
+        let mut waiting = vec![(folder.to_path_buf(), whole, None)];
+        while let Some((folder, whole, found)) = waiting.pop() {
+            if let Some((found, true)) = found {
+                self.add(pattern, folder.clone(), found)?;
+            }
+            if found.is_some_and(|(found, _)| found.kind != Kind::Directory) {
+                continue;
+            }
+            let mut names = match self.anchors.at(pattern.anchor).read_dir_metadata(&folder) {
                 Ok(names) => names,
                 Err(error) => {
                     self.warn(
@@ -186,15 +239,15 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            for entry in names {
-                let path = folder.join(&entry.name);
+            // The last is looked at first.
+            names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+            for (name, found) in names {
+                let path = folder.join(&name);
                 let inside = path.strip_prefix(&pattern.prefix).unwrap_or(&path);
                 let matches = whole || pattern.matches(inside);
-                if entry.kind == Kind::Directory {
-                    waiting.push((path.clone(), whole || (matches && pattern.names_trees())));
-                }
-                if matches {
-                    self.add(pattern, path, entry.kind)?;
+                let below = whole || (matches && pattern.names_trees());
+                if matches || found.kind == Kind::Directory {
+                    waiting.push((path, below, Some((found, matches))));
                 }
             }
         }
@@ -202,8 +255,8 @@ impl Walk<'_> {
     }
 
     /// Notes a path, and the directories above it down from the pattern's prefix.
-    fn add(&mut self, pattern: &Pattern, path: PathBuf, kind: Kind) -> Result<(), Error> {
-        if kind == Kind::Other {
+    fn add(&mut self, pattern: &Pattern, path: PathBuf, found: Metadata) -> Result<(), Error> {
+        if found.kind == Kind::Other {
             self.warn(
                 pattern.anchor,
                 &path,
@@ -215,17 +268,15 @@ impl Walk<'_> {
             self.warn(pattern.anchor, &path, "has too long a path");
             return Ok(());
         }
-        for above in path.ancestors().skip(1) {
-            if above.as_os_str().is_empty() || !above.starts_with(&pattern.prefix) {
-                break;
-            }
-            match self.findings.entry((pattern.anchor, above.to_path_buf())) {
-                Entry::Occupied(_) => break,
-                Entry::Vacant(vacant) => drop(vacant.insert(Kind::Directory)),
-            }
+        if !pattern.is_whole() {
+            self.add_above(pattern, &path);
         }
         if !path.as_os_str().is_empty() {
-            self.findings.insert((pattern.anchor, path), kind);
+            self.findings.push(Finding {
+                anchor: pattern.anchor,
+                path,
+                found,
+            });
         }
         if self.findings.len() > ENTRIES_MAX {
             return Err(Error::TooMany {
@@ -233,6 +284,23 @@ impl Walk<'_> {
             });
         }
         Ok(())
+    }
+
+    fn add_above(&mut self, pattern: &Pattern, path: &Path) {
+        for above in path.ancestors().skip(1) {
+            let outside = above.as_os_str().is_empty() || !above.starts_with(&pattern.prefix);
+            if outside || !self.above.insert((pattern.anchor, above.to_path_buf())) {
+                break;
+            }
+            // One that has gone since has nothing in it to store either.
+            if let Ok(found) = self.anchors.at(pattern.anchor).symlink_metadata(above) {
+                self.findings.push(Finding {
+                    anchor: pattern.anchor,
+                    path: above.to_path_buf(),
+                    found,
+                });
+            }
+        }
     }
 
     fn warn(&self, anchor: Anchor, path: &Path, text: &str) {

@@ -4,9 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::Error;
+use crate::backend::Objects;
 
 /// More than this helps no local disk, and each thread holds several MiB of buffers.
 const WORKERS_MAX: usize = 4;
+
+/// Workers that mostly wait for a network: servers are fastest with several requests at once.
+const WORKERS_FAR: usize = 8;
 
 /// The numbers `0..count`, each handed out once, until somebody stops the queue.
 #[derive(Debug)]
@@ -35,9 +39,40 @@ impl Queue {
     }
 }
 
-/// What each worker returned. The first error stops the queue and is returned once every worker has ended.
+/// How many threads to start where so many are wanted: in a simulation one, so that its seed says all that happens.
+pub(crate) fn limit(wanted: usize) -> usize {
+    #[cfg(test)]
+    if crate::simulated::is_running() {
+        return 1;
+    }
+    wanted
+}
+
+/// What each worker returned, of as many as there are processors. The first error stops the queue and is returned once every
+/// worker has ended.
 pub(crate) fn run<T: Send>(
     queue: &Queue,
+    work: impl Fn(&Queue) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    run_many(queue, processors.min(WORKERS_MAX), work)
+}
+
+/// The same for work that reads objects: with more workers when they are far away.
+pub(crate) fn run_reading<T: Send>(
+    objects: &Objects,
+    queue: &Queue,
+    work: impl Fn(&Queue) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    if objects.is_far() {
+        return run_many(queue, WORKERS_FAR, work);
+    }
+    run(queue, work)
+}
+
+fn run_many<T: Send>(
+    queue: &Queue,
+    wanted: usize,
     work: impl Fn(&Queue) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
     let stopping = |queue: &Queue| {
@@ -47,8 +82,7 @@ pub(crate) fn run<T: Send>(
         }
         result
     };
-    let wanted = thread::available_parallelism().map_or(1, usize::from);
-    let extra = wanted.min(WORKERS_MAX).min(queue.count).saturating_sub(1);
+    let extra = limit(wanted).min(queue.count).saturating_sub(1);
     thread::scope(|scope| {
         let mut threads = Vec::new();
         for _ in 0..extra {

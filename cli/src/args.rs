@@ -6,6 +6,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cache::CacheWords;
+
 /// Runs buildspec.yml, appspec.yml and pipelines on your own machines.
 #[derive(Debug, Parser)]
 #[command(
@@ -42,6 +44,25 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Where the cache's objects are, such as s3://bucket/prefix; --cache-dir is then what this machine keeps of them
+    #[arg(
+        long,
+        env = "CROFT_CACHE",
+        global = true,
+        value_name = "PLACE",
+        hide_env_values = true
+    )]
+    pub(crate) cache: Option<String>,
+    /// The scope whose entries are written; those of `trusted` are read as well
+    #[arg(
+        long,
+        env = "CROFT_CACHE_SCOPE",
+        global = true,
+        value_name = "SCOPE",
+        default_value = "trusted",
+        hide_env_values = true
+    )]
+    pub(crate) cache_scope: String,
     /// How large the cache may grow, such as 20g
     #[arg(
         long,
@@ -305,36 +326,6 @@ pub(crate) enum Format {
     Name,
     /// One JSON value a line.
     Ndjson,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CacheWords {
-    #[command(subcommand)]
-    pub(crate) command: CacheCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// List what is in the cache
-    Ls(OutputWords),
-    /// Remove entries
-    Rm {
-        /// The project whose entries go
-        #[arg(
-            value_name = "PROJECT",
-            required_unless_present = "all",
-            conflicts_with = "all"
-        )]
-        project: Option<String>,
-        /// Only the entry with this key
-        #[arg(long, requires = "project")]
-        key: Option<String>,
-        /// Everything
-        #[arg(long)]
-        all: bool,
-    },
-    /// Check every byte against its hash
-    Verify(OutputWords),
 }
 
 #[cfg(test)]

@@ -169,16 +169,15 @@ fn room(check: &'static str, path: &Path) -> Check {
 }
 
 fn cache(surroundings: &Surroundings) -> Check {
-    let path = &surroundings.cache_dir;
-    let used = croft_cache::Store::open(path, surroundings.cache_bytes_max)
-        .and_then(|store| store.usage());
+    let place = surroundings.cache_shown();
+    let used = surroundings.open_cache().and_then(|store| store.usage());
     match used {
         Ok(usage) => {
             let found = format!(
                 "{} of {} at {}",
                 size(usage.stored_bytes),
-                size(usage.cap_bytes),
-                path.display()
+                size(surroundings.cache_bytes_max),
+                place
             );
             Check::ok("cache", found)
         }

@@ -108,6 +108,22 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("'{text}': a build takes from 1 second to 36 hours"))
 }
 
+/// Milliseconds out of `30d` or what [`parse_time`] takes.
+pub(crate) fn parse_span_ms(text: &str) -> Result<u64, String> {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let days = text.trim().strip_suffix('d').map(str::parse::<u64>);
+    match days {
+        Some(Ok(days)) => days
+            .checked_mul(DAY_MS)
+            .ok_or_else(|| format!("'{text}' is longer than anything is kept")),
+        Some(Err(_)) => Err(format!("'{text}' is not a time: write 30d, 12h or 90m")),
+        None => {
+            let time = parse_time(text).map_err(|reason| format!("{reason}, or 30d"))?;
+            u64::try_from(time.as_millis()).map_err(|error| error.to_string())
+        }
+    }
+}
+
 /// Bytes out of `20g`, `512m`, `64k` or a plain number.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || format!("'{text}' is not a size: write 512m or 20g");

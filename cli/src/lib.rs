@@ -27,6 +27,8 @@ mod lint;
 mod doctor;
 /// `croft cache`.
 mod cache;
+/// `croft cache serve`.
+mod serve;
 /// Tables, JSON, YAML, names.
 mod output;
 /// A build on a screen, in a pipe, as JSON.

@@ -190,7 +190,8 @@ fn open_cache(words: &RunWords, surroundings: &Surroundings) -> Result<Option<St
     if words.no_cache {
         return Ok(None);
     }
-    Store::open(&surroundings.cache_dir, surroundings.cache_bytes_max)
+    surroundings
+        .open_cache()
         .map(Some)
         .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use croft_cache::{Place, ScopeName, Scopes, Store, Trust};
+use croft_keys::ScopePattern;
 use croft_proto::Timestamp;
 use croft_worker::Home;
 
@@ -18,6 +20,9 @@ pub(crate) struct Surroundings {
     pub(crate) home: Home,
     pub(crate) cache_dir: PathBuf,
     pub(crate) cache_bytes_max: u64,
+    /// Where the cache's objects are when that is not the folder.
+    cache_place: Option<Place>,
+    cache_scopes: Scopes,
 }
 
 impl Surroundings {
@@ -46,12 +51,53 @@ impl Surroundings {
             ))
             .into());
         }
+        let place = global.cache.as_deref().map(str::parse::<Place>).transpose();
+        let cache_place = place.map_err(|error| Wrong(format!("--cache: {error}")))?;
         Ok(Self {
             home,
             cache_dir: real(&cache_dir)?,
             cache_bytes_max,
+            cache_place,
+            cache_scopes: scopes(&global.cache_scope)?,
         })
     }
+
+    /// The cache, as the words say.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn open_cache(&self) -> Result<Store, croft_cache::Error> {
+        let store = match &self.cache_place {
+            None => Store::open(&self.cache_dir, self.cache_bytes_max)?,
+            Some(place) => Store::open_at(place, &self.cache_dir, self.cache_bytes_max)?,
+        };
+        let Some(folder) = store.trust_folder() else {
+            return Ok(store);
+        };
+        let trust = Trust::in_scopes_of_folder(folder, self.cache_scopes.clone())?;
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        let producer = format!("croft {} on {host}", env!("CARGO_PKG_VERSION"));
+        Ok(store.trusting(trust.producing_as(producer)))
+    }
+
+    /// Where the cache is, for people.
+    pub(crate) fn cache_shown(&self) -> String {
+        match &self.cache_place {
+            Some(place) => place.to_string(),
+            None => self.cache_dir.display().to_string(),
+        }
+    }
+}
+
+/// Whoever calls croft on their own machine may write any scope of their own cache.
+fn scopes(scope: &str) -> Result<Scopes, Wrong> {
+    let wrong = |reason: String| Wrong(format!("--cache-scope {scope}: {reason}"));
+    let name: ScopeName = scope
+        .parse()
+        .map_err(|error: croft_keys::ScopeError| wrong(error.to_string()))?;
+    let granted = ScopePattern::exactly(name.clone());
+    Scopes::within(&granted, name).map_err(|error| wrong(error.to_string()))
 }
 
 /// An absolute path, without looking whether it is there.

@@ -24,7 +24,8 @@ pub use build::{Build, BuildPhase, EnvironmentVariable, PhaseContext, PhaseType,
 pub use diagnostic::{Diagnostic, Level, Place};
 pub use event::{Event, EventKind, NoticeLevel};
 pub use outcome::{
-    ArtifactSummary, CacheStatus, CacheSummary, CaseStatus, CommandSummary, CoverageSummary,
-    FailedCommand, Report, ReportStatus, ReportType, Summary, TestCase, TestSummary,
+    ArtifactSummary, CacheMethod, CacheStatus, CacheSummary, CaseStatus, CommandSummary,
+    CoverageSummary, FailedCommand, Report, ReportStatus, ReportType, Summary, TestCase,
+    TestSummary,
 };
 pub use time::Timestamp;

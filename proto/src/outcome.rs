@@ -157,6 +157,16 @@ pub enum CacheStatus {
     Unusable,
 }
 
+/// How a restored cache came into the build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CacheMethod {
+    /// Its files lie beneath the build's, none was written.
+    Mounted,
+    /// Its files were written.
+    Copied,
+}
+
 /// One restore or save.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,6 +184,9 @@ pub struct CacheSummary {
     pub stored_bytes: u64,
     /// Milliseconds it took.
     pub duration_ms: u64,
+    /// How it was restored; absent for a save, and when nothing was restored.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub method: Option<CacheMethod>,
     /// Why, when it is not plain.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,

@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
         ],
     ),
-    ("croft-api", &["croft-cache", "croft-keys"]),
+    ("croft-api", &["croft-proto", "croft-keys", "croft-cache"]),
     (
         "croft",
         &[
@@ -54,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "croft-benches",
         &[
             "croft",
+            "croft-proto",
             "croft-beneath",
             "croft-cache",
             "croft-exec",

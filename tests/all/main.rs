@@ -25,6 +25,10 @@ mod sources;
 mod artifacts;
 /// The cache from one build to the next.
 mod cache;
+/// A cache that lies beneath the build.
+mod cache_mount;
+/// The cache for other tools.
+mod caching;
 /// The programs that a build can call.
 mod helpers;
 /// The rooms of this workspace and the arrows between them.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use croft_beneath::Root;
 use croft_proto::{EventKind, NoticeLevel, PhaseType, Status, Summary};
 
+use crate::cached::Mounted;
 use crate::commands::Session;
 use crate::environment::Environment;
 use crate::interrupt::Interrupts;
@@ -47,6 +48,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) interrupts: Interrupts,
     pub(crate) read: Option<Read>,
     pub(crate) journey: Journey,
+    /// What of the cache lies beneath the build.
+    pub(crate) mounted: Option<Mounted>,
 }
 
 impl<'a> Attempt<'a> {
@@ -63,6 +66,7 @@ impl<'a> Attempt<'a> {
             interrupts,
             read,
             journey: Journey::new(number),
+            mounted: None,
         }
     }
 
@@ -180,7 +184,7 @@ impl<'a> Attempt<'a> {
         summary: &mut Summary,
     ) -> Next {
         timeline.begin(PhaseType::DownloadSource);
-        let runtimes = slot.runtimes.take();
+        let (runtimes, place) = (slot.runtimes.take(), slot.place.clone());
         let (session, root, hold) = match self.session(slot) {
             Ok(parts) => parts,
             Err(error) => {
@@ -192,7 +196,13 @@ impl<'a> Attempt<'a> {
             }
         };
         let (next, session, root) = match self
-            .prepare(session, root, runtimes.as_deref(), timeline, summary)
+            .prepare(
+                session,
+                root,
+                (&place, runtimes.as_deref()),
+                timeline,
+                summary,
+            )
             .await
         {
             Ok(mut prepared) => {
@@ -209,7 +219,10 @@ impl<'a> Attempt<'a> {
             }
         };
         summary.slowest_commands = slowest(&session);
+        let live = self.mounted.take().map(Mounted::into_live);
         self.finalize(session, root, hold, timeline).await;
+        // Until now the place may have used it.
+        drop(live);
         next
     }
 

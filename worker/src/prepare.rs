@@ -14,6 +14,7 @@ use crate::commands::{Limit, Session};
 use crate::environment::{self, Environment, Facts};
 use crate::request::PrimarySource;
 use crate::run;
+use crate::runtime::Place;
 use crate::timeline::{Context, Timeline};
 use crate::{address, expand, runtimes, secrets, source};
 
@@ -43,7 +44,7 @@ impl Attempt<'_> {
         &mut self,
         mut session: Session,
         root: Root,
-        image_runtimes: Option<&[u8]>,
+        (place, image_runtimes): (&Place, Option<&[u8]>),
         timeline: &mut Timeline,
         summary: &mut Summary,
     ) -> Result<Prepared, (Unprepared, Session, Root)> {
@@ -53,7 +54,7 @@ impl Attempt<'_> {
             Err(unprepared) => return Err((unprepared, session, root)),
         };
         let restored = self
-            .restore_cache(&mut session, &root, &spec, summary)
+            .restore_cache(&mut session, (&root, place), &spec, &secret_names, summary)
             .await;
         let cached = match (restored, self.interrupts.happened()) {
             (Ok(cached), None) => cached,
@@ -207,19 +208,20 @@ impl Attempt<'_> {
     async fn restore_cache(
         &mut self,
         session: &mut Session,
-        root: &Root,
+        (root, place): (&Root, &Place),
         spec: &Buildspec,
+        secrets: &[String],
         summary: &mut Summary,
     ) -> Result<Option<(Cached, cached::Plan)>, Status> {
         let (Some(cache), Some(store)) = (&spec.cache, &self.engine.cache) else {
             return Ok(None);
         };
-        let place = (
+        let whose = (
             self.request.cache_scope.as_str(),
             inside(&self.request.project, ""),
         );
         let mut limit = Limit::Build(&mut self.interrupts);
-        let plan = match cached::plan(session, root, place, cache, &mut limit).await {
+        let plan = match cached::plan(session, root, whose, cache, secrets, &mut limit).await {
             Ok(plan) => plan,
             Err(expand::Error::Interrupted { status, .. }) => return Err(status),
             Err(error) => {
@@ -235,12 +237,13 @@ impl Attempt<'_> {
             store: Arc::clone(store),
             writer: Arc::clone(&session.writer),
             clock: self.engine.clock,
+            since: (self.engine.clock)(),
         };
-        summary.cache_restored = if self.request.in_place {
-            cached.leave_alone(&plan)
+        if self.request.in_place {
+            summary.cache_restored = cached.leave_alone(&plan);
         } else {
-            cached.restore(&plan, root).await
-        };
+            (summary.cache_restored, self.mounted) = cached.restore(&plan, root, place).await;
+        }
         Ok(Some((cached, plan)))
     }
 }

@@ -71,7 +71,9 @@ impl Attempt<'_> {
             self.journey.status() == Status::Succeeded && self.journey.succeeding(),
             &prepared.cached,
         ) {
-            summary.cache_saved = cached.save(plan, &prepared.root).await;
+            summary.cache_saved = cached
+                .save(plan, &prepared.root, self.mounted.as_ref())
+                .await;
             self.go_on()?;
         }
         let Some(artifacts) = prepared

@@ -7,7 +7,7 @@ use crate::{Error, Id, Store, Tree, TreeError, Unpack, Unpacked};
 
 /// A list of files with that many announced entries.
 fn list(lines: &[String]) -> String {
-    let mut text = format!("{{\"croftTree\":1,\"entries\":{}}}\n", lines.len());
+    let mut text = format!("{{\"croftTree\":2,\"entries\":{}}}\n", lines.len());
     for line in lines {
         text.push_str(line);
         text.push('\n');
@@ -28,9 +28,7 @@ fn file(path: &str, size: u64, chunks: &[Id]) -> String {
 
 fn entry(path: &str, kind: &str, rest: &str) -> String {
     let path = serde_json::to_string(path).unwrap();
-    format!(
-        "{{\"at\":\"source\",\"path\":{path},\"kind\":\"{kind}\",\"mode\":420,\"seconds\":1,\"nanos\":0,\"uid\":0,\"gid\":0{rest}}}"
-    )
+    format!("{{\"path\":{path},\"kind\":\"{kind}\",\"mode\":420,\"seconds\":1,\"nanos\":0{rest}}}")
 }
 
 fn link(path: &str, target: &str) -> String {
@@ -107,7 +105,10 @@ fn entries_that_contradict_each_other_or_themselves_are_refused() {
         ),
         (vec![file("a", 5, &[])], "0 chunks cannot make 5 bytes"),
         (vec![file("a", 0, &[id])], "1 chunks cannot make 0 bytes"),
-        (vec![file("a", 5, &[id, id])], "2 chunks"),
+        (
+            vec![file("a", 1, &[id, id])],
+            "2 chunks cannot make 1 bytes",
+        ),
         (vec![file("a", u64::MAX, &[id])], "chunks cannot make"),
         (vec![link("a", "")], "must point"),
         (vec![entry("a", "link", "")], "mixed"),
@@ -115,8 +116,8 @@ fn entries_that_contradict_each_other_or_themselves_are_refused() {
         (vec![entry("a", "device", "")], "unknown variant"),
         (vec![entry("a", "file", ",\"extra\":1")], "unknown field"),
         (
-            vec![entry("a", "file", "").replace("420", "2541")],
-            "mode 4755",
+            vec![entry("a", "file", "").replace("420", "36333")],
+            "mode 106755",
         ),
         (
             vec![entry("a", "file", "").replace("420", "4294967295")],
@@ -146,7 +147,7 @@ fn lists_that_lie_about_their_length_are_refused() {
         parse(&one.replace("\"entries\":1", "\"entries\":99999999999"))
             .contains("more than 1000000")
     );
-    assert!(parse(&one.replace("\"croftTree\":1", "\"croftTree\":2")).contains("format 2"));
+    assert!(parse(&one.replace("\"croftTree\":2", "\"croftTree\":1")).contains("format 1"));
 }
 
 #[test]

@@ -12,8 +12,9 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::{ROOMY, Site, Use, noise};
-use crate::{Found, Store};
+use super::{DAY, HALF_AN_HOUR, ROOMY, Site, Use, at, noise};
+use crate::backend::Objects;
+use crate::{Found, Repair, Store};
 
 /// A store that dies: every write and removal from the `alive`-th on fails.
 #[derive(Clone, Debug)]
@@ -139,10 +140,17 @@ impl ObjectStore for Dying {
     }
 }
 
+/// The same store, its objects behind something that dies.
+fn on(store: &Store, dying: Dying) -> Store {
+    let mut store = store.clone();
+    store.objects = Objects::new(Arc::new(dying));
+    store
+}
+
 fn site(seed: u64) -> Site {
     let site = Site::new();
     for number in 0..12 {
-        site.write(&format!("target/{number}"), &noise(seed + number, 700_000));
+        site.write(&format!("target/{number}"), &noise(seed + number, 100_000));
     }
     site.write("target/seed", &seed.to_le_bytes());
     site
@@ -158,7 +166,7 @@ fn restored(store: &Store, using: &Use) -> Option<u64> {
     for number in 0..12 {
         assert_eq!(
             to.read(&format!("target/{number}")),
-            noise(seed + number, 700_000)
+            noise(seed + number, 100_000)
         );
     }
     Some(seed)
@@ -169,21 +177,25 @@ fn die_at_every_write(using: &Use, expected_old: Option<u64>) {
     let (old, new) = (site(1000), site(2000));
     for alive in 0.. {
         let inner = Arc::new(InMemory::new());
-        let whole = Store::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, ROOMY);
+        let whole = Store::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, ROOMY).unwrap();
         Use::new(None).save(&whole, &old).unwrap();
         let dying = Dying::new(&inner, alive);
-        let saved = using.save(&Store::new(Arc::new(dying.clone()), ROOMY), &new);
+        let saved = using.save(&on(&whole, dying.clone()), &new);
         let expected = if saved.is_ok() {
             Some(2000)
         } else {
             expected_old
         };
         assert_eq!(restored(&whole, using), expected, "died at write {alive}");
-        assert_eq!(whole.verify().unwrap().damaged, [], "died at write {alive}");
+        assert_eq!(
+            whole.verify(Repair::No, at(11 * DAY)).unwrap().damaged,
+            [],
+            "died at write {alive}"
+        );
         assert!(restored(&whole, &Use::new(None)).is_some());
         // What was left behind is no obstacle, and goes.
         assert!(using.save(&whole, &new).is_ok());
-        whole.prune(ROOMY).unwrap();
+        whole.prune(ROOMY, at(11 * DAY)).unwrap();
         assert_eq!(restored(&whole, using), Some(2000));
         if !dying.died() {
             assert!(alive >= 4, "a save has several writes");
@@ -192,7 +204,7 @@ fn die_at_every_write(using: &Use, expected_old: Option<u64>) {
         if let Err(error) = saved {
             let text = error.to_string();
             assert!(
-                text.starts_with("failed to ") && text.contains("v1/"),
+                text.starts_with("failed to ") && text.contains("v2/"),
                 "{text}"
             );
         }
@@ -209,18 +221,24 @@ fn a_crash_at_any_write_of_a_keyless_save_leaves_the_old_or_the_new_state() {
     die_at_every_write(&Use::new(None), Some(1000));
 }
 
+/// Once to condemn, once to sweep.
+fn prune_twice(store: &Store) -> Result<crate::Pruned, crate::Error> {
+    store.prune(1_400_000, at(10 * DAY))?;
+    store.prune(1_400_000, at(10 * DAY + HALF_AN_HOUR))
+}
+
 #[test]
 fn a_crash_at_any_step_of_a_prune_damages_no_entry() {
     for alive in 0.. {
         let inner = Arc::new(InMemory::new());
-        let whole = Store::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, ROOMY);
+        let whole = Store::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, ROOMY).unwrap();
         let sites: Vec<Site> = (0..4).map(|number| site(1000 + number * 4)).collect();
         for (key, (site, now_ms)) in ["a", "b", "c", "d"].into_iter().zip(sites.iter().zip(1..)) {
-            Use::key(key).at(now_ms).save(&whole, site).unwrap();
+            Use::key(key).at(now_ms * DAY).save(&whole, site).unwrap();
         }
         let dying = Dying::new(&inner, alive);
-        let pruned = Store::new(Arc::new(dying.clone()), ROOMY).prune(9_500_000);
-        for entry in whole.list().unwrap() {
+        let pruned = prune_twice(&on(&whole, dying.clone()));
+        for entry in whole.list(at(11 * DAY)).unwrap() {
             let key = ["a", "b", "c", "d"]
                 .into_iter()
                 .find(|key| Some(*key) == entry.key.as_deref());
@@ -229,10 +247,17 @@ fn a_crash_at_any_step_of_a_prune_damages_no_entry() {
                 "step {alive}: {entry:?}"
             );
         }
-        assert_eq!(whole.verify().unwrap().damaged, [], "step {alive}");
+        assert_eq!(
+            whole.verify(Repair::No, at(11 * DAY)).unwrap().damaged,
+            [],
+            "step {alive}"
+        );
         if pruned.is_ok() {
-            assert!(alive > 4, "a prune has several steps");
-            assert_eq!(whole.list().unwrap()[0].key.as_deref(), Some("d"));
+            assert!(alive > 6, "a prune has several steps");
+            assert_eq!(
+                whole.list(at(11 * DAY)).unwrap()[0].key.as_deref(),
+                Some("d")
+            );
             return;
         }
     }
@@ -242,16 +267,16 @@ fn a_crash_at_any_step_of_a_prune_damages_no_entry() {
 fn a_store_that_cannot_be_written_still_restores_and_says_why_it_does_not_save() {
     use std::error::Error as _;
     let inner = Arc::new(InMemory::new());
-    let whole = Store::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, ROOMY);
+    let whole = Store::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, ROOMY).unwrap();
     Use::key("a").save(&whole, &site(1000)).unwrap();
-    let read_only = Store::new(Arc::new(Dying::new(&inner, 0)), ROOMY);
+    let read_only = on(&whole, Dying::new(&inner, 0));
     assert_eq!(restored(&read_only, &Use::key("a")), Some(1000));
     let error = Use::key("b").save(&read_only, &site(2000)).unwrap_err();
     assert!(!error.is_damage());
     assert!(
         error
             .to_string()
-            .starts_with("failed to write the cache object v1/packs/"),
+            .starts_with("failed to write the cache object v2/leases/"),
         "{error}"
     );
     assert!(
@@ -261,7 +286,10 @@ fn a_store_that_cannot_be_written_still_restores_and_says_why_it_does_not_save()
             .to_string()
             .contains("no space left on device")
     );
-    assert!(read_only.list().unwrap().len() == 1 && read_only.prune(0).is_err());
+    assert!(
+        read_only.list(at(11 * DAY)).unwrap().len() == 1
+            && read_only.prune(0, at(11 * DAY)).is_err()
+    );
 }
 
 #[test]
@@ -269,7 +297,7 @@ fn temporary_files_of_a_crashed_run_are_swept_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), ROOMY).unwrap();
     Use::key("k").save(&store, &site(1000)).unwrap();
-    let left = folder.path().join("v1/packs/0123#4");
+    let left = folder.path().join("v2/packs/0123#4");
     std::fs::write(&left, "half").unwrap();
     let held = store.lock.shared(0).unwrap();
     Store::open(folder.path(), ROOMY).unwrap();

@@ -1,4 +1,4 @@
-use super::{Site, Use, in_memory};
+use super::{Site, Use, at, in_memory};
 use crate::{Found, SaveOutcome};
 
 #[test]
@@ -37,7 +37,7 @@ fn the_entry_without_a_key_is_replaced_when_it_differs() {
     let to = Site::new();
     assert_eq!(using.restore(&store, &to).unwrap().found, Found::Exact);
     assert_eq!(to.read("target/a"), b"second");
-    assert_eq!(store.list().unwrap().len(), 1);
+    assert_eq!(store.list(at(90)).unwrap().len(), 1);
 }
 
 #[test]
@@ -126,13 +126,15 @@ fn an_absolute_path_into_the_source_follows_the_source() {
     let moved = Site::with(&[("elsewhere/.keep", b"")]);
     let restored = store
         .restore(&crate::Restore {
-            project: "project",
-            key: Some("k"),
-            fallback_keys: &[],
-            paths: &["/src/elsewhere/target/**/*".to_string()],
+            lookup: crate::Lookup {
+                project: "project",
+                key: Some("k"),
+                fallback_keys: &[],
+                paths: &["/src/elsewhere/target/**/*".to_string()],
+                base: std::path::Path::new("/src/elsewhere"),
+                now: at(5),
+            },
             root: &moved.root,
-            base: std::path::Path::new("/src/elsewhere"),
-            now: croft_proto::Timestamp::from_millis(5),
         })
         .unwrap();
     assert_eq!(restored.found, Found::Exact);
@@ -151,7 +153,7 @@ fn the_list_shows_what_was_saved_and_when_it_was_used() {
     let site = Site::with(&[("target/a", b"12345"), ("target/b", b"123")]);
     Use::key("k").at(10).save(&store, &site).unwrap();
     Use::key("k").at(70).restore(&store, &Site::new()).unwrap();
-    let entries = store.list().unwrap();
+    let entries = store.list(at(90)).unwrap();
     let [entry] = entries.as_slice() else {
         panic!("{entries:?}")
     };

@@ -1,7 +1,7 @@
 use std::thread;
 
-use super::{ROOMY, Site, Use, noise};
-use crate::{Error, Found, SaveOutcome, Selector, Store};
+use super::{ROOMY, Site, Use, at, noise};
+use crate::{Error, Found, Repair, SaveOutcome, Selector, Store};
 
 fn site(seed: u64) -> Site {
     let site = Site::new();
@@ -24,13 +24,13 @@ fn saves_restores_and_prunes_of_several_processes_never_damage_an_entry() {
             scope.spawn(move || {
                 let store = open();
                 for round in 0..12_usize {
-                    let at = (writer * 3 + round) % KEYS.len();
+                    let nth = (writer * 3 + round) % KEYS.len();
                     let now_ms = round as u64;
-                    Use::key(KEYS[at])
+                    Use::key(KEYS[nth])
                         .at(now_ms)
-                        .save(&store, &site(at as u64))
+                        .save(&store, &site(nth as u64))
                         .unwrap();
-                    match Use::key(KEYS[at]).at(now_ms).restore(&store, &Site::new()) {
+                    match Use::key(KEYS[nth]).at(now_ms).restore(&store, &Site::new()) {
                         Ok(restored) => {
                             assert!(matches!(restored.found, Found::Exact | Found::Miss))
                         }
@@ -41,22 +41,22 @@ fn saves_restores_and_prunes_of_several_processes_never_damage_an_entry() {
         }
         scope.spawn(move || {
             let store = open();
-            for round in 0..15 {
+            for round in 0..15_u64 {
                 let done = if round % 5 == 4 {
-                    store.remove(&Selector::Project("project".into()))
+                    store.remove(&Selector::Project("project".into()), at(round))
                 } else {
-                    store.prune(1_500_000)
+                    store.prune(1_500_000, at(round))
                 };
                 assert!(matches!(done, Ok(_) | Err(Error::Busy { .. })), "{done:?}");
             }
         });
     });
     let store = open();
-    assert_eq!(store.verify().unwrap().damaged, []);
+    assert_eq!(store.verify(Repair::No, at(99)).unwrap().damaged, []);
 }
 
 #[test]
-fn of_two_saves_of_one_key_one_wins_and_both_go_on() {
+fn of_two_saves_of_one_key_one_wins_whole_and_both_go_on() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let outcomes: Vec<SaveOutcome> = thread::scope(|scope| {
@@ -76,7 +76,7 @@ fn of_two_saves_of_one_key_one_wins_and_both_go_on() {
             .iter()
             .filter(|outcome| **outcome == SaveOutcome::Saved)
             .count();
-        assert_eq!(saved, 1, "{outcomes:?}");
+        assert!(saved >= 1, "{outcomes:?}");
         let store = Store::open(folder.path(), ROOMY).unwrap();
         let to = Site::new();
         Use::key("k").restore(&store, &to).unwrap();

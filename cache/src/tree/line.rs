@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Anchor, CHUNK_BYTES, ENTRIES_MAX, Entry, FILE_BYTES_MAX, MODE_BITS, Node, PATH_BYTES_MAX,
+    Anchor, CHUNKS_MAX, ENTRIES_MAX, Entry, FILE_BYTES_MAX, MODE_BITS, Node, PATH_BYTES_MAX,
     check_path,
 };
 use crate::Id;
 
 /// The version of this format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -23,34 +23,42 @@ struct Header {
     entries: usize,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum At {
+    #[default]
     Source,
     Root,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Kind {
+    #[default]
     File,
     Directory,
     Link,
+    HardLink,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Line<'a> {
-    at: At,
     #[serde(borrow)]
     path: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    at: At,
+    #[serde(default, skip_serializing_if = "is_default")]
     kind: Kind,
     mode: u32,
     seconds: i64,
+    #[serde(default, skip_serializing_if = "is_default")]
     nanos: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     uid: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     gid: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     size: u64,
     #[serde(default, skip_serializing_if = "no_chunks")]
     chunks: Cow<'a, [Id]>,
@@ -58,12 +66,8 @@ struct Line<'a> {
     target: Option<Cow<'a, str>>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde calls it with a reference"
-)]
-fn is_zero(size: &u64) -> bool {
-    *size == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn no_chunks(chunks: &[Id]) -> bool {
@@ -95,6 +99,7 @@ pub(super) fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()>
         Node::File { size_bytes, chunks } => (Kind::File, *size_bytes, chunks.as_slice(), None),
         Node::Directory => (Kind::Directory, 0, [].as_slice(), None),
         Node::Symlink(target) => (Kind::Link, 0, [].as_slice(), Some(escape(target))),
+        Node::HardLink(original) => (Kind::HardLink, 0, [].as_slice(), Some(escape(original))),
     };
     let line = Line {
         at: match entry.anchor {
@@ -147,7 +152,9 @@ fn node_of(line: Line<'_>) -> Result<Node, String> {
     match (line.kind, line.target) {
         (Kind::File, None) => {
             let (size_bytes, count) = (line.size, line.chunks.len() as u64);
-            if size_bytes > FILE_BYTES_MAX || count != size_bytes.div_ceil(CHUNK_BYTES as u64) {
+            let is_empty = size_bytes == 0;
+            let fits = count <= size_bytes && count <= CHUNKS_MAX && is_empty == (count == 0);
+            if size_bytes > FILE_BYTES_MAX || !fits {
                 return Err(format!("{count} chunks cannot make {size_bytes} bytes"));
             }
             let chunks = line.chunks.into_owned();
@@ -162,7 +169,12 @@ fn node_of(line: Line<'_>) -> Result<Node, String> {
             }
             Ok(Node::Symlink(target))
         }
-        (Kind::File | Kind::Directory | Kind::Link, _) => {
+        (Kind::HardLink, Some(original)) if !has_contents => {
+            let original = unescape(&original)?;
+            check_path(&original)?;
+            Ok(Node::HardLink(original))
+        }
+        (Kind::File | Kind::Directory | Kind::Link | Kind::HardLink, _) => {
             Err("fields of different kinds are mixed".into())
         }
     }

@@ -2,9 +2,10 @@
 
 use croft_exec::output::{Chunk, Sink};
 use croft_proto::{
-    ArtifactSummary, Build, BuildPhase, CacheStatus, CacheSummary, CaseStatus, CommandSummary,
-    CoverageSummary, Event, EventKind, FailedCommand, NoticeLevel, PhaseContext, PhaseType, Place,
-    Report, ReportStatus, ReportType, Status, Summary, TestCase, TestSummary, Timestamp,
+    ArtifactSummary, Build, BuildPhase, CacheMethod, CacheStatus, CacheSummary, CaseStatus,
+    CommandSummary, CoverageSummary, Event, EventKind, FailedCommand, NoticeLevel, PhaseContext,
+    PhaseType, Place, Report, ReportStatus, ReportType, Status, Summary, TestCase, TestSummary,
+    Timestamp,
 };
 
 const BEGIN_MS: u64 = 1_767_366_245_000;
@@ -233,6 +234,7 @@ fn cache(status: CacheStatus, files: u64, size_bytes: u64, stored_bytes: u64) ->
         size_bytes,
         stored_bytes,
         duration_ms: 1300,
+        method: (status == CacheStatus::Hit).then_some(CacheMethod::Mounted),
         detail: None,
     }
 }

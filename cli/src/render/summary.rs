@@ -2,8 +2,8 @@
 
 use croft_exec::output::plain_text;
 use croft_proto::{
-    ArtifactSummary, Build, CacheStatus, CacheSummary, CaseStatus, CommandSummary, NoticeLevel,
-    Report, Status, Summary, TestCase, TestSummary,
+    ArtifactSummary, Build, CacheMethod, CacheStatus, CacheSummary, CaseStatus, CommandSummary,
+    NoticeLevel, Report, Status, Summary, TestCase, TestSummary,
 };
 
 use super::{Style, failure, units};
@@ -240,6 +240,11 @@ fn cache_words(style: Style, cache: &CacheSummary) -> String {
         units::size(cache.size_bytes),
         units::duration(cache.duration_ms)
     );
+    let contents = match cache.method {
+        Some(CacheMethod::Mounted) => format!("{contents}, mounted"),
+        Some(CacheMethod::Copied) => format!("{contents}, copied"),
+        None => contents,
+    };
     let mut text = match cache.status {
         CacheStatus::Hit => format!("{}: {contents}", style.green("hit")),
         CacheStatus::Fallback => format!("{}: {contents}", style.green("hit by a fallback key")),

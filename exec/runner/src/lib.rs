@@ -33,5 +33,7 @@ pub mod launch;
 pub mod save;
 /// A copy-on-write view of a directory, for a container to be given.
 pub mod overlay;
+/// Layers mounted over directories of a place that stands already.
+pub mod layer;
 /// The programs a build can call.
 pub mod helpers;

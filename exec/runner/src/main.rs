@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use croft_runner::{helpers, launch, overlay, protocol, sandbox, save, serve};
+use croft_runner::{frame, helpers, launch, layer, overlay, protocol, sandbox, save, serve};
 
 fn main() -> ExitCode {
     // What a caller keeps to itself must not make scripts unreadable for a build's other users.
@@ -55,6 +55,10 @@ fn dispatch(arguments: &[OsString]) -> io::Result<ExitCode> {
                 return Err(usage());
             };
             overlay::mount(Path::new(lower), Path::new(layers), Path::new(target)).map(done)
+        }
+        Some("layer") => {
+            let orders = frame::read(&mut io::stdin().lock())?.ok_or_else(usage)?;
+            layer::layer(&orders).map(done)
         }
         _ => Err(usage()),
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Raised when the meaning of any message changes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Where everything of Croft's stands inside a sandbox or container.
 pub const HOME: &str = "/codebuild/croft";
@@ -16,6 +16,8 @@ pub const CONTROL: &str = "/codebuild/croft/slot/control";
 pub const OUTPUT: &str = "/codebuild/croft/slot/output";
 /// Scripts and state of commands; gone with the build.
 pub const TMP: &str = "/codebuild/output/tmp";
+/// The variable that names the list to which `codebuild-hash-files` adds what it has hashed: lines of `<sha256>  <path>`.
+pub const HASHED: &str = "CROFT_HASHED";
 /// Where the in-build helpers stand; on every build's `PATH`, as on AWS.
 pub const USER_BIN: &str = "/codebuild/user/bin";
 
@@ -143,6 +145,34 @@ pub enum Mount {
         /// Where.
         target: Vec<u8>,
     },
+}
+
+/// What `croft-runner layer` is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layering {
+    /// Must equal [`VERSION`].
+    pub version: u32,
+    /// A process of the place, as the host numbers it.
+    pub process: u32,
+    /// Device and inode of that process's mount namespace: another process may have got its number.
+    pub namespace: (u64, u64),
+    /// Disjoint: no target is inside another.
+    pub layers: Vec<Layer>,
+}
+
+/// One overlay over a directory of a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The directory in the place, which must exist.
+    pub target: Vec<u8>,
+    /// Directories of the host that are seen, the topmost first. They stay as they are.
+    pub lowers: Vec<Vec<u8>>,
+    /// Whether what is at the target now is seen below them.
+    pub over_what_is_there: bool,
+    /// A directory of the build's own on the host that holds `upper`, which gets the changes, and `work`.
+    pub changes: Vec<u8>,
+    /// Mount points below the target, relative to it, none inside another; they stay on top.
+    pub mounts_below: Vec<Vec<u8>>,
 }
 
 /// Worker to runner.

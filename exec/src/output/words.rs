@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use croft_proto::{
-    BuildPhase, CacheStatus, CacheSummary, CaseStatus, EventKind, NoticeLevel, PhaseContext,
-    Report, Timestamp,
+    BuildPhase, CacheMethod, CacheStatus, CacheSummary, CaseStatus, EventKind, NoticeLevel,
+    PhaseContext, Report, Timestamp,
 };
 
 /// The lines an event adds to the log, without their prefix; none for output.
@@ -91,6 +91,11 @@ fn cache_line(what: &str, cache: &CacheSummary) -> String {
         "Cache {what}: {status}, {} files, {} bytes, {} ms",
         cache.files, cache.size_bytes, cache.duration_ms
     );
+    match cache.method {
+        Some(CacheMethod::Mounted) => line += ", mounted",
+        Some(CacheMethod::Copied) => line += ", copied",
+        None => {}
+    }
     for (name, value) in [("key", &cache.key), ("because", &cache.detail)] {
         if let Some(value) = value {
             write!(line, ", {name} {value}").expect("a String takes whatever is written to it");
@@ -184,6 +189,7 @@ mod tests {
             size_bytes: 0,
             stored_bytes: 0,
             duration_ms: 4,
+            method: None,
             detail: Some("the disk is full".into()),
         };
         let line = cache_line("save", &cache);

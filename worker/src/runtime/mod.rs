@@ -7,6 +7,8 @@ mod binary;
 mod link;
 /// Copy-on-write views and copies of source directories.
 mod workspace;
+/// Layers mounted late over a place's directories.
+mod layers;
 /// Namespaces of this machine.
 pub mod sandbox;
 /// Containers of an image, through the engine.
@@ -26,6 +28,7 @@ use croft_beneath::Root;
 use croft_runner::protocol::Variable;
 
 pub use binary::install_runner;
+pub use layers::{Cover, Layered, NotLayered, Place};
 pub use link::{Ended, Link};
 pub(crate) use sandbox::PIPE_BYTES;
 pub(crate) use view::mounted_below;
@@ -86,11 +89,21 @@ pub struct Slot {
     pub image: String,
     /// Whether commands give up their capabilities.
     pub confine: bool,
+    /// Where its processes are; for layers.
+    pub place: Place,
     /// Ends everything that runs in the place and takes it away.
     pub hold: Box<dyn Hold>,
 }
 
 impl Slot {
+    /// Covers directories of the place with other directories' files: see [`Place::layer`].
+    ///
+    /// # Errors
+    /// When one cannot be covered; then none is.
+    pub async fn layer(&self, covers: &[Cover]) -> Result<Vec<Layered>, NotLayered> {
+        self.place.layer(&self.root, covers).await
+    }
+
     /// Ends every process in the place and removes the place.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 
 use super::link::{Greeting, Link};
 use super::view::{self, Host};
-use super::{Error, Hold, Progress, Report, Request, Runtime, Slot, View, workspace};
+use super::{Error, Hold, Place, Progress, Report, Request, Runtime, Slot, View, workspace};
 
 /// Namespaces and mounts take milliseconds; a machine that needs longer than this is not answering.
 const GREETING_MAX: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ impl Sandbox {
             views.push(workspace::first(&request.directory, index, source));
         }
         match self.start(request, &views).await? {
-            Started::Ready(slot) => return Ok(slot),
+            Started::Ready(slot) => return Ok(*slot),
             Started::NoOverlay(reason) => report(Progress::Copying(reason)),
         }
         for (index, source) in request.sources.iter().enumerate() {
@@ -87,7 +87,7 @@ impl Sandbox {
             }
         }
         match self.start(request, &views).await? {
-            Started::Ready(slot) => Ok(slot),
+            Started::Ready(slot) => Ok(*slot),
             Started::NoOverlay(reason) => Err(Error::at("cannot make the sandbox")(
                 std::io::Error::other(reason),
             )),
@@ -146,11 +146,13 @@ impl Sandbox {
                 overlay: false,
             } => return Err(doing()(std::io::Error::other(reason))),
         };
-        let root =
-            inner_root(&child)
-                .map_err(doing())?
-                .on_behalf_of(owner.uid, owner.gid, OTHERS_START);
-        Ok(Started::Ready(Slot {
+        let process = inner_process(&child).map_err(doing())?;
+        let root = Root::open(Path::new(&format!("/proc/{process}/root")))
+            .map_err(doing())?
+            .on_behalf_of(owner.uid, owner.gid, OTHERS_START);
+        let seen = super::layers::seen(&request.sources, views);
+        let place = Place::of(process, &self.runner, &request.directory, seen);
+        Ok(Started::Ready(Box::new(Slot {
             link,
             output,
             root,
@@ -158,13 +160,14 @@ impl Sandbox {
             runtimes,
             image: "sandbox".to_string(),
             confine: true,
+            place: place.map_err(doing())?,
             hold: Box::new(Held { child }),
-        }))
+        })))
     }
 }
 
 enum Started {
-    Ready(Slot),
+    Ready(Box<Slot>),
     NoOverlay(String),
 }
 
@@ -211,17 +214,16 @@ pub(crate) fn output_pipe() -> std::io::Result<(fs::File, OwnedFd)> {
     Ok((fs::File::from(reader), writer))
 }
 
-/// The root directory of the sandbox's first process, which is the outer process's only child.
-fn inner_root(child: &Child) -> std::io::Result<Root> {
+/// The sandbox's first process, which is the outer process's only child.
+fn inner_process(child: &Child) -> std::io::Result<u32> {
     let outer = child
         .id()
         .ok_or_else(|| std::io::Error::other("the sandbox ended at once"))?;
     let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"))?;
-    let inner = children
-        .split_whitespace()
-        .next()
-        .ok_or_else(|| std::io::Error::other("the sandbox is empty"))?;
-    Root::open(Path::new(&format!("/proc/{inner}/root")))
+    let inner = children.split_whitespace().next();
+    inner
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| std::io::Error::other("the sandbox is empty"))
 }
 
 /// What the runner printed before it died says more than a closed socket.

@@ -1,6 +1,9 @@
 //! The conformance suite: what holds in every runtime. Each case gets a fresh place and runs commands in it.
 //! `cases!` makes one `#[test]` per case for an implementation.
 
+/// Layers mounted late.
+mod layers;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +12,13 @@ use croft_runner::protocol::{Run, State, Variable};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Ended, Request, Runtime, Slot, Source};
+pub(crate) use layers::{
+    a_layer_is_the_places_alone_and_goes_with_it,
+    a_layers_directories_can_be_removed_renamed_and_made_again,
+    a_layers_files_are_seen_and_changes_stay_out_of_them, all_directories_are_covered_or_none,
+    an_ordinary_users_layer_is_the_builds_own, what_is_mounted_below_a_layer_stays_there,
+    what_was_covered_before_a_failure_is_uncovered_again,
+};
 
 /// Where the suite's source stands in the build.
 pub(crate) const INSIDE: &str = "/codebuild/output/src1/src";
@@ -325,6 +335,13 @@ macro_rules! cases {
             an_ordinary_users_source_is_the_builds_own,
             what_a_build_leaves_in_the_states_place_does_no_harm,
             a_build_that_moves_crofts_folder_away_runs_nothing_of_its_own_as_croft,
+            a_layers_files_are_seen_and_changes_stay_out_of_them,
+            a_layers_directories_can_be_removed_renamed_and_made_again,
+            what_is_mounted_below_a_layer_stays_there,
+            a_layer_is_the_places_alone_and_goes_with_it,
+            an_ordinary_users_layer_is_the_builds_own,
+            all_directories_are_covered_or_none,
+            what_was_covered_before_a_failure_is_uncovered_again,
         }
     };
     ($runtime:expr; $($case:ident),* $(,)?) => {

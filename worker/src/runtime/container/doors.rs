@@ -67,13 +67,14 @@ impl Doors {
         Ok(self.listener.accept().await?.0)
     }
 
-    /// The root directory of whoever is at the other end; `None` when that is not a process of this machine's, or not one
+    /// The number and the root directory of the process at the other end; `None` when that is not a process of this machine's, or not one
     /// that sees this very socket where the runner does.
-    pub(crate) fn root_behind(&self, stream: &UnixStream) -> Option<Root> {
-        let pid = stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0)?;
+    pub(crate) fn process_behind(&self, stream: &UnixStream) -> Option<(u32, Root)> {
+        let pid = u32::try_from(stream.peer_cred().ok()?.pid()?).ok();
+        let pid = pid.filter(|pid| *pid > 0)?;
         let root = Root::open(Path::new(&format!("/proc/{pid}/root"))).ok()?;
         let seen = root.metadata(Path::new(CONTROL)).ok()?;
-        (seen.identity == self.control).then_some(root)
+        (seen.identity == self.control).then_some((pid, root))
     }
 
     /// The end of the pipe to read from. Closes the socket to anybody else.
@@ -121,7 +122,7 @@ mod tests {
         let path = format!("/proc/self/fd/{}/control", socket.as_raw_fd());
         let (ours, theirs) = tokio::join!(doors.accept(), UnixStream::connect(path));
         // This process sees the socket elsewhere than a runner would.
-        assert!(doors.root_behind(&ours.unwrap()).is_none());
+        assert!(doors.process_behind(&ours.unwrap()).is_none());
         drop(theirs);
     }
 

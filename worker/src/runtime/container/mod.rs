@@ -50,7 +50,7 @@ pub use limits::{
 };
 pub use sweep::{Swept, sweep};
 
-use super::{Error, Hold, Progress, Report, Request, Runtime, Slot, View};
+use super::{Error, Hold, Place, Progress, Report, Request, Runtime, Slot, View};
 use engine::Engine;
 use image::Image;
 use reference::Reference;
@@ -140,8 +140,15 @@ impl Container {
             leaves_by_itself,
             views,
         };
-        match self.fill(&mut held, &image, request, report).await {
-            Ok(started) => Ok(self.slot(started, held)),
+        let filled = self.fill(&mut held, &image, request, report).await;
+        let placed = filled.and_then(|started| {
+            let seen = super::layers::seen(&request.sources, &held.views);
+            let place = Place::of(started.process, &self.runner, &request.directory, seen);
+            let place = place.map_err(Error::at("cannot find the container's first process"))?;
+            Ok((started, place))
+        });
+        match placed {
+            Ok((started, place)) => Ok(self.slot(started, place, held)),
             Err(error) => {
                 held.leaves_by_itself = false;
                 // The first error is the one to tell; what it left is swept later.
@@ -196,7 +203,7 @@ impl Container {
         start::start(&held.engine, &id, doors, patience).await
     }
 
-    fn slot(&self, started: Started, held: Held) -> Slot {
+    fn slot(&self, started: Started, place: Place, held: Held) -> Slot {
         Slot {
             link: started.link,
             output: started.output,
@@ -205,6 +212,7 @@ impl Container {
             runtimes: started.runtimes,
             image: self.options.image.clone(),
             confine: false,
+            place,
             hold: Box::new(held),
         }
     }

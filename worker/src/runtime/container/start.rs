@@ -34,6 +34,8 @@ const LAST_LINES: &str = "5";
 pub(crate) struct Started {
     pub(crate) link: Link,
     pub(crate) output: File,
+    /// The runner, as this machine numbers it.
+    pub(crate) process: u32,
     pub(crate) root: Root,
     pub(crate) environment: Vec<Variable>,
     pub(crate) runtimes: Option<Vec<u8>>,
@@ -74,8 +76,8 @@ pub(crate) async fn start(
     };
     // The runner may call before the engine says that it has started.
     let ((), stream) = tokio::try_join!(starting, meet(engine, id, &doors, patience))?;
-    let root = doors
-        .root_behind(&stream)
+    let (process, root) = doors
+        .process_behind(&stream)
         .ok_or_else(|| elsewhere("the container is not one of this machine's"))?;
     let mut link = Link::new(stream);
     match link.greet(patience).await {
@@ -87,6 +89,7 @@ pub(crate) async fn start(
             Ok(Started {
                 link,
                 output: doors.into_output(),
+                process,
                 root,
                 environment,
                 runtimes,

@@ -1,0 +1,56 @@
+//! How much of everything one service takes on. Constants have their reason beside them; what depends on the machine is in
+//! [`Limits`].
+
+use std::time::Duration;
+
+/// What the owner of a service may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one entry. Linked programs with debug information reach a gigabyte; more is rather a mistake.
+    pub body_bytes_max: u64,
+    /// Bytes of the hot set; 0 keeps nothing in memory.
+    pub hot_bytes_max: usize,
+    /// How long requests may go on after the end was asked for: an upload of a large entry over a slow line.
+    pub grace: Duration,
+    /// How long a client that has something to send or to take may do neither. A lost packet is sent again within seconds.
+    pub silence_max: Duration,
+    /// Connections at once. A Bazel keeps up to a hundred, and a process may often have only 1024 files open.
+    pub connections_max: usize,
+    /// Uploads at once; each has a thread and about a megabyte of its body in memory.
+    pub uploads_max: usize,
+    /// Answers from the pool at once; each has a thread and at most three pieces (12 MiB) in memory.
+    pub reads_max: usize,
+    /// How long a request waits for its turn; tools give up on a cache after about as long.
+    pub turn_wait_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 2 << 30,
+            hot_bytes_max: 64 << 20,
+            grace: Duration::from_secs(20),
+            silence_max: Duration::from_secs(60),
+            connections_max: 512,
+            uploads_max: 16,
+            reads_max: 16,
+            turn_wait_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Blobs up to this size may be hot: what is larger is better read from the system's own file cache.
+pub(super) const HOT_BLOB_BYTES_MAX: u64 = 8 << 20;
+/// Pieces of a body on their way between a connection and a thread: enough that neither waits for each single one.
+pub(super) const UPLOAD_PIECES_WAITING_MAX: usize = 16;
+/// Pieces of a blob read ahead of the client.
+pub(super) const READ_PIECES_WAITING_MAX: usize = 1;
+/// What is read into at most, per connection: the size of an upload's pieces, and of a request's head, which nobody has
+/// been asked for a token before.
+pub(super) const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// A refused body is read up to here, so that the client sees the answer rather than a reset connection.
+pub(super) const REFUSED_BYTES_MAX: u64 = 1 << 20;
+/// What a refused client is told to wait, in seconds, before it asks again.
+pub(super) const RETRY_AFTER_SECONDS: &str = "5";
+/// After running out of file descriptors, until the next attempt to accept.
+pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

@@ -1,0 +1,223 @@
+//! Taking an entry in: from a connection, through a bounded channel, to the pool's thread, which checks every byte before
+//! the last one is believed. Called by the engine for PUT. Whatever goes wrong on the way leaves nothing stored.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::{Response, StatusCode};
+use ring::digest::{Context, SHA256};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::engine::{Ask, Engine};
+use super::fetch::chain;
+use super::front::Kind;
+use super::limits::UPLOAD_PIECES_WAITING_MAX;
+use super::pool::Trouble;
+use super::reply::{self, Body, Problem};
+
+/// Stores the body under the entry's name.
+pub(super) async fn store(
+    engine: &Engine,
+    ask: Ask<'_>,
+    body: &mut Incoming,
+) -> Result<Response<Body>, Problem> {
+    let bytes_max = engine.limits.body_bytes_max;
+    if body.size_hint().lower() > bytes_max {
+        return Err(refusal(&Wrong::TooLarge, bytes_max));
+    }
+    let turn = engine.turn(&engine.uploads, &ask).await?;
+    let (give, take) = mpsc::channel(UPLOAD_PIECES_WAITING_MAX);
+    let (pool, name, kind) = (Arc::clone(&engine.pool), ask.name(), ask.entry.kind);
+    let put = engine.call(move || {
+        let mut intake = Intake::new(take, kind);
+        let put = pool.put(&name, &mut intake);
+        drop(turn);
+        (put, intake.end)
+    });
+    pour(body, give, bytes_max, &ask).await;
+    let (put, end) = {
+        let _working = ask.pulse.work();
+        put.end().await?
+    };
+    match (put, end) {
+        (Ok(size_bytes), End::Checked) => {
+            ask.counts.puts.one();
+            ask.counts.bytes_in.more(size_bytes);
+            Ok(reply::stored())
+        }
+        (Ok(_), _) => {
+            tracing::error!(entry = %ask.entry.key, "the pool stored a body without reading its end");
+            Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the cache broke while it stored this",
+            ))
+        }
+        (Err(_), End::Wrong(wrong)) => Err(refusal(&wrong, bytes_max)),
+        (Err(trouble), _) => Err(failure(&trouble)),
+    }
+}
+
+/// What goes from the connection to the thread. A channel that closes without [`Piece::End`] is a client that hung up.
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    TooLarge,
+    End,
+}
+
+/// Hands the whole body on, or as much as there is of it.
+async fn pour(body: &mut Incoming, give: Sender<Piece>, bytes_max: u64, ask: &Ask<'_>) {
+    let mut poured_bytes = 0;
+    loop {
+        let piece = match body.frame().await {
+            None => Piece::End,
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a client hung up while it sent an entry");
+                return;
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) => {
+                    poured_bytes += bytes.len() as u64;
+                    if poured_bytes > bytes_max {
+                        Piece::TooLarge
+                    } else {
+                        Piece::Bytes(bytes)
+                    }
+                }
+                // Trailers say nothing that is wanted here.
+                Err(_) => continue,
+            },
+        };
+        ask.pulse.beat();
+        let is_last = !matches!(piece, Piece::Bytes(_));
+        let _working = ask.pulse.work();
+        // Nobody takes it once the pool has given up; its answer says why.
+        if give.send(piece).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// The body as the pool reads it. Its end is only reached when everything was right.
+struct Intake {
+    take: Receiver<Piece>,
+    current: Bytes,
+    /// Of entries that are named by their content.
+    check: Option<(Context, [u8; 32])>,
+    end: End,
+}
+
+/// How far an intake has come.
+#[derive(Debug)]
+enum End {
+    /// There may be more.
+    Open,
+    /// All was read, and it is right.
+    Checked,
+    Wrong(Wrong),
+}
+
+/// What a client did wrong.
+#[derive(Debug)]
+enum Wrong {
+    TooLarge,
+    HungUp,
+    Digest { is: String, should: String },
+}
+
+impl Intake {
+    fn new(take: Receiver<Piece>, kind: Kind) -> Self {
+        let check = match kind {
+            Kind::Content(sha256) => Some((Context::new(&SHA256), sha256)),
+            Kind::Pointer => None,
+        };
+        Self {
+            take,
+            current: Bytes::new(),
+            check,
+            end: End::Open,
+        }
+    }
+
+    fn finish(&mut self) -> End {
+        let Some((context, should)) = self.check.take() else {
+            return End::Checked;
+        };
+        let is = context.finish();
+        if is.as_ref() == should {
+            return End::Checked;
+        }
+        End::Wrong(Wrong::Digest {
+            is: hex(is.as_ref()),
+            should: hex(&should),
+        })
+    }
+}
+
+impl Read for Intake {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && matches!(self.end, End::Open) {
+            match self.take.blocking_recv() {
+                Some(Piece::Bytes(bytes)) => {
+                    if let Some((context, _)) = &mut self.check {
+                        context.update(&bytes);
+                    }
+                    self.current = bytes;
+                }
+                Some(Piece::End) => self.end = self.finish(),
+                Some(Piece::TooLarge) => self.end = End::Wrong(Wrong::TooLarge),
+                None => self.end = End::Wrong(Wrong::HungUp),
+            }
+        }
+        if let End::Wrong(_) = self.end {
+            let reason = "the upload is not what it should be";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        let length = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn refusal(wrong: &Wrong, bytes_max: u64) -> Problem {
+    match wrong {
+        Wrong::TooLarge => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format_args!(
+                "the entry is larger than {bytes_max} bytes, so it was not stored: raise --body-bytes-max, or keep it out of the cache"
+            ),
+        ),
+        Wrong::HungUp => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "the body ended too early, so nothing was stored: send it again",
+        ),
+        Wrong::Digest { is, should } => Problem::new(
+            StatusCode::BAD_REQUEST,
+            format_args!(
+                "the body's SHA-256 is {is} and not {should}, so nothing was stored: the file changed while it was sent, or the line damages bytes"
+            ),
+        ),
+    }
+}
+
+fn failure(trouble: &Trouble) -> Problem {
+    tracing::warn!(error = %chain(trouble), "failed to store an entry");
+    match trouble {
+        Trouble::Full => Problem::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "the cache is full: make room with croft cache gc, or raise --cache-size",
+        ),
+        Trouble::Damaged(_) | Trouble::Body(_) | Trouble::Storage(_) => Problem::later(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the cache's storage does not take it: build without, or ask again later",
+        ),
+    }
+}

@@ -1,0 +1,376 @@
+//! Trees as folders of this machine, to be mounted beneath builds. Received from the engine, which wants to mount; made from
+//! chunks once a machine, every hash checked; used by any number of builds at once, changed by none.
+//!
+//! **Shape.** `live/<id>/source` and `live/<id>/root` hold what a tree has under either anchor; `<id>.list` is the tree's list,
+//! whose hash is the id; `<id>.json` is written last and says that the folder is whole; builds hold `<id>.lock` shared while
+//! they use it (`flock`: the kernel lets go when they die), whoever makes or removes the folder holds it alone.
+//!
+//! What was made before this machine last started is checked anew before it is used: nothing was flushed for it.
+
+/// Looking whether a folder is still what it was made as.
+mod scrub;
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use croft_beneath::Root;
+use croft_proto::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::content::{Content, Reader};
+use crate::restore::parse_list;
+use crate::tree::Anchor;
+use crate::unpack::unpack;
+use crate::walk::Anchors;
+use crate::{Error, Id, Store};
+pub(crate) use scrub::scrub;
+
+/// A tree that is used is looked through again after this time: disks rot.
+const SCRUB_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// A list of files, in bytes; a million files fit several times.
+const LIST_BYTES_MAX: u64 = 512 << 20;
+
+/// A tree and where its list of files is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TreeRef {
+    /// The BLAKE3 hash of its list.
+    pub id: Id,
+    /// The list's contents.
+    pub list: Content,
+}
+
+/// A tree's folder on this machine, held until this is dropped.
+#[derive(Debug)]
+pub struct Live {
+    folder: PathBuf,
+    was_there: bool,
+    _lock: File,
+}
+
+impl Live {
+    /// Where the tree's entries of that anchor are: mount this read-only, or as a lower layer; never write to it.
+    #[must_use]
+    pub fn folder(&self, anchor: Anchor) -> PathBuf {
+        self.folder.join(name_of(anchor))
+    }
+
+    /// Whether it had been made before.
+    #[must_use]
+    pub fn was_there(&self) -> bool {
+        self.was_there
+    }
+}
+
+fn name_of(anchor: Anchor) -> &'static str {
+    match anchor {
+        Anchor::Source => "source",
+        Anchor::Root => "root",
+    }
+}
+
+/// What is noted of a folder that is whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Note {
+    size_bytes: u64,
+    /// Which start of the machine it was made or looked through in.
+    boot: String,
+    checked: Timestamp,
+    used: Timestamp,
+}
+
+/// The names around one tree's folder.
+struct Names {
+    folder: PathBuf,
+    list: PathBuf,
+    note: PathBuf,
+    lock: PathBuf,
+}
+
+impl Names {
+    fn of(live: &Path, id: &Id) -> Self {
+        let with = |ending: &str| live.join(format!("{id}{ending}"));
+        Self {
+            folder: with(""),
+            list: with(".list"),
+            note: with(".json"),
+            lock: with(".lock"),
+        }
+    }
+
+    fn note(&self) -> Option<Note> {
+        serde_json::from_slice(&fs::read(&self.note).ok()?).ok()
+    }
+
+    fn write_note(&self, note: &Note) -> io::Result<()> {
+        let staged = self.note.with_extension(std::process::id().to_string());
+        fs::write(&staged, serde_json::to_vec(note)?)?;
+        fs::rename(&staged, &self.note)
+    }
+
+    /// Takes the folder away. The note goes first: what follows may be cut short.
+    fn remove(&self) -> io::Result<()> {
+        for file in [&self.note, &self.list] {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// The tree as a folder, made if it is not there yet.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`] when this store has no folder on this machine; as [`Store::unpack`] when it has to be made.
+    pub fn materialise(&self, tree: &TreeRef, now: Timestamp) -> Result<Live, Error> {
+        let live = self.near_folder("live").ok_or(Error::NoFolder)?;
+        let names = Names::of(&live, &tree.id);
+        let failed = |source| Error::Write {
+            path: names.folder.clone(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&live)
+            .map_err(failed)?;
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(&names.lock)
+            .map_err(failed)?;
+        lock.lock_shared().map_err(failed)?;
+        let boot = boot_id();
+        if let Some(note) = names.note()
+            && note.boot == boot
+            && now.millis() < note.checked.millis().saturating_add(SCRUB_MS)
+        {
+            touch(&names, note, now);
+            return Ok(Live {
+                folder: names.folder,
+                was_there: true,
+                _lock: lock,
+            });
+        }
+        lock.unlock().map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let was_there = self.make_sure(&names, tree, &boot, now)?;
+        // Sharing it again lets go of it for a moment, in which somebody may have removed it.
+        lock.lock_shared().map_err(failed)?;
+        if names.note().is_none() {
+            drop(lock);
+            return self.materialise(tree, now);
+        }
+        Ok(Live {
+            folder: names.folder,
+            was_there,
+            _lock: lock,
+        })
+    }
+
+    /// Whether the tree's folder is there. It may be gone by the time it is used: then it is made again, or that fails.
+    pub(crate) fn is_live(&self, id: &Id) -> bool {
+        let live = self.near_folder("live");
+        live.is_some_and(|live| Names::of(&live, id).note().is_some())
+    }
+
+    /// Makes the folder, or checks one that is there; the caller holds it alone. True when it was there and whole.
+    fn make_sure(
+        &self,
+        names: &Names,
+        tree: &TreeRef,
+        boot: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let failed = |source| Error::Write {
+            path: names.folder.clone(),
+            source,
+        };
+        if let Some(note) = names.note() {
+            match scrub(&names.folder, &names.list, &tree.id) {
+                Ok(()) => {
+                    let note = Note {
+                        boot: boot.to_string(),
+                        checked: now,
+                        used: now,
+                        ..note
+                    };
+                    names.write_note(&note).map_err(failed)?;
+                    return Ok(true);
+                }
+                Err(reason) => {
+                    tracing::warn!(tree = %tree.id, reason, "a mounted tree had changed and is made anew");
+                }
+            }
+        }
+        names.remove().map_err(failed)?;
+        self.make(names, tree, boot, now)
+            .inspect_err(|error| self.heal(error))?;
+        Ok(false)
+    }
+
+    fn make(&self, names: &Names, tree: &TreeRef, boot: &str, now: Timestamp) -> Result<(), Error> {
+        let failed = |source| Error::Write {
+            path: names.folder.clone(),
+            source,
+        };
+        // Else a collection alone in the folder could move chunks to other packs meanwhile.
+        let held = self.share()?;
+        let index = self.index()?;
+        let mut reader = Reader::new(&self.objects, &index)?;
+        let bytes = tree.list.read_whole(&mut reader, LIST_BYTES_MAX)?;
+        let parsed = parse_list(&tree.list, Some(&tree.id), &mut reader)?;
+        let staged = names.folder.with_extension(std::process::id().to_string());
+        for anchor in [Anchor::Source, Anchor::Root] {
+            fs::create_dir_all(staged.join(name_of(anchor))).map_err(failed)?;
+        }
+        let anchors = Root::open(&staged)
+            .map_err(failed)
+            .and_then(|root| Anchors::of_live(&root))?;
+        let written = unpack(self, &index, &parsed, &anchors).and_then(|unpacked| {
+            fs::write(&names.list, bytes)
+                .and_then(|()| fs::rename(&staged, &names.folder))
+                .and_then(|()| {
+                    names.write_note(&Note {
+                        size_bytes: unpacked.size_bytes,
+                        boot: boot.to_string(),
+                        checked: now,
+                        used: now,
+                    })
+                })
+                .map_err(failed)
+        });
+        drop(held);
+        if written.is_err()
+            && let Err(error) = fs::remove_dir_all(&staged)
+        {
+            tracing::debug!(%error, "a half-made tree stays");
+        }
+        written
+    }
+
+    /// Brings the folders of trees down to `bytes_max`: those not used for longest go first, those in use stay. Returns the
+    /// bytes that went.
+    pub(crate) fn trim_live(&self, bytes_max: u64) -> u64 {
+        let Some(live) = self.near_folder("live") else {
+            return 0;
+        };
+        let mut noted: Vec<(Timestamp, u64, Id)> = live_ids(&live)
+            .filter_map(|id| {
+                let note = Names::of(&live, &id).note()?;
+                Some((note.used, note.size_bytes, id))
+            })
+            .collect();
+        noted.sort_unstable();
+        let mut total: u64 = noted.iter().map(|(_, size, _)| size).sum();
+        let mut gone = 0;
+        for (_, size, id) in noted {
+            if total <= bytes_max {
+                break;
+            }
+            if remove_unused(&live, &id) {
+                total -= size;
+                gone += size;
+            }
+        }
+        sweep_staged(&live);
+        gone
+    }
+
+    /// Bytes of all folders of trees.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        let Some(live) = self.near_folder("live") else {
+            return 0;
+        };
+        live_ids(&live)
+            .filter_map(|id| Some(Names::of(&live, &id).note()?.size_bytes))
+            .sum()
+    }
+
+    /// Looks through every tree's folder that nobody uses; removes and names those that changed.
+    pub(crate) fn scrub_live(&self) -> Vec<(Id, String)> {
+        let Some(live) = self.near_folder("live") else {
+            return Vec::new();
+        };
+        let mut changed = Vec::new();
+        for id in live_ids(&live) {
+            let names = Names::of(&live, &id);
+            if names.note().is_none() {
+                continue;
+            }
+            if let Err(reason) = scrub(&names.folder, &names.list, &id) {
+                remove_unused(&live, &id);
+                changed.push((id, reason));
+            }
+        }
+        changed
+    }
+}
+
+/// Removes a tree's folder unless somebody uses it; true when it is gone.
+fn remove_unused(live: &Path, id: &Id) -> bool {
+    let names = Names::of(live, id);
+    let Ok(lock) = File::open(&names.lock) else {
+        return false;
+    };
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return false,
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, "a tree's folder cannot be locked");
+            return false;
+        }
+    }
+    let removed = names.remove();
+    if let Err(error) = &removed {
+        tracing::warn!(%error, folder = %names.folder.display(), "a tree's folder stays");
+    }
+    removed.is_ok()
+}
+
+fn live_ids(live: &Path) -> impl Iterator<Item = Id> {
+    let entries = fs::read_dir(live).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Id::parse(entry.file_name().to_str()?.strip_suffix(".json")?))
+}
+
+/// Folders that were being made by processes that are gone.
+fn sweep_staged(live: &Path) {
+    for entry in fs::read_dir(live).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let staged = name
+            .to_str()
+            .and_then(|name| name.split_once('.'))
+            .and_then(|(id, pid)| Some((Id::parse(id)?, pid.parse::<u32>().ok()?)));
+        let Some((_, pid)) = staged else {
+            continue;
+        };
+        if !Path::new(&format!("/proc/{pid}")).exists()
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::debug!(%error, "a half-made tree stays");
+        }
+    }
+}
+
+fn touch(names: &Names, note: Note, now: Timestamp) {
+    let note = Note { used: now, ..note };
+    if let Err(error) = names.write_note(&note) {
+        tracing::debug!(%error, "the time of use is not noted");
+    }
+}
+
+/// Names this start of the machine.
+fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    text.unwrap_or_default().trim().to_string()
+}
