@@ -1,7 +1,7 @@
 //! Whole-program measurements of `croft run` against its peers and limits, each pair in the same run, as ratios of medians.
 //!
 //! `cargo run --release -p croft-benches -- [NAME...]` with `target/release/croft` built before; `CROFT_BIN` names another.
-//! What each measures and must reach stands beside it. Timings depend on the machine; ratios are what counts.
+//! What each measures and must reach stands beside it; `cache [ROW...]` is a table of its own. Timings depend on the machine; ratios are what counts.
 
 #![expect(
     clippy::print_stdout,
@@ -20,7 +20,12 @@ mod commands;
 mod output;
 /// The Rust example, cold and cached.
 mod cached;
+/// The cache against its peers.
+mod cache;
+/// Blobs over HTTP, against nginx.
+mod serve;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use sample::Verdict;
@@ -29,17 +34,24 @@ use subject::Subject;
 /// One benchmark: its name and what runs it.
 type Benchmark = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
 
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 7] = [
     ("noop-sandbox", noop::sandbox),
     ("noop-container", noop::container),
     ("commands", commands::hundred),
     ("output", output::gibibyte),
     ("memory", output::ordinary),
     ("cached", cached::rust_example),
+    ("serve", serve::against_nginx),
 ];
 
 fn main() -> ExitCode {
     sample::ask_for_the_machine();
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_deref().and_then(OsStr::to_str) {
+        Some("cache") => return cache::run(&arguments.collect::<Vec<_>>()),
+        Some("cache-ours") => return cache::run_ours(&arguments.collect::<Vec<_>>()),
+        _ => {}
+    }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = wanted
         .iter()

@@ -64,15 +64,17 @@ impl Subject {
         self.scratch.path().join(name)
     }
 
-    /// `croft run SOURCE`, with state of its own.
-    pub(crate) fn run(&self, source: &Path) -> Command {
+    /// `croft` with these words and state of its own.
+    pub(crate) fn croft(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
+        command.args(words).env("CROFT_HOME", self.folder("home"));
         command
-            .arg("run")
-            .arg(source)
-            .arg("-o")
-            .arg("plain")
-            .env("CROFT_HOME", self.folder("home"));
+    }
+
+    /// `croft run SOURCE`.
+    pub(crate) fn run(&self, source: &Path) -> Command {
+        let mut command = self.croft(&["run"]);
+        command.arg(source).arg("-o").arg("plain");
         command
     }
 }
