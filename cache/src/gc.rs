@@ -2,7 +2,7 @@
 //! filled the store, and from people; leaves every entry that stays whole.
 //!
 //! A collection goes in this order, and why it is safe hangs on it:
-//! 1. list leases, then read all records: whatever a finished save has named is seen;
+//! 1. read what is condemned, then list leases, then read all records: whatever a finished save has named is seen;
 //! 2. decide which entries go, delete their records;
 //! 3. mark every chunk that the other records, and the leases of running builds, lead to;
 //! 4. remove packs that an earlier collection condemned, if its grace is over, no save that might not have known of it is
@@ -155,8 +155,10 @@ fn collect(
         store.sweep_staged();
     }
     let before = store.stored_bytes()?;
-    let leases = live_leases(objects, now)?;
+    // In this order: a save that a condemnation waits for has a lease by then, so one whose lease is not listed has ended,
+    // and what it named is among the records.
     let condemned = condemned::read_all(objects)?;
+    let leases = live_leases(objects, now)?;
     let (candidates, broken) = read_candidates(store)?;
     let doomed = condemned::packs_of(&condemned);
     let index = Index::load(objects, store.near_path(), &doomed)?;
@@ -326,19 +328,29 @@ impl Sweep<'_> {
                 continue;
             }
             let used = self.sweep(one)?;
-            if used.is_empty() || self.is_alone {
-                self.store.objects.delete(&one.name)?;
-            }
             if !self.is_alone {
-                rewrite::rewrite(&self.store.objects, self.index, self.marked, &used)?;
+                self.renew(&used)?;
             }
+            self.store.objects.delete(&one.name)?;
         }
         Ok(())
     }
 
+    /// Copies what is used in condemned packs, and condemns those anew: whoever reads from them now has half an hour more.
+    fn renew(&self, packs: &[usize]) -> Result<(), Error> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        rewrite::rewrite(&self.store.objects, self.index, self.marked, packs)?;
+        let names = packs
+            .iter()
+            .map(|number| self.index.pack(rewrite::short(*number)).name.clone());
+        condemned::condemn(&self.store.objects, names.collect(), self.now)
+    }
+
     /// Removes the packs of a condemnation that nothing uses; which are left, because what is used is in them alone.
     ///
-    /// Those stay condemned all the same, and go once what is used has been copied. Were they pardoned, a save could count
+    /// Those stay condemned all the same, and go a while after what is used has been copied. Were they pardoned, a save could count
     /// on them again, while another collection that read the condemnation before is about to remove them.
     fn sweep(&self, one: &condemned::Condemned) -> Result<Vec<usize>, Error> {
         let mut used = Vec::new();

@@ -14,13 +14,13 @@ const MINUTE: u64 = 60_000;
 const HISTORIES: u64 = 300;
 
 /// Contents with a key of their own; those after them share the entry without a key.
-const KEYED: [&str; 5] = ["a", "b", "c", "d", "e"];
+const KEYED: [&str; 3] = ["a", "b", "c"];
 
 /// Contents that replace each other.
-const UNKEYED: usize = 3;
+const UNKEYED: usize = 2;
 
 /// Files that contents share.
-const SHARED: usize = 6;
+const SHARED: usize = 4;
 
 /// Numbers that a seed says (SplitMix64).
 struct Chance(u64);
@@ -95,7 +95,7 @@ fn files(number: usize) -> Vec<(String, Vec<u8>)> {
         noise(1_000 + number as u64, 700 + number * 100),
     );
     let shared = (0..3).map(|nth| {
-        let file = (number + nth * nth) % SHARED;
+        let file = (number + nth) % SHARED;
         (format!("target/shared{file}"), noise(file as u64, 2_000))
     });
     shared.chain([own]).collect()

@@ -45,6 +45,8 @@ struct Process {
     is_save: bool,
     /// How often it gets a turn, compared to others.
     weight: u64,
+    /// It gets none before this turn, unless nobody else is there.
+    stalled_until: u64,
 }
 
 /// All that happens in one history.
@@ -93,9 +95,9 @@ impl World<'_> {
 
     fn schedule<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, chance: &mut Chance) {
         let mut processes: Vec<Process> = Vec::new();
-        let mut left = 8 + chance.below(8);
+        let mut left = 10 + chance.below(10);
         let mut clock_ms = 1_800_000_000_000;
-        loop {
+        for turn in 0_u64.. {
             let waiting = self.steps.settle();
             let is_room = left > 0 && waiting.len() < CROWD_MAX;
             if is_room && (waiting.is_empty() || chance.one_in(12)) {
@@ -103,7 +105,7 @@ impl World<'_> {
                 processes.push(self.start(scope, chance, clock_ms));
                 continue;
             }
-            let Some(next) = pick(&waiting, &processes, chance) else {
+            let Some(next) = pick(&waiting, &processes, turn, chance) else {
                 return;
             };
             let is_late =
@@ -114,8 +116,8 @@ impl World<'_> {
                 self.steps.give_turn(next);
             }
             clock_ms += self.pass(chance);
-            if chance.one_in(40) {
-                processes[next].weight = weight(chance);
+            if chance.one_in(15) {
+                processes[next].stalled_until = turn + 20 + chance.below(150);
             }
         }
     }
@@ -123,10 +125,10 @@ impl World<'_> {
     /// Time that passes between two operations: mostly little, now and then more than any grace.
     fn pass(&self, chance: &mut Chance) -> u64 {
         let minutes = match chance.below(200) {
-            0..4 => 5,
-            4..7 => 21,
-            7..10 => 45,
-            10 => 180,
+            0..3 => 5,
+            3..6 => 21,
+            6..16 => 41,
+            16 => 180,
             _ => return chance.below(3_000),
         };
         self.steps.tell(format!("{minutes} minutes pass"));
@@ -159,6 +161,7 @@ impl World<'_> {
             started_ms: clock_ms,
             is_save,
             weight: weight(chance),
+            stalled_until: 0,
         }
     }
 
@@ -265,11 +268,17 @@ impl World<'_> {
     }
 }
 
-fn pick(waiting: &[usize], processes: &[Process], chance: &mut Chance) -> Option<usize> {
-    let total: u64 = waiting.iter().map(|nth| processes[*nth].weight).sum();
+fn pick(waiting: &[usize], processes: &[Process], turn: u64, chance: &mut Chance) -> Option<usize> {
+    let awake = |nth: &&usize| processes[**nth].stalled_until <= turn;
+    let is_one_awake = waiting.iter().any(|nth| awake(&nth));
+    let weight_of = |nth: &usize| match is_one_awake && !awake(&nth) {
+        true => 0,
+        false => processes[*nth].weight,
+    };
+    let total: u64 = waiting.iter().map(weight_of).sum();
     let mut drawn = chance.below(total.max(1));
     waiting.iter().copied().find(|nth| {
-        let weight = processes[*nth].weight;
+        let weight = weight_of(nth);
         let is_it = drawn < weight;
         drawn = drawn.wrapping_sub(weight);
         is_it
@@ -284,19 +293,20 @@ fn weight(chance: &mut Chance) -> u64 {
 fn deed(chance: &mut Chance, contents: usize) -> Deed {
     let number = usize::try_from(chance.below(contents as u64)).unwrap();
     match chance.below(10) {
-        0..5 => Deed::Save(number),
-        5..7 => Deed::Restore(number),
+        0..4 => Deed::Save(number),
+        4 => Deed::Restore(number),
         _ => Deed::Collect(policy(chance, number)),
     }
 }
 
 fn policy(chance: &mut Chance, number: usize) -> Policy {
     let mut policy = Policy::default();
-    match chance.below(6) {
+    match chance.below(10) {
         0 => policy.bytes_max = Some(3_000 + chance.below(12_000)),
         1 => policy.entries_max = Some(usize::try_from(1 + chance.below(3)).unwrap()),
         2 => policy.idle_ms_max = Some(20 * MINUTE),
-        3 => {
+        3..6 => policy.asked = Some(Selector::All),
+        6 => {
             policy.asked = Some(Selector::Entry {
                 project: "project".into(),
                 key: using(number).key.map(str::to_string),
