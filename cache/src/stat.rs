@@ -9,6 +9,7 @@
 //! entry of the tree in its order 32 bytes: device, inode, change time in seconds, nanoseconds, and 1 where it is trusted; then the
 //! BLAKE3 hash of all that. Sizes, modes and modification times are in the tree.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
-use crate::tree::Tree;
+use crate::tree::{Tree, order};
 use crate::walk::Finding;
 use crate::{Error, Id};
 
@@ -120,15 +121,15 @@ impl Remembered {
         let mut at = 0;
         let mut found = Vec::with_capacity(findings.len());
         for finding in findings {
-            let key = (finding.anchor, finding.path.as_path());
-            while entries
-                .get(at)
-                .is_some_and(|entry| (entry.anchor, entry.path.as_path()) < key)
-            {
+            let compared = |at: usize| {
+                let entry = entries.get(at);
+                entry.map(|entry| order(entry.place(), finding.place()))
+            };
+            while compared(at) == Some(Ordering::Less) {
                 at += 1;
             }
             let same = entries.get(at).is_some_and(|entry| {
-                (entry.anchor, entry.path.as_path()) == key
+                compared(at) == Some(Ordering::Equal)
                     && self.stats[at].is_of(&finding.found)
                     && entry.is_of(&finding.found)
             });

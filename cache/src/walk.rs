@@ -3,6 +3,7 @@
 //! No symbolic link is followed, neither on the way to a path's first wildcard nor below it: a build could point one at
 //! files it was never meant to see, and the next build would find them in its cache.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,11 @@ use croft_beneath::{Kind, Metadata, Root};
 
 use crate::Error;
 use crate::selection::{Pattern, Selection};
-use crate::tree::{Anchor, ENTRIES_MAX, PATH_BYTES_MAX};
+use crate::tree::{Anchor, ENTRIES_MAX, PATH_BYTES_MAX, order};
+use crate::workers::{self, Queue};
+
+/// Directories that must wait before several threads share them.
+const SHARED_MIN: usize = 64;
 
 /// Warnings kept for one operation; a tree of a million unreadable files should not fill a log.
 const WARNINGS_MAX: usize = 20;
@@ -135,6 +140,13 @@ pub(crate) struct Finding {
     pub(crate) found: Metadata,
 }
 
+impl Finding {
+    /// What orders findings.
+    pub(crate) fn place(&self) -> (Anchor, &Path) {
+        (self.anchor, &self.path)
+    }
+}
+
 /// In the order of a tree: a directory comes right before what is in it. No path is there twice.
 pub(crate) type Findings = Vec<Finding>;
 
@@ -154,8 +166,9 @@ pub(crate) fn walk(
         walk.start(pattern)?;
     }
     let mut findings = walk.findings;
-    findings.sort_by(|a, b| (a.anchor, &a.path).cmp(&(b.anchor, &b.path)));
-    findings.dedup_by(|a, b| a.anchor == b.anchor && a.path == b.path);
+    // Runs in order, of which there are a few, are merged.
+    findings.sort_by(|a, b| order(a.place(), b.place()));
+    findings.dedup_by(|a, b| order(a.place(), b.place()) == Ordering::Equal);
     Ok(findings)
 }
 
@@ -181,8 +194,9 @@ impl Walk<'_> {
             Kind::Directory => {
                 if pattern.is_whole() {
                     self.add(pattern, prefix.clone(), found)?;
+                    return self.descend_whole(pattern);
                 }
-                self.descend(pattern, prefix, pattern.is_whole())
+                self.descend(pattern)
             }
             Kind::File if pattern.is_whole() => self.add(pattern, prefix.clone(), found),
             Kind::File => Ok(()),
@@ -218,36 +232,89 @@ impl Walk<'_> {
         self.warn(pattern.anchor, &pattern.prefix, &text);
     }
 
-    /// Goes through `folder` and what is below it, in the order of a tree.
-    fn descend(&mut self, pattern: &Pattern, folder: &Path, whole: bool) -> Result<(), Error> {
-        let mut waiting = vec![(folder.to_path_buf(), whole, None)];
-        while let Some((folder, whole, found)) = waiting.pop() {
-            if let Some((found, true)) = found {
-                self.add(pattern, folder.clone(), found)?;
+    /// Finds everything below a pattern that means all of it, with several threads once there is enough to share.
+    fn descend_whole(&mut self, pattern: &Pattern) -> Result<(), Error> {
+        let mut waiting = vec![pattern.prefix.clone()];
+        while !waiting.is_empty() && waiting.len() < SHARED_MIN {
+            for folder in std::mem::take(&mut waiting) {
+                let found = self.list(pattern.anchor, &folder);
+                waiting.extend(folders_of(&found));
+                self.findings.extend(found);
             }
-            if found.is_some_and(|(found, _)| found.kind != Kind::Directory) {
-                continue;
+        }
+        let queue = Queue::new(waiting.len());
+        let looking = &*self;
+        let parts = workers::run(&queue, |queue| {
+            let mut found = Vec::new();
+            while let Some(at) = queue.take() {
+                let mut below = vec![waiting[at].clone()];
+                while let Some(folder) = below.pop() {
+                    let listed = looking.list(pattern.anchor, &folder);
+                    below.extend(folders_of(&listed));
+                    found.extend(listed);
+                    check_count(found.len())?;
+                }
             }
-            let mut names = match self.anchors.at(pattern.anchor).read_dir_metadata(&folder) {
+            found.sort_unstable_by(|a, b| order(a.place(), b.place()));
+            Ok(found)
+        })?;
+        self.findings.extend(parts.into_iter().flatten());
+        check_count(self.findings.len())
+    }
+
+    /// What may be stored of what is in a directory. The rest is told.
+    fn list(&self, anchor: Anchor, folder: &Path) -> Findings {
+        let names = match self.anchors.at(anchor).read_dir_metadata(folder) {
+            Ok(names) => names,
+            Err(error) => {
+                self.warn(anchor, folder, &format!("cannot be listed: {error}"));
+                return Findings::new();
+            }
+        };
+        let found = names.into_iter().map(|(name, found)| Finding {
+            anchor,
+            path: folder.join(name),
+            found,
+        });
+        found
+            .filter(|finding| self.may_be_stored(finding))
+            .collect()
+    }
+
+    fn may_be_stored(&self, finding: &Finding) -> bool {
+        let reason = if finding.found.kind == Kind::Other {
+            "is neither a file, a link nor a folder"
+        } else if finding.path.as_os_str().len() > PATH_BYTES_MAX {
+            "has too long a path"
+        } else {
+            return true;
+        };
+        self.warn(finding.anchor, &finding.path, reason);
+        false
+    }
+
+    /// Goes through what is below a pattern with wildcards.
+    fn descend(&mut self, pattern: &Pattern) -> Result<(), Error> {
+        let mut waiting = vec![(pattern.prefix.clone(), false)];
+        while let Some((folder, whole)) = waiting.pop() {
+            let names = match self.anchors.at(pattern.anchor).read_dir_metadata(&folder) {
                 Ok(names) => names,
                 Err(error) => {
-                    self.warn(
-                        pattern.anchor,
-                        &folder,
-                        &format!("cannot be listed: {error}"),
-                    );
+                    let words = format!("cannot be listed: {error}");
+                    self.warn(pattern.anchor, &folder, &words);
                     continue;
                 }
             };
-            // The last is looked at first.
-            names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
             for (name, found) in names {
                 let path = folder.join(&name);
                 let inside = path.strip_prefix(&pattern.prefix).unwrap_or(&path);
                 let matches = whole || pattern.matches(inside);
-                let below = whole || (matches && pattern.names_trees());
-                if matches || found.kind == Kind::Directory {
-                    waiting.push((path, below, Some((found, matches))));
+                if found.kind == Kind::Directory {
+                    let below = whole || (matches && pattern.names_trees());
+                    waiting.push((path.clone(), below));
+                }
+                if matches {
+                    self.add(pattern, path, found)?;
                 }
             }
         }
@@ -256,34 +323,21 @@ impl Walk<'_> {
 
     /// Notes a path, and the directories above it down from the pattern's prefix.
     fn add(&mut self, pattern: &Pattern, path: PathBuf, found: Metadata) -> Result<(), Error> {
-        if found.kind == Kind::Other {
-            self.warn(
-                pattern.anchor,
-                &path,
-                "is neither a file, a link nor a folder",
-            );
-            return Ok(());
-        }
-        if path.as_os_str().len() > PATH_BYTES_MAX {
-            self.warn(pattern.anchor, &path, "has too long a path");
+        let finding = Finding {
+            anchor: pattern.anchor,
+            path,
+            found,
+        };
+        if !self.may_be_stored(&finding) {
             return Ok(());
         }
         if !pattern.is_whole() {
-            self.add_above(pattern, &path);
+            self.add_above(pattern, &finding.path);
         }
-        if !path.as_os_str().is_empty() {
-            self.findings.push(Finding {
-                anchor: pattern.anchor,
-                path,
-                found,
-            });
+        if !finding.path.as_os_str().is_empty() {
+            self.findings.push(finding);
         }
-        if self.findings.len() > ENTRIES_MAX {
-            return Err(Error::TooMany {
-                entries_max: ENTRIES_MAX,
-            });
-        }
-        Ok(())
+        check_count(self.findings.len())
     }
 
     fn add_above(&mut self, pattern: &Pattern, path: &Path) {
@@ -307,6 +361,22 @@ impl Walk<'_> {
         self.warnings
             .add(|| left_out(&self.anchors.shown(anchor, path), text));
     }
+}
+
+fn folders_of(findings: &[Finding]) -> impl Iterator<Item = PathBuf> {
+    let folders = findings
+        .iter()
+        .filter(|finding| finding.found.kind == Kind::Directory);
+    folders.map(|finding| finding.path.clone())
+}
+
+fn check_count(count: usize) -> Result<(), Error> {
+    if count > ENTRIES_MAX {
+        return Err(Error::TooMany {
+            entries_max: ENTRIES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// The sentence for something that is not stored.

@@ -1,6 +1,7 @@
 //! Saving what a build changed in a mounted tree, known from the overlays' upper directories: nothing else is looked at.
 //! Received from `save` when an entry was mounted beneath the build; the result is what a walk of everything would give.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use crate::index::Index;
 use crate::intake::{Brought, Intake, bring_in};
 use crate::restore::parse_list;
 use crate::selection::Selection;
-use crate::tree::{Anchor, Entry, Node, Tree};
+use crate::tree::{Anchor, Entry, Node, Tree, order};
 use crate::upper::Changes;
 use crate::upper::plan::{At, apply, below};
 use crate::walk::{Anchors, Finding, Warnings};
@@ -146,8 +147,7 @@ fn with_lost(base: &Tree, index: &Index, mut changed: Changed) -> Changed {
     let entries = base.entries();
     // Kept positions are ascending.
     let is_kept = |anchor: Anchor, path: &Path| {
-        let at = entries
-            .binary_search_by(|entry| (entry.anchor, entry.path.as_path()).cmp(&(anchor, path)));
+        let at = entries.binary_search_by(|entry| order(entry.place(), (anchor, path)));
         at.is_ok_and(|at| changed.keep.binary_search(&at).is_ok())
     };
     let is_lost = |entry: &Entry| match &entry.node {
@@ -186,8 +186,8 @@ fn look(from: &From<'_>, paths: &[(Anchor, PathBuf)]) -> Vec<Finding> {
             })
         })
         .collect();
-    findings.sort_by(|a, b| (a.anchor, &a.path).cmp(&(b.anchor, &b.path)));
-    findings.dedup_by(|a, b| a.anchor == b.anchor && a.path == b.path);
+    findings.sort_by(|a, b| order(a.place(), b.place()));
+    findings.dedup_by(|a, b| order(a.place(), b.place()) == Ordering::Equal);
     findings
 }
 
@@ -214,6 +214,6 @@ fn merged(
         .collect();
     entries.extend(gathered.tree.into_entries());
     // Two runs in order: this merges them.
-    entries.sort_by(|a, b| (a.anchor, &a.path).cmp(&(b.anchor, &b.path)));
+    entries.sort_by(|a, b| order(a.place(), b.place()));
     Ok((Tree::new(entries), gathered.read_bytes))
 }

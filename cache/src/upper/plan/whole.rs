@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 use super::{At, Plan, is_below, means};
-use crate::tree::Tree;
+use crate::tree::{Anchor, Tree, order};
 use crate::upper::{Change, Now};
 
 /// The plan, or none when a path has wildcards.
@@ -64,7 +64,7 @@ impl<'a> Pass<'a> {
     fn seen(&mut self, name: &Path) -> Seen<'a> {
         let mut found = None;
         while let Some(change) = self.changes.get(self.next) {
-            let order = change.path.as_path().cmp(name);
+            let order = order((Anchor::Source, &change.path), (Anchor::Source, name));
             if order == Ordering::Greater {
                 break;
             }
@@ -98,7 +98,7 @@ mod tests {
     use super::super::{apply_anything, kind};
     use super::*;
     use crate::selection::Selection;
-    use crate::tree::{Anchor, Entry, Node};
+    use crate::tree::{Entry, Node};
 
     fn tree(names: &[(String, bool)]) -> Tree {
         let mut entries: Vec<Entry> = Vec::new();
