@@ -24,6 +24,8 @@ mod backend_tier;
 mod backend_near;
 /// The faults that tests inject are those they name.
 mod backend_faults;
+/// Collections beside saves and builds.
+mod collect;
 /// Several at once, in every order.
 mod model;
 

@@ -21,6 +21,9 @@ use crate::{Error, Id};
 /// record that was being written meanwhile.
 pub(super) const GRACE_MS: u64 = 30 * 60 * 1000;
 
+/// Looks until condemnations stand still. Each is renewed by one collection in half an hour at most.
+const LOOKS_MAX: usize = 100;
+
 /// Bytes of one: 400,000 packs.
 const BYTES_MAX: u64 = 32 << 20;
 
@@ -69,17 +72,27 @@ pub(super) fn packs_of(condemned: &[Condemned]) -> HashSet<Path> {
         .collect()
 }
 
+/// Every condemnation there is at one moment.
 pub(super) fn read_all(objects: &Objects) -> Result<Vec<Condemned>, Error> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        match read_listed(objects) {
+            // One that went since it was listed may have been written anew, under another name.
+            Err(Error::Missing { .. }) if looks < LOOKS_MAX => {}
+            read => return read,
+        }
+    }
+}
+
+fn read_listed(objects: &Objects) -> Result<Vec<Condemned>, Error> {
     let mut all = Vec::new();
     for listed in objects.list(&folder("condemned"))? {
-        match objects.get(&listed.name, BYTES_MAX) {
-            Ok(bytes) => match parse(&listed.name, &bytes) {
-                Some(one) => all.push(one),
-                // Torn: its collection removed nothing by it, and nobody can.
-                None => objects.delete(&listed.name)?,
-            },
-            Err(Error::Missing { .. }) => {}
-            Err(error) => return Err(error),
+        let bytes = objects.get(&listed.name, BYTES_MAX)?;
+        match parse(&listed.name, &bytes) {
+            Some(one) => all.push(one),
+            // Torn: its collection removed nothing by it, and nobody can.
+            None => objects.delete(&listed.name)?,
         }
     }
     Ok(all)

@@ -154,7 +154,7 @@ fn not_understood(name: &Path, format: String) -> Error {
     }
 }
 
-fn sealed_as(envelope: &str, json: &[u8]) -> Id {
+pub(crate) fn sealed_as(envelope: &str, json: &[u8]) -> Id {
     // The newline ends the envelope, which has none: no two pairs run together to the same bytes.
     Id::of_name(SEAL, &[envelope.as_bytes(), b"\n", json].concat())
 }

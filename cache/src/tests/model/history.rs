@@ -124,11 +124,11 @@ impl World<'_> {
 
     /// Time that passes between two operations: mostly little, now and then more than any grace.
     fn pass(&self, chance: &mut Chance) -> u64 {
-        let minutes = match chance.below(200) {
-            0..3 => 5,
-            3..6 => 21,
-            6..16 => 41,
-            16 => 180,
+        let minutes = match chance.below(2_000) {
+            0..20 => 5,
+            20..40 => 21,
+            40..75 => 41,
+            75 => 180,
             _ => return chance.below(3_000),
         };
         self.steps.tell(format!("{minutes} minutes pass"));
