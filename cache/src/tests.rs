@@ -24,6 +24,10 @@ mod backend_tier;
 mod backend_near;
 /// The faults that tests inject are those they name.
 mod backend_faults;
+/// Any tree comes back as it was.
+mod trees;
+/// Records, packs, trees and scopes as an enemy would have them.
+mod red_team;
 /// Collections beside saves and builds.
 mod collect;
 /// Several at once, in every order.

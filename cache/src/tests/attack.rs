@@ -261,3 +261,67 @@ fn times_beyond_what_the_file_system_knows_do_no_harm() {
         }
     }
 }
+
+fn hard_link(path: &str, original: &str) -> String {
+    entry(path, "hardLink", &format!(",\"target\":\"{original}\""))
+}
+
+#[test]
+fn a_hard_link_names_a_file_before_it_and_nothing_else() {
+    let file_a = file("a", 0, &[]);
+    let rows = [
+        (vec![hard_link("b", "/etc/passwd")], "absolute"),
+        (vec![hard_link("b", "../../etc/passwd")], "climbs"),
+        (vec![hard_link("b", "")], "empty name"),
+        (vec![hard_link("b", "etc/passwd")], "no file before it"),
+        (vec![hard_link("b", "b")], "no file before it"),
+        (
+            vec![hard_link("a", "b"), file("b", 0, &[])],
+            "no file before it",
+        ),
+        (
+            vec![entry("a", "directory", ""), hard_link("b", "a")],
+            "no file before it",
+        ),
+        (
+            vec![link("a", "/etc/passwd"), hard_link("b", "a")],
+            "no file before it",
+        ),
+        (
+            vec![file_a.clone(), hard_link("b", "a"), hard_link("c", "b")],
+            "no file before it",
+        ),
+        (
+            vec![
+                file_a.clone(),
+                hard_link("b", "a").replace("{\"path\"", "{\"at\":\"root\",\"path\""),
+            ],
+            "no file before it",
+        ),
+        (
+            vec![
+                file_a.clone(),
+                hard_link("b", "a").replace("}", ",\"size\":1}"),
+            ],
+            "mixed",
+        ),
+        (vec![file_a.clone(), entry("b", "hardLink", "")], "mixed"),
+    ];
+    for (lines, reason) in rows {
+        let error = refused(&lines);
+        assert!(error.reason.contains(reason), "{lines:?}: {error}");
+    }
+    let lines = [file_a, hard_link("b", "a")];
+    Tree::parse(list(&lines).as_bytes()).unwrap();
+}
+
+#[test]
+fn a_link_with_a_set_user_id_bit_gives_it_to_nobody() {
+    use std::os::unix::fs::MetadataExt as _;
+    let site = Site::with(&[("victim", b"precious")]);
+    let before = fs::metadata(site.path("victim")).unwrap().mode();
+    let lines = [link("target/a", "../victim").replace("\"mode\":420", "\"mode\":3565")];
+    unpack(&with_hello(), &lines, &site, &["target"]).unwrap();
+    assert_eq!(fs::metadata(site.path("victim")).unwrap().mode(), before);
+    assert!(site.path("target/a").is_symlink());
+}
