@@ -134,7 +134,7 @@ impl Store {
         let looked = self.look_up(wanted, lookup.now, &mut |record| {
             self.is_whole(record, &mut loaded)
         })?;
-        let warnings = self.report(&looked);
+        let warnings = self.report(&looked, lookup.now);
         let hit = match looked.found {
             Some(Match { by, name, record }) => {
                 self.touch(&name, lookup.now);
@@ -204,7 +204,7 @@ impl Store {
 
     /// What to tell about entries that were not used. Damaged ones of the own scope are removed: otherwise they would stay a
     /// miss for ever, since saving finds the key taken.
-    fn report(&self, looked: &Looked) -> Vec<String> {
+    fn report(&self, looked: &Looked, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
         for Skipped {
             object,
@@ -217,12 +217,25 @@ impl Store {
             let own = crate::records::name::scopes_folder(self.trust.scopes.write());
             if *is_damaged
                 && name.prefix_matches(&own)
+                && self.is_still_damaged(&name, now)
                 && let Err(error) = self.objects.delete(&name)
             {
                 tracing::debug!(%error, "a damaged cache entry stays");
             }
         }
         warnings
+    }
+
+    /// A save may have replaced the entry since it was read.
+    fn is_still_damaged(&self, name: &object_store::path::Path, now: Timestamp) -> bool {
+        let seen = self.seen();
+        match self.records(seen.as_ref(), now).read(name) {
+            Ok(None) => false,
+            Ok(Some(record)) => self
+                .is_whole(&record, &mut None)
+                .is_err_and(|error| error.is_damage()),
+            Err(error) => error.is_damage(),
+        }
     }
 
     /// Copies an entry's files into the build.

@@ -292,15 +292,20 @@ impl Unpacking<'_> {
     /// Owner and times, which writing would have changed.
     fn finish_file(&self, entry: &Entry, file: &File) -> Result<(), Error> {
         let set = || -> io::Result<()> {
+            let mut mode = entry.mode;
             if entry.owner != self.myself {
                 let user = rustix::fs::Uid::from_raw(entry.owner.0);
                 let group = rustix::fs::Gid::from_raw(entry.owner.1);
                 let given = rustix::fs::fchown(file, Some(user), Some(group));
                 self.allow_denied(given.map_err(io::Error::from))?;
-                // Giving a file away takes its set-user-id bits.
-                if entry.mode & 0o6000 != 0 && given.is_ok() {
-                    rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(entry.mode))?;
+                if given.is_err() {
+                    // Nobody becomes another user than the file's own was.
+                    mode &= !0o6000;
                 }
+            }
+            // Giving a file away takes its set-user-id bits, and so does writing to it for all but root.
+            if entry.mode & 0o6000 != 0 {
+                rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(mode))?;
             }
             Ok(rustix::fs::futimens(file, &times(entry))?)
         };
