@@ -1,5 +1,9 @@
 //! Saves, restores and collections of several machines in any order, one operation of the object storage at a time: no order
 //! loses or damages an entry. `CROFT_MODEL_SEED=n` runs one history and tells it; `CROFT_MODEL_HISTORIES=n` runs so many.
+//!
+//! It finds mistakes of the order of steps: within 300 histories those whose window is wide (a lease taken too late, no waiting
+//! for running saves, a pardon), within 2000 those of one operation (leases listed after records, whom to wait for listed
+//! before condemning). Change `gc`, `writing` or `index` only together with a run of a few thousand.
 
 /// Which history it is.
 mod history;
