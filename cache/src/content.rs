@@ -26,13 +26,17 @@ const FETCH_BYTES_MAX: u64 = 8 << 20;
 /// Frames not asked for that are fetched along, when they lie between two that are: cheaper than a request.
 const GAP_BYTES_MAX: u64 = 512 << 10;
 
+/// Frames kept decompressed: neighbours in a tree are in a frame of small chunks, and in frames of their own, by turns.
+const OPEN_MAX: usize = 4;
+
 /// Reads chunks. Each frame is fetched and decompressed once for all of its chunks that are asked for in a row.
 pub(crate) struct Reader<'a> {
     objects: &'a Objects,
     index: &'a Index,
     decoder: Decoder,
     fetched: Vec<Fetched>,
-    open: Option<(u32, Vec<u8>)>,
+    /// Frames' contents, the last used first.
+    open: Vec<(u32, Vec<u8>)>,
 }
 
 /// A piece of a pack in memory.
@@ -50,7 +54,7 @@ impl<'a> Reader<'a> {
             index,
             decoder: Decoder::new()?,
             fetched: Vec::new(),
-            open: None,
+            open: Vec::with_capacity(OPEN_MAX),
         })
     }
 
@@ -96,26 +100,36 @@ impl<'a> Reader<'a> {
     /// True when there is another copy to be had.
     fn distrust(&mut self, place: &Place) -> bool {
         self.fetched.clear();
-        self.open = None;
+        self.open.clear();
         self.objects.distrust(&self.index.pack(place.pack).name)
     }
 
     fn chunk(&mut self, id: &Id, place: &Place) -> Result<&[u8], Error> {
-        if self.open.as_ref().map(|open| open.0) != Some(place.frame_number) {
-            let mut contents = self.open.take().map(|open| open.1).unwrap_or_default();
-            let stored = stored(&self.fetched, place);
-            let lengths = (place.frame.stored_bytes, place.frame.raw_bytes);
-            let decoded = self.decoder.decode(stored, lengths, &mut contents);
-            decoded.map_err(|reason| self.refuse(id, place, reason))?;
-            self.open = Some((place.frame_number, contents));
+        let at = self
+            .open
+            .iter()
+            .position(|open| open.0 == place.frame_number);
+        match at {
+            Some(at) => self.open[..=at].rotate_right(1),
+            None => self.open(id, place)?,
         }
-        let contents = self.open.as_ref().map(|open| open.1.as_slice());
-        let chunk = chunk_of(
-            contents.unwrap_or_default(),
-            *id,
-            (place.offset, place.raw_bytes),
-        );
+        let chunk = chunk_of(&self.open[0].1, *id, (place.offset, place.raw_bytes));
         chunk.map_err(|reason| self.refuse(id, place, reason))
+    }
+
+    /// Decompresses a frame, in place of the one not used for longest.
+    fn open(&mut self, id: &Id, place: &Place) -> Result<(), Error> {
+        let mut contents = if self.open.len() < OPEN_MAX {
+            Vec::new()
+        } else {
+            self.open.pop().map(|open| open.1).unwrap_or_default()
+        };
+        let stored = stored(&self.fetched, place);
+        let lengths = (place.frame.stored_bytes, place.frame.raw_bytes);
+        let decoded = self.decoder.decode(stored, lengths, &mut contents);
+        decoded.map_err(|reason| self.refuse(id, place, reason))?;
+        self.open.insert(0, (place.frame_number, contents));
+        Ok(())
     }
 
     fn refuse(&self, id: &Id, place: &Place, reason: &str) -> Error {

@@ -2,7 +2,7 @@
 //! whoever needs chunks.
 //!
 //! **Shape.** Frames back to back; then the index; then a trailer. A *frame* is one zstd frame, or bytes as they are where
-//! compressing them gains nothing; it holds one large chunk, or many small ones, which compress better and faster together.
+//! compressing them gains nothing; it holds many chunks, which compress better and faster together.
 //! The index has 12 bytes a frame (stored length, length, number of chunks), then 36 bytes a chunk in the order of the frames
 //! (id, length); numbers are little-endian. The trailer of 64 bytes: the index's hash, a salt of 16 bytes, the numbers of
 //! frames and of chunks, `croftpk2`.
@@ -31,18 +31,12 @@ pub(crate) const PACK_BYTES_MAX: u64 = 16 << 20;
 /// Chunks of a pack, so that its index stays below 2.4 MB however small they are.
 const CHUNKS_MAX: usize = 64 * 1024;
 
-/// A chunk this large has a frame to itself.
-const FRAME_ALONE_BYTES: usize = 64 << 10;
+/// Chunks are put together until their frame holds this much. Measured on a source tree with its build output: a quarter of
+/// it compresses a tenth more slowly and 3% worse; the price is that one chunk alone costs half a millisecond to decompress.
+const FRAME_BYTES: usize = 1 << 20;
 
-/// Small chunks are put together until their frame holds this much: the most that is decompressed for one of them.
-const FRAME_BYTES: usize = 256 << 10;
-
-/// Bytes of a frame's contents at most: small chunks, and one that did not quite fit, or one chunk.
-pub(crate) const FRAME_BYTES_MAX: usize = if crate::chunk::CHUNK_BYTES_MAX > FRAME_BYTES {
-    crate::chunk::CHUNK_BYTES_MAX
-} else {
-    FRAME_BYTES
-} + FRAME_ALONE_BYTES;
+/// Bytes of a frame's contents at most: nearly full, and one more chunk.
+pub(crate) const FRAME_BYTES_MAX: usize = FRAME_BYTES + crate::chunk::CHUNK_BYTES_MAX;
 
 const FRAME_ENTRY_BYTES: usize = 12;
 const CHUNK_ENTRY_BYTES: usize = 36;
@@ -117,9 +111,6 @@ impl Builder {
 
     /// Adds a chunk.
     pub(crate) fn push(&mut self, id: Id, raw: &[u8]) -> Result<(), Error> {
-        if raw.len() >= FRAME_ALONE_BYTES {
-            return self.close(raw, &[(id, length(raw.len()))]);
-        }
         self.open.extend_from_slice(raw);
         self.open_ids.push((id, length(raw.len())));
         if self.open.len() >= FRAME_BYTES {
