@@ -1,7 +1,6 @@
 //! Store to build: which entry, and its tree. Received from the engine before a build's phases; hands the tree to `unpack`,
 //! which copies it, or to `live`, which makes a folder to mount.
 
-use std::io::BufReader;
 use std::path::Path;
 
 use croft_beneath::Root;
@@ -341,5 +340,5 @@ pub(crate) fn parse_list(
             reason: "it does not match its hash".into(),
         });
     }
-    Ok(Tree::parse(BufReader::new(bytes.as_slice()))?)
+    Ok(Tree::parse_bytes(&bytes)?)
 }

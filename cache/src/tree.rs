@@ -11,6 +11,7 @@ mod line;
 use std::cmp::Ordering;
 use std::io::{self, BufRead, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::Id;
 
@@ -28,6 +29,9 @@ const CHUNKS_MAX: u64 = FILE_BYTES_MAX / (32 << 10);
 
 /// Bytes of a line: a file of the largest size, with room for its path.
 const LINE_BYTES_MAX: u64 = CHUNKS_MAX * 67 + 32 * 1024;
+
+/// A list shorter than this is parsed before a thread would have started.
+const SHARED_BYTES_MIN: usize = 256 << 10;
 
 /// The permission bits that are kept: all. What may be done with set-user-id bits is decided where a tree is written.
 pub(crate) const MODE_BITS: u32 = 0o7777;
@@ -177,6 +181,25 @@ impl Tree {
         }
     }
 
+    /// The same for a list in memory, with a thread for each processor where it is long.
+    pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Self, TreeError> {
+        let entries = (bytes.len() >= SHARED_BYTES_MIN)
+            .then(|| parse_together(bytes))
+            .flatten();
+        // Whatever is wrong is found again line by line, and told with its number.
+        let Some(entries) = entries else {
+            return Self::parse(bytes);
+        };
+        let mut tree = Self {
+            entries: Vec::with_capacity(entries.iter().map(Vec::len).sum()),
+        };
+        for (line, entry) in (2..).zip(entries.into_iter().flatten()) {
+            tree.push(entry)
+                .map_err(|reason| TreeError { line, reason })?;
+        }
+        Ok(tree)
+    }
+
     fn push(&mut self, entry: Entry) -> Result<(), String> {
         if let Some(last) = self.entries.last() {
             let (before, now) = (last.place(), entry.place());
@@ -236,6 +259,41 @@ impl Node {
             Self::Directory | Self::Symlink(_) | Self::HardLink(_) => &[],
         }
     }
+}
+
+/// The entries of a list, in order, in as many parts as there are processors; none when anything is wrong with it.
+fn parse_together(bytes: &[u8]) -> Option<Vec<Vec<Entry>>> {
+    let lines: Vec<&[u8]> = bytes
+        .strip_suffix(b"\n")?
+        .split(|byte| *byte == b'\n')
+        .collect();
+    let (header, lines) = lines.split_first()?;
+    if line::parse_header(header).ok()? != lines.len() {
+        return None;
+    }
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let parse = |part: &[&[u8]]| -> Option<Vec<Entry>> {
+        part.iter()
+            .map(|text| line::parse_entry(text).ok())
+            .collect()
+    };
+    thread::scope(|scope| {
+        let mut parts = lines.chunks(lines.len().div_ceil(threads).max(1));
+        let first = parts.next().unwrap_or_default();
+        let others: Vec<_> = parts
+            .map(|part| {
+                thread::Builder::new()
+                    .name("croft-cache".into())
+                    .spawn_scoped(scope, move || parse(part))
+            })
+            .collect();
+        let mut entries = vec![parse(first)];
+        for other in others {
+            let parsed = other.ok()?.join();
+            entries.push(parsed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        entries.into_iter().collect()
+    })
 }
 
 fn next_line(reader: &mut impl BufRead, text: &mut Vec<u8>, line: u64) -> Result<(), TreeError> {

@@ -198,6 +198,9 @@ fn escape(path: &Path) -> Cow<'_, str> {
 }
 
 fn unescape(text: &str) -> Result<PathBuf, String> {
+    if !text.contains('%') {
+        return Ok(PathBuf::from(text));
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
