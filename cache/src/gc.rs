@@ -86,7 +86,7 @@ impl Store {
     /// When the store cannot be read or changed. What was removed by then stays removed; nothing that is needed is.
     pub fn collect(&self, policy: &Policy, mode: Mode, now: Timestamp) -> Result<Collected, Error> {
         let held = self.alone(0);
-        let mut collected = collect(self, held.as_ref(), policy, mode, now)?;
+        let mut collected = collect(&self.strictly(), held.as_ref(), policy, mode, now)?;
         if mode == Mode::Act {
             self.seen().map(|seen| seen.trim(SEEN_MAX));
             collected.unmounted_bytes = self.trim_live(policy.live_bytes_max.unwrap_or(u64::MAX));
@@ -118,7 +118,7 @@ impl Store {
             ..Policy::default()
         };
         let held = self.alone(STEPS_EXCLUSIVE / 10);
-        let collected = collect(self, held.as_ref(), &policy, Mode::Act, now)?;
+        let collected = collect(&self.strictly(), held.as_ref(), &policy, Mode::Act, now)?;
         if *selector == Selector::All {
             self.trim_live(0);
         }
@@ -161,7 +161,7 @@ fn collect(
     let leases = live_leases(objects, now)?;
     let (candidates, broken) = read_candidates(store)?;
     let doomed = condemned::packs_of(&condemned);
-    let index = Index::load(objects, store.near_path(), &doomed)?;
+    let index = Index::load(objects, store.near_path(), |pack| doomed.contains(pack))?;
     let plan = decide(policy, candidates, broken, now, |record| {
         mark::chunks_of(objects, &index, &record.outcome)
     })?;

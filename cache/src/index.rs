@@ -7,7 +7,7 @@
 /// Ends of packs, remembered on this machine.
 mod remembered;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path as FilePath;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -67,7 +67,7 @@ impl Index {
     pub(crate) fn load(
         objects: &Objects,
         near: Option<&FilePath>,
-        condemned: &HashSet<Path>,
+        is_condemned: impl Fn(&Path) -> bool,
     ) -> Result<Self, Error> {
         let packs = objects.list(&folder("packs"))?;
         let mut remembered = near.map(Remembered::open).unwrap_or_default();
@@ -83,9 +83,8 @@ impl Index {
                 Err(error) => index.broken.push(error),
             }
         }
-        let (doomed, kept): (Vec<_>, Vec<_>) = packs
-            .into_iter()
-            .partition(|pack| condemned.contains(&pack.name));
+        let (doomed, kept): (Vec<_>, Vec<_>) =
+            packs.into_iter().partition(|pack| is_condemned(&pack.name));
         // Where a chunk is in two packs, the one that stays counts.
         for (listed, condemned) in kept
             .into_iter()

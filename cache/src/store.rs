@@ -105,6 +105,28 @@ impl Store {
         Ok(store)
     }
 
+    /// The same store, whose answers are never those of a near folder in place of a far store's.
+    pub(crate) fn strictly(&self) -> Self {
+        Self {
+            objects: self.objects.strictly(),
+            ..self.clone()
+        }
+    }
+
+    /// A store over tiers of a test's own.
+    #[cfg(test)]
+    pub(crate) fn over(objects: Objects, near: &Path, trust: Trust) -> Self {
+        Self {
+            objects,
+            lock: Lock::in_memory(),
+            cap_bytes: u64::MAX,
+            trust: Arc::new(trust),
+            meter: Arc::default(),
+            near: Some(near.to_path_buf()),
+            folder: None,
+        }
+    }
+
     /// Sends what was stored while the far tier was away. What cannot be sent now is sent later.
     pub(crate) fn send_pending(&self) {
         if let Err(error) = self.objects.flush_pending() {
@@ -220,9 +242,18 @@ impl Store {
     }
 
     /// Where every chunk is.
+    ///
+    /// While the far tier does not say which packs are condemned, none is counted on: what is needed of them is stored anew.
     pub(crate) fn index(&self) -> Result<Index, Error> {
-        let condemned = condemned_packs(&self.objects)?;
-        Index::load(&self.objects, self.near_path(), &condemned)
+        let (objects, near) = (&self.objects, self.near_path());
+        match condemned_packs(objects) {
+            Ok(condemned) => Index::load(objects, near, |pack| condemned.contains(pack)),
+            Err(error) if objects.is_tiered() => {
+                tracing::debug!(%error, "it is not known which packs are condemned");
+                Index::load(objects, near, |_| true)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes what crashed writers left: files named `...#N`, which the store writes before it renames them. The caller

@@ -22,6 +22,8 @@ mod backend_s3;
 mod backend_tier;
 /// The near copies.
 mod backend_near;
+/// A whole store over tiers.
+mod tiers;
 /// The faults that tests inject are those they name.
 mod backend_faults;
 /// Any tree comes back as it was.

@@ -9,7 +9,7 @@ mod batches;
 /// One file's bytes, holes left as holes.
 mod sparse;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use croft_beneath::Root;
 use rustix::fs::{Timespec, Timestamps};
 
+use crate::backend::Listed;
 use crate::content::Reader;
 use crate::index::Index;
 use crate::selection::Selection;
@@ -88,6 +89,7 @@ pub(crate) fn unpack(
             rustix::process::getegid().as_raw(),
         ),
     };
+    unpacking.bring_near()?;
     let written = unpacking
         .make_directories()
         .and_then(|()| unpacking.make_files())
@@ -166,6 +168,29 @@ struct Made {
 }
 
 impl Unpacking<'_> {
+    /// Packs of a far store that are mostly needed come whole, and several at once: many ranges of one cost more.
+    fn bring_near(&self) -> Result<(), Error> {
+        if !self.store.objects.is_far() {
+            return Ok(());
+        }
+        let mut frames = HashSet::new();
+        let mut wanted: BTreeMap<u32, u64> = BTreeMap::new();
+        for id in self.entries.iter().flat_map(|entry| entry.node.chunks()) {
+            if let Some(place) = self.index.place(id)
+                && frames.insert(place.frame_number)
+            {
+                *wanted.entry(place.pack).or_default() += u64::from(place.frame.stored_bytes);
+            }
+        }
+        let packs: Vec<&Listed> = wanted
+            .into_iter()
+            .map(|(pack, bytes)| (self.index.pack(pack), bytes))
+            .filter(|(pack, bytes)| bytes * 2 >= pack.size_bytes)
+            .map(|(pack, _)| pack)
+            .collect();
+        self.store.objects.bring_near(&packs)
+    }
+
     /// Makes every directory that is missing, writable for now.
     fn make_directories(&self) -> Result<(), Error> {
         let mut there = HashSet::new();
