@@ -33,21 +33,35 @@ enum Step {
     Save,
     RawGet,
     Restore,
+    SaveCorpus,
+    RestoreCorpus,
 }
 
-const STEPS: [(&str, Step); 4] = [
+const STEPS: [(&str, Step); 6] = [
     ("raw put", Step::RawPut),
     ("croft save", Step::Save),
     ("raw get", Step::RawGet),
     ("croft restore", Step::Restore),
+    ("croft save, corpus", Step::SaveCorpus),
+    ("croft restore, corpus", Step::RestoreCorpus),
 ];
 
+/// Of a tree whose bytes are what travels: compressing more would compare the compressor with the server.
+const NOISE_FILES: u64 = 64;
+const NOISE_FILE_BYTES: usize = 4 << 20;
+
 pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> Result<(), String> {
-    let tree = setting.corpus(report)?.folder.clone();
+    let tree = setting.place.fresh("noise")?;
+    let mut numbers = Numbers::new(7);
+    for number in 0..NOISE_FILES {
+        let path = tree.join(format!("file-{number}"));
+        std::fs::write(path, numbers.noise(NOISE_FILE_BYTES)).map_err(|error| error.to_string())?;
+    }
+    let corpus = setting.corpus(report)?.folder.clone();
     let folder = setting.place.fresh("server")?;
     let server = Server::start(setting.options.garage.as_deref(), &folder)?;
     report.about(format!(
-        "s3: {}; {OBJECTS} raw objects of {} MiB, {PARALLEL} at once",
+        "s3: {}; {OBJECTS} raw objects of {} MiB, {PARALLEL} at once; croft saves and restores as many bytes that do not compress, and the corpus",
         server.name,
         OBJECT_BYTES >> 20
     ));
@@ -71,8 +85,18 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> Result<(), Stri
                 })
             }
             Step::Restore => restore(setting, &server, &tree, &key),
+            Step::SaveCorpus => child(
+                setting,
+                &server,
+                "save-s3",
+                &corpus,
+                &format!("{key}-corpus"),
+            )
+            .map(|(took, _)| took),
+            Step::RestoreCorpus => restore(setting, &server, &corpus, &format!("{key}-corpus")),
         }));
     }
+    setting.place.forget(&tree)?;
     judge(report, &contest);
     Ok(())
 }
