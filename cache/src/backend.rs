@@ -45,7 +45,6 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 
 use crate::Error;
-use crate::workers::{self, Queue};
 use answer::{damage, is_missing};
 use bucket::{Environment, client, environment};
 use guard::{Guard, Limits};
@@ -171,32 +170,6 @@ impl Objects {
     pub(crate) fn get_range(&self, name: &Path, range: Range<u64>) -> Result<Bytes, Error> {
         let parts = self.get_ranges(name, std::slice::from_ref(&range))?;
         Ok(parts.into_iter().next().unwrap_or_default())
-    }
-
-    /// Brings whole objects to this machine, several at once, as far as they fit beside what is there; those that cannot be
-    /// had are left for whoever reads them. Without a near folder nothing is brought.
-    ///
-    /// # Errors
-    /// None of the storage's: see above.
-    pub(crate) fn bring_near(&self, objects: &[&Listed]) -> Result<(), Error> {
-        let Inner::Tiers(tiers) = &self.0 else {
-            return Ok(());
-        };
-        let bytes: u64 = objects.iter().map(|object| object.size_bytes).sum();
-        if bytes > tiers.near_bytes_max() / 2 {
-            return Ok(());
-        }
-        let queue = Queue::new(objects.len());
-        workers::run_reading(self, &queue, |queue| {
-            while let Some(at) = queue.take() {
-                let object = objects[at];
-                if let Err(error) = tiers.get(&object.name, object.size_bytes) {
-                    tracing::debug!(name = %object.name, %error, "an object is not brought near");
-                }
-            }
-            Ok(())
-        })
-        .map(drop)
     }
 
     /// The same store without the near folder: every answer is the far one's own, or an error. For whoever takes things away,

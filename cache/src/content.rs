@@ -1,5 +1,6 @@
 //! Contents: a list of chunks, in order. Made by [`crate::intake`]; named by trees and records; read here, every byte checked.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Objects;
 use crate::index::{Index, Place};
-use crate::pack::{Decoder, chunk_of, damaged};
+use crate::pack::{Decoder, PACK_BYTES_MAX, chunk_of, damaged};
 use crate::{Error, Id};
 
 /// The bytes of a file, or of anything else: which chunks they are.
@@ -34,6 +35,8 @@ pub(crate) struct Reader<'a> {
     objects: &'a Objects,
     index: &'a Index,
     decoder: Decoder,
+    /// Packs that are fetched whole, since most of each is needed.
+    whole: Option<&'a HashSet<u32>>,
     fetched: Vec<Fetched>,
     /// Frames' contents, the last used first.
     open: Vec<(u32, Vec<u8>)>,
@@ -53,9 +56,18 @@ impl<'a> Reader<'a> {
             objects,
             index,
             decoder: Decoder::new()?,
+            whole: None,
             fetched: Vec::new(),
             open: Vec::with_capacity(OPEN_MAX),
         })
+    }
+
+    /// The same, fetching those packs whole, each once for all readers of this machine.
+    pub(crate) fn fetching_whole(self, packs: &'a HashSet<u32>) -> Self {
+        Self {
+            whole: Some(packs),
+            ..self
+        }
     }
 
     /// Hands every chunk of `chunks` to `each`, in order, its hash checked.
@@ -157,18 +169,26 @@ impl<'a> Reader<'a> {
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
+        let is_whole = |pack: u32| self.whole.is_some_and(|whole| whole.contains(&pack));
         let mut spans: Vec<(u32, u64, u64)> = Vec::new();
         for (pack, start, end) in wanted {
             match spans.last_mut() {
-                Some(span) if span.0 == pack && start <= span.2 + GAP_BYTES_MAX => span.2 = end,
+                Some(span)
+                    if span.0 == pack && (is_whole(pack) || start <= span.2 + GAP_BYTES_MAX) =>
+                {
+                    span.2 = end;
+                }
                 _ => spans.push((pack, start, end)),
             }
         }
         self.fetched.clear();
         for (pack, start, end) in spans {
-            let bytes = self
-                .objects
-                .get_range(&self.index.pack(pack).name, start..end)?;
+            let name = &self.index.pack(pack).name;
+            let (start, bytes) = if is_whole(pack) {
+                (0, self.objects.get(name, PACK_BYTES_MAX)?)
+            } else {
+                (start, self.objects.get_range(name, start..end)?)
+            };
             self.fetched.push(Fetched { pack, start, bytes });
         }
         Ok(())

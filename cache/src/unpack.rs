@@ -19,7 +19,6 @@ use std::sync::{Mutex, PoisonError};
 use croft_beneath::Root;
 use rustix::fs::{Timespec, Timestamps};
 
-use crate::backend::Listed;
 use crate::content::Reader;
 use crate::index::Index;
 use crate::selection::Selection;
@@ -89,7 +88,6 @@ pub(crate) fn unpack(
             rustix::process::getegid().as_raw(),
         ),
     };
-    unpacking.bring_near()?;
     let written = unpacking
         .make_directories()
         .and_then(|()| unpacking.make_files())
@@ -168,11 +166,8 @@ struct Made {
 }
 
 impl Unpacking<'_> {
-    /// Packs of a far store that are mostly needed come whole, and several at once: many ranges of one cost more.
-    fn bring_near(&self) -> Result<(), Error> {
-        if !self.store.objects.is_far() {
-            return Ok(());
-        }
+    /// Packs that are mostly needed: from a far store they come whole, since many ranges of one cost more.
+    fn needed_whole(&self) -> HashSet<u32> {
         let mut frames = HashSet::new();
         let mut wanted: BTreeMap<u32, u64> = BTreeMap::new();
         for id in self.entries.iter().flat_map(|entry| entry.node.chunks()) {
@@ -182,13 +177,15 @@ impl Unpacking<'_> {
                 *wanted.entry(place.pack).or_default() += u64::from(place.frame.stored_bytes);
             }
         }
-        let packs: Vec<&Listed> = wanted
+        let is_mostly = |(pack, bytes): &(u32, u64)| {
+            let size_bytes = self.index.pack(*pack).size_bytes;
+            *bytes * 2 >= size_bytes
+        };
+        wanted
             .into_iter()
-            .map(|(pack, bytes)| (self.index.pack(pack), bytes))
-            .filter(|(pack, bytes)| bytes * 2 >= pack.size_bytes)
+            .filter(is_mostly)
             .map(|(pack, _)| pack)
-            .collect();
-        self.store.objects.bring_near(&packs)
+            .collect()
     }
 
     /// Makes every directory that is missing, writable for now.
@@ -232,10 +229,16 @@ impl Unpacking<'_> {
     }
 
     fn make_files(&self) -> Result<(), Error> {
+        let objects = &self.store.objects;
         let batches = batches(self.entries);
         let queue = Queue::new(batches.len());
-        workers::run_reading(&self.store.objects, &queue, |queue| {
-            let mut reader = Reader::new(&self.store.objects, self.index)?;
+        let whole = if objects.is_tiered() {
+            self.needed_whole()
+        } else {
+            HashSet::new()
+        };
+        workers::run_reading(objects, &queue, |queue| {
+            let mut reader = Reader::new(objects, self.index)?.fetching_whole(&whole);
             while let Some(batch) = queue.take() {
                 self.make_batch(&mut reader, batches[batch].clone())?;
             }

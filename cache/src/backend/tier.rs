@@ -381,11 +381,6 @@ impl Tiered {
         served_near && held(&self.distrusted).insert(name.clone())
     }
 
-    /// What the near folder may hold.
-    pub(crate) fn near_bytes_max(&self) -> u64 {
-        self.near.bytes_max()
-    }
-
     pub(crate) fn far(&self) -> &Lane {
         &self.far
     }

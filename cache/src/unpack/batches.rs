@@ -5,10 +5,10 @@ use std::ops::Range;
 use crate::tree::{Entry, Node};
 
 /// Files of a batch hold about this many bytes together. A larger file is a batch of its own.
-const BATCH_BYTES: u64 = 8 << 20;
+const BATCH_BYTES: u64 = 16 << 20;
 
 /// Entries of a batch at most, so that many empty files are still shared out.
-const BATCH_ENTRIES: usize = 512;
+const BATCH_ENTRIES: usize = 1024;
 
 /// Splits a tree into work of similar size.
 pub(super) fn batches(entries: &[Entry]) -> Vec<Range<usize>> {

@@ -99,10 +99,6 @@ impl Near {
     }
 
     /// The copy, if there is one that can be read.
-    pub(super) fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
     pub(super) fn get(&self, name: &Path, bytes_max: u64) -> Option<Bytes> {
         let bytes = self.lanes.quick.get(name, bytes_max).ok()?;
         self.used(name);
