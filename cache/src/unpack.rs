@@ -230,13 +230,13 @@ impl Unpacking<'_> {
 
     fn make_files(&self) -> Result<(), Error> {
         let objects = &self.store.objects;
-        let batches = batches(self.entries);
-        let queue = Queue::new(batches.len());
-        let whole = if objects.is_tiered() {
-            self.needed_whole()
+        let (size, whole) = if objects.is_tiered() {
+            (batches::FAR, self.needed_whole())
         } else {
-            HashSet::new()
+            (batches::NEAR, HashSet::new())
         };
+        let batches = batches(self.entries, size);
+        let queue = Queue::new(batches.len());
         workers::run_reading(objects, &queue, |queue| {
             let mut reader = Reader::new(objects, self.index)?.fetching_whole(&whole);
             while let Some(batch) = queue.take() {
