@@ -31,6 +31,8 @@ pub struct AskedFor {
     pub made_of: Vec<Input>,
     /// When.
     pub when: Timestamp,
+    /// Whether its exact key was found.
+    pub was_found: bool,
     /// The reason as it was then.
     pub answer: String,
 }
@@ -46,16 +48,16 @@ impl Store {
         made_of: &[Input],
     ) -> Result<Explanation, Error> {
         let explanation = self.explain(lookup, made_of)?;
-        self.note(lookup, made_of, explanation.to_string());
+        self.note(lookup, made_of, (false, explanation.to_string()));
         Ok(explanation)
     }
 
     /// Remembers a look-up that found its exact key as the project's last.
     pub fn note_found(&self, lookup: &Lookup<'_>, made_of: &[Input]) {
-        self.note(lookup, made_of, "its exact key was found".into());
+        self.note(lookup, made_of, (true, "its exact key was found".into()));
     }
 
-    fn note(&self, lookup: &Lookup<'_>, made_of: &[Input], answer: String) {
+    fn note(&self, lookup: &Lookup<'_>, made_of: &[Input], (was_found, answer): (bool, String)) {
         let asked = AskedFor {
             project: lookup.project.to_string(),
             key: lookup.key.map(str::to_string),
@@ -64,6 +66,7 @@ impl Store {
             base: lookup.base.to_path_buf(),
             made_of: made_of.to_vec(),
             when: lookup.now,
+            was_found,
             answer,
         };
         if let Some(file) = self.note_of(lookup.project)

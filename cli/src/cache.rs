@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use croft_cache::{Id, Lookup, Mode, Policy, Put, Repair, Selector, Store, TreeRef, Trust};
+use croft_cache::{Answer, Id, Lookup, Mode, Policy, Put, Repair, Selector, Store, TreeRef, Trust};
 use croft_keys::{Role, ScopeName};
 
 use crate::args::{Format, Global};
@@ -177,8 +177,10 @@ fn explain(store: &Store, project: Option<&str>, format: Format) -> anyhow::Resu
             base: &asked.base,
             now: now(),
         };
-        let today = store.explain(&lookup, &asked.made_of)?.to_string();
-        if today != asked.answer {
+        let explanation = store.explain(&lookup, &asked.made_of)?;
+        let is_there = matches!(explanation.answer, Answer::Hit { .. });
+        let today = explanation.to_string();
+        if today != asked.answer && !(is_there && asked.was_found) {
             asked.answer = format!("{} (now: {today})", asked.answer);
         }
     }
