@@ -229,7 +229,13 @@ fn each_chunk(
 }
 
 /// Copies the whole chunks of a damaged pack into a new one and removes it; how many there were.
+///
+/// A pack that is whole when it is looked at again stays: the damage was on the way.
 fn salvage(objects: &Objects, pack: &Listed) -> Result<usize, Error> {
+    let (chunks, checked) = check_pack(objects, pack)?;
+    if checked.is_ok() {
+        return Ok(chunks.len());
+    }
     let read = objects
         .get(&pack.name, PACK_BYTES_MAX)
         .and_then(|bytes| Ok((bytes, read_contents(objects, pack)?)));

@@ -1,6 +1,6 @@
 //! Arbitrary bytes as a cached list of files: refused, or unpacked without touching anything outside the root.
 //!
-//! The store holds the chunk `hello` and one full chunk of zeros, so that lists naming them get as far as writing. The
+//! The store holds the chunk `hello` and chunks of zeros, so that lists naming them get as far as writing. The
 //! root is prepared with links that lead out, as an enemy's source tree would be.
 
 #![no_main]
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use croft_beneath::Root;
-use croft_cache::{Save, Store, Tree, Unpack};
+use croft_cache::{Origin, Save, Store, Tree, Unpack};
 use croft_proto::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
@@ -33,7 +33,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     fs::create_dir(&seed).expect("a directory");
     fs::write(seed.join("hello"), "hello").expect("a file");
     fs::write(seed.join("zeros"), vec![0; 1 << 20]).expect("a file");
-    let store = Store::in_memory(1 << 30);
+    let store = Store::in_memory(1 << 30).expect("a key");
     let root = Root::open(&seed).expect("a root");
     let request = Save {
         project: "fuzz",
@@ -42,6 +42,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         root: &root,
         base: Path::new("/"),
         now: Timestamp::from_millis(0),
+        origin: Origin::default(),
+        mounted: None,
     };
     store.save(&request).expect("a save");
     let paths = PATHS.iter().map(ToString::to_string).collect();
@@ -104,7 +106,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     if let Ok(unpacked) = world.store.unpack(&tree, &place) {
         assert_eq!(unpacked.files, tree.files());
-        assert!(tree.entries().iter().all(|entry| entry.mode <= 0o1777));
+        assert!(tree.entries().iter().all(|entry| entry.mode <= 0o7777));
     }
     assert_eq!(
         picture(world.outside.path()),

@@ -25,6 +25,8 @@ mod sources;
 mod artifacts;
 /// The cache from one build to the next.
 mod cache;
+/// A cache whose processes are killed.
+mod cache_killed;
 /// A cache that lies beneath the build.
 mod cache_mount;
 /// The cache for other tools.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use object_store::path::Path;
 
 use super::backend_conformance::CASES;
-use super::noise;
+use super::{noise, skip};
 use crate::Place;
 use crate::backend::Objects;
 use crate::backend::guard::Limits;
@@ -20,16 +20,6 @@ use crate::backend::guard::Limits;
 struct Moto {
     server: Child,
     address: String,
-}
-
-/// Says that a test did not test anything, and why: `scripts/test` reads the file and fails in CI when there is a line.
-fn skip(test: &str, reason: &str) {
-    eprintln!("SKIPPED {test}: {reason}");
-    if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.append(true).create(true).open(path).unwrap();
-        writeln!(file, "{test}: {reason}").unwrap();
-    }
 }
 
 /// Where `scripts/setup` puts the server; another folder when `CROFT_TEST_AWS` names it.
@@ -43,11 +33,11 @@ fn programs() -> PathBuf {
 
 impl Moto {
     /// A running server, or none when it is not installed.
-    fn start(test: &str) -> Option<Self> {
+    fn start() -> Option<Self> {
         let program = programs().join("moto_server");
         if !program.exists() {
             let program = program.display();
-            skip(test, &format!("there is no {program}: run scripts/setup"));
+            skip(&format!("there is no {program}: run scripts/setup"));
             return None;
         }
         let mut server = Command::new(program)
@@ -138,7 +128,7 @@ fn a_real_server_does_all_that_is_needed() {
         assert!(failed.is_empty(), "failed against {base}: {failed:?}");
         return;
     }
-    let Some(moto) = Moto::start("a_real_server_does_all_that_is_needed") else {
+    let Some(moto) = Moto::start() else {
         return;
     };
     moto.make_bucket("shelf");
@@ -158,8 +148,7 @@ fn emptied(text: &str) -> Objects {
 
 #[test]
 fn a_server_that_dies_is_done_without_and_its_successor_gets_what_waited() {
-    let test = "a_server_that_dies_is_done_without_and_its_successor_gets_what_waited";
-    let Some(moto) = Moto::start(test) else {
+    let Some(moto) = Moto::start() else {
         return;
     };
     moto.make_bucket("shelf");
@@ -187,7 +176,7 @@ fn a_server_that_dies_is_done_without_and_its_successor_gets_what_waited() {
     assert_eq!(objects.notices().len(), 1);
     drop(objects);
 
-    let successor = Moto::start(test).unwrap();
+    let successor = Moto::start().unwrap();
     successor.make_bucket("shelf");
     assert_eq!(tiered(&successor.address).flush_pending().unwrap(), 5);
     let far = bucket(&successor.address, "x");
@@ -197,7 +186,7 @@ fn a_server_that_dies_is_done_without_and_its_successor_gets_what_waited() {
 
 #[test]
 fn a_missing_bucket_is_no_missing_object_to_write_to() {
-    let Some(moto) = Moto::start("a_missing_bucket_is_no_missing_object_to_write_to") else {
+    let Some(moto) = Moto::start() else {
         return;
     };
     let objects = bucket(&moto.address, "x");

@@ -6,7 +6,6 @@ mod histories;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use super::plan::{At, Plan, apply, below};
 use super::{Change, Changes, Now};
 use crate::selection::Selection;
+use crate::tests::skip;
 use crate::tree::{Anchor, Entry, Node, Tree};
 use crate::walk::{Anchors, Warnings, walk};
 use crate::{Id, Layer, Lookup, Mounted, Origin, Save, Store, TreeRef};
@@ -155,21 +155,6 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         rustix::mount::unmount(self.folder.path().join("merged"), UnmountFlags::DETACH).unwrap();
-    }
-}
-
-/// Says that the running test did not test anything; `scripts/test` reads the file, and fails in CI when there is a line.
-fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let line = format!("{}: {reason}", thread.name().unwrap_or("a test"));
-    eprintln!("SKIPPED {line}");
-    if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
-        let mut file = fs::File::options()
-            .append(true)
-            .create(true)
-            .open(path)
-            .unwrap();
-        writeln!(file, "{line}").unwrap();
     }
 }
 
