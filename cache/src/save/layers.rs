@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use croft_beneath::Kind;
 use croft_proto::Timestamp;
@@ -47,15 +48,28 @@ pub(crate) fn write_changes(
     from: &From<'_>,
 ) -> Result<Written, Error> {
     let reference = from.mounted.tree;
-    let base = Reader::new(&store.objects, index)
-        .and_then(|mut reader| parse_list(&reference.list, Some(&reference.id), &mut reader));
+    let (base, changes) = thread::scope(|scope| {
+        // Listing what changed waits for the disk, parsing what was there takes a processor.
+        let listing = thread::Builder::new()
+            .name("croft-cache".into())
+            .spawn_scoped(scope, || read_uppers(from));
+        let base = Reader::new(&store.objects, index)
+            .and_then(|mut reader| parse_list(&reference.list, Some(&reference.id), &mut reader));
+        let changes = match listing {
+            Ok(listing) => listing
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => read_uppers(from),
+        };
+        (base, changes)
+    });
     let base = match base {
         Ok(base) => base,
         // It was collected meanwhile, or is damaged: what is mounted is still there to be read.
         Err(error) if error.is_damage() => return write_all(store, index, from),
         Err(error) => return Err(error),
     };
-    let changed = match changes(&base, from) {
+    let changed = match changes.and_then(|changes| decide(&base, from, changes)) {
         Ok(Some(changed)) => changed,
         Ok(None) => return write_all(store, index, from),
         Err(error) => {
@@ -101,14 +115,19 @@ fn write_all(store: &Store, index: &Index, from: &From<'_>) -> Result<Written, E
     write_place(store, index, &place)
 }
 
+fn read_uppers(from: &From<'_>) -> Result<Vec<Changes>, Error> {
+    let layers = from.mounted.layers.iter();
+    layers.map(|layer| Changes::read(&layer.upper)).collect()
+}
+
 /// What the upper directories say; none when one of them cannot be understood, or a configured path lies in none of them.
-fn changes(base: &Tree, from: &From<'_>) -> Result<Option<Changed>, Error> {
+fn decide(base: &Tree, from: &From<'_>, changes: Vec<Changes>) -> Result<Option<Changed>, Error> {
     if !covers(from.mounted.layers, from.selection) {
         return Ok(None);
     }
     let mut all = Changed::default();
-    for layer in from.mounted.layers {
-        let changes = match Changes::read(&layer.upper)? {
+    for (layer, changes) in from.mounted.layers.iter().zip(changes) {
+        let changes = match changes {
             Changes::Known(changes) => changes,
             Changes::Unclear(reason) => {
                 tracing::debug!(reason, "the build's changes are found by walking");

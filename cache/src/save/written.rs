@@ -31,7 +31,7 @@ pub(crate) struct Written {
 impl Written {
     /// Compressed bytes of what the tree uses, each chunk once: new ones by what was written, others by their share.
     pub(crate) fn stored_bytes(&self, index: &Index) -> u64 {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(self.tree.entries().len());
         let chunks = self.tree.chunks().chain(&self.list.chunks);
         let known: u64 = chunks
             .map(Id::short)
