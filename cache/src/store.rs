@@ -16,11 +16,14 @@ use crate::index::Index;
 use crate::layout::everything;
 use crate::lock::{Held, Lock, STEPS_SHARED};
 use crate::records::seen::Seen;
-use crate::{Error, Meter, Place};
+use crate::{Error, Id, Meter, Place};
 pub use trust::Trust;
 
 /// What of a store's folder is about this machine, not about what is stored.
 const NEAR: &str = "here";
+
+/// What of a store's folder is about stores elsewhere.
+const FAR: &str = "far";
 
 /// A cache of builds' files.
 ///
@@ -34,6 +37,8 @@ pub struct Store {
     pub(crate) meter: Arc<Meter>,
     /// Where this machine remembers what it knows of the store.
     near: Option<PathBuf>,
+    /// Where its key and keyring are.
+    trust_folder: Option<PathBuf>,
     folder: Option<PathBuf>,
 }
 
@@ -73,6 +78,7 @@ impl Store {
             cap_bytes,
             trust: Arc::new(Trust::of_folder(&near)?),
             meter: Arc::default(),
+            trust_folder: Some(near.clone()),
             near: Some(near),
             folder: Some(dir.to_path_buf()),
         };
@@ -83,8 +89,8 @@ impl Store {
         Ok(store)
     }
 
-    /// The cache at a place: a folder, or object storage with the folder `near` of this machine in front of it, which
-    /// holds at most `cap_bytes`.
+    /// The cache at a place: a folder, or object storage. Of object storage this machine keeps what it uses in a folder of
+    /// that place's own below `near`, which holds at most `cap_bytes`; its key and keyring are those of `near`.
     ///
     /// # Errors
     /// As [`Store::open`]; and [`Error::Place`] when the place cannot be used as it is written.
@@ -92,13 +98,18 @@ impl Store {
         if let Some(folder) = place.folder() {
             return Self::open(folder, cap_bytes);
         }
+        // Two places have nothing in common: not what is there, not what was seen there.
+        let name = Id::of_name("croft cache 2026 place", place.to_string().as_bytes());
+        let own = near.join(FAR).join(name.to_string());
+        let trust_folder = near.join(NEAR);
         let store = Self {
-            objects: Objects::tiered(near, cap_bytes, place)?,
+            objects: Objects::tiered(&own, cap_bytes, place)?,
             lock: Lock::in_memory(),
             cap_bytes: u64::MAX,
-            trust: Arc::new(Trust::of_folder(&near.join(NEAR))?),
+            trust: Arc::new(Trust::of_folder(&trust_folder)?),
             meter: Arc::default(),
-            near: Some(near.join(NEAR)),
+            near: Some(own.join(NEAR)),
+            trust_folder: Some(trust_folder),
             folder: None,
         };
         store.send_pending();
@@ -123,6 +134,7 @@ impl Store {
             trust: Arc::new(trust),
             meter: Arc::default(),
             near: Some(near.to_path_buf()),
+            trust_folder: Some(near.to_path_buf()),
             folder: None,
         }
     }
@@ -158,6 +170,7 @@ impl Store {
             trust: Arc::new(Trust::of_this_process()?),
             meter: Arc::default(),
             near: None,
+            trust_folder: None,
             folder: None,
         })
     }
@@ -197,7 +210,7 @@ impl Store {
     /// Where the machine's own key and the keyring are; none for a store that remembers nothing here.
     #[must_use]
     pub fn trust_folder(&self) -> Option<&Path> {
-        self.near.as_deref()
+        self.trust_folder.as_deref()
     }
 
     /// Entries and bytes.
