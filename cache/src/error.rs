@@ -101,6 +101,9 @@ pub enum Error {
         /// Seconds.
         seconds_max: u64,
     },
+    /// What was asked for is there, but cannot be used here; why, in a sentence.
+    #[error("what was asked for is not used: {0}")]
+    Unusable(String),
     /// The key that records are signed with, or the list of those that are believed, cannot be used.
     #[error("failed to set up whom to believe: {0}")]
     Trust(String),

@@ -128,7 +128,8 @@ impl Store {
     /// The tree of that id, as far as this store's scopes may read it.
     ///
     /// # Errors
-    /// When the store cannot be read. None when there is no such tree; what it needs may still be missing.
+    /// [`Error::Unusable`] when it is there, but damaged or not trusted here; else when the store cannot be read. None when
+    /// there is no such tree; what it needs may still be missing.
     pub fn tree(&self, id: &Id, now: Timestamp) -> Result<Option<TreeRef>, Error> {
         let (space, version, key) = (tree_space(), version_of_paths(&[]), id.to_string());
         let wanted = Wanted {
@@ -143,7 +144,16 @@ impl Store {
             Ok(matches!(&record.outcome, Outcome::Tree { id: found, .. } if found == id))
         })?;
         let Some(found) = looked.found else {
-            return self.tree_of_an_entry(id, now);
+            let tree = self.tree_of_an_entry(id, now)?;
+            let reason = looked
+                .skipped
+                .into_iter()
+                .next()
+                .map(|skipped| skipped.reason);
+            return match (tree, reason) {
+                (None, Some(reason)) => Err(Error::Unusable(reason)),
+                (tree, _) => Ok(tree),
+            };
         };
         self.touch(&found.name, now);
         Ok(tree_of(&found.record))
