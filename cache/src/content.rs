@@ -246,15 +246,19 @@ impl Content {
             });
         }
         let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes).unwrap_or(0));
+        let wrong = || Error::Damaged {
+            object: "contents".into(),
+            reason: "their chunks do not add up to their size".into(),
+        };
         reader.read(&self.chunks, |chunk| {
+            if (bytes.len() + chunk.len()) as u64 > self.size_bytes {
+                return Err(wrong());
+            }
             bytes.extend_from_slice(chunk);
             Ok(())
         })?;
         if bytes.len() as u64 != self.size_bytes {
-            return Err(Error::Damaged {
-                object: "contents".into(),
-                reason: "their chunks do not add up to their size".into(),
-            });
+            return Err(wrong());
         }
         Ok(bytes)
     }

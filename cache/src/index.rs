@@ -193,13 +193,29 @@ fn short(count: usize) -> u32 {
 
 type Tails = Vec<(Listed, Result<Bytes, Error>)>;
 
+/// The end of a pack, which is whole. When a near copy's is not, the far tier is asked: one machine's rot must not speak for
+/// the pack.
+fn read_whole_tail(objects: &Objects, pack: &Listed) -> Result<Bytes, Error> {
+    let read = || {
+        let tail = read_tail(objects, pack)?;
+        match Contents::parse(&tail, pack.size_bytes) {
+            Ok(_) => Ok(tail),
+            Err(reason) => Err(damaged(&pack.name, reason)),
+        }
+    };
+    match read() {
+        Err(error) if error.is_damage() && objects.distrust(&pack.name) => read(),
+        tail => tail,
+    }
+}
+
 /// The ends of packs, several at a time. Damage is an answer; other errors end it.
 fn read_tails(objects: &Objects, packs: &[Listed]) -> Result<Tails, Error> {
     let tails = Mutex::new(Vec::with_capacity(packs.len()));
     let queue = Queue::new(packs.len());
     workers::run_reading(objects, &queue, |queue| {
         while let Some(at) = queue.take() {
-            let tail = match read_tail(objects, &packs[at]) {
+            let tail = match read_whole_tail(objects, &packs[at]) {
                 // Removed since it was listed.
                 Err(Error::Missing { .. }) => continue,
                 Err(error) if !error.is_damage() => return Err(error),

@@ -68,7 +68,11 @@ impl Store {
         let mut verified = Verified::default();
         let packs = self.objects.list(&folder("packs"))?;
         let good = check_packs(self, &packs, repair, &mut verified)?;
-        check_records(self, &good, repair, now, &mut verified)?;
+        let checked = Checked {
+            packs: packs.iter().filter_map(|pack| id_of(&pack.name)).collect(),
+            good,
+        };
+        check_records(self, &checked, repair, now, &mut verified)?;
         for (id, reason) in self.scrub_live() {
             verified.damaged.push(Damage {
                 object: format!("live/{id}"),
@@ -91,6 +95,13 @@ impl Store {
         if id_of(&name).is_none() {
             return;
         }
+        // A collection that is alone here must not count chunks in a pack that is about to go.
+        let Ok(held) = self.share() else {
+            return;
+        };
+        if self.objects.distrust(&name) {
+            return;
+        }
         let healed = self.objects.size_bytes(&name).and_then(|size| match size {
             Some(size_bytes) => salvage(&self.objects, &Listed { name, size_bytes }).map(drop),
             None => Ok(()),
@@ -98,6 +109,7 @@ impl Store {
         if let Err(error) = healed {
             tracing::debug!(%error, "a damaged pack stays");
         }
+        drop(held);
     }
 }
 
@@ -262,22 +274,41 @@ fn salvage(objects: &Objects, pack: &Listed) -> Result<usize, Error> {
     Ok(saved)
 }
 
-/// Checks records: that they count here, and that all they name is among the good chunks.
+/// What was read of the packs.
+struct Checked {
+    packs: HashSet<Id>,
+    good: HashSet<Short>,
+}
+
+impl Checked {
+    /// Neither read whole, nor in a pack that came since: builds save and collections rewrite while this runs.
+    fn is_bad(&self, index: &Index, id: &Id) -> bool {
+        let came_since = || {
+            let place = index.place(id)?;
+            Some(!self.packs.contains(&id_of(&index.pack(place.pack).name)?))
+        };
+        !self.good.contains(&id.short()) && !came_since().unwrap_or(false)
+    }
+}
+
+/// Checks records: that they count here, and that all they name is whole.
 fn check_records(
     store: &Store,
-    good: &HashSet<Short>,
+    checked: &Checked,
     repair: Repair,
     now: Timestamp,
     verified: &mut Verified,
 ) -> Result<(), Error> {
-    let index = store.index()?;
     let seen = store.seen();
     let own = scopes_folder(store.trust.scopes.write());
     let records = store.records(seen.as_ref(), now);
-    for (name, record) in records.read_all(&folder("entries"))? {
+    let records = records.read_all(&folder("entries"))?;
+    // After the records: what they name was written before they were.
+    let index = store.index()?;
+    for (name, record) in records {
         verified.objects += 1;
-        let checked = record.and_then(|record| names_good_chunks(store, &index, good, &record));
-        let reason = match checked {
+        let whole = record.and_then(|record| names_good_chunks(store, &index, checked, &record));
+        let reason = match whole {
             Ok(()) => continue,
             Err(error) if error.is_unusable() => words(&error),
             Err(error) => return Err(error),
@@ -303,7 +334,7 @@ fn check_records(
 fn names_good_chunks(
     store: &Store,
     index: &Index,
-    good: &HashSet<Short>,
+    checked: &Checked,
     record: &Record,
 ) -> Result<(), Error> {
     let missing = |id: &Id| {
@@ -312,7 +343,7 @@ fn names_good_chunks(
             format!("its chunk {id} is missing or damaged"),
         ))
     };
-    let is_bad = |id: &&Id| !good.contains(&id.short());
+    let is_bad = |id: &&Id| checked.is_bad(index, id);
     match &record.outcome {
         Outcome::Content { chunks, .. } => chunks.iter().find(is_bad).map_or(Ok(()), missing),
         Outcome::Tree { id, list } => {

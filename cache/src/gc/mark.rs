@@ -69,14 +69,20 @@ pub(super) fn mark(
         .flat_map(|terms| &terms.roots);
     for outcome in outcomes.chain(held) {
         if let Outcome::Tree { id, .. } = outcome
-            && !seen.insert(*id)
+            && seen.contains(id)
         {
             continue;
         }
         match chunks_of(objects, index, outcome) {
-            Ok(chunks) => chunks
-                .into_iter()
-                .for_each(|short| marked.add(index, short)),
+            Ok(chunks) => {
+                chunks
+                    .into_iter()
+                    .for_each(|short| marked.add(index, short));
+                // Only now: a forged entry may name the tree of a good one with a list that leads nowhere.
+                if let Outcome::Tree { id, .. } = outcome {
+                    seen.insert(*id);
+                }
+            }
             // It gives nothing to anybody; what it still leads to is not worth keeping.
             Err(error) if error.is_damage() => {
                 tracing::warn!(%error, "an entry that is not whole keeps nothing alive");

@@ -1,6 +1,6 @@
 //! Layers over directories of a place that stands already: a cache's files and a folder for changes, mounted late, because
 //! the cache's key is known only once the place's own shell has expanded it. Started by the worker as a program of its own
-//! that enters the place's mount namespace; receives [`Layering`] on its standard input, hands back its exit status.
+//! that enters the place's mount namespace; receives a `Layering` on its standard input, hands back its exit status.
 //!
 //! Why in three namespaces: an overlay takes layers only from mounts of the namespace it is made in, some of its layers are
 //! the host's and some the place's, and none of the host's may be seen in the place on the way. So copies of all of them meet
