@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Reader};
 use crate::restore::parse_list;
-use crate::tree::Anchor;
-use crate::unpack::unpack;
+use crate::selection::Selection;
+use crate::tree::{Anchor, Tree};
+use crate::unpack::{check_selected, unpack};
 use crate::walk::Anchors;
 use crate::{Error, Id, Store};
 pub(crate) use scrub::scrub;
@@ -47,6 +48,7 @@ pub struct TreeRef {
 #[derive(Debug)]
 pub struct Live {
     folder: PathBuf,
+    list: PathBuf,
     was_there: bool,
     _lock: File,
 }
@@ -56,6 +58,20 @@ impl Live {
     #[must_use]
     pub fn folder(&self, anchor: Anchor) -> PathBuf {
         self.folder.join(name_of(anchor))
+    }
+
+    /// That the tree lies within what these paths select: mounting hides what was there, and must hide nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it does not; when its list cannot be read, or a path not be used.
+    pub fn check_within(&self, paths: &[String], base: &Path) -> Result<(), Error> {
+        let selection = Selection::parse(paths, base)?;
+        let bytes = fs::read(&self.list).map_err(|source| Error::System {
+            action: "read the list of a tree made for mounting",
+            source,
+        })?;
+        let tree = Tree::parse_bytes(&bytes).map_err(Error::Refused)?;
+        check_selected(&tree, &selection)
     }
 
     /// Whether it had been made before.
@@ -158,6 +174,7 @@ impl Store {
             touch(&names, note, now);
             return Ok(Live {
                 folder: names.folder,
+                list: names.list,
                 was_there: true,
                 _lock: lock,
             });
@@ -173,6 +190,7 @@ impl Store {
         }
         Ok(Live {
             folder: names.folder,
+            list: names.list,
             was_there,
             _lock: lock,
         })

@@ -14,7 +14,8 @@ use crate::records::record::Outcome;
 use crate::records::sealed;
 use crate::tree::Anchor;
 use crate::{
-    Content, Error, Found, Id, Live, Put, Repair, SaveOutcome, Scopes, Store, TreeRef, Trust,
+    Content, Error, Found, Id, Live, Mode, Policy, Put, Repair, SaveOutcome, Scopes, Store,
+    TreeRef, Trust,
 };
 
 const NOW: u64 = 1_800_000_000_000;
@@ -342,6 +343,46 @@ impl Mounted {
         let live = self.folder.path().join("here/live");
         live.join(format!("{}.json", self.tree.id))
     }
+}
+
+#[test]
+fn a_tree_is_within_the_paths_it_is_mounted_for_or_it_is_not_mounted() {
+    let mounted = Mounted::new();
+    let live = mounted.mount();
+    let base = Path::new("src");
+    let within = |paths: &[&str]| {
+        let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+        live.check_within(&paths, base)
+    };
+    within(&["a/**/*", "b"]).unwrap();
+    let refused = within(&["a/**/*"]).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Refused(why) if why.reason.contains("outside the cached paths")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_forged_entry_that_names_a_good_tree_with_a_list_that_is_gone_takes_nothing_from_it() {
+    let store = with_outcome(|_, _| {});
+    let records = store.records_here(at(NOW)).unwrap();
+    let good = records
+        .into_iter()
+        .find(|record| record.key.as_deref() == Some("k"))
+        .unwrap();
+    let mut forged = good.clone();
+    forged.key = Some("forged".into());
+    forged.created = at(NOW + 1_000_000);
+    let Outcome::Tree { list, .. } = &mut forged.outcome else {
+        panic!("a build saves a tree");
+    };
+    list.chunks = vec![Id::of(b"nowhere")];
+    let bytes = sealed::seal(&forged, &store.trust.signer).unwrap();
+    store.objects.put(&forged.name(), bytes).unwrap();
+    store
+        .collect(&Policy::default(), Mode::Act, at(NOW + 1_000))
+        .unwrap();
+    assert_eq!(found(&store, "k").1, b"bytes");
 }
 
 #[test]

@@ -76,6 +76,7 @@ pub(crate) async fn mount(
         return Err(NotMounted::AsExpected);
     }
     let live = materialise(store, root, tree, now).await?;
+    let live = within(root, plan, live).await?;
     let covers: Vec<Cover> = points
         .iter()
         .map(|point| Cover {
@@ -99,6 +100,21 @@ pub(crate) async fn mount(
             .map(|(point, layered)| (point.anchor, point.at, layered))
             .collect(),
     })
+}
+
+/// Only a tree that lies within the plan's paths is mounted; whoever copies says why another one is refused.
+async fn within(root: &Root, plan: &Plan, kept: Kept) -> Result<Kept, NotMounted> {
+    let (paths, base) = (plan.paths.clone(), plan.base.clone());
+    let checked = in_background(root, move |_| {
+        Ok(kept.live.check_within(&paths, &base).map(|()| kept))
+    });
+    match checked.await.map_err(NotMounted::Failed)? {
+        Ok(kept) => Ok(kept),
+        Err(error) => {
+            tracing::debug!(%error, "a tree is not mounted");
+            Err(NotMounted::AsExpected)
+        }
+    }
 }
 
 async fn materialise(
