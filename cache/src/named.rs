@@ -64,7 +64,7 @@ impl Named {
         let Self {
             content,
             store,
-            index,
+            mut index,
         } = self;
         let mut groups = content
             .chunks
@@ -79,10 +79,20 @@ impl Named {
                     return Some(Ok(piece));
                 }
                 let group = groups.next()?;
-                match read_group(&store, &index, &group) {
+                let read = read_group(&store, &index, &group).or_else(|error| {
+                    store.heal(&error);
+                    // A collection of another process may have moved them since the index was read.
+                    match store.index() {
+                        Ok(fresh) if error.is_unusable() => {
+                            index = fresh.into();
+                            read_group(&store, &index, &group)
+                        }
+                        _ => Err(error),
+                    }
+                });
+                match read {
                     Ok(pieces) => ready = pieces.into_iter(),
                     Err(error) => {
-                        store.heal(&error);
                         groups = Vec::new().into_iter();
                         return Some(Err(error));
                     }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use croft_keys::ScopeName;
 use croft_proto::Timestamp;
 use object_store::path::Path;
 
@@ -119,11 +120,12 @@ pub(super) fn decide(
     };
     // The last used first.
     candidates.sort_by(|a, b| (b.last_used, &b.name).cmp(&(a.last_used, &a.name)));
-    let mut counts: HashMap<(String, String), usize> = HashMap::new();
+    let mut counts: HashMap<(ScopeName, String, String), usize> = HashMap::new();
     let mut staying = Vec::new();
     for candidate in candidates {
         let record = &candidate.record;
-        let place = (record.space.as_str().to_string(), record.project.clone());
+        let space = record.space.as_str().to_string();
+        let place = (record.scope.clone(), space, record.project.clone());
         let idle_ms = now.millis().saturating_sub(candidate.last_used.millis());
         if policy
             .asked
