@@ -308,27 +308,41 @@ fn check_records(
     for (name, record) in records {
         verified.objects += 1;
         let whole = record.and_then(|record| names_good_chunks(store, &index, checked, &record));
-        let reason = match whole {
+        let error = match whole {
             Ok(()) => continue,
-            Err(error) if error.is_unusable() => words(&error),
+            Err(error) if error.is_unusable() => error,
             Err(error) => return Err(error),
         };
         let repair = match repair {
             Repair::No => None,
-            Repair::Yes if name.prefix_matches(&own) => {
+            // Whole, and perhaps good for another machine that writes the same scope.
+            Repair::Yes if !error.is_damage() => Some(why_left(&error).into()),
+            Repair::Yes if !name.prefix_matches(&own) => {
+                Some("left: it belongs to another scope".into())
+            }
+            Repair::Yes => {
                 store.objects.delete(&name)?;
                 store.objects.delete(&used_name(&name))?;
                 Some("removed; the next build saves it anew".into())
             }
-            Repair::Yes => Some("left: it belongs to another scope".into()),
         };
         verified.damaged.push(Damage {
             object: name.to_string(),
-            reason,
+            reason: words(&error),
             repair,
         });
     }
     Ok(())
+}
+
+/// What a person may do about a record that is whole but no answer here.
+fn why_left(error: &Error) -> &'static str {
+    match error {
+        Error::NotUnderstood { .. } => "left: a newer croft may read it",
+        _ => {
+            "left: add its signer to this machine's keyring if you know it, else remove the entry where it was made"
+        }
+    }
 }
 
 fn names_good_chunks(

@@ -482,3 +482,17 @@ fn contents_with_more_than_their_chunks_are_refused() {
     let error = lying.read_whole(&mut reader, 5).unwrap_err();
     assert!(error.to_string().contains("larger than 5"), "{error}");
 }
+
+#[test]
+fn repairing_leaves_what_another_machine_or_a_later_croft_wrote_in_the_same_scope() {
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let [one, two] = [(); 2].map(|()| Store::new(Arc::clone(&bucket), ROOMY).unwrap());
+    save(&one, "one", b"of one");
+    save(&two, "two", b"of two");
+    let damaged = one.verify(Repair::Yes, at(NOW)).unwrap().damaged;
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    let repair = damaged[0].repair.as_deref().unwrap();
+    assert!(repair.starts_with("left: "), "{repair}");
+    assert_eq!(found(&one, "one").1, b"of one");
+    assert_eq!(found(&two, "two").1, b"of two");
+}
