@@ -245,11 +245,18 @@ impl Content {
                 reason: format!("they are larger than {bytes_max} bytes"),
             });
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes).unwrap_or(0));
         let wrong = || Error::Damaged {
             object: "contents".into(),
             reason: "their chunks do not add up to their size".into(),
         };
+        // Before any memory is taken: a size is easily made up, chunks that are stored are not.
+        let places = self.chunks.iter().map(|id| reader.index.place(id));
+        let stored: Option<u64> = places.map(|place| Some(u64::from(place?.raw_bytes))).sum();
+        if stored.is_some_and(|stored| stored != self.size_bytes) {
+            return Err(wrong());
+        }
+        let room = stored.and_then(|stored| usize::try_from(stored).ok());
+        let mut bytes = Vec::with_capacity(room.unwrap_or(0));
         reader.read(&self.chunks, |chunk| {
             if (bytes.len() + chunk.len()) as u64 > self.size_bytes {
                 return Err(wrong());

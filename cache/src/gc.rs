@@ -27,13 +27,14 @@ use croft_proto::Timestamp;
 use object_store::path::Path;
 
 use crate::backend::{Listed, Objects};
+use crate::id::Short;
 use crate::index::Index;
 use crate::layout::folder;
 use crate::lock::{Held, STEPS_EXCLUSIVE};
 use crate::records::lease::{LeaseKind, Leases, live_leases};
 use crate::records::record::Record;
 use crate::records::removed::{Removal, Removed};
-use crate::records::sealed::{CONTENT_RECORD_BYTES_MAX, open_to_keep};
+use crate::records::sealed::{self, CONTENT_RECORD_BYTES_MAX, open_to_keep};
 use crate::{Error, Store};
 pub(crate) use condemned::condemned_packs;
 use mark::{Marked, mark};
@@ -57,6 +58,8 @@ pub struct Collected {
     pub stored_bytes: u64,
     /// Bytes of folders made for mounting that went.
     pub unmounted_bytes: u64,
+    /// What a person should look at, a sentence each: leases that are strange, and stand in the way. May be empty.
+    pub warnings: Vec<String>,
 }
 
 /// What a prune or removal took away.
@@ -151,8 +154,11 @@ fn collect(
     now: Timestamp,
 ) -> Result<Collected, Error> {
     let objects = &store.objects;
-    if alone.is_some() && mode == Mode::Act {
-        store.sweep_staged();
+    if mode == Mode::Act {
+        condemned::remove_torn(objects)?;
+        if alone.is_some() {
+            store.sweep_staged();
+        }
     }
     let before = store.stored_bytes()?;
     // In this order: a save that a condemnation waits for has a lease by then, so one whose lease is not listed has ended,
@@ -163,11 +169,14 @@ fn collect(
     let doomed = condemned::packs_of(&condemned);
     let index = Index::load(objects, store.near_path(), |pack| doomed.contains(pack))?;
     let plan = decide(policy, candidates, broken, now, |record| {
-        mark::chunks_of(objects, &index, &record.outcome)
+        let chunks = mark::chunks_of(objects, &index, &record.outcome)?;
+        let sized = |short: Short| (short, index.stored_bytes(&short).unwrap_or(0));
+        Ok(chunks.into_iter().map(sized).collect())
     })?;
     let mut collected = Collected {
         departures: plan.departures.clone(),
         stored_bytes: before,
+        warnings: leases.warnings(),
         ..Collected::default()
     };
     if mode == Mode::DryRun {
@@ -218,10 +227,15 @@ fn read_candidates(store: &Store) -> Result<(Vec<Candidate>, Vec<Path>), Error> 
         match open_to_keep(&listed.name, &bytes) {
             Ok(record) => candidates.push(Candidate {
                 last_used: last_used(objects, &used, &listed.name, &record),
+                is_believed: sealed::open(&listed.name, &bytes, &store.trust.keyring).is_ok(),
                 name: listed.name,
                 record,
             }),
             Err(error) if error.is_damage() => broken.push(listed.name),
+            // Anybody can seal what is no record. It answers nobody, so it keeps nothing; the object itself is let be.
+            Err(error @ Error::Untrusted { .. }) => {
+                tracing::warn!(%error, "what is no entry keeps nothing alive");
+            }
             // A later format: nobody here can tell what it needs, so nothing may go.
             Err(error) => return Err(error),
         }

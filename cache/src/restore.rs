@@ -14,13 +14,10 @@ use crate::records::name::Space;
 use crate::records::record::{Outcome, Record};
 use crate::records::{Skipped, lookup::Match};
 use crate::selection::Selection;
-use crate::tree::Tree;
+use crate::tree::{LIST_BYTES_MAX, Tree};
 use crate::unpack::{check_selected, unpack};
 use crate::walk::Anchors;
 use crate::{Error, Id, Store};
-
-/// Bytes of a tree's list. More would not be a list of files but an attempt to fill the memory.
-const LIST_BYTES_MAX: u64 = 512 << 20;
 
 /// What to look for.
 #[derive(Clone, Copy, Debug)]

@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 use croft_beneath::Root;
 use croft_proto::Timestamp;
 
+use crate::content::Reader;
 use crate::gc::Pruned;
 use crate::index::Index;
 use crate::live::TreeRef;
 use crate::records::name::{Name, Space};
 use crate::records::record::{Format, Input, Outcome, Record};
 use crate::records::write::Writer;
+use crate::restore::parse_list;
 use crate::selection::Selection;
 use crate::stat;
 use crate::tree::Anchor;
@@ -267,15 +269,19 @@ impl Store {
         }
     }
 
-    /// A cheap look whether the record's list is still there. What it names is looked at by whoever finds it.
+    /// Whether everything the record names is stored. A folder of this machine does not count: others have none.
     fn names_what_exists(&self, record: &Record) -> Result<bool, Error> {
         let Outcome::Tree { id, list } = &record.outcome else {
             return Ok(false);
         };
-        if self.is_live(id) {
-            return Ok(true);
+        let index = self.index()?;
+        let tree = Reader::new(&self.objects, &index)
+            .and_then(|mut reader| parse_list(list, Some(id), &mut reader));
+        match tree {
+            Ok(tree) => Ok(index.missing(tree.chunks()).is_none()),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(self.index()?.missing(&list.chunks).is_none())
     }
 
     fn record(

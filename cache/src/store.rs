@@ -256,11 +256,16 @@ impl Store {
 
     /// Where every chunk is.
     ///
-    /// While the far tier does not say which packs are condemned, none is counted on: what is needed of them is stored anew.
+    /// While nobody says which packs are condemned (the far tier is away, a later croft wrote it), none is counted on: what is
+    /// needed of them is stored anew.
     pub(crate) fn index(&self) -> Result<Index, Error> {
         let (objects, near) = (&self.objects, self.near_path());
         match condemned_packs(objects) {
             Ok(condemned) => Index::load(objects, near, |pack| condemned.contains(pack)),
+            Err(error @ Error::NotUnderstood { .. }) => {
+                tracing::warn!(%error, "it is not known which packs are condemned");
+                Index::load(objects, near, |_| true)
+            }
             Err(error) if objects.is_tiered() => {
                 tracing::debug!(%error, "it is not known which packs are condemned");
                 Index::load(objects, near, |_| true)

@@ -44,7 +44,7 @@ use croft_beneath::Root;
 use croft_proto::Timestamp;
 use tempfile::TempDir;
 
-use crate::{Error, Lookup, Origin, Restore, Restored, Save, Saved, Store};
+use crate::{Error, Lookup, Origin, Restore, Restored, Save, Saved, Store, TreeRef};
 
 /// Long enough for one entry to be worth less than another for its age alone.
 const DAY: u64 = 24 * 3600 * 1000;
@@ -137,8 +137,9 @@ impl Use {
         Self { paths, ..self }
     }
 
-    fn save(&self, store: &Store, site: &Site) -> Result<Saved, Error> {
-        store.save(&Save {
+    /// What this use saves, to be changed.
+    fn saving<'s>(&'s self, site: &'s Site) -> Save<'s> {
+        Save {
             project: "project",
             key: self.key,
             paths: &self.paths,
@@ -147,21 +148,34 @@ impl Use {
             now: Timestamp::from_millis(self.now_ms),
             origin: Origin::default(),
             mounted: None,
-        })
+        }
+    }
+
+    fn save(&self, store: &Store, site: &Site) -> Result<Saved, Error> {
+        store.save(&self.saving(site))
+    }
+
+    fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            project: "project",
+            key: self.key,
+            fallback_keys: &self.fallback_keys,
+            paths: &self.paths,
+            base: Path::new("/src"),
+            now: Timestamp::from_millis(self.now_ms),
+        }
     }
 
     fn restore(&self, store: &Store, site: &Site) -> Result<Restored, Error> {
         store.restore(&Restore {
-            lookup: Lookup {
-                project: "project",
-                key: self.key,
-                fallback_keys: &self.fallback_keys,
-                paths: &self.paths,
-                base: Path::new("/src"),
-                now: Timestamp::from_millis(self.now_ms),
-            },
+            lookup: self.lookup(),
             root: &site.root,
         })
+    }
+
+    /// The tree of the entry that answers.
+    fn tree(&self, store: &Store) -> TreeRef {
+        store.find(&self.lookup()).unwrap().hit.unwrap().tree
     }
 }
 

@@ -30,6 +30,10 @@ const CHUNKS_MAX: u64 = FILE_BYTES_MAX / (32 << 10);
 /// Bytes of a line: a file of the largest size, with room for its path.
 const LINE_BYTES_MAX: u64 = CHUNKS_MAX * 67 + 32 * 1024;
 
+/// Bytes of a list: as many entries as there may be, with paths of everyday length. More would not be a list of files but
+/// an attempt to fill the memory.
+pub(crate) const LIST_BYTES_MAX: u64 = 512 << 20;
+
 /// A list shorter than this is parsed before a thread would have started.
 const SHARED_BYTES_MIN: usize = 256 << 10;
 

@@ -5,7 +5,7 @@
 //! condemned packs is read. A collection writes what it condemns before it lists leases. So either the collection sees the
 //! lease and waits for its end before it removes anything, or the writer sees what is condemned and stores those chunks anew.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use croft_proto::Timestamp;
 
@@ -27,14 +27,14 @@ const MARGIN: Duration = Duration::from_secs(10 * 60);
 pub(crate) struct Writing<'a> {
     pub(crate) index: Index,
     lease: Option<Lease>,
-    started: Instant,
+    started: SinceBoot,
     _held: Held<'a>,
 }
 
 impl<'a> Writing<'a> {
     pub(crate) fn begin(store: &'a Store, now: Timestamp) -> Result<Self, Error> {
         let held = store.share()?;
-        let started = Instant::now();
+        let started = SinceBoot::now();
         let lease = Lease::take(
             &store.objects,
             Taking {
@@ -61,6 +61,23 @@ impl<'a> Writing<'a> {
         Err(Error::TooSlow {
             seconds_max: (TTL - MARGIN).as_secs(),
         })
+    }
+}
+
+/// The time since this machine was started, in which it may have slept: a lease runs out all the same.
+#[derive(Clone, Copy, Debug)]
+struct SinceBoot(Duration);
+
+impl SinceBoot {
+    fn now() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).expect("the clock starts at zero");
+        let nanos = u32::try_from(now.tv_nsec).expect("nanoseconds are below 10^9");
+        Self(Duration::new(seconds, nanos))
+    }
+
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
     }
 }
 

@@ -258,6 +258,9 @@ fn collect(surroundings: &Surroundings, store: &Store, words: &GcWords) -> anyho
         Mode::Act
     };
     let collected = with_bar(store, "collecting", || store.collect(&policy, mode, now()))?;
+    for warning in &collected.warnings {
+        eprintln!("croft: {warning}");
+    }
     let going: Vec<Going> = collected.departures.into_iter().map(Going::from).collect();
     let format = words.output.output;
     let is_table = matches!(format, Format::Table | Format::Wide);

@@ -1,8 +1,8 @@
 //! Packs that are about to go, and whom to wait for. Written by one collection, carried out by a later one, read by every
 //! save before it counts on what is stored.
 //!
-//! **Shape.** `v2/condemned/<32 random hexadecimal digits>`: the BLAKE3 hash of the rest, a newline, and JSON. It is written
-//! twice: first the packs, then also the saves that were running afterwards. One without those is *unsealed*: its collection
+//! **Shape.** `v2/condemned/<32 random hexadecimal digits>`: the BLAKE3 hash of the rest, a newline, and JSON, which names its
+//! format. It is written twice: first the packs, then also the saves that were running afterwards. One without those is *unsealed*: its collection
 //! died in between, and the next one seals it.
 
 use std::collections::HashSet;
@@ -27,9 +27,13 @@ const LOOKS_MAX: usize = 100;
 /// Bytes of one: 400,000 packs.
 const BYTES_MAX: u64 = 32 << 20;
 
+/// The format of this version.
+const FORMAT: u32 = 1;
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Body {
+    croft_condemned: u32,
     at: Timestamp,
     packs: Vec<String>,
     /// Saves that may not have seen this; none while it is unsealed.
@@ -89,29 +93,55 @@ fn read_listed(objects: &Objects) -> Result<Vec<Condemned>, Error> {
     let mut all = Vec::new();
     for listed in objects.list(&folder("condemned"))? {
         let bytes = objects.get(&listed.name, BYTES_MAX)?;
-        match parse(&listed.name, &bytes) {
-            Some(one) => all.push(one),
-            // Torn: its collection removed nothing by it, and nobody can.
-            None => objects.delete(&listed.name)?,
-        }
+        // One that is torn counts for nothing: its collection removed nothing by it, and nobody can.
+        all.extend(parse(&listed.name, &bytes)?);
     }
     Ok(all)
 }
 
-fn parse(name: &Path, bytes: &[u8]) -> Option<Condemned> {
+/// Removes condemnations that were torn by a crash. For collections: whoever reads changes nothing.
+pub(super) fn remove_torn(objects: &Objects) -> Result<(), Error> {
+    for listed in objects.list(&folder("condemned"))? {
+        match objects.get(&listed.name, BYTES_MAX) {
+            Ok(bytes) if sealed_part(&bytes).is_none() => objects.delete(&listed.name)?,
+            Ok(_) | Err(Error::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The JSON, when it is as it was written.
+fn sealed_part(bytes: &[u8]) -> Option<&[u8]> {
     let (hash, rest) = bytes.split_at_checked(64)?;
     let json = rest.strip_prefix(b"\n")?;
-    if Id::parse(str::from_utf8(hash).ok()?)? != Id::of(json) {
-        return None;
+    (Id::parse(str::from_utf8(hash).ok()?)? == Id::of(json)).then_some(json)
+}
+
+/// None when it is torn.
+///
+/// # Errors
+/// [`Error::NotUnderstood`] for one that is whole and of another format: nobody here can tell which packs it means.
+fn parse(name: &Path, bytes: &[u8]) -> Result<Option<Condemned>, Error> {
+    let Some(json) = sealed_part(bytes) else {
+        return Ok(None);
+    };
+    let not_understood = |format: String| Error::NotUnderstood {
+        object: name.to_string(),
+        format,
+    };
+    let body: Body = serde_json::from_slice(json)
+        .map_err(|error| not_understood(format!("of another croft ({error})")))?;
+    if body.croft_condemned != FORMAT {
+        return Err(not_understood(body.croft_condemned.to_string()));
     }
-    let body: Body = serde_json::from_slice(json).ok()?;
     let paths = |names: Vec<String>| names.into_iter().map(Path::from).collect();
-    Some(Condemned {
+    Ok(Some(Condemned {
         name: name.clone(),
         packs: paths(body.packs),
         at: body.at,
         waits_for: body.waits_for.map(paths),
-    })
+    }))
 }
 
 /// Says that those packs are about to go.
@@ -152,6 +182,7 @@ fn write(objects: &Objects, one: &Condemned, waits_for: Option<Vec<String>>) -> 
     let mut packs: Vec<String> = one.packs.iter().map(ToString::to_string).collect();
     packs.sort();
     let body = Body {
+        croft_condemned: FORMAT,
         at: one.at,
         packs,
         waits_for,

@@ -9,6 +9,7 @@ use object_store::path::Path;
 use crate::Error;
 use crate::backend::worth::worth;
 use crate::id::Short;
+use crate::records::name::Space;
 use crate::records::record::Record;
 use crate::records::removed::RemovalReason;
 
@@ -19,7 +20,8 @@ pub struct Policy {
     pub idle_ms_max: Option<u64>,
     /// Entries worth least per byte go until the rest fits into this many.
     pub bytes_max: Option<u64>,
-    /// Of each project, only so many stay, the last used.
+    /// Of each project's builds, only so many entries stay, the last used. What other tools and people put is not counted:
+    /// to them, one project is the whole cache.
     pub entries_max: Option<usize>,
     /// Folders made for mounting may take this many bytes.
     pub live_bytes_max: Option<u64>,
@@ -78,6 +80,8 @@ pub(super) struct Candidate {
     pub(super) name: Path,
     pub(super) record: Record,
     pub(super) last_used: Timestamp,
+    /// True when a key of this machine's keyring vouches for it.
+    pub(super) is_believed: bool,
 }
 
 /// What was decided.
@@ -106,13 +110,16 @@ impl Plan {
     }
 }
 
+/// A chunk, and its bytes in the store.
+pub(super) type Sized = (Short, u64);
+
 /// Decides. `chunks_of` says what an entry needs; it is asked only when bytes are limited.
 pub(super) fn decide(
     policy: &Policy,
     mut candidates: Vec<Candidate>,
     broken: Vec<Path>,
     now: Timestamp,
-    chunks_of: impl Fn(&Record) -> Result<Vec<Short>, Error>,
+    chunks_of: impl Fn(&Record) -> Result<Vec<Sized>, Error>,
 ) -> Result<Plan, Error> {
     let mut plan = Plan {
         broken,
@@ -120,12 +127,12 @@ pub(super) fn decide(
     };
     // The last used first.
     candidates.sort_by(|a, b| (b.last_used, &b.name).cmp(&(a.last_used, &a.name)));
-    let mut counts: HashMap<(ScopeName, String, String), usize> = HashMap::new();
+    let mut counts: HashMap<(ScopeName, String), usize> = HashMap::new();
     let mut staying = Vec::new();
     for candidate in candidates {
         let record = &candidate.record;
-        let space = record.space.as_str().to_string();
-        let place = (record.scope.clone(), space, record.project.clone());
+        let is_build = record.space == Space::BUILD;
+        let place = (record.scope.clone(), record.project.clone());
         let idle_ms = now.millis().saturating_sub(candidate.last_used.millis());
         if policy
             .asked
@@ -138,7 +145,7 @@ pub(super) fn decide(
             plan.depart(candidate, RemovalReason::Age, words);
         } else if policy
             .entries_max
-            .is_some_and(|limit| counts.get(&place).copied().unwrap_or(0) >= limit)
+            .is_some_and(|limit| is_build && counts.get(&place).copied().unwrap_or(0) >= limit)
         {
             let kept = counts.get(&place).copied().unwrap_or(0);
             let words = format!("{kept} of its project were used since");
@@ -155,18 +162,32 @@ pub(super) fn decide(
     Ok(plan)
 }
 
+/// The longest a build can take: what an entry says beyond that was not measured.
+const COST_MS_MAX: u64 = 36 * 3_600 * 1_000;
+
+/// Bytes of a record, about.
+const RECORD_BYTES: u64 = 1024;
+
 /// Keeps what is worth most per byte, as much as fits; chunks that two entries share count once.
+///
+/// What an entry says of its cost ranks it only beneath those that this machine believes: else whoever can put objects into
+/// the store could push everybody's entries out of it. How much room it takes is counted, not believed.
 fn fit(
     plan: &mut Plan,
     mut staying: Vec<Candidate>,
     bytes_max: u64,
     now: Timestamp,
-    chunks_of: impl Fn(&Record) -> Result<Vec<Short>, Error>,
+    chunks_of: impl Fn(&Record) -> Result<Vec<Sized>, Error>,
 ) -> Result<(), Error> {
     staying.sort_by_key(|candidate| {
         let record = &candidate.record;
         let idle_ms = now.millis().saturating_sub(candidate.last_used.millis());
-        std::cmp::Reverse(worth(record.cost_ms, record.stored_bytes, idle_ms))
+        let worth = worth(
+            record.cost_ms.min(COST_MS_MAX),
+            record.stored_bytes,
+            idle_ms,
+        );
+        std::cmp::Reverse((candidate.is_believed, worth))
     });
     let mut there: HashSet<Short> = HashSet::new();
     let mut room_bytes = bytes_max;
@@ -179,21 +200,15 @@ fn fit(
             }
             Err(error) => return Err(error),
         };
-        let count = chunks.len().max(1) as u64;
-        let new: Vec<Short> = chunks
+        let new: HashMap<Short, u64> = chunks
             .into_iter()
-            .filter(|short| !there.contains(short))
+            .filter(|(short, _)| !there.contains(short))
             .collect();
-        // By its share of chunks that nobody who stays has: near enough, and never less than its record.
-        let needed = candidate
-            .record
-            .stored_bytes
-            .saturating_mul(new.len() as u64)
-            / count
-            + 1024;
+        // Of chunks that nobody who stays has, and about a record.
+        let needed = new.values().sum::<u64>() + RECORD_BYTES;
         if needed <= room_bytes {
             room_bytes -= needed;
-            there.extend(new);
+            there.extend(new.into_keys());
             plan.kept.push(candidate);
         } else {
             let words = reason_of_size(&candidate, now);

@@ -169,6 +169,9 @@ pub(crate) struct Leases {
     pub(crate) ended: Vec<Path>,
     /// Objects in the leases' folder that no croft named. They protect nothing and never end; a person should look.
     pub(crate) strange: Vec<Path>,
+    /// Those of `live` that are from the future by more than clocks may differ. They are respected, since it may be this
+    /// machine's clock that is wrong; a person should look.
+    pub(crate) ahead: Vec<Path>,
 }
 
 /// A lease to respect.
@@ -183,8 +186,31 @@ pub(crate) struct Live {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) kind: LeaseKind,
+    pub(crate) renewed: Timestamp,
     pub(crate) expires: Timestamp,
     pub(crate) roots: Vec<Outcome>,
+}
+
+impl Leases {
+    /// What a person should look at, a sentence each. May be empty.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let ahead = self.ahead.iter().map(|name| {
+            format!(
+                "the lease {name} is dated in the future, and what was removed since waits for its end: is a machine's clock wrong? If no build runs, delete it"
+            )
+        });
+        let unreadable = self.live.iter().filter(|lease| lease.terms.is_none());
+        let unreadable = unreadable.map(|lease| {
+            format!(
+                "the lease {} cannot be read, so that nothing is removed until it ends, a day after it was taken",
+                lease.name
+            )
+        });
+        let strange = self.strange.iter().map(|name| {
+            format!("{name} is no lease of Croft's and protects nothing: who put it there?")
+        });
+        ahead.chain(unreadable).chain(strange).collect()
+    }
 }
 
 /// Every lease, judged at `now`.
@@ -206,6 +232,10 @@ pub(crate) fn live_leases(objects: &Objects, now: Timestamp) -> Result<Leases, E
             Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
         };
+        let written = terms.as_ref().map_or(created, |terms| terms.renewed);
+        if created.max(written) > after(now, SKEW_MS) {
+            leases.ahead.push(name.clone());
+        }
         let until = terms
             .as_ref()
             .map_or(after(created, TTL_MS_MAX), |terms| terms.expires);
@@ -230,6 +260,7 @@ fn parse(bytes: &[u8]) -> Option<Terms> {
         && body.expires.millis_since(body.renewed) <= TTL_MS_MAX;
     is_lawful.then_some(Terms {
         kind: body.kind,
+        renewed: body.renewed,
         expires: body.expires,
         roots: body.roots,
     })

@@ -76,22 +76,37 @@ pub(crate) fn open(name: &Path, bytes: &[u8], keyring: &Keyring) -> Result<Recor
         let distrust = croft_keys::Distrust::NotAllowed(envelope.key);
         return Err(untrusted(distrust.to_string()));
     }
-    if bytes.len() as u64 > bytes_max(&record) {
-        return Err(untrusted("it is larger than such a record may be".into()));
-    }
-    if let Some(fault) = record.fault() {
-        return Err(untrusted(fault.into()));
-    }
-    if record.name() != *name {
-        return Err(untrusted("it belongs under another name".into()));
-    }
+    check_form(name, bytes, &record)?;
     Ok(record)
 }
 
 /// The record those bytes are, whoever signed it, when they are whole. Only for deciding what to *keep*: a sweeper that
 /// does not know every signer must not take away what their records name. Never answer a build from it.
+///
+/// # Errors
+/// As [`open`]; [`Error::Untrusted`] for what no croft writes, whoever sealed it: it may neither keep anything nor stand in
+/// the way.
 pub(crate) fn open_to_keep(name: &Path, bytes: &[u8]) -> Result<Record, Error> {
-    parse(name, unwrap(name, bytes)?.json)
+    let record = parse(name, unwrap(name, bytes)?.json)?;
+    check_form(name, bytes, &record)?;
+    Ok(record)
+}
+
+/// What is asked of a record whoever signed it.
+fn check_form(name: &Path, bytes: &[u8], record: &Record) -> Result<(), Error> {
+    let reason = if bytes.len() as u64 > bytes_max(record) {
+        "it is larger than such a record may be"
+    } else if let Some(fault) = record.fault() {
+        fault
+    } else if record.name() != *name {
+        "it belongs under another name"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Untrusted {
+        object: name.to_string(),
+        reason: reason.into(),
+    })
 }
 
 /// The first line, understood, and the rest.

@@ -78,7 +78,10 @@ pub(crate) fn write_changes(
         }
     };
     let changed = with_lost(&base, index, changed);
-    if changed.read.is_empty() && !changed.is_less {
+    // A list in a pack that is about to go is written again, as every other chunk is.
+    let list = &reference.list.chunks;
+    let has_list = list.iter().all(|id| index.has_for_good(&id.short()));
+    if changed.read.is_empty() && !changed.is_less && has_list {
         return Ok(Written {
             id: reference.id,
             list: reference.list.clone(),

@@ -352,22 +352,10 @@ fn each_policy_removes_what_it_says_and_explains_it() {
 fn what_is_dear_stays_when_what_is_cheap_was_used_since() {
     let (_, store) = shared();
     let save = |key: &'static str, seed: u64, cost_ms: u64, now_ms: u64| {
-        let site = site(seed);
-        store
-            .save(&crate::Save {
-                project: "project",
-                key: Some(key),
-                paths: &["target".to_string()],
-                root: &site.root,
-                base: std::path::Path::new("/src"),
-                now: at(now_ms),
-                origin: crate::Origin {
-                    cost_ms,
-                    ..crate::Origin::default()
-                },
-                mounted: None,
-            })
-            .unwrap();
+        let (site, used) = (site(seed), Use::key(key).at(now_ms));
+        let mut saving = used.saving(&site);
+        saving.origin.cost_ms = cost_ms;
+        store.save(&saving).unwrap();
     };
     save("dear", 1, 3_600_000, START);
     save("cheap", 2, 1_000, START + 3_600_000);
@@ -434,4 +422,157 @@ fn folders_made_for_mounting_go_with_everything_but_not_while_they_are_used() {
     drop(live);
     store.remove(&Selector::All, at(START)).unwrap();
     assert!(!place.exists());
+}
+
+/// Two machines that write one scope of one bucket, of which neither knows the other's key.
+fn two_strangers() -> [Store; 2] {
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    [(); 2].map(|()| Store::new(Arc::clone(&bucket), ROOMY).unwrap())
+}
+
+#[test]
+fn what_is_no_entry_but_sealed_as_one_keeps_nothing_and_stands_in_nobodys_way() {
+    let (_, store) = shared();
+    Use::key("k").at(START).save(&store, &site(1)).unwrap();
+    let name = store.objects.list(&folder("entries")).unwrap()[0]
+        .name
+        .clone();
+    let text = store.objects.get(&name, 1 << 20).unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let (line, json) = text.split_once('\n').unwrap();
+    let envelope = line.rsplit_once(' ').unwrap().0;
+    for (place, json) in [
+        ("torn", "{"),
+        ("words", r#"{"croftRecord":2,"scope":7}"#),
+        ("elsewhere", json),
+    ] {
+        let seal = sealed_as(envelope, json.as_bytes());
+        let forged = format!("{envelope} {seal}\n{json}");
+        let name = folder("entries").join(place);
+        store.objects.put(&name, forged.into_bytes()).unwrap();
+    }
+    store.objects.delete(&name).unwrap();
+    collect(&store, &Policy::default(), START);
+    collect(&store, &Policy::default(), START + HALF_AN_HOUR);
+    assert_eq!((count(&store, "packs"), count(&store, "entries")), (0, 3));
+}
+
+#[test]
+fn how_many_entries_stay_is_about_builds_only() {
+    let (_, store) = shared();
+    let folders = [site(1), site(2)];
+    let trees: Vec<_> = folders
+        .iter()
+        .map(|site| {
+            let directory = site.path("");
+            let put = Put {
+                directory: &directory,
+                now: at(START),
+            };
+            store.put(&put).unwrap().tree
+        })
+        .collect();
+    for (key, seed) in [("a", 3), ("b", 4)] {
+        Use::key(key).at(START).save(&store, &site(seed)).unwrap();
+    }
+    let policy = Policy {
+        entries_max: Some(1),
+        ..Policy::default()
+    };
+    let gone = collect(&store, &policy, START + 1).departures;
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    let index = store.index().unwrap();
+    for tree in &trees {
+        assert!(index.missing(&tree.list.chunks).is_none());
+    }
+}
+
+#[test]
+fn what_a_stranger_says_an_entry_cost_pushes_nobody_elses_out() {
+    let [own, stranger] = two_strangers();
+    let save = |store: &Store, key: &'static str, seed, cost_ms| {
+        let (site, used) = (site(seed), Use::key(key).at(START));
+        let mut saving = used.saving(&site);
+        saving.origin.cost_ms = cost_ms;
+        store.save(&saving).unwrap();
+    };
+    save(&own, "own", 1, 1_000);
+    save(&stranger, "strange", 2, u64::MAX);
+    let policy = Policy {
+        bytes_max: Some(60_000),
+        ..Policy::default()
+    };
+    let gone = collect(&own, &policy, START).departures;
+    let keys: Vec<_> = gone.iter().map(|one| one.key.as_deref()).collect();
+    assert_eq!(keys, [Some("strange")]);
+}
+
+#[test]
+fn a_later_crofts_condemnation_stays_and_what_it_may_mean_is_not_counted_on() {
+    let (_, store) = shared();
+    Use::key("k").at(START).save(&store, &site(1)).unwrap();
+    let json = br#"{"croftCondemned":2,"where":"elsewhere"}"#;
+    let sealed = [crate::Id::of(json).to_string().as_bytes(), b"\n", json].concat();
+    let name = folder("condemned").join("later");
+    store.objects.put(&name, sealed).unwrap();
+    assert!(is_found(&store, "k", 1, START));
+    let error = store.collect(&all(), Mode::Act, at(START)).unwrap_err();
+    assert!(matches!(error, Error::NotUnderstood { .. }), "{error:?}");
+    let packs = count(&store, "packs");
+    let index = store.index().unwrap();
+    assert!(index.packs().iter().all(|pack| pack.condemned));
+    // What is stored anew goes into a pack of another name: no two are salted alike.
+    Use::key("again").at(START).save(&store, &site(1)).unwrap();
+    assert!(count(&store, "packs") > packs);
+    assert_eq!(count(&store, "condemned"), 1);
+}
+
+#[test]
+fn a_list_that_is_about_to_go_is_written_again_though_nothing_of_the_tree_changed() {
+    let (_, store) = shared();
+    let from = Site::new();
+    std::fs::create_dir_all(from.path("target")).unwrap();
+    std::os::unix::fs::symlink("nowhere", from.path("target/link")).unwrap();
+    Use::key("k").at(START).save(&store, &from).unwrap();
+    let used = Use::key("k").at(START);
+    let tree = used.tree(&store);
+    collect(&store, &all(), START);
+    assert!(store.index().unwrap().packs()[0].condemned);
+    let upper = tempfile::tempdir().unwrap();
+    let layers = [crate::Layer {
+        anchor: Anchor::Source,
+        at: std::path::PathBuf::new(),
+        upper: upper.path().to_path_buf(),
+        below: vec![from.path("")],
+    }];
+    let mounted = crate::Mounted {
+        tree: &tree,
+        layers: &layers,
+    };
+    let mut saving = used.saving(&from);
+    saving.mounted = Some(&mounted);
+    store.save(&saving).unwrap();
+    let index = store.index().unwrap();
+    assert!(
+        tree.list
+            .chunks
+            .iter()
+            .all(|id| index.has_for_good(&id.short()))
+    );
+}
+
+#[test]
+fn contents_that_are_gone_are_stored_again_though_the_trees_folder_is_on_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), ROOMY).unwrap();
+    let from = site(1);
+    Use::key("k").at(START).save(&store, &from).unwrap();
+    let tree = Use::key("k").at(START).tree(&store);
+    let live = store.materialise(&tree, at(START)).unwrap();
+    for pack in store.objects.list(&crate::layout::folder("packs")).unwrap() {
+        store.objects.delete(&pack.name).unwrap();
+    }
+    Use::key("k").at(START).save(&store, &from).unwrap();
+    assert_eq!(store.verify(Repair::No, at(START)).unwrap().damaged, []);
+    drop(live);
 }

@@ -108,7 +108,7 @@ pub(crate) struct GcWords {
     /// Remove the entries worth least until the rest fits, such as 10g
     #[arg(long, env = "CROFT_CACHE_MAX_SIZE", value_name = "SIZE")]
     pub(crate) max_size: Option<String>,
-    /// Of each project, keep only so many entries, the last used
+    /// Of each project, keep only so many entries of its builds, the last used
     #[arg(long, env = "CROFT_CACHE_KEEP", value_name = "COUNT")]
     pub(crate) keep: Option<usize>,
     #[command(flatten)]

@@ -157,3 +157,27 @@ fn what_no_croft_named_is_no_lease() {
         (0, 0, names.len())
     );
 }
+
+#[test]
+fn a_lease_from_the_future_is_respected_and_shown() {
+    let objects = objects();
+    let far = Taking {
+        now: at(START + 1_000 * TTL_MS_MAX),
+        ..taking(TTL)
+    };
+    let ahead = Lease::take(&objects, far).unwrap();
+    let skewed = Taking {
+        now: at(START + SKEW_MS),
+        unique: [8; 16],
+        ..taking(TTL)
+    };
+    Lease::take(&objects, skewed).unwrap();
+    let leases = live(&objects, START);
+    assert_eq!(leases.live.len(), 2);
+    assert_eq!(leases.ahead, [ahead.name().clone()]);
+    let warnings = leases.warnings();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains(ahead.name().as_ref()),
+        "{warnings:?}"
+    );
+}
