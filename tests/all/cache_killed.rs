@@ -153,6 +153,7 @@ fn a_collection_killed_at_any_moment_takes_nothing_that_is_needed() {
         return;
     };
     let mut numbers = Numbers(2);
+    write_tree(&cache.tree, 0);
     let mut before = cache.put();
     for round in 1..=kills() {
         write_tree(&cache.tree, round);
