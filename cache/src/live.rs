@@ -144,7 +144,7 @@ impl Names {
 }
 
 impl Store {
-    /// The tree as a folder, made if it is not there yet.
+    /// The tree as a folder, made if it is not there yet. When it was made, folders that nobody uses make room for it.
     ///
     /// # Errors
     /// [`Error::NoFolder`] when this store has no folder on this machine; as [`Store::unpack`] when it has to be made.
@@ -187,6 +187,9 @@ impl Store {
         if names.note().is_none() {
             drop(lock);
             return self.materialise(tree, now);
+        }
+        if !was_there {
+            self.trim_live(self.live_bytes_max);
         }
         Ok(Live {
             folder: names.folder,
@@ -278,7 +281,7 @@ impl Store {
     }
 
     /// Brings the folders of trees down to `bytes_max`: those not used for longest go first, those in use stay. Returns the
-    /// bytes that went.
+    /// bytes that went. Trouble is only logged: a folder that stays is tried again by the next make or save.
     pub(crate) fn trim_live(&self, bytes_max: u64) -> u64 {
         let Some(live) = self.near_folder("live") else {
             return 0;
