@@ -7,11 +7,14 @@
 //!
 //! What was made before this machine last started is checked anew before it is used: nothing was flushed for it.
 
+/// What lies around one tree's folder.
+mod names;
 /// Looking whether a folder is still what it was made as.
 mod scrub;
+/// Which folders stay.
+mod trim;
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +29,8 @@ use crate::tree::{Anchor, Tree};
 use crate::unpack::{check_selected, unpack};
 use crate::walk::Anchors;
 use crate::{Error, Id, Store};
-pub(crate) use scrub::scrub;
+use names::{Names, Note, name_of};
+use scrub::scrub;
 
 /// A tree that is used is looked through again after this time: disks rot.
 const SCRUB_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -78,68 +82,6 @@ impl Live {
     #[must_use]
     pub fn was_there(&self) -> bool {
         self.was_there
-    }
-}
-
-fn name_of(anchor: Anchor) -> &'static str {
-    match anchor {
-        Anchor::Source => "source",
-        Anchor::Root => "root",
-    }
-}
-
-/// What is noted of a folder that is whole.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Note {
-    size_bytes: u64,
-    /// Which start of the machine it was made or looked through in.
-    boot: String,
-    checked: Timestamp,
-    used: Timestamp,
-}
-
-/// The names around one tree's folder.
-struct Names {
-    folder: PathBuf,
-    list: PathBuf,
-    note: PathBuf,
-    lock: PathBuf,
-}
-
-impl Names {
-    fn of(live: &Path, id: &Id) -> Self {
-        let with = |ending: &str| live.join(format!("{id}{ending}"));
-        Self {
-            folder: with(""),
-            list: with(".list"),
-            note: with(".json"),
-            lock: with(".lock"),
-        }
-    }
-
-    fn note(&self) -> Option<Note> {
-        serde_json::from_slice(&fs::read(&self.note).ok()?).ok()
-    }
-
-    fn write_note(&self, note: &Note) -> io::Result<()> {
-        let staged = self.note.with_extension(std::process::id().to_string());
-        fs::write(&staged, serde_json::to_vec(note)?)?;
-        fs::rename(&staged, &self.note)
-    }
-
-    /// Takes the folder away. The note goes first: what follows may be cut short.
-    fn remove(&self) -> io::Result<()> {
-        for file in [&self.note, &self.list] {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -278,108 +220,6 @@ impl Store {
             tracing::debug!(%error, "a half-made tree stays");
         }
         written
-    }
-
-    /// Brings the folders of trees down to `bytes_max`: those not used for longest go first, those in use stay. Returns the
-    /// bytes that went. Trouble is only logged: a folder that stays is tried again by the next make or save.
-    pub(crate) fn trim_live(&self, bytes_max: u64) -> u64 {
-        let Some(live) = self.near_folder("live") else {
-            return 0;
-        };
-        let mut noted: Vec<(Timestamp, u64, Id)> = live_ids(&live)
-            .filter_map(|id| {
-                let note = Names::of(&live, &id).note()?;
-                Some((note.used, note.size_bytes, id))
-            })
-            .collect();
-        noted.sort_unstable();
-        let mut total: u64 = noted.iter().map(|(_, size, _)| size).sum();
-        let mut gone = 0;
-        for (_, size, id) in noted {
-            if total <= bytes_max {
-                break;
-            }
-            if remove_unused(&live, &id) {
-                total -= size;
-                gone += size;
-            }
-        }
-        sweep_staged(&live);
-        gone
-    }
-
-    /// Bytes of all folders of trees.
-    pub(crate) fn live_bytes(&self) -> u64 {
-        let Some(live) = self.near_folder("live") else {
-            return 0;
-        };
-        live_ids(&live)
-            .filter_map(|id| Some(Names::of(&live, &id).note()?.size_bytes))
-            .sum()
-    }
-
-    /// Looks through every tree's folder that nobody uses; removes and names those that changed.
-    pub(crate) fn scrub_live(&self) -> Vec<(Id, String)> {
-        let Some(live) = self.near_folder("live") else {
-            return Vec::new();
-        };
-        let mut changed = Vec::new();
-        for id in live_ids(&live) {
-            let names = Names::of(&live, &id);
-            if names.note().is_none() {
-                continue;
-            }
-            if let Err(reason) = scrub(&names.folder, &names.list, &id) {
-                remove_unused(&live, &id);
-                changed.push((id, reason));
-            }
-        }
-        changed
-    }
-}
-
-/// Removes a tree's folder unless somebody uses it; true when it is gone.
-fn remove_unused(live: &Path, id: &Id) -> bool {
-    let names = Names::of(live, id);
-    let Ok(lock) = File::open(&names.lock) else {
-        return false;
-    };
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return false,
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!(%error, "a tree's folder cannot be locked");
-            return false;
-        }
-    }
-    let removed = names.remove();
-    if let Err(error) = &removed {
-        tracing::warn!(%error, folder = %names.folder.display(), "a tree's folder stays");
-    }
-    removed.is_ok()
-}
-
-fn live_ids(live: &Path) -> impl Iterator<Item = Id> {
-    let entries = fs::read_dir(live).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Id::parse(entry.file_name().to_str()?.strip_suffix(".json")?))
-}
-
-/// Folders that were being made by processes that are gone.
-fn sweep_staged(live: &Path) {
-    for entry in fs::read_dir(live).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let staged = name
-            .to_str()
-            .and_then(|name| name.split_once('.'))
-            .and_then(|(id, pid)| Some((Id::parse(id)?, pid.parse::<u32>().ok()?)));
-        let Some((_, pid)) = staged else {
-            continue;
-        };
-        if !Path::new(&format!("/proc/{pid}")).exists()
-            && let Err(error) = fs::remove_dir_all(entry.path())
-        {
-            tracing::debug!(%error, "a half-made tree stays");
-        }
     }
 }
 
