@@ -1,14 +1,14 @@
 //! What lies around one tree's folder: its list, its note, its lock. Received from whoever makes, uses or removes the folder.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Id;
 use crate::tree::Anchor;
+use crate::{Error, Id};
 
 pub(super) fn name_of(anchor: Anchor) -> &'static str {
     match anchor {
@@ -33,7 +33,9 @@ pub(super) struct Names {
     pub(super) folder: PathBuf,
     pub(super) list: PathBuf,
     pub(super) note: PathBuf,
-    pub(super) lock: PathBuf,
+    /// There while the folder is known to have changed: whoever uses it goes on, nobody else begins to.
+    distrust: PathBuf,
+    lock: PathBuf,
 }
 
 impl Names {
@@ -43,11 +45,24 @@ impl Names {
             folder: with(""),
             list: with(".list"),
             note: with(".json"),
+            distrust: with(".bad"),
             lock: with(".lock"),
         }
     }
 
+    pub(super) fn failed(&self, source: io::Error) -> Error {
+        Error::Write {
+            path: self.folder.clone(),
+            source,
+        }
+    }
+
+    /// What is noted of the folder; none when it is not whole, or not what it was made as.
     pub(super) fn note(&self) -> Option<Note> {
+        // Who uses the folder may write its note again at any time, so taking that away would not do.
+        if self.is_distrusted() {
+            return None;
+        }
         serde_json::from_slice(&fs::read(&self.note).ok()?).ok()
     }
 
@@ -57,17 +72,60 @@ impl Names {
         fs::rename(&staged, &self.note)
     }
 
-    /// Takes the folder away. The note goes first: what follows may be cut short.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.distrust.exists()
+    }
+
+    /// Notes that the folder is not what it was made as, until it is taken away.
+    pub(super) fn distrust(&self) {
+        let noted = fs::write(&self.distrust, "").and_then(|()| removed(&self.note));
+        if let Err(error) = noted {
+            tracing::warn!(%error, folder = %self.folder.display(), "a damaged folder is not marked as such");
+        }
+    }
+
+    /// The right to use the folder, until dropped; none while somebody makes or removes it.
+    pub(super) fn shared(&self) -> io::Result<Option<File>> {
+        let lock = self.lock_file()?;
+        Ok(is_taken(lock.try_lock_shared())?.then_some(lock))
+    }
+
+    /// The right to make or remove the folder, until dropped; none while somebody uses it.
+    pub(super) fn alone(&self) -> io::Result<Option<File>> {
+        let lock = self.lock_file()?;
+        Ok(is_taken(lock.try_lock())?.then_some(lock))
+    }
+
+    fn lock_file(&self) -> io::Result<File> {
+        File::options().create(true).append(true).open(&self.lock)
+    }
+
+    /// Takes the folder away; the caller holds it alone. The note goes first, and what forbids using it last: what is
+    /// between may be cut short.
     pub(super) fn remove(&self) -> io::Result<()> {
-        for file in [&self.note, &self.list] {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        removed(&self.note)?;
+        removed(&self.list)?;
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        removed(&self.distrust)
+    }
+}
+
+/// Removes a file that may be gone already.
+fn removed(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a lock that was tried is held now.
+pub(super) fn is_taken(tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }

@@ -1,6 +1,6 @@
 //! Which folders of trees stay on this machine. Asked whenever one was made, after saves, by collections and by `verify`.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::Path;
 
 use croft_proto::Timestamp;
@@ -48,7 +48,8 @@ impl Store {
             .sum()
     }
 
-    /// Looks through every tree's folder that nobody uses; removes and names those that changed.
+    /// Looks through every tree's folder; names those that changed, which nobody begins to use any more, and removes those
+    /// that nobody uses.
     pub(crate) fn scrub_live(&self) -> Vec<(Id, String)> {
         let Some(live) = self.near_folder("live") else {
             return Vec::new();
@@ -56,10 +57,17 @@ impl Store {
         let mut changed = Vec::new();
         for id in live_ids(&live) {
             let names = Names::of(&live, &id);
+            // Whoever makes or removes it just now would look like damage.
+            let Ok(Some(held)) = names.shared() else {
+                continue;
+            };
             if names.note().is_none() {
                 continue;
             }
             if let Err(reason) = scrub(&names.folder, &names.list, &id) {
+                // It may be in use, and stay.
+                names.distrust();
+                drop(held);
                 remove_unused(&live, &id);
                 changed.push((id, reason));
             }
@@ -71,21 +79,17 @@ impl Store {
 /// Removes a tree's folder unless somebody uses it; true when it is gone.
 fn remove_unused(live: &Path, id: &Id) -> bool {
     let names = Names::of(live, id);
-    let Ok(lock) = File::open(&names.lock) else {
+    let alone = names
+        .alone()
+        .inspect_err(|error| tracing::debug!(%error, "a tree's folder cannot be locked"));
+    let Ok(Some(alone)) = alone else {
         return false;
     };
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return false,
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!(%error, "a tree's folder cannot be locked");
-            return false;
-        }
-    }
     let removed = names.remove();
     if let Err(error) = &removed {
         tracing::warn!(%error, folder = %names.folder.display(), "a tree's folder stays");
     }
+    drop(alone);
     removed.is_ok()
 }
 

@@ -1,11 +1,18 @@
 //! Folders made for mounting: how many stay, who waits for whom, and what a crash leaves.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
 
 use super::backend_tier::Tiers;
-use super::{ROOMY, Site, Use, at, noise};
+use super::{DAY, ROOMY, Site, Use, at, noise};
+use crate::live::Patience;
 use crate::tree::Anchor;
-use crate::{Live, Place, Put, Store, TreeRef, Trust};
+use crate::{Error, Live, Place, Put, Repair, Store, TreeRef, Trust};
 
 /// Any moment.
 const NOW: u64 = 1_700_000_000_000;
@@ -76,4 +83,157 @@ fn object_storage_has_no_cap_but_its_folders_on_this_machine_have() {
         .unwrap();
     let store = Store::open_at(&place, near.path(), ROOMY).unwrap();
     assert_eq!((store.cap_bytes, store.live_bytes_max), (u64::MAX, ROOMY));
+}
+
+/// A folder's store and one tree of it, made.
+struct Made {
+    folder: TempDir,
+    store: Store,
+    tree: TreeRef,
+}
+
+impl Made {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), ROOMY).unwrap();
+        let tree = tree(&store, 1, 10_000);
+        drop(used(&store, &tree, NOW));
+        Self {
+            folder,
+            store,
+            tree,
+        }
+    }
+
+    /// What lies beside the tree's folder.
+    fn beside(&self, ending: &str) -> PathBuf {
+        let live = self.folder.path().join("here/live");
+        live.join(format!("{}{ending}", self.tree.id))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.beside("").join("source/file")
+    }
+
+    fn note(&self) -> String {
+        fs::read_to_string(self.beside(".json")).unwrap()
+    }
+
+    /// As if the folder was last looked through before the machine started.
+    fn is_from_before_the_start(&self) {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let before = self.note().replace(boot.trim(), "0000");
+        fs::write(self.beside(".json"), before).unwrap();
+    }
+
+    /// Uses the folder on a thread of its own; an error of the test when that waits for what never happens.
+    fn used_soon(&self, now_ms: u64) -> Result<Live, Error> {
+        let (send, receive) = mpsc::channel();
+        let (store, tree) = (self.store.clone(), self.tree.clone());
+        let using = move || drop(send.send(store.materialise(&tree, at(now_ms))));
+        thread::Builder::new().spawn(using).unwrap();
+        receive
+            .recv_timeout(Duration::from_secs(30))
+            .expect("it does not wait for whoever uses the folder")
+    }
+}
+
+#[test]
+fn a_folder_that_is_due_to_be_looked_through_is_not_waited_for_while_a_build_uses_it() {
+    let made = Made::new();
+    let runs = used(&made.store, &made.tree, NOW);
+    let live = made.used_soon(NOW + 8 * DAY).unwrap();
+    assert!(live.was_there());
+    let checked = format!("\"checked\":{}", (NOW + 8 * DAY) / 1000);
+    assert!(made.note().contains(&checked), "{}", made.note());
+    drop(runs);
+}
+
+#[test]
+fn a_damaged_folder_in_use_is_given_to_nobody_else_and_made_anew_afterwards() {
+    let made = Made::new();
+    let runs = used(&made.store, &made.tree, NOW);
+    fs::write(made.file(), "rot").unwrap();
+    let due = NOW + 8 * DAY;
+    for _ in 0..2 {
+        let error = made.used_soon(due).unwrap_err();
+        assert!(matches!(error, Error::Unusable(_)), "{error}");
+        assert!(!is_there(&made.store, &made.tree));
+    }
+    drop(runs);
+    let live = made.used_soon(due).unwrap();
+    assert!(!live.was_there());
+    assert_eq!(fs::read(made.file()).unwrap(), noise(1, 10_000));
+}
+
+#[test]
+fn what_verify_finds_damaged_in_use_is_given_to_nobody_else() {
+    let made = Made::new();
+    let runs = used(&made.store, &made.tree, NOW);
+    fs::write(made.file(), "rot").unwrap();
+    let damaged = made.store.verify(Repair::No, at(NOW)).unwrap().damaged;
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    assert!(made.used_soon(NOW).is_err());
+    drop(runs);
+    assert!(!made.used_soon(NOW).unwrap().was_there());
+}
+
+#[test]
+fn while_one_looks_through_a_folder_others_use_it_or_wait_for_the_answer_but_do_not_look_too() {
+    let made = Made::new();
+    // Who looked would see that.
+    let times = fs::metadata(made.file()).unwrap().modified().unwrap();
+    fs::write(made.file(), "rot").unwrap();
+    let file = File::options().write(true).open(made.file()).unwrap();
+    file.set_modified(times).unwrap();
+    let fresh = made.note();
+    let looking = File::open(made.beside(".list")).unwrap();
+    looking.try_lock().unwrap();
+    let due = NOW + 8 * DAY;
+    assert!(made.used_soon(due).unwrap().was_there());
+    made.is_from_before_the_start();
+    let error = made
+        .store
+        .materialise_within(Patience::of_steps(2, 0), &made.tree, at(NOW))
+        .unwrap_err();
+    assert!(matches!(error, Error::Busy { waited_ms: 20 }), "{error}");
+    let answered = thread::scope(|scope| {
+        let waits = scope.spawn(|| made.used_soon(NOW));
+        fs::write(made.beside(".json"), fresh).unwrap();
+        looking.unlock().unwrap();
+        waits.join().unwrap()
+    });
+    assert!(answered.unwrap().was_there());
+}
+
+#[test]
+fn a_folder_that_somebody_makes_is_waited_for_but_not_for_ever() {
+    let made = Made::new();
+    let making = File::open(made.beside(".lock")).unwrap();
+    making.try_lock().unwrap();
+    let error = made
+        .store
+        .materialise_within(Patience::of_steps(3, 0), &made.tree, at(NOW))
+        .unwrap_err();
+    assert!(matches!(error, Error::Busy { waited_ms: 30 }), "{error}");
+    let answered = thread::scope(|scope| {
+        let waits = scope.spawn(|| made.used_soon(NOW));
+        making.unlock().unwrap();
+        waits.join().unwrap()
+    });
+    assert!(answered.unwrap().was_there());
+}
+
+#[test]
+fn builds_that_begin_at_once_make_one_folder() {
+    let made = Made::new();
+    fs::remove_file(made.beside(".json")).unwrap();
+    let lives = thread::scope(|scope| {
+        let builds: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| made.used_soon(NOW)))
+            .collect();
+        let lives = builds.into_iter().map(|build| build.join().unwrap());
+        lives.collect::<Result<Vec<Live>, Error>>().unwrap()
+    });
+    assert_eq!(lives.iter().filter(|live| !live.was_there()).count(), 1);
 }
