@@ -27,6 +27,7 @@ use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Reader};
+use crate::replace::name_beside;
 use crate::restore::parse_list;
 use crate::selection::Selection;
 use crate::tree::{Anchor, Tree};
@@ -208,7 +209,7 @@ impl Store {
         let mut reader = Reader::new(&self.objects, &index)?;
         let bytes = tree.list.read_whole(&mut reader, LIST_BYTES_MAX)?;
         let parsed = parse_list(&tree.list, Some(&tree.id), &mut reader)?;
-        let staged = names.folder.with_extension(std::process::id().to_string());
+        let staged = name_beside(&names.folder);
         for anchor in [Anchor::Source, Anchor::Root] {
             fs::create_dir_all(staged.join(name_of(anchor))).map_err(failed)?;
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::replace::replace;
 use crate::tree::Anchor;
 use crate::{Error, Id};
 
@@ -67,9 +68,7 @@ impl Names {
     }
 
     pub(super) fn write_note(&self, note: &Note) -> io::Result<()> {
-        let staged = self.note.with_extension(std::process::id().to_string());
-        fs::write(&staged, serde_json::to_vec(note)?)?;
-        fs::rename(&staged, &self.note)
+        replace(&self.note, &serde_json::to_vec(note)?)
     }
 
     pub(super) fn is_distrusted(&self) -> bool {

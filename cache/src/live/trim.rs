@@ -105,7 +105,9 @@ fn sweep_staged(live: &Path) {
         let staged = name
             .to_str()
             .and_then(|name| name.split_once('.'))
-            .and_then(|(id, pid)| Some((Id::parse(id)?, pid.parse::<u32>().ok()?)));
+            .and_then(|(id, rest)| {
+                Some((Id::parse(id)?, rest.split_once('-')?.0.parse::<u32>().ok()?))
+            });
         let Some((_, pid)) = staged else {
             continue;
         };
