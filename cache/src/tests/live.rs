@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::backend_tier::Tiers;
 use super::{DAY, ROOMY, Site, Use, at, noise};
 use crate::live::Patience;
+use crate::replace::replace;
 use crate::tree::Anchor;
 use crate::{Error, Live, Place, Put, Repair, Store, TreeRef, Trust};
 
@@ -199,7 +200,8 @@ fn while_one_looks_through_a_folder_others_use_it_or_wait_for_the_answer_but_do_
     assert!(matches!(error, Error::Busy { waited_ms: 20 }), "{error}");
     let answered = thread::scope(|scope| {
         let waits = scope.spawn(|| made.used_soon(NOW));
-        fs::write(made.beside(".json"), fresh).unwrap();
+        // As a whole, as croft does: one that is half-written says that the folder is not whole.
+        replace(&made.beside(".json"), fresh.as_bytes()).unwrap();
         looking.unlock().unwrap();
         waits.join().unwrap()
     });
