@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use croft_proto::Timestamp;
@@ -29,6 +30,11 @@ pub(super) struct Note {
     pub(super) used: Timestamp,
 }
 
+const LIST: &str = ".list";
+const NOTE: &str = ".json";
+const DISTRUST: &str = ".bad";
+const LOCK: &str = ".lock";
+
 /// The names around one tree's folder.
 pub(super) struct Names {
     pub(super) folder: PathBuf,
@@ -44,10 +50,10 @@ impl Names {
         let with = |ending: &str| live.join(format!("{id}{ending}"));
         Self {
             folder: with(""),
-            list: with(".list"),
-            note: with(".json"),
-            distrust: with(".bad"),
-            lock: with(".lock"),
+            list: with(LIST),
+            note: with(NOTE),
+            distrust: with(DISTRUST),
+            lock: with(LOCK),
         }
     }
 
@@ -104,19 +110,55 @@ impl Names {
     pub(super) fn remove(&self) -> io::Result<()> {
         removed(&self.note)?;
         removed(&self.list)?;
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        unless_gone(fs::remove_dir_all(&self.folder))?;
+        self.remove_strays()?;
         removed(&self.distrust)
     }
+
+    /// Takes away what was being written around the folder; the caller holds it alone, so nobody writes it any more.
+    pub(super) fn remove_strays(&self) -> io::Result<()> {
+        let Some((live, folder)) = self.folder.parent().zip(self.folder.file_name()) else {
+            return Ok(());
+        };
+        for entry in fs::read_dir(live)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ending = name.as_bytes().strip_prefix(folder.as_bytes());
+            if !ending.is_some_and(is_stray) {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                unless_gone(fs::remove_dir_all(entry.path()))?;
+            } else {
+                removed(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a crash left something here, when this is what lies here.
+    pub(super) fn has_remains(note: Option<&Note>, endings: &[String]) -> bool {
+        let is_whole = note.is_some();
+        endings
+            .iter()
+            .any(|ending| is_stray(ending.as_bytes()) || (!is_whole && ending != LOCK))
+    }
+}
+
+fn is_stray(ending: &[u8]) -> bool {
+    let known = [LIST, NOTE, DISTRUST, LOCK];
+    ending.starts_with(b".") && !known.iter().any(|known| known.as_bytes() == ending)
 }
 
 /// Removes a file that may be gone already.
 fn removed(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    unless_gone(fs::remove_file(file))
+}
+
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

@@ -239,3 +239,50 @@ fn builds_that_begin_at_once_make_one_folder() {
     });
     assert_eq!(lives.iter().filter(|live| !live.was_there()).count(), 1);
 }
+
+#[test]
+fn what_is_being_made_in_another_container_is_left_alone_until_nobody_makes_it() {
+    let made = Made::new();
+    // No process has it here, and the one that is made as the old one was.
+    let staged = [made.beside(".4194304-0"), made.beside(".4194304")];
+    for staged in &staged {
+        fs::create_dir_all(staged.join("source")).unwrap();
+    }
+    let making = File::open(made.beside(".lock")).unwrap();
+    making.try_lock().unwrap();
+    made.store.trim_live(ROOMY);
+    assert!(staged.iter().all(|staged| staged.exists()));
+    making.unlock().unwrap();
+    made.store.trim_live(ROOMY);
+    assert!(!staged.iter().any(|staged| staged.exists()));
+    assert!(is_there(&made.store, &made.tree));
+}
+
+#[test]
+fn a_folder_whose_note_a_crash_kept_from_being_written_goes_unless_it_is_used() {
+    let made = Made::new();
+    let uses = used(&made.store, &made.tree, NOW);
+    fs::remove_file(made.beside(".json")).unwrap();
+    fs::write(made.beside(".json.7-7"), "half").unwrap();
+    made.store.trim_live(ROOMY);
+    assert!(made.file().exists());
+    drop(uses);
+    made.store.trim_live(ROOMY);
+    let left = ["", ".list", ".json", ".json.7-7"].map(|ending| made.beside(ending).exists());
+    assert_eq!(left, [false; 4]);
+    assert!(!made.used_soon(NOW).unwrap().was_there());
+}
+
+#[test]
+fn what_a_crash_left_half_made_is_no_part_of_what_is_made_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), ROOMY).unwrap();
+    let tree = tree(&store, 1, 10_000);
+    for nth in 0..200 {
+        let name = format!("{}.{}-{nth}/source/stranger", tree.id, std::process::id());
+        fs::create_dir_all(folder.path().join("here/live").join(name)).unwrap();
+    }
+    let live = used(&store, &tree, NOW);
+    let inside = fs::read_dir(live.folder(Anchor::Source)).unwrap();
+    assert_eq!(inside.count(), 1);
+}
