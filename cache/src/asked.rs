@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::replace::replace;
 use crate::restore::Lookup;
 use crate::{Error, Explanation, Id, Input, Store};
 
@@ -91,7 +92,10 @@ impl Store {
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|entry| read(&entry.path()))
+            .map(|entry| entry.path())
+            // Not what a crash left half-way to it.
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+            .filter_map(|path| read(&path))
             .collect();
         asked.sort_by(|a, b| (b.when, &a.project).cmp(&(a.when, &b.project)));
         asked
@@ -110,10 +114,5 @@ fn read(file: &Path) -> Option<AskedFor> {
 }
 
 fn write(file: &Path, asked: &AskedFor) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let staged = file.with_extension(std::process::id().to_string());
-    fs::write(&staged, serde_json::to_vec(asked)?)?;
-    fs::rename(&staged, file)
+    replace(file, &serde_json::to_vec(asked)?)
 }

@@ -27,6 +27,8 @@ mod id;
 mod error;
 /// Worker threads.
 mod workers;
+/// Small files of this machine.
+mod replace;
 /// How far long work has come.
 mod meter;
 /// Processes in a simulation.

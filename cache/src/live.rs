@@ -5,13 +5,20 @@
 //! whose hash is the id; `<id>.json` is written last and says that the folder is whole; builds hold `<id>.lock` shared while
 //! they use it (`flock`: the kernel lets go when they die), whoever makes or removes the folder holds it alone.
 //!
-//! What was made before this machine last started is checked anew before it is used: nothing was flushed for it.
+//! What was made before this machine last started is checked anew before it is used: nothing was flushed for it. Who checks
+//! holds the list alone meanwhile, and shares the folder: a build that runs is in nobody's way. `<id>.bad` forbids to begin
+//! using a folder that was found damaged.
 
+/// What lies around one tree's folder.
+mod names;
 /// Looking whether a folder is still what it was made as.
 mod scrub;
+/// Which folders stay.
+mod trim;
+/// How long builds wait for each other.
+mod wait;
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,13 +27,17 @@ use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Reader};
+use crate::replace::name_beside;
 use crate::restore::parse_list;
 use crate::selection::Selection;
 use crate::tree::{Anchor, Tree};
 use crate::unpack::{check_selected, unpack};
 use crate::walk::Anchors;
 use crate::{Error, Id, Store};
-pub(crate) use scrub::scrub;
+use names::{Names, Note, is_taken, name_of};
+use scrub::scrub;
+pub(crate) use wait::Patience;
+use wait::Whom;
 
 /// A tree that is used is looked through again after this time: disks rot.
 const SCRUB_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -53,7 +64,21 @@ pub struct Live {
     _lock: File,
 }
 
+enum WasThere {
+    Yes,
+    No,
+}
+
 impl Live {
+    fn of(names: &Names, lock: File, was_there: WasThere) -> Self {
+        Self {
+            folder: names.folder.clone(),
+            list: names.list.clone(),
+            was_there: matches!(was_there, WasThere::Yes),
+            _lock: lock,
+        }
+    }
+
     /// Where the tree's entries of that anchor are: mount this read-only, or as a lower layer; never write to it.
     #[must_use]
     pub fn folder(&self, anchor: Anchor) -> PathBuf {
@@ -81,119 +106,93 @@ impl Live {
     }
 }
 
-fn name_of(anchor: Anchor) -> &'static str {
-    match anchor {
-        Anchor::Source => "source",
-        Anchor::Root => "root",
-    }
+/// What came of a try to use a tree's folder.
+enum Tried {
+    Held(Live),
+    Busy(Whom),
 }
 
-/// What is noted of a folder that is whole.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Note {
-    size_bytes: u64,
-    /// Which start of the machine it was made or looked through in.
-    boot: String,
-    checked: Timestamp,
-    used: Timestamp,
-}
-
-/// The names around one tree's folder.
-struct Names {
-    folder: PathBuf,
-    list: PathBuf,
-    note: PathBuf,
-    lock: PathBuf,
-}
-
-impl Names {
-    fn of(live: &Path, id: &Id) -> Self {
-        let with = |ending: &str| live.join(format!("{id}{ending}"));
-        Self {
-            folder: with(""),
-            list: with(".list"),
-            note: with(".json"),
-            lock: with(".lock"),
-        }
-    }
-
-    fn note(&self) -> Option<Note> {
-        serde_json::from_slice(&fs::read(&self.note).ok()?).ok()
-    }
-
-    fn write_note(&self, note: &Note) -> io::Result<()> {
-        let staged = self.note.with_extension(std::process::id().to_string());
-        fs::write(&staged, serde_json::to_vec(note)?)?;
-        fs::rename(&staged, &self.note)
-    }
-
-    /// Takes the folder away. The note goes first: what follows may be cut short.
-    fn remove(&self) -> io::Result<()> {
-        for file in [&self.note, &self.list] {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
+/// What a folder is found to be.
+enum Sight {
+    Whole,
+    /// Nobody knows yet; somebody looks.
+    LookedThrough,
+    NotWhole,
 }
 
 impl Store {
-    /// The tree as a folder, made if it is not there yet.
+    /// The tree as a folder, made if it is not there yet. When it was made, folders that nobody uses make room for it.
+    ///
+    /// Waits at most a minute for another build that makes the same one, and for none that uses it.
     ///
     /// # Errors
-    /// [`Error::NoFolder`] when this store has no folder on this machine; as [`Store::unpack`] when it has to be made.
+    /// [`Error::NoFolder`] when this store has no folder on this machine; [`Error::Busy`] after that minute;
+    /// [`Error::Unusable`] when the folder changed and cannot be made anew, since a build still uses it; as
+    /// [`Store::unpack`] when it has to be made.
     pub fn materialise(&self, tree: &TreeRef, now: Timestamp) -> Result<Live, Error> {
+        self.materialise_within(Patience::of_a_build(), tree, now)
+    }
+
+    pub(crate) fn materialise_within(
+        &self,
+        mut patience: Patience,
+        tree: &TreeRef,
+        now: Timestamp,
+    ) -> Result<Live, Error> {
         let live = self.near_folder("live").ok_or(Error::NoFolder)?;
         let names = Names::of(&live, &tree.id);
-        let failed = |source| Error::Write {
-            path: names.folder.clone(),
-            source,
-        };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&live)
-            .map_err(failed)?;
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(&names.lock)
-            .map_err(failed)?;
-        lock.lock_shared().map_err(failed)?;
+            .map_err(|source| names.failed(source))?;
+        loop {
+            match self.try_materialise(&names, tree, now)? {
+                Tried::Held(live) => return Ok(live),
+                Tried::Busy(whom) => patience.step(whom)?,
+            }
+        }
+    }
+
+    fn try_materialise(
+        &self,
+        names: &Names,
+        tree: &TreeRef,
+        now: Timestamp,
+    ) -> Result<Tried, Error> {
+        let failed = |source| names.failed(source);
+        let Some(lock) = names.shared().map_err(failed)? else {
+            return Ok(Tried::Busy(Whom::Maker));
+        };
         let boot = boot_id();
-        if let Some(note) = names.note()
-            && note.boot == boot
-            && now.millis() < note.checked.millis().saturating_add(SCRUB_MS)
-        {
-            touch(&names, note, now);
-            return Ok(Live {
-                folder: names.folder,
-                list: names.list,
-                was_there: true,
-                _lock: lock,
-            });
+        match look(names, &tree.id, &boot, now) {
+            Sight::Whole => return Ok(Tried::Held(Live::of(names, lock, WasThere::Yes))),
+            Sight::LookedThrough => return Ok(Tried::Busy(Whom::Maker)),
+            Sight::NotWhole => {}
         }
+        // Not raised: the kernel lets go of a shared lock first, and does not give it back.
         lock.unlock().map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        let was_there = self.make_sure(&names, tree, &boot, now)?;
-        // Sharing it again lets go of it for a moment, in which somebody may have removed it.
-        lock.lock_shared().map_err(failed)?;
-        if names.note().is_none() {
-            drop(lock);
-            return self.materialise(tree, now);
+        if !is_taken(lock.try_lock()).map_err(failed)? {
+            if names.is_distrusted() {
+                return Err(Error::Unusable(
+                    "its folder on this machine is damaged, and a build still uses it".into(),
+                ));
+            }
+            return Ok(Tried::Busy(Whom::User));
         }
-        Ok(Live {
-            folder: names.folder,
-            list: names.list,
-            was_there,
-            _lock: lock,
-        })
+        if names.note().is_some() {
+            // Somebody else made it in between.
+            return Ok(Tried::Busy(Whom::User));
+        }
+        names.remove().map_err(failed)?;
+        self.make(names, tree, &boot, now)
+            .inspect_err(|error| self.heal(error))?;
+        // Sharing it lets go of it for a moment, in which somebody may have removed it.
+        if !is_taken(lock.try_lock_shared()).map_err(failed)? || names.note().is_none() {
+            return Ok(Tried::Busy(Whom::Maker));
+        }
+        self.trim_live(self.live_bytes_max);
+        Ok(Tried::Held(Live::of(names, lock, WasThere::No)))
     }
 
     /// Whether the tree's folder is there. It may be gone by the time it is used: then it is made again, or that fails.
@@ -202,53 +201,15 @@ impl Store {
         live.is_some_and(|live| Names::of(&live, id).note().is_some())
     }
 
-    /// Makes the folder, or checks one that is there; the caller holds it alone. True when it was there and whole.
-    fn make_sure(
-        &self,
-        names: &Names,
-        tree: &TreeRef,
-        boot: &str,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
-        let failed = |source| Error::Write {
-            path: names.folder.clone(),
-            source,
-        };
-        if let Some(note) = names.note() {
-            match scrub(&names.folder, &names.list, &tree.id) {
-                Ok(()) => {
-                    let note = Note {
-                        boot: boot.to_string(),
-                        checked: now,
-                        used: now,
-                        ..note
-                    };
-                    names.write_note(&note).map_err(failed)?;
-                    return Ok(true);
-                }
-                Err(reason) => {
-                    tracing::warn!(tree = %tree.id, reason, "a mounted tree had changed and is made anew");
-                }
-            }
-        }
-        names.remove().map_err(failed)?;
-        self.make(names, tree, boot, now)
-            .inspect_err(|error| self.heal(error))?;
-        Ok(false)
-    }
-
     fn make(&self, names: &Names, tree: &TreeRef, boot: &str, now: Timestamp) -> Result<(), Error> {
-        let failed = |source| Error::Write {
-            path: names.folder.clone(),
-            source,
-        };
+        let failed = |source| names.failed(source);
         // Else a collection alone in the folder could move chunks to other packs meanwhile.
         let held = self.share()?;
         let index = self.index()?;
         let mut reader = Reader::new(&self.objects, &index)?;
         let bytes = tree.list.read_whole(&mut reader, LIST_BYTES_MAX)?;
         let parsed = parse_list(&tree.list, Some(&tree.id), &mut reader)?;
-        let staged = names.folder.with_extension(std::process::id().to_string());
+        let staged = name_beside(&names.folder);
         for anchor in [Anchor::Source, Anchor::Root] {
             fs::create_dir_all(staged.join(name_of(anchor))).map_err(failed)?;
         }
@@ -276,108 +237,51 @@ impl Store {
         }
         written
     }
-
-    /// Brings the folders of trees down to `bytes_max`: those not used for longest go first, those in use stay. Returns the
-    /// bytes that went.
-    pub(crate) fn trim_live(&self, bytes_max: u64) -> u64 {
-        let Some(live) = self.near_folder("live") else {
-            return 0;
-        };
-        let mut noted: Vec<(Timestamp, u64, Id)> = live_ids(&live)
-            .filter_map(|id| {
-                let note = Names::of(&live, &id).note()?;
-                Some((note.used, note.size_bytes, id))
-            })
-            .collect();
-        noted.sort_unstable();
-        let mut total: u64 = noted.iter().map(|(_, size, _)| size).sum();
-        let mut gone = 0;
-        for (_, size, id) in noted {
-            if total <= bytes_max {
-                break;
-            }
-            if remove_unused(&live, &id) {
-                total -= size;
-                gone += size;
-            }
-        }
-        sweep_staged(&live);
-        gone
-    }
-
-    /// Bytes of all folders of trees.
-    pub(crate) fn live_bytes(&self) -> u64 {
-        let Some(live) = self.near_folder("live") else {
-            return 0;
-        };
-        live_ids(&live)
-            .filter_map(|id| Some(Names::of(&live, &id).note()?.size_bytes))
-            .sum()
-    }
-
-    /// Looks through every tree's folder that nobody uses; removes and names those that changed.
-    pub(crate) fn scrub_live(&self) -> Vec<(Id, String)> {
-        let Some(live) = self.near_folder("live") else {
-            return Vec::new();
-        };
-        let mut changed = Vec::new();
-        for id in live_ids(&live) {
-            let names = Names::of(&live, &id);
-            if names.note().is_none() {
-                continue;
-            }
-            if let Err(reason) = scrub(&names.folder, &names.list, &id) {
-                remove_unused(&live, &id);
-                changed.push((id, reason));
-            }
-        }
-        changed
-    }
 }
 
-/// Removes a tree's folder unless somebody uses it; true when it is gone.
-fn remove_unused(live: &Path, id: &Id) -> bool {
-    let names = Names::of(live, id);
-    let Ok(lock) = File::open(&names.lock) else {
-        return false;
+/// Whether a folder is what it was made as; the caller shares it. Looks through it unless that was done lately.
+fn look(names: &Names, id: &Id, boot: &str, now: Timestamp) -> Sight {
+    let is_fresh = |note: &Note| {
+        note.boot == boot && now.millis() < note.checked.millis().saturating_add(SCRUB_MS)
     };
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return false,
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!(%error, "a tree's folder cannot be locked");
-            return false;
-        }
+    let Some(note) = names.note() else {
+        return Sight::NotWhole;
+    };
+    if is_fresh(&note) {
+        touch(names, note, now);
+        return Sight::Whole;
     }
-    let removed = names.remove();
-    if let Err(error) = &removed {
-        tracing::warn!(%error, folder = %names.folder.display(), "a tree's folder stays");
-    }
-    removed.is_ok()
-}
-
-fn live_ids(live: &Path) -> impl Iterator<Item = Id> {
-    let entries = fs::read_dir(live).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Id::parse(entry.file_name().to_str()?.strip_suffix(".json")?))
-}
-
-/// Folders that were being made by processes that are gone.
-fn sweep_staged(live: &Path) {
-    for entry in fs::read_dir(live).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let staged = name
-            .to_str()
-            .and_then(|name| name.split_once('.'))
-            .and_then(|(id, pid)| Some((Id::parse(id)?, pid.parse::<u32>().ok()?)));
-        let Some((_, pid)) = staged else {
-            continue;
+    // Locked until what was found is noted.
+    let looking = File::open(&names.list);
+    if let Ok(list) = &looking
+        && let Ok(false) = is_taken(list.try_lock())
+    {
+        // Somebody does so now. What this start of the machine has written is good enough until then.
+        return if note.boot == boot {
+            touch(names, note, now);
+            Sight::Whole
+        } else {
+            Sight::LookedThrough
         };
-        if !Path::new(&format!("/proc/{pid}")).exists()
-            && let Err(error) = fs::remove_dir_all(entry.path())
-        {
-            tracing::debug!(%error, "a half-made tree stays");
-        }
     }
+    // Several builds that begin at once read it only once.
+    if let Some(note) = names.note().filter(is_fresh) {
+        touch(names, note, now);
+        return Sight::Whole;
+    }
+    let scrubbed = scrub(&names.folder, &names.list, id);
+    if let Err(reason) = scrubbed {
+        tracing::warn!(tree = %id, reason, "a mounted tree had changed and is made anew");
+        names.distrust();
+        return Sight::NotWhole;
+    }
+    let checked = Note {
+        boot: boot.to_string(),
+        checked: now,
+        ..note
+    };
+    touch(names, checked, now);
+    Sight::Whole
 }
 
 fn touch(names: &Names, note: Note, now: Timestamp) {

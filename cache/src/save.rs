@@ -136,6 +136,8 @@ impl Store {
                 if saved.stored_bytes > 0 && self.is_over_cap()? {
                     saved.pruned = self.prune_after_save(self.low_water_bytes(), request.now);
                 }
+                // What an earlier build of this machine mounted may have been let go since.
+                self.trim_live(self.live_bytes_max);
                 Ok(saved)
             }
             Err(error) => {

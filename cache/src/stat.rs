@@ -18,6 +18,7 @@ use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::replace::replace;
 use crate::tree::{Tree, order};
 use crate::walk::Finding;
 use crate::{Error, Id};
@@ -97,12 +98,7 @@ impl Remembered {
         }
         let hash = Id::of(&bytes);
         bytes.extend_from_slice(hash.bytes());
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let staged = file.with_extension(std::process::id().to_string());
-        fs::write(&staged, bytes)?;
-        fs::rename(&staged, file)
+        replace(file, &bytes)
     }
 
     /// For each finding the position in the tree of the file that it still is. Both are in the order of a tree.
@@ -213,6 +209,23 @@ mod tests {
                 "{seconds}"
             );
         }
+    }
+
+    #[test]
+    fn saves_of_one_place_by_several_threads_all_leave_what_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file_of(folder.path(), b"place");
+        let now = Timestamp::from_millis(100_000);
+        let save = || {
+            for _ in 0..200 {
+                Remembered::write(&file, &Content::default(), &[Some(found(9))], now).unwrap();
+                assert!(Remembered::read(&file).is_some());
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(save);
+            scope.spawn(save);
+        });
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Store {
     pub(crate) objects: Objects,
     pub(crate) lock: Lock,
     pub(crate) cap_bytes: u64,
+    /// Bytes of folders made for mounting: they are on this machine, wherever the store is.
+    pub(crate) live_bytes_max: u64,
     pub(crate) trust: Arc<Trust>,
     pub(crate) meter: Arc<Meter>,
     /// Where this machine remembers what it knows of the store.
@@ -76,6 +78,7 @@ impl Store {
             objects: Objects::folder(dir)?,
             lock: Lock::in_folder(dir),
             cap_bytes,
+            live_bytes_max: cap_bytes,
             trust: Arc::new(Trust::of_folder(&near)?),
             meter: Arc::default(),
             trust_folder: Some(near.clone()),
@@ -90,7 +93,8 @@ impl Store {
     }
 
     /// The cache at a place: a folder, or object storage. Of object storage this machine keeps what it uses in a folder of
-    /// that place's own below `near`, which holds at most `cap_bytes`; its key and keyring are those of `near`.
+    /// that place's own below `near`, which holds at most `cap_bytes`, and as much again of folders made for mounting; its
+    /// key and keyring are those of `near`.
     ///
     /// # Errors
     /// As [`Store::open`]; and [`Error::Place`] when the place cannot be used as it is written.
@@ -106,6 +110,7 @@ impl Store {
             objects: Objects::tiered(&own, cap_bytes, place)?,
             lock: Lock::in_memory(),
             cap_bytes: u64::MAX,
+            live_bytes_max: cap_bytes,
             trust: Arc::new(Trust::of_folder(&trust_folder)?),
             meter: Arc::default(),
             near: Some(own.join(NEAR)),
@@ -131,6 +136,7 @@ impl Store {
             objects,
             lock: Lock::in_memory(),
             cap_bytes: u64::MAX,
+            live_bytes_max: u64::MAX,
             trust: Arc::new(trust),
             meter: Arc::default(),
             near: Some(near.to_path_buf()),
@@ -167,6 +173,7 @@ impl Store {
             objects: Objects::new(objects),
             lock: Lock::in_memory(),
             cap_bytes,
+            live_bytes_max: cap_bytes,
             trust: Arc::new(Trust::of_this_process()?),
             meter: Arc::default(),
             near: None,

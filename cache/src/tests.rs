@@ -34,6 +34,8 @@ mod trees;
 mod red_team;
 /// Collections beside saves and builds.
 mod collect;
+/// Folders made for mounting.
+mod live;
 /// Several at once, in every order.
 mod model;
 

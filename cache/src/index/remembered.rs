@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::Id;
 use crate::backend::Listed;
 use crate::layout::id_of;
+use crate::replace::replace;
 
 const CHECK_BYTES: usize = 16;
 const HEAD_BYTES: usize = 32 + 8;
@@ -103,9 +104,7 @@ impl Remembered {
                 write_record(&mut text, id, *size_bytes, tail);
             }
         }
-        let staged = file.with_extension(format!("{}", std::process::id()));
-        fs::write(&staged, text)?;
-        fs::rename(&staged, file)
+        replace(file, &text)
     }
 }
 

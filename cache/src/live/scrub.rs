@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use croft_beneath::{Kind, Metadata, Root};
 
-use super::name_of;
+use super::names::name_of;
 use crate::Id;
 use crate::chunk::Cutter;
 use crate::tree::{Anchor, Entry, MODE_BITS, Node, Tree};
 
 /// Succeeds when the folder is the tree; otherwise says what is not.
-pub(crate) fn scrub(folder: &Path, list: &Path, id: &Id) -> Result<(), String> {
+pub(super) fn scrub(folder: &Path, list: &Path, id: &Id) -> Result<(), String> {
     let bytes = fs::read(list).map_err(|error| format!("its list cannot be read: {error}"))?;
     if Id::of(&bytes) != *id {
         return Err("its list is not the one it was made from".into());

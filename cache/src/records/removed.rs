@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use crate::Error;
+use crate::replace::replace;
 
 /// Removals that are remembered: those of some weeks on a busy machine.
 pub(crate) const REMOVALS_MAX: usize = 4096;
@@ -109,9 +110,7 @@ impl Removed {
         }
         // A line that another process adds meanwhile is lost: so be it, it only explains.
         let newest: Vec<String> = self.lines()?.into();
-        let staged = self.path.with_extension(format!("{}", std::process::id()));
-        fs::write(&staged, newest.concat())?;
-        fs::rename(&staged, &self.path)
+        replace(&self.path, newest.concat().as_bytes())
     }
 
     /// What was removed, oldest first, at most [`REMOVALS_MAX`] of them. Lines that cannot be read, such as one that a

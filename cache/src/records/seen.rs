@@ -8,15 +8,15 @@
 //! minutes older than the newest, since the clocks of two honest machines may be that far apart.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use croft_proto::Timestamp;
 use object_store::path::Path as Name;
 
 use super::SKEW_MS;
+use crate::replace::replace;
 use crate::{Error, Id};
 
 /// Replaced records that a note remembers by hash: the last ones, which lie within the skew of clocks.
@@ -105,19 +105,10 @@ impl Seen {
         Note::parse(&text)
     }
 
-    /// Written beside and renamed, so that a crash leaves the old note or the new one. It is not flushed to the disk: a
-    /// note lost in a power cut is only a lost note.
+    /// It is not flushed to the disk: a note lost in a power cut is only a lost note.
     fn note(&self, name: &Name, note: &Note) -> Result<(), Error> {
-        static STAGED: AtomicU64 = AtomicU64::new(0);
         let path = self.path(name);
-        let nth = STAGED.fetch_add(1, Ordering::Relaxed);
-        let staged = path.with_extension(format!("{}-{nth}", std::process::id()));
-        let written = path
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&staged, note.text()))
-            .and_then(|()| fs::rename(&staged, &path));
-        written.map_err(|source: io::Error| Error::Note { path, source })
+        replace(&path, note.text().as_bytes()).map_err(|source| Error::Note { path, source })
     }
 }
 
