@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-beneath", &[]),
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
+    ("croft-ledger", &["croft-proto"]),
     ("croft-keys", &[]),
     (
         "croft-cache",
@@ -67,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
+    ("croft-ledger", &["bollard", "object_store"]),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),

@@ -1,0 +1,1 @@
+//! What each ledger must do: named cases, run against every implementation.
