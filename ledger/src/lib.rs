@@ -53,7 +53,7 @@ pub use embedded::{Embedded, OpenError};
 pub use entry::{Append, Appended, Body, Entry, Expected};
 pub use error::{AppendError, Cause, ReadError};
 pub use health::Health;
-// pub use jetstream::{Config, ConnectError, Credentials, JetStream};
+pub use jetstream::{Config, ConnectError, Credentials, JetStream};
 pub use ledger::Ledger;
 pub use memory::Memory;
 pub use seq::Seq;
