@@ -121,13 +121,13 @@ impl Writer {
             Ok(()) => {
                 self.end = end;
                 self.trouble.say(None);
-                // First the answers, then the followers: whoever appended is waiting longer.
-                pending.into_iter().for_each(Pending::answer);
+                // Before the answers: who has one and asks for the last sequence must get it or a later one.
                 self.wake.send_if_modified(|last| {
                     let is_news = *last != end.last;
                     *last = end.last;
                     is_news
                 });
+                pending.into_iter().for_each(Pending::answer);
             }
             Err(error) => self.fail(error, pending),
         }
