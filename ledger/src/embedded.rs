@@ -46,7 +46,9 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the file, or makes it. Waits for the disk.
     ///
-    /// **Errors.** See [`OpenError`]: another process has it, it is not a ledger, or of a newer croft.
+    /// # Errors
+    ///
+    /// See [`OpenError`]: another process has it, it is not a ledger, or of a newer croft.
     pub fn open(path: &Path, clock: Clock) -> Result<Self, OpenError> {
         let opened = open::open(path)?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);

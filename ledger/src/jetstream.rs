@@ -61,7 +61,9 @@ struct Shared {
 impl JetStream {
     /// Connects, makes the stream where there is none, and checks that it is what it must be.
     ///
-    /// **Errors.** See [`ConnectError`]: the servers cannot be reached, are too old, or have not the settings asked for.
+    /// # Errors
+    ///
+    /// See [`ConnectError`]: the servers cannot be reached, are too old, or have not the settings asked for.
     pub async fn connect(config: Config) -> Result<Self, ConnectError> {
         let client = config.connect().await?;
         let context = stream::context(&client, &config);

@@ -46,14 +46,18 @@ pub enum SubjectError {
 impl Subject {
     /// The subject of something with a name: `Subject::of("project", "my app")` is `project.my=20app`.
     ///
-    /// **Errors.** The name or the kind is empty, or the two are too long.
+    /// # Errors
+    ///
+    /// The name or the kind is empty, or the two are too long.
     pub fn of(kind: &str, name: &str) -> Result<Self, SubjectError> {
         Self::from_parts(&[kind, name])
     }
 
     /// The subject of something whose name has several parts: `group`, application, name.
     ///
-    /// **Errors.** A part is empty, there is none, or together they are too long.
+    /// # Errors
+    ///
+    /// A part is empty, there is none, or together they are too long.
     pub fn from_parts(parts: &[&str]) -> Result<Self, SubjectError> {
         let mut subject = String::new();
         for (at, part) in parts.iter().enumerate() {
@@ -67,7 +71,9 @@ impl Subject {
 
     /// This subject with one more part behind it: `deployment.<id>` and `host` and so on.
     ///
-    /// **Errors.** The part is empty, or the whole too long.
+    /// # Errors
+    ///
+    /// The part is empty, or the whole too long.
     pub fn child(&self, part: &str) -> Result<Self, SubjectError> {
         let mut subject = format!("{self}.");
         escape(part, &mut subject);

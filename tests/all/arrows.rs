@@ -57,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft",
             "croft-proto",
             "croft-beneath",
+            "croft-ledger",
             "croft-cache",
             "croft-exec",
             "croft-worker",

@@ -1,5 +1,7 @@
 //! Appending. Receives checked batches; answers with where they are, or what the broker's refusal means.
 
+use std::time::Duration;
+
 use async_nats::connection::State;
 use async_nats::{HeaderMap, RequestErrorKind};
 use bytes::Bytes;
@@ -23,7 +25,9 @@ const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 /// The broker lost the batch's beginning (a reconnection, a new leader), or has too many unfinished ones: nothing is stored.
 const NOT_THIS_TIME: [u64; 3] = [10176, 10210, 10163];
 /// How often such a batch is sent.
-const TRIES_MAX: usize = 5;
+const TRIES_MAX: u32 = 5;
+/// And after how long, times the tries before. Whatever of a batch was lost stays with the broker as a beginning without an end.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// The broker's answer.
 #[derive(Debug, Deserialize)]
@@ -85,8 +89,8 @@ impl Shared {
                 Err(Failed::Refused(refusal))
                     if NOT_THIS_TIME.contains(&refusal.err_code) && tries < TRIES_MAX =>
                 {
+                    tokio::time::sleep(TRY_AGAIN_AFTER * tries).await;
                     tries += 1;
-                    tokio::task::yield_now().await;
                 }
                 other => return other,
             }
@@ -98,6 +102,7 @@ impl Shared {
         let id = self.client.new_inbox().replace('.', "-");
         let mut reply = None;
         for (at, append) in batch.iter().enumerate() {
+            self.must_be_connected()?;
             let mut headers = self.headers(append.expected);
             headers.insert(BATCH_ID, id.as_str());
             headers.insert(BATCH_SEQUENCE, (at + 1).to_string());
@@ -169,11 +174,7 @@ impl Shared {
         headers: HeaderMap,
         event: Bytes,
     ) -> Result<Reply, Failed> {
-        // The client would keep it and send it once it is connected again, long after the caller was told.
-        if self.client.connection_state() != State::Connected {
-            let error = unavailable("there is no connection to a NATS server");
-            return Err(Failed::Error(error));
-        }
+        self.must_be_connected()?;
         let subject = self.address(subject);
         let asked = self.client.request_with_headers(subject, headers, event);
         let answer = asked.await.map_err(|error| {
@@ -195,6 +196,16 @@ impl Shared {
             Ok(_) => Err(Failed::Error(unknown("an answer without a sequence"))),
             Err(error) => Err(Failed::Error(unknown(error))),
         }
+    }
+
+    /// Whether anything should be sent. The client would keep it and send it once it is connected again, long after the caller
+    /// was told; and fifty beginnings of batches without an end stop all batches until the broker gives them up, after 10 s.
+    fn must_be_connected(&self) -> Result<(), Failed> {
+        if self.client.connection_state() == State::Connected {
+            return Ok(());
+        }
+        let error = unavailable("there is no connection to a NATS server");
+        Err(Failed::Error(error))
     }
 
     /// Which of the batch's expectations was refused. The broker does not say, so its subjects are asked.

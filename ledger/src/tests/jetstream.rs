@@ -21,7 +21,7 @@ use crate::{
 
 fn config(address: &str) -> Config {
     Config {
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(1),
         ..Config::new(address)
     }
 }
@@ -42,13 +42,18 @@ fn twice(on: &str) -> Vec<Append> {
     vec![new(on), second]
 }
 
+/// Between two looks at a condition: looking without a pause keeps a busy machine from ever reaching it.
+async fn look_again() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
 /// Tries until the broker says something; the answer is whether it is there by this append's doing.
 async fn insist(ledger: &JetStream, on: &str, batch: &[Append]) -> Result<(), usize> {
     loop {
         match ledger.append(batch.to_vec()).await {
             Ok(_) => return Ok(()),
             Err(AppendError::Unavailable { .. } | AppendError::Unknown { .. }) => {
-                tokio::task::yield_now().await;
+                look_again().await;
             }
             Err(AppendError::Conflict { .. }) => return Err(read(ledger, on).await.len()),
             Err(error) => panic!("{error}"),
@@ -61,7 +66,7 @@ async fn read(ledger: &JetStream, on: &str) -> Vec<Entry> {
     loop {
         match ledger.read_subject(&on, Seq::ZERO, 100).await {
             Ok(entries) => return entries,
-            Err(ReadError::Unavailable { .. }) => {}
+            Err(ReadError::Unavailable { .. }) => look_again().await,
             Err(error) => panic!("{error}"),
         }
     }
@@ -109,7 +114,7 @@ fn what_was_acknowledged_survives_a_killed_server_and_followers_miss_and_repeat_
         let killing = async {
             for at in [WRITERS * EACH / 4, WRITERS * EACH / 2] {
                 while acknowledged.load(Ordering::Relaxed) < at {
-                    tokio::task::yield_now().await;
+                    look_again().await;
                 }
                 server.kill();
                 server.restart();
@@ -142,7 +147,7 @@ fn a_server_that_is_away_is_unavailable_and_comes_back() {
         );
         assert!(is_away, "{error}");
         while ledger.health().await.is_well() {
-            tokio::task::yield_now().await;
+            look_again().await;
         }
         let error = ledger.append(vec![new("build.3")]).await.unwrap_err();
         assert!(matches!(error, AppendError::Unavailable { .. }), "{error}");
