@@ -246,7 +246,7 @@ impl Pending {
         }
     }
 
-    /// Another answer, unless the one it has is that it was refused: that holds whatever became of the rest.
+    /// Another answer, also for a batch that was refused: what it conflicted with may have been part of what failed.
     fn instead(self, error: AppendError) {
         match self {
             Self::Append(reply, _) => Self::Append(reply, Err(error)).answer(),
