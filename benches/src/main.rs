@@ -24,6 +24,8 @@ mod cached;
 mod cache;
 /// Blobs over HTTP, against nginx.
 mod serve;
+/// Durable appends, against the disk and the broker.
+mod ledger;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
     match arguments.next().as_deref().and_then(OsStr::to_str) {
         Some("cache") => return cache::run(&arguments.collect::<Vec<_>>()),
         Some("cache-ours") => return cache::run_ours(&arguments.collect::<Vec<_>>()),
+        // Without the binary: it measures a library.
+        Some("ledger") => return conclude("ledger", ledger::run()),
         _ => {}
     }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -76,19 +80,32 @@ fn main() -> ExitCode {
         if !wanted.is_empty() && !wanted.iter().any(|word| word == name) {
             continue;
         }
-        match run(&subject) {
-            Ok(verdicts) => {
-                for verdict in verdicts {
-                    all_reached &= verdict.reached;
-                    println!("{name:14} {verdict}");
-                }
+        all_reached &= show(name, run(&subject));
+    }
+    exit_code(all_reached)
+}
+
+/// Prints what came of a benchmark.
+fn show(name: &str, outcome: Result<Vec<Verdict>, String>) -> bool {
+    match outcome {
+        Ok(verdicts) => {
+            for verdict in &verdicts {
+                println!("{name:14} {verdict}");
             }
-            Err(reason) => {
-                all_reached = false;
-                println!("{name:14} could not be measured: {reason}");
-            }
+            verdicts.iter().all(|verdict| verdict.reached)
+        }
+        Err(reason) => {
+            println!("{name:14} could not be measured: {reason}");
+            false
         }
     }
+}
+
+fn conclude(name: &str, outcome: Result<Vec<Verdict>, String>) -> ExitCode {
+    exit_code(show(name, outcome))
+}
+
+fn exit_code(all_reached: bool) -> ExitCode {
     if all_reached {
         ExitCode::SUCCESS
     } else {

@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-beneath", &[]),
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
+    ("croft-ledger", &["croft-proto"]),
     ("croft-keys", &[]),
     (
         "croft-cache",
@@ -56,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft",
             "croft-proto",
             "croft-beneath",
+            "croft-ledger",
             "croft-cache",
             "croft-exec",
             "croft-worker",
@@ -67,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
+    ("croft-ledger", &["bollard", "object_store"]),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),
