@@ -41,6 +41,12 @@ impl Default for Limits {
 
 /// Blobs up to this size may be hot: what is larger is better read from the system's own file cache.
 pub(super) const HOT_BLOB_BYTES_MAX: u64 = 8 << 20;
+/// Results of actions up to this size are taken and answered: whole in memory, to see what they name. It is what a gRPC
+/// message of the same protocol may have at most, and has room for thirty thousand outputs.
+pub(super) const RESULT_BYTES_MAX: u64 = 4 << 20;
+/// Lists of directories' files that are read to answer with one result: as much again as the result itself. Of longer ones
+/// only the list is known to be there.
+pub(super) const TREES_BYTES_MAX: u64 = 4 << 20;
 /// Pieces of a body on their way between a connection and a thread: enough that neither waits for each single one.
 pub(super) const UPLOAD_PIECES_WAITING_MAX: usize = 16;
 /// Pieces of a blob read ahead of the client.

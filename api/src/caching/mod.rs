@@ -24,6 +24,8 @@ mod hot;
 mod reply;
 /// From a request to an answer.
 mod engine;
+/// What an action's result names.
+mod result;
 /// Answering with an entry.
 mod fetch;
 /// Taking an entry in.
