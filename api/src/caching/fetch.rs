@@ -14,7 +14,7 @@ use super::front::Kind;
 use super::hot::HotName;
 use super::limits::{HOT_BLOB_BYTES_MAX, READ_PIECES_WAITING_MAX, RESULT_BYTES_MAX};
 use super::pool::{Found, Name, PIECE_BYTES_MAX, Pieces, Pool, Trouble};
-use super::reply::{self, Body, Cut, Problem};
+use super::reply::{self, Body, Cut, Problem, Turn};
 use super::result::{self, Digest};
 use super::upload::hex;
 
@@ -216,6 +216,7 @@ fn answer(
     engine: &Engine,
 ) -> Response<Body> {
     ask.counts.hits.one();
+    let turn = turn.map(Arc::new);
     let (size_bytes, body) = match begun {
         Begun::Size(size_bytes) => return reply::size(size_bytes),
         Begun::Whole(bytes) | Begun::Hot(bytes) => {
@@ -223,15 +224,14 @@ fn answer(
                 return reply::size(bytes.len() as u64);
             }
             let size_bytes = bytes.len() as u64;
-            let bytes = (!bytes.is_empty()).then_some(bytes);
-            (size_bytes, Body::Whole { bytes, _turn: turn })
+            (size_bytes, Body::of(holding(bytes, turn.as_ref())))
         }
         Begun::Long(size_bytes, first, pieces) => {
             let (give, rest) = mpsc::channel(READ_PIECES_WAITING_MAX);
+            let first = holding(first, turn.as_ref());
             // Tracked by the engine; ends by itself when the client has gone and `rest` is dropped.
             drop(engine.call(move || {
-                read_on(pieces, &give);
-                drop(turn);
+                read_on(pieces, &give, turn.as_ref());
             }));
             let body = Body::Pieces {
                 first: Some(first),
@@ -245,9 +245,18 @@ fn answer(
     reply::entry(body)
 }
 
+/// The bytes with the turn they were read in; what is hot anyway needed none.
+fn holding(bytes: Bytes, turn: Option<&Turn>) -> Bytes {
+    match turn {
+        Some(turn) => reply::held(bytes, turn),
+        None => bytes,
+    }
+}
+
 /// Hands on every piece until there are no more, or nobody who takes them.
-fn read_on(pieces: Pieces, give: &Sender<Result<Bytes, Cut>>) {
+fn read_on(pieces: Pieces, give: &Sender<Result<Bytes, Cut>>, turn: Option<&Turn>) {
     for piece in pieces {
+        let piece = piece.map(|piece| holding(piece, turn));
         let piece = piece.map_err(|trouble| {
             tracing::warn!(error = %chain(&trouble), "an answer was cut off");
             Cut
