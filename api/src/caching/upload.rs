@@ -16,7 +16,10 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use super::engine::{Ask, Engine};
 use super::fetch::chain;
 use super::front::Kind;
-use super::limits::{RESULT_BYTES_MAX, UPLOAD_PIECES_WAITING_MAX};
+use super::limits::{
+    RESULT_BYTES_MAX, UPLOAD_BYTES_PER_SECOND_MIN, UPLOAD_MAX, UPLOAD_PIECES_WAITING_MAX,
+};
+use super::pace::{Pace, TooSlow};
 use super::pool::Trouble;
 use super::reply::{self, Body, Problem};
 use super::result::{Digest, Malformed, Named};
@@ -43,7 +46,7 @@ pub(super) async fn store(
         drop(turn);
         (put, intake.end)
     });
-    pour(body, give, bytes_max, &ask).await;
+    pour(body, give, bytes_max, engine, &ask).await;
     let (put, end) = {
         let _working = ask.pulse.work();
         put.end().await?
@@ -71,20 +74,30 @@ pub(super) async fn store(
 enum Piece {
     Bytes(Bytes),
     TooLarge,
+    TooSlow,
     End,
 }
 
 /// Hands the whole body on, or as much as there is of it.
-async fn pour(body: &mut Incoming, give: Sender<Piece>, bytes_max: u64, ask: &Ask<'_>) {
+async fn pour(
+    body: &mut Incoming,
+    give: Sender<Piece>,
+    bytes_max: u64,
+    engine: &Engine,
+    ask: &Ask<'_>,
+) {
     let mut poured_bytes = 0;
+    let mut pace = Pace::new(engine.limits.upload_grace);
     loop {
-        let piece = match body.frame().await {
-            None => Piece::End,
-            Some(Err(error)) => {
+        let frame = pace.within(poured_bytes, body.frame()).await;
+        let piece = match frame {
+            Err(TooSlow) => Piece::TooSlow,
+            Ok(None) => Piece::End,
+            Ok(Some(Err(error))) => {
                 tracing::debug!(%error, "a client hung up while it sent an entry");
                 return;
             }
-            Some(Ok(frame)) => match frame.into_data() {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(bytes) => {
                     poured_bytes += bytes.len() as u64;
                     if poured_bytes > bytes_max {
@@ -129,6 +142,7 @@ enum End {
 #[derive(Debug)]
 enum Wrong {
     TooLarge,
+    TooSlow,
     HungUp,
     Digest { is: String, should: String },
     NoResult(Malformed),
@@ -202,6 +216,7 @@ impl Read for Intake {
                     self.current = bytes;
                 }
                 Some(Piece::End) => self.end = mem::replace(&mut self.check, Check::None).end(),
+                Some(Piece::TooSlow) => self.end = End::Wrong(Wrong::TooSlow),
                 Some(Piece::TooLarge) => self.end = End::Wrong(Wrong::TooLarge),
                 None => self.end = End::Wrong(Wrong::HungUp),
             }
@@ -232,6 +247,13 @@ fn refusal(wrong: &Wrong, bytes_max: u64) -> Problem {
             StatusCode::PAYLOAD_TOO_LARGE,
             format_args!(
                 "the entry is larger than {bytes_max} bytes, so it was not stored: raise --body-bytes-max, or keep it out of the cache"
+            ),
+        ),
+        Wrong::TooSlow => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format_args!(
+                "the body came at less than {UPLOAD_BYTES_PER_SECOND_MIN} bytes a second or took longer than {} minutes, so nothing was stored: build without uploads over this line",
+                UPLOAD_MAX.as_secs() / 60
             ),
         ),
         Wrong::NoResult(malformed) => Problem::new(

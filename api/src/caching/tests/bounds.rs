@@ -189,6 +189,25 @@ fn a_client_that_neither_sends_nor_takes_is_cut_off() {
 }
 
 #[test]
+fn a_client_that_sends_too_slowly_is_told_so_and_makes_room() {
+    let (served, pool) = small(Limits {
+        upload_grace: Duration::from_millis(50),
+        uploads_max: 1,
+        ..Limits::default()
+    });
+    let mut socket = served.connect();
+    begin_put(&mut socket, ENTRY, 100);
+    socket.write_all(b"some").unwrap();
+    let refused = Answer::read(&mut socket, false);
+    assert_eq!(refused.status, 408);
+    assert!(refused.text().contains("bytes a second"));
+    let mut rest = Vec::new();
+    assert_eq!(socket.read_to_end(&mut rest).unwrap_or_default(), 0);
+    assert_eq!(served.put(ENTRY, b"bytes").status, 201);
+    assert_eq!((served.end().fronts["ccache"].puts, pool.len()), (1, 1));
+}
+
+#[test]
 fn an_upload_that_has_begun_may_end_after_the_service_was_told_to() {
     let (served, pool) = small(Limits::default());
     let mut socket = served.connect();
