@@ -34,6 +34,8 @@ mod trees;
 mod red_team;
 /// Collections beside saves and builds.
 mod collect;
+/// What other tools store.
+mod named;
 /// Several at once, in every order.
 mod model;
 
