@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::tree::TreeError;
 
@@ -154,6 +155,13 @@ pub enum Error {
         /// The limit.
         entries_max: usize,
     },
+    /// Small contents were to be stored with others that came at the same time, and none of them, or this one, was.
+    #[error("failed to store an upload together with others")]
+    Together {
+        /// Why; the others have the same.
+        #[source]
+        source: Arc<Self>,
+    },
     /// The system refused a thread, a lock or memory for compression.
     #[error("failed to {action}")]
     System {
@@ -169,6 +177,9 @@ impl Error {
     /// True when the stored bytes are at fault, so that trying again cannot help.
     #[must_use]
     pub fn is_damage(&self) -> bool {
+        if let Self::Together { source } = self {
+            return source.is_damage();
+        }
         matches!(
             self,
             Self::Missing { .. } | Self::Damaged { .. } | Self::Refused(_)

@@ -30,7 +30,7 @@ use crate::content::{Content, Reader};
 use crate::replace::name_beside;
 use crate::restore::parse_list;
 use crate::selection::Selection;
-use crate::tree::{Anchor, Tree};
+use crate::tree::{Anchor, LIST_BYTES_MAX, Tree};
 use crate::unpack::{check_selected, unpack};
 use crate::walk::Anchors;
 use crate::{Error, Id, Store};
@@ -41,9 +41,6 @@ use wait::Whom;
 
 /// A tree that is used is looked through again after this time: disks rot.
 const SCRUB_MS: u64 = 7 * 24 * 3600 * 1000;
-
-/// A list of files, in bytes; a million files fit several times.
-const LIST_BYTES_MAX: u64 = 512 << 20;
 
 /// A tree and where its list of files is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

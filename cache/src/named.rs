@@ -4,10 +4,13 @@
 //! Small contents that come at the same time are stored together: whoever comes first writes for all that have come
 //! meanwhile. So a lone upload waits for nobody, and a thousand make few objects.
 
-use std::collections::HashMap;
+/// Small contents that come at the same time.
+mod together;
+
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use croft_proto::Timestamp;
@@ -23,12 +26,10 @@ use crate::records::scope::Scopes;
 use crate::records::write::Writer;
 use crate::writing::Writing;
 use crate::{Error, Id, Store};
+use together::Upload;
 
 /// Contents up to this size are held in memory and stored with others; larger ones go straight into packs of their own.
 const TOGETHER_BYTES_MAX: u64 = 1 << 20;
-
-/// Contents waiting to be stored together: the memory a burst of uploads may take.
-const WAITING_MAX: usize = 64;
 
 /// Whose records these are within their space: there are no projects in other tools' protocols.
 const PROJECT: &str = "tool";
@@ -57,6 +58,24 @@ impl Named {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.content.size_bytes
+    }
+
+    /// Whether the packs are still there that the index speaks of.
+    fn is_there(&self) -> Result<bool, Error> {
+        let mut packs = BTreeSet::new();
+        for chunk in &self.content.chunks {
+            let Some(place) = self.index.place(chunk) else {
+                return Ok(false);
+            };
+            packs.insert(place.pack);
+        }
+        for pack in packs {
+            let name = &self.index.pack(pack).name;
+            if self.store.objects.size_bytes(name)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The bytes in pieces of at most half a MiB, each checked against its hash.
@@ -134,15 +153,6 @@ pub struct Shelf {
     writer: Mutex<()>,
 }
 
-/// One upload on its way.
-#[derive(Debug)]
-struct Upload {
-    scopes: Scopes,
-    record: Record,
-    chunks: Vec<(Id, Bytes)>,
-    done: Mutex<Option<Result<(), String>>>,
-}
-
 impl Shelf {
     /// The shelf of a store.
     ///
@@ -189,6 +199,23 @@ impl Shelf {
             store: self.store.clone(),
             index: self.index(),
         }))
+    }
+
+    /// The size of the contents of that name, when all of them can be read: what [`Shelf::find`] says as soon as bytes are
+    /// read, for those who want none.
+    ///
+    /// # Errors
+    /// As [`Shelf::find`].
+    pub fn size_bytes(&self, name: &NamedAs<'_>, now: Timestamp) -> Result<Option<u64>, Error> {
+        let Some(found) = self.find(name, now)? else {
+            return Ok(None);
+        };
+        if found.is_there()? {
+            return Ok(Some(found.size_bytes()));
+        }
+        // A collection of another process has moved or removed them since the index was read.
+        self.refresh()?;
+        Ok(self.find(name, now)?.map(|found| found.size_bytes()))
     }
 
     /// Notes that an entry is used, so that a collection keeps what is.
@@ -244,6 +271,8 @@ impl Shelf {
 
     /// Stores contents under that name; they are durable and visible when this returns. How many bytes there were.
     ///
+    /// `now` is asked when it is needed: contents may come for an hour, and a lease as old as their beginning would have ended.
+    ///
     /// # Errors
     /// [`Error::Read`] when the contents end early or are larger than `bytes_max`; else when the store cannot be written.
     /// Then nothing is visible.
@@ -252,7 +281,7 @@ impl Shelf {
         name: &NamedAs<'_>,
         contents: &mut dyn Read,
         bytes_max: u64,
-        now: Timestamp,
+        now: &dyn Fn() -> Timestamp,
     ) -> Result<u64, Error> {
         let unreadable = |source| Error::Read {
             path: name.key.into(),
@@ -268,7 +297,7 @@ impl Shelf {
         }
         if start.len() as u64 <= together {
             let chunks = cut(&start).map_err(unreadable)?;
-            let record = self.record(name, start.len() as u64, &chunks, now);
+            let record = self.record(name, start.len() as u64, &chunks, now());
             return self.put_together(name.scopes, record, chunks);
         }
         let rest = bytes_max - start.len() as u64;
@@ -281,9 +310,24 @@ impl Shelf {
         name: &NamedAs<'_>,
         contents: &mut dyn Read,
         bytes_max: u64,
-        now: Timestamp,
+        now: &dyn Fn() -> Timestamp,
     ) -> Result<u64, Error> {
-        let writing = Writing::begin(&self.store, now)?;
+        let stored = self.write_alone(name, contents, bytes_max, now);
+        // A failed one has left packs that nobody uses, and may be the last upload for long.
+        self.look_at_the_cap(UPLOADS_PER_LOOK, now());
+        let size_bytes = stored?;
+        self.refresh()?;
+        Ok(size_bytes)
+    }
+
+    fn write_alone(
+        &self,
+        name: &NamedAs<'_>,
+        contents: &mut dyn Read,
+        bytes_max: u64,
+        now: &dyn Fn() -> Timestamp,
+    ) -> Result<u64, Error> {
+        let writing = Writing::begin(&self.store, now())?;
         let (content, _) = bring_in(
             &self.store.objects,
             &writing.index,
@@ -301,12 +345,9 @@ impl Shelf {
             .iter()
             .map(|id| (*id, Bytes::new()))
             .collect();
-        let record = self.record(name, content.size_bytes, &chunks, now);
+        let record = self.record(name, content.size_bytes, &chunks, now());
         writing.check()?;
         self.write_record(name.scopes, &record)?;
-        drop(writing);
-        self.look_at_the_cap(UPLOADS_PER_LOOK, now);
-        self.refresh()?;
         Ok(content.size_bytes)
     }
 
@@ -351,106 +392,6 @@ impl Shelf {
             producer: self.store.trust.producer.clone(),
         }
     }
-
-    /// Hands the upload to whoever writes next, which may be this thread, and waits for it.
-    fn put_together(
-        &self,
-        scopes: &Scopes,
-        record: Record,
-        chunks: Vec<(Id, Bytes)>,
-    ) -> Result<u64, Error> {
-        let size_bytes = record.logical_bytes;
-        let upload = Arc::new(Upload {
-            scopes: scopes.clone(),
-            record,
-            chunks,
-            done: Mutex::default(),
-        });
-        self.waiting().push(Arc::clone(&upload));
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_done = upload.outcome().is_some();
-        if !is_done {
-            let mut waiting = self.waiting();
-            let count = waiting.len().min(WAITING_MAX);
-            let mut batch: Vec<Arc<Upload>> = waiting.drain(..count).collect();
-            if !batch.iter().any(|one| Arc::ptr_eq(one, &upload)) {
-                waiting.retain(|one| !Arc::ptr_eq(one, &upload));
-                batch.push(Arc::clone(&upload));
-            }
-            drop(waiting);
-            self.write(&batch);
-        }
-        drop(writer);
-        match upload.outcome() {
-            Some(Ok(())) => Ok(size_bytes),
-            Some(Err(reason)) => Err(Error::System {
-                action: "store an upload",
-                source: std::io::Error::other(reason),
-            }),
-            None => unreachable!("the writer's turn has passed with this upload in its batch"),
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Upload>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stores a batch and tells each of it how it went.
-    fn write(&self, batch: &[Arc<Upload>]) {
-        let written = self.write_batch(batch);
-        for (at, upload) in batch.iter().enumerate() {
-            let outcome = match &written {
-                Ok(outcomes) => outcomes[at].clone(),
-                Err(error) => Err(chain(error)),
-            };
-            *upload.done.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        }
-    }
-
-    fn write_batch(&self, batch: &[Arc<Upload>]) -> Result<Vec<Result<(), String>>, Error> {
-        let now = batch
-            .iter()
-            .map(|upload| upload.record.created)
-            .max()
-            .unwrap_or(Timestamp::from_millis(0));
-        let writing = Writing::begin(&self.store, now)?;
-        bring_in(
-            &self.store.objects,
-            &writing.index,
-            self.store.cap_bytes,
-            |intake| {
-                let mut feeder = intake.feeder()?;
-                let chunks = batch.iter().flat_map(|upload| &upload.chunks);
-                for (id, bytes) in chunks {
-                    if !writing.index.has_for_good(&id.short()) {
-                        feeder.copy(*id, bytes)?;
-                    }
-                }
-                feeder.flush()
-            },
-        )?;
-        writing.check()?;
-        let outcomes = batch
-            .iter()
-            .map(|upload| {
-                let written = self.write_record(&upload.scopes, &upload.record);
-                written.map_err(|error| chain(&error))
-            })
-            .collect();
-        drop(writing);
-        self.look_at_the_cap(batch.len() as u64, now);
-        self.refresh()?;
-        Ok(outcomes)
-    }
-}
-
-impl Upload {
-    fn outcome(&self) -> Option<Result<(), String>> {
-        self.done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
 }
 
 fn take_alone(intake: &Intake<'_>, key: &str, contents: &mut dyn Read) -> Result<Content, Error> {
@@ -484,15 +425,4 @@ fn too_large(bytes_max: u64) -> std::io::Error {
         std::io::ErrorKind::FileTooLarge,
         format!("larger than {bytes_max} bytes"),
     )
-}
-
-/// An error and its causes in one line.
-fn chain(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
-    }
-    words
 }

@@ -36,6 +36,8 @@ mod red_team;
 mod collect;
 /// Folders made for mounting.
 mod live;
+/// What other tools store.
+mod named;
 /// Several at once, in every order.
 mod model;
 

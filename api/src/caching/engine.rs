@@ -13,6 +13,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::counts::{Count, Counts, Summary};
@@ -110,7 +111,12 @@ impl Engine {
         match self.admitted(&head, &mut body, pulse).await {
             Ok(response) => response,
             Err(problem) => {
-                read_refused(&head.headers, body, pulse).await;
+                // Who was too slow would be as slow with the rest of its body.
+                if problem.status != StatusCode::REQUEST_TIMEOUT {
+                    let rest = read_refused(&head.headers, body, pulse);
+                    // The answer goes out either way.
+                    drop(timeout(self.limits.upload_grace, rest).await);
+                }
                 problem.into_response(head.uri.path())
             }
         }
@@ -213,7 +219,7 @@ impl Engine {
     ) -> Result<OwnedSemaphorePermit, Problem> {
         let _working = ask.pulse.work();
         let turn = Arc::clone(turns).acquire_owned();
-        match tokio::time::timeout(self.limits.turn_wait_max, turn).await {
+        match timeout(self.limits.turn_wait_max, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) | Err(_) => Err(Problem::later(
                 StatusCode::TOO_MANY_REQUESTS,

@@ -12,12 +12,14 @@ use tokio::sync::mpsc::{self, Sender};
 use super::engine::{Ask, Engine};
 use super::front::Kind;
 use super::hot::HotName;
-use super::limits::{HOT_BLOB_BYTES_MAX, READ_PIECES_WAITING_MAX};
+use super::limits::{HOT_BLOB_BYTES_MAX, READ_PIECES_WAITING_MAX, RESULT_BYTES_MAX};
 use super::pool::{Found, Name, PIECE_BYTES_MAX, Pieces, Pool, Trouble};
-use super::reply::{self, Body, Cut, Problem};
+use super::reply::{self, Body, Cut, Problem, Turn};
+use super::result::{self, Digest};
+use super::upload::hex;
 
 /// The SHA-256 of nothing. Tools ask for it without anybody having stored it.
-const EMPTY: [u8; 32] = [
+pub(super) const EMPTY: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
@@ -41,7 +43,7 @@ pub(super) async fn fetch(
             scope: Arc::clone(&ask.scope),
             sha256,
         }),
-        Kind::Pointer => None,
+        Kind::Result { .. } | Kind::Pointer => None,
     };
     if let Some(name) = &hot {
         let bytes = if name.sha256 == EMPTY {
@@ -128,17 +130,20 @@ fn begin(
     kind: Kind,
     wanted: Wanted,
 ) -> Result<Option<Begun>, Trouble> {
+    if let Kind::Result { blobs } = kind {
+        return begin_result(pool, name, blobs, wanted);
+    }
+    if wanted == Wanted::Size {
+        return Ok(pool.size_bytes(name)?.map(Begun::Size));
+    }
     let Some(mut found) = pool.find(name)? else {
         return Ok(None);
     };
     let size_bytes = found.size_bytes;
-    if wanted == Wanted::Size {
-        return Ok(Some(Begun::Size(size_bytes)));
-    }
     if let Kind::Content(expected) = kind
         && size_bytes <= HOT_BLOB_BYTES_MAX
     {
-        return gather(found, expected).map(|bytes| Some(Begun::Hot(bytes)));
+        return gather(found, Some(&expected)).map(|bytes| Some(Begun::Hot(bytes)));
     }
     let first = found.read.next().transpose()?.unwrap_or_default();
     let first_bytes = first.len() as u64;
@@ -152,8 +157,34 @@ fn begin(
     }))
 }
 
-/// All bytes in one piece of memory of exactly their size, checked against the hash that names them.
-fn gather(found: Found, expected: [u8; 32]) -> Result<Bytes, Trouble> {
+/// A result of which everything it names is there: with another one, a client would skip its action and then lack its outputs.
+fn begin_result(
+    pool: &dyn Pool,
+    name: &Name,
+    blobs: &'static str,
+    wanted: Wanted,
+) -> Result<Option<Begun>, Trouble> {
+    let Some(found) = pool.find(name)? else {
+        return Ok(None);
+    };
+    if found.size_bytes > RESULT_BYTES_MAX {
+        return Err(Trouble::Damaged("it is larger than any result".into()));
+    }
+    let bytes = gather(found, None)?;
+    let blob = |digest: &Digest| Name {
+        scope: name.scope.clone(),
+        space: blobs,
+        key: hex(digest),
+    };
+    let is_whole = result::is_whole(pool, &blob, &bytes)?;
+    Ok(is_whole.then(|| match wanted {
+        Wanted::Size => Begun::Size(bytes.len() as u64),
+        Wanted::Bytes => Begun::Whole(bytes),
+    }))
+}
+
+/// All bytes in one piece of memory of exactly their size, checked against the hash that names them, if one does.
+pub(super) fn gather(found: Found, expected: Option<&Digest>) -> Result<Bytes, Trouble> {
     let size_bytes = usize::try_from(found.size_bytes).unwrap_or(usize::MAX);
     let mut all = Vec::with_capacity(size_bytes);
     for piece in found.read {
@@ -166,7 +197,7 @@ fn gather(found: Found, expected: [u8; 32]) -> Result<Bytes, Trouble> {
     if all.len() != size_bytes {
         return Err(another_length(found.size_bytes));
     }
-    if digest(&SHA256, &all).as_ref() != expected {
+    if expected.is_some_and(|expected| digest(&SHA256, &all).as_ref() != expected) {
         let reason = "its SHA-256 is not the one that names it";
         return Err(Trouble::Damaged(reason.into()));
     }
@@ -185,6 +216,7 @@ fn answer(
     engine: &Engine,
 ) -> Response<Body> {
     ask.counts.hits.one();
+    let turn = turn.map(Arc::new);
     let (size_bytes, body) = match begun {
         Begun::Size(size_bytes) => return reply::size(size_bytes),
         Begun::Whole(bytes) | Begun::Hot(bytes) => {
@@ -192,15 +224,14 @@ fn answer(
                 return reply::size(bytes.len() as u64);
             }
             let size_bytes = bytes.len() as u64;
-            let bytes = (!bytes.is_empty()).then_some(bytes);
-            (size_bytes, Body::Whole { bytes, _turn: turn })
+            (size_bytes, Body::of(holding(bytes, turn.as_ref())))
         }
         Begun::Long(size_bytes, first, pieces) => {
             let (give, rest) = mpsc::channel(READ_PIECES_WAITING_MAX);
+            let first = holding(first, turn.as_ref());
             // Tracked by the engine; ends by itself when the client has gone and `rest` is dropped.
             drop(engine.call(move || {
-                read_on(pieces, &give);
-                drop(turn);
+                read_on(pieces, &give, turn.as_ref());
             }));
             let body = Body::Pieces {
                 first: Some(first),
@@ -214,9 +245,18 @@ fn answer(
     reply::entry(body)
 }
 
+/// The bytes with the turn they were read in; what is hot anyway needed none.
+fn holding(bytes: Bytes, turn: Option<&Turn>) -> Bytes {
+    match turn {
+        Some(turn) => reply::held(bytes, turn),
+        None => bytes,
+    }
+}
+
 /// Hands on every piece until there are no more, or nobody who takes them.
-fn read_on(pieces: Pieces, give: &Sender<Result<Bytes, Cut>>) {
+fn read_on(pieces: Pieces, give: &Sender<Result<Bytes, Cut>>, turn: Option<&Turn>) {
     for piece in pieces {
+        let piece = piece.map(|piece| holding(piece, turn));
         let piece = piece.map_err(|trouble| {
             tracing::warn!(error = %chain(&trouble), "an answer was cut off");
             Cut

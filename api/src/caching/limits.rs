@@ -14,6 +14,8 @@ pub struct Limits {
     pub grace: Duration,
     /// How long a client that has something to send or to take may do neither. A lost packet is sent again within seconds.
     pub silence_max: Duration,
+    /// How long an upload may be slower than [`UPLOAD_BYTES_PER_SECOND_MIN`]: time to begin, and for a line that stalls.
+    pub upload_grace: Duration,
     /// Connections at once. A Bazel keeps up to a hundred, and a process may often have only 1024 files open.
     pub connections_max: usize,
     /// Uploads at once; each has a thread and about a megabyte of its body in memory.
@@ -31,6 +33,7 @@ impl Default for Limits {
             hot_bytes_max: 64 << 20,
             grace: Duration::from_secs(20),
             silence_max: Duration::from_secs(60),
+            upload_grace: Duration::from_secs(60),
             connections_max: 512,
             uploads_max: 16,
             reads_max: 16,
@@ -39,8 +42,19 @@ impl Default for Limits {
     }
 }
 
+/// What an upload brings at least, the grace apart: else it would hold one of a few places for as long as it likes. A line of
+/// 2 Mbit/s that sixteen uploads share brings as much.
+pub(super) const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 16 << 10;
+/// No upload keeps a place for longer, however much it brings: what a store has of it is safe from collections for two hours.
+pub(super) const UPLOAD_MAX: Duration = Duration::from_secs(100 * 60);
 /// Blobs up to this size may be hot: what is larger is better read from the system's own file cache.
 pub(super) const HOT_BLOB_BYTES_MAX: u64 = 8 << 20;
+/// Results of actions up to this size are taken and answered: whole in memory, to see what they name. It is what a gRPC
+/// message of the same protocol may have at most, and has room for thirty thousand outputs.
+pub(super) const RESULT_BYTES_MAX: u64 = 4 << 20;
+/// Lists of directories' files that are read to answer with one result: as much again as the result itself. Of longer ones
+/// only the list is known to be there.
+pub(super) const TREES_BYTES_MAX: u64 = 4 << 20;
 /// Pieces of a body on their way between a connection and a thread: enough that neither waits for each single one.
 pub(super) const UPLOAD_PIECES_WAITING_MAX: usize = 16;
 /// Pieces of a blob read ahead of the client.

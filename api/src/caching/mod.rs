@@ -24,10 +24,14 @@ mod hot;
 mod reply;
 /// From a request to an answer.
 mod engine;
+/// What an action's result names.
+mod result;
 /// Answering with an entry.
 mod fetch;
 /// Taking an entry in.
 mod upload;
+/// Whether an upload comes on fast enough.
+mod pace;
 /// Whether a client still moves.
 mod pulse;
 /// Connections: accepted, watched, drained.

@@ -66,6 +66,14 @@ pub trait Pool: fmt::Debug + Send + Sync {
     /// [`Trouble::Damaged`] when it is there and useless, [`Trouble::Storage`] when nobody can tell.
     fn find(&self, name: &Name) -> Result<Option<Found>, Trouble>;
 
+    /// The size of the blob of that name, or none: what [`Pool::find`] would find now, without its bytes.
+    ///
+    /// # Errors
+    /// As [`Pool::find`].
+    fn size_bytes(&self, name: &Name) -> Result<Option<u64>, Trouble> {
+        Ok(self.find(name)?.map(|found| found.size_bytes))
+    }
+
     /// Stores all of `body` under the name, in place of what it named, and returns the number of bytes.
     ///
     /// **Shape.** `body` is read to its end. When reading fails nothing becomes visible under the name, and what it named

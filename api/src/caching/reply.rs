@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,6 +17,27 @@ use tokio::sync::mpsc::Receiver;
 
 use super::limits::RETRY_AFTER_SECONDS;
 
+/// A turn at the pool, shared by all pieces of an answer: it ends with the last of them.
+pub(super) type Turn = Arc<OwnedSemaphorePermit>;
+
+/// The same bytes, which keep the turn until they are gone from memory. An answer's body is dropped when it has handed its
+/// last bytes over, and those may wait a long time until a slow client takes them.
+pub(super) fn held(bytes: Bytes, turn: &Turn) -> Bytes {
+    struct Held {
+        bytes: Bytes,
+        _turn: Turn,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Bytes::from_owner(Held {
+        bytes,
+        _turn: Arc::clone(turn),
+    })
+}
+
 /// What an answer carries. Its length is always known.
 #[derive(Debug)]
 pub(super) enum Body {
@@ -23,8 +45,6 @@ pub(super) enum Body {
     Whole {
         /// None once it was handed over.
         bytes: Option<Bytes>,
-        /// What bounds how many of these there are; not needed for what is in memory anyway.
-        _turn: Option<OwnedSemaphorePermit>,
     },
     /// Read while it is sent.
     Pieces {
@@ -44,7 +64,6 @@ impl Body {
     pub(super) fn of(bytes: Bytes) -> Self {
         Self::Whole {
             bytes: (!bytes.is_empty()).then_some(bytes),
-            _turn: None,
         }
     }
 
@@ -62,7 +81,7 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
-            Self::Whole { bytes, .. } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
+            Self::Whole { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
             Self::Pieces {
                 first,
                 rest,
@@ -87,14 +106,14 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole { bytes, .. } => bytes.is_none(),
+            Self::Whole { bytes } => bytes.is_none(),
             Self::Pieces { left_bytes, .. } => *left_bytes == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match self {
-            Self::Whole { bytes, .. } => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::Whole { bytes } => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Self::Pieces { left_bytes, .. } => *left_bytes,
         })
     }
@@ -193,5 +212,33 @@ impl Problem {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio::sync::{Semaphore, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_ends_with_the_last_bytes_and_not_with_the_body() {
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = Arc::new(Arc::clone(&turns).try_acquire_owned().unwrap());
+        let (give, rest) = mpsc::channel(1);
+        give.try_send(Ok(held("rest".into(), &turn))).unwrap();
+        let mut body = Body::Pieces {
+            first: Some(held("first".into(), &turn)),
+            rest,
+            left_bytes: 9,
+        };
+        drop((turn, give));
+        let first = body.frame().await.unwrap().unwrap();
+        let rest = body.frame().await.unwrap().unwrap();
+        drop((body, first));
+        assert_eq!(turns.available_permits(), 0);
+        assert_eq!(rest.into_data().unwrap(), "rest");
+        assert_eq!(turns.available_permits(), 1);
     }
 }

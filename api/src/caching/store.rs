@@ -46,6 +46,16 @@ impl Pool for StorePool {
         }))
     }
 
+    fn size_bytes(&self, name: &Name) -> Result<Option<u64>, Trouble> {
+        let (scopes, space) = place(name)?;
+        let named = NamedAs {
+            scopes: &scopes,
+            space: &space,
+            key: &name.key,
+        };
+        self.shelf.size_bytes(&named, now()).map_err(trouble)
+    }
+
     fn put(&self, name: &Name, body: &mut dyn Read) -> Result<u64, Trouble> {
         let (scopes, space) = place(name)?;
         let named = NamedAs {
@@ -54,7 +64,7 @@ impl Pool for StorePool {
             key: &name.key,
         };
         self.shelf
-            .put(&named, body, self.body_bytes_max, now())
+            .put(&named, body, self.body_bytes_max, &now)
             .map_err(trouble)
     }
 }
@@ -90,6 +100,9 @@ fn trouble(error: Error) -> Trouble {
 
 /// Whether somebody could make room, which is worth saying.
 fn is_full(error: &Error) -> bool {
+    if let Error::Together { source } = error {
+        return is_full(source);
+    }
     if matches!(error, Error::TooLarge { .. }) {
         return true;
     }
@@ -113,4 +126,31 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = since.unwrap_or_default().as_millis();
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_also_of_small_uploads_stored_together() {
+        let full = || Error::System {
+            action: "write to the cache",
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        let together = |source| Error::Together {
+            source: Arc::new(source),
+        };
+        for error in [
+            full(),
+            together(full()),
+            together(Error::TooLarge { cap_bytes: 1 }),
+        ] {
+            assert!(matches!(trouble(error), Trouble::Full));
+        }
+        let other = together(Error::Busy { waited_ms: 1 });
+        assert!(matches!(trouble(other), Trouble::Storage(_)));
+    }
 }

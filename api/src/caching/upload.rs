@@ -2,6 +2,7 @@
 //! the last one is believed. Called by the engine for PUT. Whatever goes wrong on the way leaves nothing stored.
 
 use std::io::{self, Read};
+use std::mem;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
@@ -15,9 +16,13 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use super::engine::{Ask, Engine};
 use super::fetch::chain;
 use super::front::Kind;
-use super::limits::UPLOAD_PIECES_WAITING_MAX;
+use super::limits::{
+    RESULT_BYTES_MAX, UPLOAD_BYTES_PER_SECOND_MIN, UPLOAD_MAX, UPLOAD_PIECES_WAITING_MAX,
+};
+use super::pace::{Pace, TooSlow};
 use super::pool::Trouble;
 use super::reply::{self, Body, Problem};
+use super::result::{Digest, Malformed, Named};
 
 /// Stores the body under the entry's name.
 pub(super) async fn store(
@@ -25,7 +30,10 @@ pub(super) async fn store(
     ask: Ask<'_>,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let bytes_max = engine.limits.body_bytes_max;
+    let bytes_max = match ask.entry.kind {
+        Kind::Result { .. } => engine.limits.body_bytes_max.min(RESULT_BYTES_MAX),
+        Kind::Content(_) | Kind::Pointer => engine.limits.body_bytes_max,
+    };
     if body.size_hint().lower() > bytes_max {
         return Err(refusal(&Wrong::TooLarge, bytes_max));
     }
@@ -38,7 +46,7 @@ pub(super) async fn store(
         drop(turn);
         (put, intake.end)
     });
-    pour(body, give, bytes_max, &ask).await;
+    pour(body, give, bytes_max, engine, &ask).await;
     let (put, end) = {
         let _working = ask.pulse.work();
         put.end().await?
@@ -66,20 +74,30 @@ pub(super) async fn store(
 enum Piece {
     Bytes(Bytes),
     TooLarge,
+    TooSlow,
     End,
 }
 
 /// Hands the whole body on, or as much as there is of it.
-async fn pour(body: &mut Incoming, give: Sender<Piece>, bytes_max: u64, ask: &Ask<'_>) {
+async fn pour(
+    body: &mut Incoming,
+    give: Sender<Piece>,
+    bytes_max: u64,
+    engine: &Engine,
+    ask: &Ask<'_>,
+) {
     let mut poured_bytes = 0;
+    let mut pace = Pace::new(engine.limits.upload_grace);
     loop {
-        let piece = match body.frame().await {
-            None => Piece::End,
-            Some(Err(error)) => {
+        let frame = pace.within(poured_bytes, body.frame()).await;
+        let piece = match frame {
+            Err(TooSlow) => Piece::TooSlow,
+            Ok(None) => Piece::End,
+            Ok(Some(Err(error))) => {
                 tracing::debug!(%error, "a client hung up while it sent an entry");
                 return;
             }
-            Some(Ok(frame)) => match frame.into_data() {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(bytes) => {
                     poured_bytes += bytes.len() as u64;
                     if poured_bytes > bytes_max {
@@ -106,8 +124,7 @@ async fn pour(body: &mut Incoming, give: Sender<Piece>, bytes_max: u64, ask: &As
 struct Intake {
     take: Receiver<Piece>,
     current: Bytes,
-    /// Of entries that are named by their content.
-    check: Option<(Context, [u8; 32])>,
+    check: Check,
     end: End,
 }
 
@@ -125,36 +142,68 @@ enum End {
 #[derive(Debug)]
 enum Wrong {
     TooLarge,
+    TooSlow,
     HungUp,
     Digest { is: String, should: String },
+    NoResult(Malformed),
+}
+
+/// What is found out of a body while it passes.
+enum Check {
+    /// Nothing: any body is right.
+    None,
+    /// Whether it is the content that names it.
+    Digest(Box<Context>, Digest),
+    /// Whether it is an action's result. The channel's other end sees to it that no body is longer than one may be.
+    Result(Vec<u8>),
+}
+
+impl Check {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Content(sha256) => Self::Digest(Box::new(Context::new(&SHA256)), sha256),
+            Kind::Result { .. } => Self::Result(Vec::new()),
+            Kind::Pointer => Self::None,
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        match self {
+            Self::None => {}
+            Self::Digest(context, _) => context.update(bytes),
+            Self::Result(all) => all.extend_from_slice(bytes),
+        }
+    }
+
+    fn end(self) -> End {
+        match self {
+            Self::None => End::Checked,
+            Self::Digest(context, should) => {
+                let is = context.finish();
+                if is.as_ref() == should {
+                    return End::Checked;
+                }
+                End::Wrong(Wrong::Digest {
+                    is: hex(is.as_ref()),
+                    should: hex(&should),
+                })
+            }
+            Self::Result(all) => match Named::of_result(&all) {
+                Ok(_) => End::Checked,
+                Err(malformed) => End::Wrong(Wrong::NoResult(malformed)),
+            },
+        }
+    }
 }
 
 impl Intake {
     fn new(take: Receiver<Piece>, kind: Kind) -> Self {
-        let check = match kind {
-            Kind::Content(sha256) => Some((Context::new(&SHA256), sha256)),
-            Kind::Pointer => None,
-        };
         Self {
             take,
             current: Bytes::new(),
-            check,
+            check: Check::of(kind),
             end: End::Open,
         }
-    }
-
-    fn finish(&mut self) -> End {
-        let Some((context, should)) = self.check.take() else {
-            return End::Checked;
-        };
-        let is = context.finish();
-        if is.as_ref() == should {
-            return End::Checked;
-        }
-        End::Wrong(Wrong::Digest {
-            is: hex(is.as_ref()),
-            should: hex(&should),
-        })
     }
 }
 
@@ -163,12 +212,11 @@ impl Read for Intake {
         while self.current.is_empty() && matches!(self.end, End::Open) {
             match self.take.blocking_recv() {
                 Some(Piece::Bytes(bytes)) => {
-                    if let Some((context, _)) = &mut self.check {
-                        context.update(&bytes);
-                    }
+                    self.check.take(&bytes);
                     self.current = bytes;
                 }
-                Some(Piece::End) => self.end = self.finish(),
+                Some(Piece::End) => self.end = mem::replace(&mut self.check, Check::None).end(),
+                Some(Piece::TooSlow) => self.end = End::Wrong(Wrong::TooSlow),
                 Some(Piece::TooLarge) => self.end = End::Wrong(Wrong::TooLarge),
                 None => self.end = End::Wrong(Wrong::HungUp),
             }
@@ -183,16 +231,35 @@ impl Read for Intake {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refusal(wrong: &Wrong, bytes_max: u64) -> Problem {
     match wrong {
+        Wrong::TooLarge if bytes_max == RESULT_BYTES_MAX => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format_args!(
+                "the entry is larger than {bytes_max} bytes, which no action's result is: give the action fewer outputs, or leave its result out with the tag no-remote-cache"
+            ),
+        ),
         Wrong::TooLarge => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format_args!(
                 "the entry is larger than {bytes_max} bytes, so it was not stored: raise --body-bytes-max, or keep it out of the cache"
+            ),
+        ),
+        Wrong::TooSlow => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format_args!(
+                "the body came at less than {UPLOAD_BYTES_PER_SECOND_MIN} bytes a second or took longer than {} minutes, so nothing was stored: build without uploads over this line",
+                UPLOAD_MAX.as_secs() / 60
+            ),
+        ),
+        Wrong::NoResult(malformed) => Problem::new(
+            StatusCode::BAD_REQUEST,
+            format_args!(
+                "the body is no ActionResult of Bazel's remote execution API ({malformed}), so it was not stored: other bytes belong below /cas/, and other tools' below paths of their own"
             ),
         ),
         Wrong::HungUp => Problem::new(

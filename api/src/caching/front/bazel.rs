@@ -10,6 +10,9 @@ use super::{Entry, Front, Kind, Odd, Op, key, usual};
 /// Instance names are short words; this leaves room for `organisation/repository/branch`.
 const INSTANCE_BYTES_MAX: usize = 128;
 
+/// Whose bytes the keys are the SHA-256 of.
+const BLOBS: &str = "bazel/cas";
+
 const PATHS: &str = "paths are /ac/KEY and /cas/KEY, with an instance name before them or none; KEY is 64 hexadecimal \
                      digits in lower case";
 
@@ -39,7 +42,7 @@ fn entry(path: &str) -> Option<Entry> {
     };
     match kind {
         "cas" => Some(Entry {
-            space: "bazel/cas",
+            space: BLOBS,
             key: digits.to_string(),
             kind: Kind::Content(sha256),
         }),
@@ -49,7 +52,7 @@ fn entry(path: &str) -> Option<Entry> {
                 Some(instance) => format!("{instance}/{digits}"),
                 None => digits.to_string(),
             },
-            kind: Kind::Pointer,
+            kind: Kind::Result { blobs: BLOBS },
         }),
         _ => None,
     }
@@ -80,7 +83,10 @@ mod tests {
             ("bazel/cas", Kind::Content([10; 32]))
         );
         let result = entry(&format!("ac/{}", digits())).unwrap();
-        assert_eq!((result.space, result.kind), ("bazel/ac", Kind::Pointer));
+        assert_eq!(
+            (result.space, result.kind),
+            ("bazel/ac", Kind::Result { blobs: BLOBS })
+        );
     }
 
     #[test]

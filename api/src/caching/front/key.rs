@@ -1,7 +1,7 @@
 //! What a key may look like. Keys become parts of names in the pool; only what is plainly a key of a protocol passes.
 
 /// The bytes that these 64 hexadecimal digits, in lower case, stand for.
-pub(super) fn sha256(digits: &str) -> Option<[u8; 32]> {
+pub(in super::super) fn sha256(digits: &str) -> Option<[u8; 32]> {
     let digits = digits.as_bytes();
     if digits.len() != 64 {
         return None;

@@ -8,7 +8,7 @@ mod ccache;
 /// Where a front is found.
 mod mount;
 /// What a key may look like.
-mod key;
+pub(super) mod key;
 
 use hyper::Method;
 
@@ -21,6 +21,11 @@ pub use mount::Mount;
 pub enum Kind {
     /// The SHA-256 of its bytes: checked when it is stored, and for ever the same.
     Content([u8; 32]),
+    /// A result of a Bazel action: may be another one tomorrow, and is only one while every blob it names is there.
+    Result {
+        /// The space of the blobs it names.
+        blobs: &'static str,
+    },
     /// Anything else: says nothing of the bytes, and may mean others tomorrow.
     Pointer,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{Limits, MemoryPool, OpenGate};
-use super::served::{FORK, READER, Served, WRITER, cas, noise};
+use super::served::{FORK, READER, Served, WRITER, cas, noise, result};
 
 const AC: &str = "/ac/0000000000000000000000000000000000000000000000000000000000000001";
 
@@ -42,7 +42,12 @@ fn the_token_may_be_a_password() {
     let (served, _) = served();
     // `printf anyone:TOKEN | base64 -w0`
     let basic = "Basic YW55b25lOmNyb2Z0X3dyaXRlcl8xMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTEx";
-    assert_eq!(served.ask(basic, &format!("PUT {AC}"), b"x").status, 201);
+    assert_eq!(
+        served
+            .ask(basic, &format!("PUT {AC}"), &result(b"x"))
+            .status,
+        201
+    );
 }
 
 #[test]
@@ -52,8 +57,9 @@ fn a_reader_reads_and_does_not_write() {
     assert_eq!(refused.status, 403);
     assert!(refused.text().contains("may only read"));
     assert!(pool.is_empty());
-    served.put(AC, b"bytes");
-    assert_eq!(served.ask(READER, &format!("GET {AC}"), b"").body, b"bytes");
+    served.put(AC, &result(b"bytes"));
+    let read = served.ask(READER, &format!("GET {AC}"), b"");
+    assert_eq!(read.body, result(b"bytes"));
     assert_eq!(served.ask(READER, &format!("HEAD {AC}"), b"").status, 200);
     assert_eq!(served.ask(READER, "GET /stats", b"").status, 200);
 }
@@ -64,20 +70,20 @@ fn a_scope_sees_only_its_own_also_of_what_is_in_memory() {
     let blob = noise(100);
     served.put(&cas(&blob), &blob);
     served.get(&cas(&blob));
-    served.put(AC, b"trusted");
+    served.put(AC, &result(b"trusted"));
     for path in [cas(&blob), AC.to_string()] {
         let fork = |method: &str| served.ask(FORK, &format!("{method} {path}"), b"").status;
         assert_eq!((fork("GET"), fork("HEAD")), (404, 404), "{path}");
     }
-    served.ask(FORK, &format!("PUT {AC}"), b"forged");
-    assert_eq!(served.get(AC).body, b"trusted");
+    served.ask(FORK, &format!("PUT {AC}"), &result(b"forged"));
+    assert_eq!(served.get(AC).body, result(b"trusted"));
     assert_eq!(pool.len(), 3);
 }
 
 #[test]
 fn nothing_in_a_request_names_another_scope() {
     let (served, _) = served();
-    served.put(AC, b"trusted");
+    served.put(AC, &result(b"trusted"));
     for line in [
         format!("GET /trusted{AC}"),
         format!("GET {AC}?scope=trusted"),
@@ -93,7 +99,9 @@ fn web_pages_are_not_served() {
     let (served, pool) = served();
     let headers = [("Authorization", WRITER), ("Origin", "http://localhost")];
     assert_eq!(
-        served.ask_with(&headers, &format!("PUT {AC}"), b"x").status,
+        served
+            .ask_with(&headers, &format!("PUT {AC}"), &result(b"x"))
+            .status,
         403
     );
     assert!(pool.is_empty());
@@ -104,7 +112,12 @@ fn without_tokens_a_name_that_was_made_to_mean_this_machine_is_not_served() {
     let pool = Arc::new(MemoryPool::default());
     let gate = OpenGate::new("127.0.0.1:1".parse().unwrap(), "trusted").unwrap();
     let served = Served::start(pool, Limits::default(), Arc::new(gate));
-    assert_eq!(served.ask_with(&[], &format!("PUT {AC}"), b"x").status, 201);
+    assert_eq!(
+        served
+            .ask_with(&[], &format!("PUT {AC}"), &result(b"x"))
+            .status,
+        201
+    );
     let mut socket = served.connect();
     let request = format!("GET {AC} HTTP/1.1\r\nHost: rebound.example\r\n\r\n");
     std::io::Write::write_all(&mut socket, request.as_bytes()).unwrap();
@@ -115,12 +128,13 @@ fn without_tokens_a_name_that_was_made_to_mean_this_machine_is_not_served() {
 #[test]
 fn figures_are_told_as_json() {
     let (served, _) = served();
-    served.put(AC, b"bytes");
+    let bytes = result(b"bytes");
+    served.put(AC, &bytes);
     served.get(AC);
     let answer = served.get("/stats");
     assert_eq!(answer.headers["content-type"], "application/json");
     let figures: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(figures["fronts"]["bazel"]["bytesIn"], 5);
+    assert_eq!(figures["fronts"]["bazel"]["bytesIn"], bytes.len());
     assert_eq!(figures["fronts"]["bazel"]["hits"], 1);
     assert_eq!(figures["fronts"]["ccache"]["gets"], 0);
     assert_eq!(served.put("/stats", b"").status, 405);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::{Limits, MemoryPool};
 use super::served::{Answer, Served, WRITER, cas, head, noise};
 
-const AC: &str = "/ac/0000000000000000000000000000000000000000000000000000000000000001";
+const ENTRY: &str = "/ccache/0a/1fvu7o2qn5hd3g9k8b4c6e1l0m2p3s4";
 
 fn small(limits: Limits) -> (Served, Arc<MemoryPool>) {
     let pool = Arc::new(MemoryPool::default());
@@ -32,14 +32,18 @@ fn an_entry_too_large_is_refused_before_it_is_sent() {
         ..Limits::default()
     });
     let mut socket = served.connect();
-    let head = head(&[("Authorization", WRITER)], &format!("PUT {AC}"), 50 << 20);
+    let head = head(
+        &[("Authorization", WRITER)],
+        &format!("PUT {ENTRY}"),
+        50 << 20,
+    );
     socket.write_all(head.as_bytes()).unwrap();
     let refused = Answer::read(&mut socket, false);
     assert_eq!(refused.status, 413);
     assert!(refused.text().contains("--body-bytes-max"));
-    assert_eq!(served.put(AC, &noise(1001)).status, 413);
+    assert_eq!(served.put(ENTRY, &noise(1001)).status, 413);
     assert!(pool.is_empty());
-    assert_eq!(served.put(AC, &noise(1000)).status, 201);
+    assert_eq!(served.put(ENTRY, &noise(1000)).status, 201);
 }
 
 #[test]
@@ -50,7 +54,7 @@ fn an_entry_that_grows_too_large_is_refused_and_not_stored() {
     });
     let mut socket = served.connect();
     let head = format!(
-        "PUT {AC} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {WRITER}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "PUT {ENTRY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {WRITER}\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
     socket.write_all(head.as_bytes()).unwrap();
     for _ in 0..3 {
@@ -68,14 +72,14 @@ fn an_entry_that_grows_too_large_is_refused_and_not_stored() {
 fn a_client_that_hangs_up_in_the_middle_leaves_nothing() {
     let (served, pool) = small(Limits::default());
     let blob = noise(1 << 20);
-    for path in [AC.to_string(), cas(&blob)] {
+    for path in [ENTRY.to_string(), cas(&blob)] {
         let mut socket = served.connect();
         begin_put(&mut socket, &path, blob.len());
         socket.write_all(&blob[..blob.len() - 1]).unwrap();
     }
     let figures = served.end();
     assert!(pool.is_empty());
-    assert_eq!(figures.fronts["bazel"].puts, 0);
+    assert!(figures.fronts.values().all(|front| front.puts == 0));
 }
 
 #[test]
@@ -137,8 +141,8 @@ fn an_endless_head_is_cut_off() {
 #[test]
 fn other_methods_are_refused_with_those_that_do() {
     let (served, pool) = small(Limits::default());
-    served.put(AC, b"bytes");
-    for path in [AC, "/ccache/0a/1fvu7o2qn5hd3g9k8b4c6e1l0m2p3s4"] {
+    served.put(ENTRY, b"bytes");
+    for path in [ENTRY, &cas(b"bytes")] {
         for method in ["DELETE", "POST", "OPTIONS", "PROPFIND", "PATCH"] {
             let refused = served.ask(WRITER, &format!("{method} {path}"), b"");
             assert_eq!(refused.status, 405, "{method}");
@@ -155,7 +159,7 @@ fn a_connection_too_many_is_told_so() {
         ..Limits::default()
     });
     let mut first = served.connect();
-    let ask = head(&[("Authorization", WRITER)], &format!("GET {AC}"), 0);
+    let ask = head(&[("Authorization", WRITER)], &format!("GET {ENTRY}"), 0);
     first.write_all(ask.as_bytes()).unwrap();
     assert_eq!(Answer::read(&mut first, false).status, 404);
     let turned_away = Answer::read(&mut served.connect(), false);
@@ -171,7 +175,7 @@ fn a_client_that_neither_sends_nor_takes_is_cut_off() {
         silence_max: Duration::from_millis(50),
         ..Limits::default()
     });
-    let put = head(&[("Authorization", WRITER)], &format!("PUT {AC}"), 100);
+    let put = head(&[("Authorization", WRITER)], &format!("PUT {ENTRY}"), 100);
     for begun in ["", "GET / HTTP/1.1\r\nHos", &(put + "some")] {
         let mut socket = served.connect();
         socket.write_all(begun.as_bytes()).unwrap();
@@ -185,15 +189,34 @@ fn a_client_that_neither_sends_nor_takes_is_cut_off() {
 }
 
 #[test]
+fn a_client_that_sends_too_slowly_is_told_so_and_makes_room() {
+    let (served, pool) = small(Limits {
+        upload_grace: Duration::from_millis(50),
+        uploads_max: 1,
+        ..Limits::default()
+    });
+    let mut socket = served.connect();
+    begin_put(&mut socket, ENTRY, 100);
+    socket.write_all(b"some").unwrap();
+    let refused = Answer::read(&mut socket, false);
+    assert_eq!(refused.status, 408);
+    assert!(refused.text().contains("bytes a second"));
+    let mut rest = Vec::new();
+    assert_eq!(socket.read_to_end(&mut rest).unwrap_or_default(), 0);
+    assert_eq!(served.put(ENTRY, b"bytes").status, 201);
+    assert_eq!((served.end().fronts["ccache"].puts, pool.len()), (1, 1));
+}
+
+#[test]
 fn an_upload_that_has_begun_may_end_after_the_service_was_told_to() {
     let (served, pool) = small(Limits::default());
     let mut socket = served.connect();
-    begin_put(&mut socket, AC, 4);
+    begin_put(&mut socket, ENTRY, 4);
     served.drain();
     socket.write_all(b"late").unwrap();
     assert_eq!(Answer::read(&mut socket, false).status, 201);
     let figures = served.end();
-    assert_eq!((figures.fronts["bazel"].puts, pool.len()), (1, 1));
+    assert_eq!((figures.fronts["ccache"].puts, pool.len()), (1, 1));
 }
 
 #[test]
@@ -203,7 +226,7 @@ fn a_client_that_never_ends_does_not_hold_up_the_end() {
         ..Limits::default()
     });
     let mut socket = served.connect();
-    begin_put(&mut socket, AC, 100);
+    begin_put(&mut socket, ENTRY, 100);
     served.end();
     assert!(pool.is_empty());
 }

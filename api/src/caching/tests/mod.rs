@@ -4,6 +4,8 @@
 mod served;
 /// What is stored is found again, and is what it should be.
 mod entries;
+/// Results of actions and what they name.
+mod results;
 /// Who may do what, and where.
 mod access;
 /// Too much, too slow, too odd.

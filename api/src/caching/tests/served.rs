@@ -12,6 +12,7 @@ use ring::digest::{SHA256, digest};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::super::result::message;
 use super::super::*;
 
 /// Whatever is waited for happens sooner than this, also on a busy machine.
@@ -184,6 +185,20 @@ pub(super) fn head(headers: &[(&str, &str)], line: &str, length: usize) -> Strin
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
     format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n")
+}
+
+/// An action's result that names no blob and holds these bytes, as what was printed.
+pub(super) fn result(bytes: &[u8]) -> Vec<u8> {
+    message(5, bytes)
+}
+
+/// The body to put at a path, so that it is of the right kind.
+pub(super) fn body(path: &str, bytes: &[u8]) -> Vec<u8> {
+    if path.contains("/ac/") {
+        result(bytes)
+    } else {
+        bytes.to_vec()
+    }
 }
 
 /// Where Bazel finds a blob of these bytes.

@@ -6,12 +6,18 @@ use croft_cache::{Scopes, Store, Trust};
 use croft_keys::{Keyring, Signer};
 
 use super::super::StorePool;
-use super::served::{FORK, READER, Served, WRITER, cas, noise};
+use super::super::result::message;
+use super::served::{FORK, READER, Served, WRITER, body, cas, noise, result};
 
 const AC: &str = "/ac/0000000000000000000000000000000000000000000000000000000000000001";
 const CCACHE: &str = "/ccache/0a/1fvu7o2qn5hd3g9k8b4c6e1l0m2p3s4";
 const CAP_BYTES: u64 = 1 << 30;
 const BODY_BYTES_MAX: u64 = 10 << 20;
+
+/// A path of its own for each number.
+fn entry(number: usize) -> String {
+    CCACHE.replace("0a", &format!("{number:02}"))
+}
 
 fn over(store: &Store) -> Served {
     let pool = StorePool::open(store.clone(), BODY_BYTES_MAX).unwrap();
@@ -33,7 +39,7 @@ fn an_entry_of_any_size_comes_back_byte_for_byte_also_after_a_restart() {
     let lengths = [0, 1, 4096, 1 << 20, (1 << 20) + 1, 9 << 20];
     for (number, length) in lengths.into_iter().enumerate() {
         let blob = noise(length);
-        for path in [cas(&blob), format!("/of-{number}{AC}")] {
+        for path in [cas(&blob), entry(number)] {
             assert_eq!(served.put(&path, &blob).status, 201, "{path} {length}");
         }
     }
@@ -41,7 +47,7 @@ fn an_entry_of_any_size_comes_back_byte_for_byte_also_after_a_restart() {
     let served = over(&store);
     for (number, length) in lengths.into_iter().enumerate() {
         let blob = noise(length);
-        for path in [cas(&blob), format!("/of-{number}{AC}")] {
+        for path in [cas(&blob), entry(number)] {
             let head = served.ask(WRITER, &format!("HEAD {path}"), b"");
             assert_eq!(head.headers["content-length"], length.to_string());
             assert!(served.get(&path).body == blob, "{path} {length}");
@@ -54,8 +60,9 @@ fn a_result_can_change() {
     let served = over(&store());
     for path in [AC, CCACHE] {
         assert_eq!(served.get(path).status, 404);
-        for body in [b"first", b"other"] {
-            assert_eq!(served.put(path, body).status, 201);
+        for bytes in [b"first", b"other"] {
+            let body = body(path, bytes);
+            assert_eq!(served.put(path, &body).status, 201);
             assert_eq!(served.get(path).body, body);
         }
     }
@@ -77,12 +84,13 @@ fn what_is_refused_is_not_stored() {
 #[test]
 fn a_fork_reads_what_is_trusted_and_writes_only_its_own() {
     let served = over(&store());
-    served.put(AC, b"trusted");
+    let (trusted, forged) = (result(b"trusted"), result(b"forged"));
+    served.put(AC, &trusted);
     let fork = |line: &str, body: &[u8]| served.ask(FORK, line, body);
-    assert_eq!(fork(&format!("GET {AC}"), b"").body, b"trusted");
-    assert_eq!(fork(&format!("PUT {AC}"), b"forged").status, 201);
-    assert_eq!(fork(&format!("GET {AC}"), b"").body, b"forged");
-    assert_eq!(served.get(AC).body, b"trusted");
+    assert_eq!(fork(&format!("GET {AC}"), b"").body, trusted);
+    assert_eq!(fork(&format!("PUT {AC}"), &forged).status, 201);
+    assert_eq!(fork(&format!("GET {AC}"), b"").body, forged);
+    assert_eq!(served.get(AC).body, trusted);
     fork(&format!("PUT {CCACHE}"), b"forged");
     assert_eq!(served.get(CCACHE).status, 404);
 }
@@ -102,4 +110,19 @@ fn many_small_uploads_at_once_are_all_stored() {
             });
         }
     });
+}
+
+#[test]
+fn a_result_is_answered_only_while_the_blobs_it_names_are_there() {
+    let store = store();
+    let served = over(&store);
+    let blob = b"output";
+    let path = cas(blob);
+    let digits = path.rsplit('/').next().unwrap();
+    let file = message(2, &message(1, digits.as_bytes()));
+    served.put(AC, &message(2, &file));
+    assert_eq!(served.get(AC).status, 404);
+    served.put(&path, blob);
+    assert_eq!(served.get(AC).status, 200);
+    assert_eq!(over(&store).get(AC).status, 200);
 }

@@ -9,6 +9,7 @@ use super::super::*;
 use super::served::{Served, cas};
 
 const AC: &str = "/ac/0000000000000000000000000000000000000000000000000000000000000001";
+const CCACHE: &str = "/ccache/0a/1fvu7o2qn5hd3g9k8b4c6e1l0m2p3s4";
 
 /// Finds what it was told, whatever is asked for; stores nothing.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ fn an_answer_that_fails_in_the_middle_is_cut_off_before_its_length() {
         let served = scripted(rest);
         let mut socket = served.connect();
         let request = format!(
-            "GET {AC} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n",
+            "GET {CCACHE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n",
             super::served::WRITER
         );
         std::io::Write::write_all(&mut socket, request.as_bytes()).unwrap();
