@@ -21,8 +21,14 @@ pub(super) fn scrub(folder: &Path, list: &Path, id: &Id) -> Result<(), String> {
     }
     let tree = Tree::parse(BufReader::new(bytes.as_slice())).map_err(|error| error.to_string())?;
     let root = Root::open(folder).map_err(|error| error.to_string())?;
+    let root = root.refusing_links();
+    let maker = root
+        .symlink_metadata(Path::new(""))
+        .or_else(|_| root.symlink_metadata(Path::new("/")))
+        .map_err(|error| error.to_string())?;
     let mut scrub = Scrub {
-        root: root.refusing_links(),
+        root,
+        maker: (maker.uid, maker.gid),
         cutter: Cutter::new(),
         seen: HashSet::new(),
     };
@@ -38,6 +44,8 @@ pub(super) fn scrub(folder: &Path, list: &Path, id: &Id) -> Result<(), String> {
 
 struct Scrub {
     root: Root,
+    /// User and group of the folder itself.
+    maker: (u32, u32),
     cutter: Cutter,
     seen: HashSet<PathBuf>,
 }
@@ -59,7 +67,17 @@ impl Scrub {
         if (found.modified_seconds, found.modified_nanos) != entry.modified {
             return Err("its time changed".into());
         }
-        if kind != Kind::Symlink && found.mode & MODE_BITS != entry.mode {
+        if !self.may_own(entry, &found) {
+            return Err("its owner changed".into());
+        }
+        // What could not be given to its owner lost the bits that make somebody its owner.
+        let is_given = found.uid == entry.owner.0;
+        let lost = if is_given || kind != Kind::File {
+            0
+        } else {
+            0o6000
+        };
+        if kind != Kind::Symlink && found.mode & MODE_BITS != entry.mode & !lost {
             return Err("its mode changed".into());
         }
         match &entry.node {
@@ -71,6 +89,13 @@ impl Scrub {
             Node::HardLink(original) => self.same_file(entry.anchor, original, &found),
             Node::File { size_bytes, chunks } => self.contents(path, *size_bytes, chunks),
         }
+    }
+
+    /// Root gives every file away; what others make stays theirs. A folder may hand its group down to what is made in it.
+    fn may_own(&self, entry: &Entry, found: &Metadata) -> bool {
+        let (user, group) = self.maker;
+        let is_user = found.uid == entry.owner.0 || (user != 0 && found.uid == user);
+        is_user && (found.gid == entry.owner.1 || found.gid == group)
     }
 
     fn same_file(&self, anchor: Anchor, original: &Path, found: &Metadata) -> Result<(), String> {

@@ -399,7 +399,7 @@ fn a_mounted_tree_that_somebody_changed_is_removed_by_verify_and_made_anew() {
             .set_times(times)
             .unwrap();
     };
-    let edits: [Edit<'_>; 6] = [
+    let mut edits: Vec<Edit<'_>> = vec![
         ("bytes", &edit),
         ("a new file", &|place| {
             fs::write(place.join("a/new"), "x").unwrap()
@@ -420,6 +420,13 @@ fn a_mounted_tree_that_somebody_changed_is_removed_by_verify_and_made_anew() {
             fs::remove_file(place.join("c")).unwrap();
         }),
     ];
+    // Nobody else can give files away.
+    if rustix::process::geteuid().is_root() {
+        edits.push(("an owner", &|place| {
+            let file = place.join("a/file");
+            std::os::unix::fs::chown(file, Some(4_321), Some(4_321)).unwrap();
+        }));
+    }
     for (what, edit) in edits {
         let mounted = Mounted::new();
         let place = mounted.place();

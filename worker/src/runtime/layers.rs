@@ -31,6 +31,20 @@ use table::Table;
 const LAYER_MAX: Duration = Duration::from_secs(30);
 /// Folders that are the kernel's or Croft's own in every place.
 const NOT_COVERED: [&str; 4] = ["/codebuild", "/dev", "/proc", "/sys"];
+/// Folders that hold the system's own programs and settings. A layer would take the set-user-id bits off them; what lies
+/// deeper may be covered.
+const NOT_COVERED_THEMSELVES: [&str; 10] = [
+    "/bin",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/sbin",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/sbin",
+    "/opt",
+];
 
 /// A directory that is to get another one's files on top.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,9 +153,11 @@ impl Place {
             .map_err(NotLayered::failed("the place's root"))?
             .refusing_links();
         let prepared = tokio::task::spawn_blocking(move || place.prepare(&root, &covers));
+        let prepared = tokio::time::timeout(LAYER_MAX, prepared).await;
         let (layered, orders) = prepared
-            .await
-            .map_err(|gone| NotLayered::failed("preparing layers")(io::Error::other(gone)))??;
+            .map_err(io::Error::from)
+            .and_then(|ended| ended.map_err(io::Error::other))
+            .map_err(NotLayered::failed("preparing layers"))??;
         let mounted = tokio::time::timeout(LAYER_MAX, self.mount(&orders)).await;
         mounted
             .map_err(io::Error::from)
@@ -202,7 +218,14 @@ impl Place {
         let taken = NOT_COVERED.iter().map(Path::new);
         let mut taken =
             taken.filter(|taken| target.starts_with(taken) || taken.starts_with(target));
+        let is_system = NOT_COVERED_THEMSELVES
+            .iter()
+            .any(|system| Path::new(system).starts_with(target));
         match taken.next() {
+            None if is_system => Err(NotLayered::by_kind(format!(
+                "{} holds the system's own programs",
+                target.display()
+            ))),
             Some(_) => Err(NotLayered::by_kind(format!(
                 "nothing can be mounted over {}",
                 target.display()
