@@ -8,6 +8,7 @@ use hyper::{Response, StatusCode};
 use ring::digest::{SHA256, digest};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Sender};
+use tokio::time::Instant;
 
 use super::engine::{Ask, Engine};
 use super::front::Kind;
@@ -49,7 +50,7 @@ pub(super) async fn fetch(
         let bytes = if name.sha256 == EMPTY {
             Some(Bytes::new())
         } else {
-            engine.hot.get(name)
+            engine.hot.get(name, Instant::now())
         };
         if let Some(bytes) = bytes {
             ask.counts.hot_hits.one();
@@ -80,7 +81,7 @@ async fn from_pool(
         }
         (Ok(Some(begun)), turn) => {
             if let (Some(name), Begun::Hot(bytes)) = (hot, &begun) {
-                engine.hot.keep(name, bytes.clone());
+                engine.hot.keep(name, bytes.clone(), Instant::now());
             }
             Ok(answer(&ask, wanted, begun, Some(turn), engine))
         }

@@ -1,11 +1,18 @@
 //! The hot set: verified bytes of blobs that are named by their own hash, in memory, bounded. Filled by `fetch` with what
 //! it has just checked, and asked by it before the pool is. What a name points to at the moment is never in here.
+//!
+//! A blob is handed out for so long only; then the pool is asked again, which notes that it is used: else what is asked for
+//! most would look idle to a collection.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use tokio::time::{Duration, Instant};
+
+/// As often as the pool notes a use.
+const KEPT_MAX: Duration = Duration::from_secs(3600);
 
 /// In whose scope, and which bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +39,8 @@ struct Shelf {
 #[derive(Debug)]
 struct Blob {
     bytes: Bytes,
+    /// When it came from the pool.
+    since: Instant,
     /// Asked for since it was last looked at. A flag and no list: a hit takes only the lock that readers share.
     used: AtomicBool,
 }
@@ -45,9 +54,12 @@ impl HotSet {
     }
 
     /// The blob's bytes, if it is hot.
-    pub(super) fn get(&self, name: &HotName) -> Option<Bytes> {
+    pub(super) fn get(&self, name: &HotName, now: Instant) -> Option<Bytes> {
         let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
         let blob = shelf.blobs.get(name)?;
+        if now.duration_since(blob.since) >= KEPT_MAX {
+            return None;
+        }
         // Written only when it changes: processors need not pass the line back and forth.
         if !blob.used.load(Ordering::Relaxed) {
             blob.used.store(true, Ordering::Relaxed);
@@ -56,12 +68,13 @@ impl HotSet {
     }
 
     /// Keeps a blob, unless it alone would take more than there is. `bytes` must own no more memory than they show.
-    pub(super) fn keep(&self, name: HotName, bytes: Bytes) {
+    pub(super) fn keep(&self, name: HotName, bytes: Bytes, now: Instant) {
         if bytes.len() > self.bytes_max || bytes.is_empty() {
             return;
         }
         let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
-        if shelf.blobs.contains_key(&name) {
+        if let Some(blob) = shelf.blobs.get_mut(&name) {
+            blob.since = now;
             return;
         }
         while shelf.bytes + bytes.len() > self.bytes_max {
@@ -72,7 +85,8 @@ impl HotSet {
         shelf.bytes += bytes.len();
         shelf.order.push_back(name.clone());
         let used = AtomicBool::new(false);
-        shelf.blobs.insert(name, Blob { bytes, used });
+        let since = now;
+        shelf.blobs.insert(name, Blob { bytes, since, used });
     }
 
     /// How many blobs there are, and their bytes.
@@ -118,48 +132,64 @@ mod tests {
     fn it_never_holds_more_than_it_may() {
         let hot = HotSet::new(1000);
         for number in 0..200 {
-            hot.keep(name(number), blob(usize::from(number) * 10));
+            hot.keep(name(number), blob(usize::from(number) * 10), Instant::now());
             assert!(hot.size().1 <= 1000);
         }
-        assert_eq!(hot.get(&name(101)), None, "larger than all there is");
+        assert_eq!(
+            hot.get(&name(101), Instant::now()),
+            None,
+            "larger than all there is"
+        );
     }
 
     #[test]
     fn what_is_asked_for_stays_and_what_is_not_goes() {
         let hot = HotSet::new(300);
         for number in 0..3 {
-            hot.keep(name(number), blob(100));
+            hot.keep(name(number), blob(100), Instant::now());
         }
-        hot.get(&name(0)).unwrap();
-        hot.keep(name(3), blob(100));
-        assert!(hot.get(&name(0)).is_some());
-        assert!(hot.get(&name(1)).is_none());
+        hot.get(&name(0), Instant::now()).unwrap();
+        hot.keep(name(3), blob(100), Instant::now());
+        assert!(hot.get(&name(0), Instant::now()).is_some());
+        assert!(hot.get(&name(1), Instant::now()).is_none());
         assert_eq!(hot.size(), (3, 300));
     }
 
     #[test]
     fn the_same_bytes_in_another_scope_are_not_seen() {
         let hot = HotSet::new(300);
-        hot.keep(name(1), blob(100));
+        hot.keep(name(1), blob(100), Instant::now());
         let elsewhere = HotName {
             scope: "fork".into(),
             ..name(1)
         };
-        assert_eq!(hot.get(&elsewhere), None);
+        assert_eq!(hot.get(&elsewhere, Instant::now()), None);
     }
 
     #[test]
     fn keeping_a_blob_twice_counts_it_once() {
         let hot = HotSet::new(300);
-        hot.keep(name(1), blob(100));
-        hot.keep(name(1), blob(100));
+        hot.keep(name(1), blob(100), Instant::now());
+        hot.keep(name(1), blob(100), Instant::now());
         assert_eq!(hot.size(), (1, 100));
     }
 
     #[test]
     fn without_room_nothing_is_kept() {
         let hot = HotSet::new(0);
-        hot.keep(name(1), blob(1));
+        hot.keep(name(1), blob(1), Instant::now());
         assert_eq!(hot.size(), (0, 0));
+    }
+
+    #[test]
+    fn after_an_hour_the_pool_is_asked_again() {
+        let hot = HotSet::new(300);
+        let start = Instant::now();
+        hot.keep(name(1), blob(100), start);
+        assert!(hot.get(&name(1), start + KEPT_MAX / 2).is_some());
+        assert_eq!(hot.get(&name(1), start + KEPT_MAX), None);
+        hot.keep(name(1), blob(100), start + KEPT_MAX);
+        assert!(hot.get(&name(1), start + KEPT_MAX).is_some());
+        assert_eq!(hot.size(), (1, 100));
     }
 }
