@@ -77,7 +77,10 @@ impl Store {
             verified.damaged.push(Damage {
                 object: format!("live/{id}"),
                 reason,
-                repair: Some("removed; the next build makes it anew".into()),
+                repair: Some(
+                    "not used any more, removed when no build has it; the next build makes it anew"
+                        .into(),
+                ),
             });
         }
         drop(held);
@@ -337,12 +340,10 @@ fn check_records(
 
 /// What a person may do about a record that is whole but no answer here.
 fn why_left(error: &Error) -> &'static str {
-    match error {
-        Error::NotUnderstood { .. } => "left: a newer croft may read it",
-        _ => {
-            "left: add its signer to this machine's keyring if you know it, else remove the entry where it was made"
-        }
+    if matches!(error, Error::NotUnderstood { .. }) {
+        return "left: a newer croft may read it";
     }
+    "left: add its signer to this machine's keyring if you know it, else remove the entry where it was made"
 }
 
 fn names_good_chunks(
