@@ -31,19 +31,18 @@ use table::Table;
 const LAYER_MAX: Duration = Duration::from_secs(30);
 /// Folders that are the kernel's or Croft's own in every place.
 const NOT_COVERED: [&str; 4] = ["/codebuild", "/dev", "/proc", "/sys"];
-/// Folders that hold the system's own programs and settings. A layer would take the set-user-id bits off them; what lies
-/// deeper may be covered.
-const NOT_COVERED_THEMSELVES: [&str; 10] = [
+/// Folders that hold the system's own programs. A layer would take the set-user-id bits off them; what lies deeper may be
+/// covered.
+const NOT_COVERED_THEMSELVES: [&str; 9] = [
     "/bin",
-    "/etc",
     "/lib",
     "/lib64",
+    "/opt",
     "/sbin",
     "/usr",
     "/usr/bin",
     "/usr/lib",
     "/usr/sbin",
-    "/opt",
 ];
 
 /// A directory that is to get another one's files on top.

@@ -226,6 +226,7 @@ pub(crate) async fn all_directories_are_covered_or_none(runtime: &dyn Runtime) {
     for (target, expected) in [
         ("/", false),
         ("/codebuild/other", false),
+        ("/usr", false),
         ("/tmp/link", true),
     ] {
         let refused = bench.slot.layer(&[files.source(), at(target)]).await;
