@@ -19,6 +19,8 @@ mod outcome;
 mod event;
 /// What is wrong with an input file, and where.
 mod diagnostic;
+/// What the farm records of projects and builds.
+pub mod farm;
 
 pub use build::{Build, BuildPhase, EnvironmentVariable, PhaseContext, PhaseType, Status};
 pub use diagnostic::{Diagnostic, Level, Place};

@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
     ("croft-ledger", &["croft-proto"]),
+    ("croft-scheduler", &["croft-proto", "croft-ledger"]),
     ("croft-keys", &[]),
     (
         "croft-cache",

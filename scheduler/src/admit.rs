@@ -1,0 +1,205 @@
+//! Accepting a build, or not. Received from whoever was asked to start one; the answer is appended to the ledger, the project's
+//! number and the build together, and only then is the caller told.
+//!
+//! A fold may be behind the ledger. Then a build that is over still counts, so that a limit may refuse what it need not, but
+//! never lets through what it must not: everything admitted is on the project's own subject, and the append expects its last
+//! sequence. Whoever is refused by a limit lets the fold catch up and asks once more.
+
+use croft_ledger::Expected;
+use croft_proto::Timestamp;
+use croft_proto::farm::{
+    AutoRetry, BuildEvent, BuildId, ConcurrencyMode, Priority, ProjectEvent, Submitted,
+};
+
+use crate::farm::Farm;
+use crate::intent::{Intent, Recorded, project_subject};
+
+/// AWS's longest idempotency token, in characters.
+const TOKEN_CHARS_MAX: usize = 64;
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// Whose build.
+    pub project: String,
+    /// Its id, drawn by the caller.
+    pub build: BuildId,
+    /// In place of the project's.
+    pub priority: Option<Priority>,
+    /// In place of the project's.
+    pub auto_retry_limit: Option<u32>,
+    /// In place of the project's, as `queuedTimeoutInMinutesOverride`.
+    pub queued_timeout_in_minutes: Option<u32>,
+    /// The caller's idempotency token.
+    pub token: Option<String>,
+    /// Who asks.
+    pub initiator: String,
+    /// What to build, settings and overrides as one.
+    pub request: serde_json::Value,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admission {
+    /// A new build, once these are appended.
+    New {
+        /// Its number.
+        number: u64,
+        /// All or nothing.
+        intents: Vec<Intent>,
+    },
+    /// The build that the same token started.
+    Same(BuildId),
+}
+
+/// Why a build is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nobody has made such a project.
+    #[error("there is no project `{0}`")]
+    NoProject(String),
+    /// The limit of the project, AWS's `AccountLimitExceededException`.
+    #[error(
+        "project `{project}` has {unfinished} builds that are not over, and its concurrentBuildLimit is {limit}"
+    )]
+    Limit {
+        /// Whose.
+        project: String,
+        /// Those that are not over.
+        unfinished: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// The token was used for something else.
+    #[error(
+        "the idempotency token was used in the last five minutes for a build with other parameters: {0}"
+    )]
+    TokenUsed(BuildId),
+    /// The token is longer than 64 characters, or empty.
+    #[error("an idempotency token has 1 to 64 characters")]
+    TokenForm,
+    /// The queue timeout is not one AWS takes.
+    #[error("a queue timeout of {0} minutes: it is 5 to 480")]
+    QueueTimeout(u32),
+}
+
+/// Decides about a build.
+///
+/// # Errors
+/// The rule that stands against it.
+pub fn admit(farm: &Farm, asked: Asked, now: Timestamp) -> Result<Admission, Refusal> {
+    let none = || Refusal::NoProject(asked.project.clone());
+    let project = farm.project_named(&asked.project).ok_or_else(none)?;
+    let rules = project.rules.as_ref().ok_or_else(none)?;
+    let token = hashed_token(&asked)?;
+    if let Some((token, what)) = &token
+        && let Some((build, was)) = farm.token(project, token, now)
+    {
+        return if was == *what {
+            Ok(Admission::Same(build))
+        } else {
+            Err(Refusal::TokenUsed(build))
+        };
+    }
+    if let Some(concurrency) = &rules.concurrency
+        && concurrency.group.is_none()
+        && concurrency.mode == ConcurrencyMode::Reject
+        && project.unfinished >= concurrency.limit
+    {
+        return Err(Refusal::Limit {
+            project: asked.project,
+            unfinished: project.unfinished,
+            limit: concurrency.limit,
+        });
+    }
+    let minutes = asked
+        .queued_timeout_in_minutes
+        .unwrap_or(rules.queued_timeout_in_minutes);
+    if !(5..=480).contains(&minutes) {
+        return Err(Refusal::QueueTimeout(minutes));
+    }
+    let number = project.number + 1;
+    let submitted = Submitted {
+        project: asked.project,
+        number,
+        pool: rules.pool.clone(),
+        priority: asked.priority.unwrap_or(rules.priority),
+        queued_ms_max: u64::from(minutes) * 60_000,
+        attempts_max: rules.attempts_max.max(1),
+        auto_retry: AutoRetry {
+            auto_retry_limit: asked.auto_retry_limit.unwrap_or(rules.auto_retry_limit),
+            auto_retry_number: 0,
+            previous_auto_retry: None,
+        },
+        initiator: asked.initiator,
+        request: Box::new(asked.request),
+    };
+    let intents = intents(project.last, asked.build, submitted, token)
+        .ok_or_else(|| Refusal::NoProject(project.name.clone()))?;
+    Ok(Admission::New { number, intents })
+}
+
+/// The next of a chain of automatic retries: what was submitted, once more. None when the project is gone.
+pub(crate) fn again(farm: &Farm, previous: BuildId, before: &Submitted) -> Option<Vec<Intent>> {
+    let project = farm.project_named(&before.project)?;
+    project.rules.as_ref()?;
+    let submitted = Submitted {
+        number: project.number + 1,
+        auto_retry: AutoRetry {
+            auto_retry_limit: before.auto_retry.auto_retry_limit,
+            auto_retry_number: before.auto_retry.auto_retry_number + 1,
+            previous_auto_retry: Some(previous),
+        },
+        ..before.clone()
+    };
+    intents(project.last, retry_id(previous), submitted, None)
+}
+
+/// The id of the automatic retry of a build: derived, so that whichever servers start it start the same one.
+#[must_use]
+pub fn retry_id(previous: BuildId) -> BuildId {
+    let key = blake3::derive_key("croft scheduler 2026 automatic retry", previous.bytes());
+    let (id, _) = key.split_first_chunk().expect("a key has 32 bytes");
+    BuildId::derived(*id)
+}
+
+fn intents(
+    project_last: croft_ledger::Seq,
+    build: BuildId,
+    submitted: Submitted,
+    token: Option<(String, String)>,
+) -> Option<Vec<Intent>> {
+    let admitted = ProjectEvent::Admitted {
+        build,
+        number: submitted.number,
+        token,
+    };
+    let project = Intent {
+        subject: project_subject(&submitted.project).ok()?,
+        expected: Expected::Last(project_last),
+        event: Recorded::Project(Box::new(admitted)),
+    };
+    let event = BuildEvent::Submitted(Box::new(submitted));
+    Some(vec![project, Intent::build(build, Expected::NEW, event)])
+}
+
+/// The token, and all that was asked for with it: neither is kept in clear.
+fn hashed_token(asked: &Asked) -> Result<Option<(String, String)>, Refusal> {
+    let Some(token) = &asked.token else {
+        return Ok(None);
+    };
+    if token.is_empty() || token.chars().count() > TOKEN_CHARS_MAX {
+        return Err(Refusal::TokenForm);
+    }
+    let what = serde_json::json!([
+        asked.priority,
+        asked.auto_retry_limit,
+        asked.queued_timeout_in_minutes,
+        asked.request,
+    ]);
+    let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+    Ok(Some((
+        hash(token.as_bytes()),
+        hash(what.to_string().as_bytes()),
+    )))
+}

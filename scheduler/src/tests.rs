@@ -1,0 +1,4 @@
+/// One scheduler, an input at a time.
+mod steps;
+/// Servers and workers that die, lose messages and come back, in simulated time.
+mod simulation;
