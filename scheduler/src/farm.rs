@@ -247,7 +247,7 @@ impl Farm {
         let name = entry.subject.parts().nth(1).unwrap_or_default();
         let id: BuildId = name
             .parse()
-            .map_err(|_: String| impossible(entry, "its subject is no build's"))?;
+            .map_err(|_not_an_id: String| impossible(entry, "its subject is no build's"))?;
         if let BuildEvent::Submitted(submitted) = event {
             self.submit(entry, id, &submitted);
             return Ok(Change::Waits(id));

@@ -283,7 +283,7 @@ impl Scheduler {
             }
             // Claimed a moment ago.
             _ if renewed.attempt > build.attempts => Verdict::Go,
-            _ => Verdict::Lost,
+            Stage::Waiting | Stage::Running { .. } => Verdict::Lost,
         };
         Some(Action::Answer(verdict))
     }

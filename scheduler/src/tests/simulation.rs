@@ -36,6 +36,10 @@ impl Chance {
         self.next() % limit
     }
 
+    fn index(&mut self, length: u64) -> usize {
+        usize::try_from(self.below(length)).unwrap()
+    }
+
     fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
@@ -119,7 +123,10 @@ fn submitted(ledger: &Memory, build: BuildId) -> Option<Submitted> {
     let first = read.now_or_never().unwrap().unwrap().into_iter().next()?;
     match serde_json::from_slice(first.event().unwrap()).unwrap() {
         BuildEvent::Submitted(submitted) => Some(*submitted),
-        _ => None,
+        BuildEvent::AttemptStarted { .. }
+        | BuildEvent::AttemptLost { .. }
+        | BuildEvent::StopRequested { .. }
+        | BuildEvent::Settled { .. } => None,
     }
 }
 
@@ -200,19 +207,19 @@ impl World {
 
     fn hurt(&mut self) {
         if self.chance.one_in(120) {
-            let at = self.chance.below(2) as usize;
+            let at = self.chance.index(2);
             self.servers[at] = Server::new(self.now_ms);
         }
         if self.chance.one_in(80) {
-            let at = self.chance.below(2) as usize;
+            let at = self.chance.index(2);
             self.servers[at].away_until_ms = self.now_ms + self.chance.below(40_000);
         }
         if self.chance.one_in(80) {
-            let at = self.chance.below(3) as usize;
+            let at = self.chance.index(3);
             self.workers[at] = self.worker();
         }
         if self.chance.one_in(80) {
-            let at = self.chance.below(3) as usize;
+            let at = self.chance.index(3);
             self.workers[at].frozen_until_ms = self.now_ms + self.chance.below(60_000);
         }
         if self.chance.one_in(200) {
@@ -223,7 +230,7 @@ impl World {
     }
 
     fn submit(&mut self) {
-        let at = self.chance.below(2) as usize;
+        let at = self.chance.index(2);
         let mut asked = asked(0);
         asked.build = BuildId::derived(u128::from(self.chance.next()).to_le_bytes());
         let build = asked.build;
@@ -237,7 +244,7 @@ impl World {
     }
 
     fn stop_one(&mut self) {
-        let at = self.chance.below(2) as usize;
+        let at = self.chance.index(2);
         let farm = self.servers[at].scheduler.farm();
         let Some(build) = farm.unfinished().map(|(id, _)| id).min() else {
             return;
@@ -522,9 +529,11 @@ fn live(seed: u64) -> usize {
     }
     let numbers: Vec<u64> = story
         .values()
-        .filter_map(|events| match &events[0] {
-            BuildEvent::Submitted(submitted) => Some(submitted.number),
-            _ => None,
+        .map(|events| {
+            let BuildEvent::Submitted(submitted) = &events[0] else {
+                panic!("seed {seed}: a build does not begin with its submission");
+            };
+            submitted.number
         })
         .collect();
     let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
