@@ -26,6 +26,8 @@ mod cache;
 mod serve;
 /// Durable appends, against the disk and the broker.
 mod ledger;
+/// Decisions with many builds queued.
+mod scheduler;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Some("cache-ours") => return cache::run_ours(&arguments.collect::<Vec<_>>()),
         // Without the binary: it measures a library.
         Some("ledger") => return conclude("ledger", ledger::run()),
+        Some("scheduler") => return conclude("scheduler", scheduler::run()),
         _ => {}
     }
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -59,6 +59,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-proto",
             "croft-beneath",
             "croft-ledger",
+            "croft-scheduler",
             "croft-cache",
             "croft-exec",
             "croft-worker",
