@@ -326,7 +326,7 @@ fn check_records(
             Repair::Yes => {
                 store.objects.delete(&name)?;
                 store.objects.delete(&used_name(&name))?;
-                Some("removed; the next build saves it anew".into())
+                Some("removed; the next build saves it anew, a tree is put again by hand".into())
             }
         };
         verified.damaged.push(Damage {

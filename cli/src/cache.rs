@@ -33,12 +33,31 @@ pub(crate) fn cache(global: &Global, words: &CacheWords) -> anyhow::Result<Exit>
         return token(&global.cache_scope, role, file);
     }
     let surroundings = Surroundings::read(global)?;
+    if !words.command.may_be_first() {
+        refuse_missing(global, &surroundings)?;
+    }
     let store = surroundings.open_cache()?;
     let exit = act(&surroundings, store.clone(), words);
     for notice in store.notices() {
         eprintln!("croft: {notice}");
     }
     exit
+}
+
+/// A place that somebody named and that is not there is a slip of the hand: nothing is made there, and nothing found healthy.
+fn refuse_missing(global: &Global, surroundings: &Surroundings) -> anyhow::Result<()> {
+    let named = match &surroundings.cache_place {
+        Some(place) => place.folder(),
+        None => global.cache_dir.as_deref(),
+    };
+    match named {
+        Some(folder) if !folder.exists() => Err(Wrong(format!(
+            "there is no cache at {}: the first `croft cache put`, or the first build that saves, makes one",
+            folder.display()
+        ))
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 fn act(surroundings: &Surroundings, store: Store, words: &CacheWords) -> anyhow::Result<Exit> {
@@ -230,8 +249,9 @@ fn remove(store: &Store, project: Option<&str>, key: Option<&str>) -> anyhow::Re
         .into());
     }
     output::text(&format!(
-        "removed {} entries, {} freed\n",
+        "removed {} {}, {} freed\n",
         count(entries),
+        if entries == 1 { "entry" } else { "entries" },
         size(freed_bytes)
     ))?;
     Ok(Exit::Succeeded)

@@ -108,20 +108,21 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("'{text}': a build takes from 1 second to 36 hours"))
 }
 
-/// Milliseconds out of `30d` or what [`parse_time`] takes.
+/// Milliseconds out of `30d`, `12h`, `90m` or `10s`. A number alone could be any of them, and things are removed by it.
 pub(crate) fn parse_span_ms(text: &str) -> Result<u64, String> {
-    const DAY_MS: u64 = 24 * 3600 * 1000;
-    let days = text.trim().strip_suffix('d').map(str::parse::<u64>);
-    match days {
-        Some(Ok(days)) => days
-            .checked_mul(DAY_MS)
-            .ok_or_else(|| format!("'{text}' is longer than anything is kept")),
-        Some(Err(_)) => Err(format!("'{text}' is not a time: write 30d, 12h or 90m")),
-        None => {
-            let time = parse_time(text).map_err(|reason| format!("{reason}, or 30d"))?;
-            u64::try_from(time.as_millis()).map_err(|error| error.to_string())
-        }
-    }
+    let wrong = || format!("'{text}' is not a span of time: write 30d, 12h, 90m or 10s");
+    let text = text.trim();
+    let unit_ms = match text.chars().last() {
+        Some('d') => 24 * 3600 * 1000,
+        Some('h') => 3600 * 1000,
+        Some('m') => 60 * 1000,
+        Some('s') => 1000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().ok().ok_or_else(wrong)?;
+    number
+        .checked_mul(unit_ms)
+        .ok_or_else(|| format!("'{text}' is longer than anything is kept"))
 }
 
 /// Bytes out of `20g`, `512m`, `64k` or a plain number.
@@ -142,6 +143,17 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_span_names_its_unit() {
+        let span = super::parse_span_ms;
+        assert_eq!(span("30d"), Ok(30 * 24 * 3_600_000));
+        assert_eq!(span("48h"), Ok(48 * 3_600_000));
+        assert_eq!((span("90m"), span("0s")), (Ok(5_400_000), Ok(0)));
+        for wrong in ["30", "", "d", "-1d", "1.5h", "3w", "99999999999999999d"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+
     use super::*;
 
     #[test]

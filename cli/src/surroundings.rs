@@ -21,7 +21,7 @@ pub(crate) struct Surroundings {
     pub(crate) cache_dir: PathBuf,
     pub(crate) cache_bytes_max: u64,
     /// Where the cache's objects are when that is not the folder.
-    cache_place: Option<Place>,
+    pub(crate) cache_place: Option<Place>,
     cache_scopes: Scopes,
 }
 

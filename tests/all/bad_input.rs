@@ -276,3 +276,31 @@ fn a_cache_that_a_link_leads_into_the_source_is_refused() {
         assert_says(&ran, 5, &["lies in the source", "--cache-dir"]);
     }
 }
+
+#[test]
+fn a_named_cache_that_is_not_there_is_neither_made_nor_found_healthy() {
+    let farm = farm();
+    let missing = farm.folder().join("nowhere");
+    let place = missing.to_str().unwrap();
+    for words in [
+        ["cache", "ls", "--cache-dir", place],
+        ["cache", "verify", "--cache-dir", place],
+        ["cache", "gc", "--cache", place],
+        ["cache", "du", "--cache", place],
+    ] {
+        let ran = farm.end(farm.croft(&words));
+        assert_says(&ran, 5, &["there is no cache at", place]);
+    }
+    assert!(!missing.exists());
+}
+
+#[test]
+fn a_span_without_a_unit_removes_nothing() {
+    let farm = farm();
+    let ran = farm.end(farm.croft(&["cache", "gc", "--max-idle", "30"]));
+    assert_says(
+        &ran,
+        5,
+        &["--max-idle", "'30' is not a span of time", "30d"],
+    );
+}

@@ -85,6 +85,16 @@ pub(crate) enum CacheCommand {
     Key,
 }
 
+impl CacheCommand {
+    /// True for those that make the cache where there is none.
+    pub(crate) const fn may_be_first(&self) -> bool {
+        matches!(
+            self,
+            Self::Put { .. } | Self::Serve(_) | Self::Key | Self::Token { .. }
+        )
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DiffWords {
     /// The first
