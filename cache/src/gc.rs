@@ -179,6 +179,11 @@ fn collect(
         warnings: leases.warnings(),
         ..Collected::default()
     };
+    let ahead = condemned.iter().filter_map(|one| one.warning(now));
+    collected.warnings.extend(ahead);
+    for warning in &collected.warnings {
+        tracing::warn!("{warning}");
+    }
     if mode == Mode::DryRun {
         let marked = mark(objects, &index, &plan.kept, &leases)?;
         collected.condemned_bytes = unused_bytes(&index, &marked);

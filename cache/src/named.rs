@@ -298,7 +298,7 @@ impl Shelf {
         if start.len() as u64 <= together {
             let chunks = cut(&start).map_err(unreadable)?;
             let record = self.record(name, start.len() as u64, &chunks, now());
-            return self.put_together(name.scopes, record, chunks);
+            return self.put_together(name.scopes, record, chunks, now);
         }
         let rest = bytes_max - start.len() as u64;
         let mut whole = start.as_slice().chain(limited(contents, rest));

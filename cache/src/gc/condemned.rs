@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::is_save;
 use crate::backend::Objects;
 use crate::layout::folder;
+use crate::records::SKEW_MS;
 use crate::records::lease::{Leases, live_leases};
 use crate::{Error, Id};
 
@@ -33,11 +34,17 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Body {
+    /// Absent in those that were written before it had a name.
+    #[serde(default = "first_format")]
     croft_condemned: u32,
     at: Timestamp,
     packs: Vec<String>,
     /// Saves that may not have seen this; none while it is unsealed.
     waits_for: Option<Vec<String>>,
+}
+
+const fn first_format() -> u32 {
+    FORMAT
 }
 
 /// A condemnation.
@@ -50,6 +57,17 @@ pub(super) struct Condemned {
 }
 
 impl Condemned {
+    /// What a person should look at: one dated further in the future than clocks may differ is not over for long.
+    pub(super) fn warning(&self, now: Timestamp) -> Option<String> {
+        let is_ahead = self.at.millis() > now.millis().saturating_add(SKEW_MS);
+        is_ahead.then(|| {
+            format!(
+                "{} is dated in the future, and what it removes goes no sooner: is a machine's clock wrong? If no build runs, delete it",
+                self.name
+            )
+        })
+    }
+
     /// True when nobody can count on the packs any more who has not named them in a record.
     pub(super) fn is_over(&self, now: Timestamp, leases: &Leases) -> bool {
         let Some(waits_for) = &self.waits_for else {
@@ -92,9 +110,12 @@ pub(super) fn read_all(objects: &Objects) -> Result<Vec<Condemned>, Error> {
 fn read_listed(objects: &Objects) -> Result<Vec<Condemned>, Error> {
     let mut all = Vec::new();
     for listed in objects.list(&folder("condemned"))? {
-        let bytes = objects.get(&listed.name, BYTES_MAX)?;
-        // One that is torn counts for nothing: its collection removed nothing by it, and nobody can.
-        all.extend(parse(&listed.name, &bytes)?);
+        match objects.get(&listed.name, BYTES_MAX) {
+            // One that is torn counts for nothing: its collection removed nothing by it, and nobody can.
+            Ok(bytes) => all.extend(parse(&listed.name, &bytes)?),
+            Err(error) if is_torn(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(all)
 }
@@ -103,12 +124,25 @@ fn read_listed(objects: &Objects) -> Result<Vec<Condemned>, Error> {
 pub(super) fn remove_torn(objects: &Objects) -> Result<(), Error> {
     for listed in objects.list(&folder("condemned"))? {
         match objects.get(&listed.name, BYTES_MAX) {
-            Ok(bytes) if sealed_part(&bytes).is_none() => objects.delete(&listed.name)?,
-            Ok(_) | Err(Error::Missing { .. }) => {}
+            Ok(bytes) => {
+                if let Ok(None) = parse(&listed.name, &bytes) {
+                    objects.delete(&listed.name)?;
+                }
+            }
+            Err(error) if is_torn(&error) => objects.delete(&listed.name)?,
+            Err(Error::Missing { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// What is asked of one first: a later format has fields that are unknown here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    #[serde(default = "first_format")]
+    croft_condemned: u32,
 }
 
 /// The JSON, when it is as it was written.
@@ -118,23 +152,31 @@ fn sealed_part(bytes: &[u8]) -> Option<&[u8]> {
     (Id::parse(str::from_utf8(hash).ok()?)? == Id::of(json)).then_some(json)
 }
 
-/// None when it is torn.
+/// Larger than any there is, or otherwise not what was written.
+fn is_torn(error: &Error) -> bool {
+    matches!(error, Error::Damaged { .. })
+}
+
+/// None when it is torn, or nothing that any croft writes: anybody can seal what they like.
 ///
 /// # Errors
-/// [`Error::NotUnderstood`] for one that is whole and of another format: nobody here can tell which packs it means.
+/// [`Error::NotUnderstood`] for one that is whole and of a later format: nobody here can tell which packs it means.
 fn parse(name: &Path, bytes: &[u8]) -> Result<Option<Condemned>, Error> {
     let Some(json) = sealed_part(bytes) else {
         return Ok(None);
     };
-    let not_understood = |format: String| Error::NotUnderstood {
-        object: name.to_string(),
-        format,
+    let Ok(head) = serde_json::from_slice::<Head>(json) else {
+        return Ok(None);
     };
-    let body: Body = serde_json::from_slice(json)
-        .map_err(|error| not_understood(format!("of another croft ({error})")))?;
-    if body.croft_condemned != FORMAT {
-        return Err(not_understood(body.croft_condemned.to_string()));
+    if head.croft_condemned != FORMAT {
+        return Err(Error::NotUnderstood {
+            object: name.to_string(),
+            format: head.croft_condemned.to_string(),
+        });
     }
+    let Ok(body) = serde_json::from_slice::<Body>(json) else {
+        return Ok(None);
+    };
     let paths = |names: Vec<String>| names.into_iter().map(Path::from).collect();
     Ok(Some(Condemned {
         name: name.clone(),

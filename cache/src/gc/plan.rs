@@ -127,12 +127,17 @@ pub(super) fn decide(
     };
     // The last used first.
     candidates.sort_by(|a, b| (b.last_used, &b.name).cmp(&(a.last_used, &a.name)));
-    let mut counts: HashMap<(ScopeName, String), usize> = HashMap::new();
+    // Strangers' entries among themselves: else they could take the places of those that are believed.
+    let mut counts: HashMap<(ScopeName, String, bool), usize> = HashMap::new();
     let mut staying = Vec::new();
     for candidate in candidates {
         let record = &candidate.record;
         let is_build = record.space == Space::BUILD;
-        let place = (record.scope.clone(), record.project.clone());
+        let place = (
+            record.scope.clone(),
+            record.project.clone(),
+            candidate.is_believed,
+        );
         let idle_ms = now.millis().saturating_sub(candidate.last_used.millis());
         if policy
             .asked
@@ -151,7 +156,9 @@ pub(super) fn decide(
             let words = format!("{kept} of its project were used since");
             plan.depart(candidate, RemovalReason::Count, words);
         } else {
-            *counts.entry(place).or_default() += 1;
+            if is_build {
+                *counts.entry(place).or_default() += 1;
+            }
             staying.push(candidate);
         }
     }

@@ -83,8 +83,9 @@ impl Names {
 
     /// Notes that the folder is not what it was made as, until it is taken away.
     pub(super) fn distrust(&self) {
-        let noted = fs::write(&self.distrust, "").and_then(|()| removed(&self.note));
-        if let Err(error) = noted {
+        // The note goes even where nothing can be written, on a full disk: without it nobody begins to use the folder.
+        let noted = fs::write(&self.distrust, "");
+        if let Err(error) = removed(&self.note).and(noted) {
             tracing::warn!(%error, folder = %self.folder.display(), "a damaged folder is not marked as such");
         }
     }

@@ -91,10 +91,10 @@ impl Scrub {
         }
     }
 
-    /// Root gives every file away; what others make stays theirs. A folder may hand its group down to what is made in it.
+    /// What could not be given away stays its maker's. A folder may hand its group down to what is made in it.
     fn may_own(&self, entry: &Entry, found: &Metadata) -> bool {
         let (user, group) = self.maker;
-        let is_user = found.uid == entry.owner.0 || (user != 0 && found.uid == user);
+        let is_user = found.uid == entry.owner.0 || found.uid == user;
         is_user && (found.gid == entry.owner.1 || found.gid == group)
     }
 

@@ -35,6 +35,7 @@ impl Shelf {
         scopes: &Scopes,
         record: Record,
         chunks: Vec<(Id, Bytes)>,
+        now: &dyn Fn() -> Timestamp,
     ) -> Result<u64, Error> {
         let size_bytes = record.logical_bytes;
         let upload = Arc::new(Upload {
@@ -55,7 +56,7 @@ impl Shelf {
                 batch.push(Arc::clone(&upload));
             }
             drop(waiting);
-            self.write(&batch);
+            self.write(&batch, now);
         }
         drop(writer);
         match upload.outcome() {
@@ -70,12 +71,14 @@ impl Shelf {
     }
 
     /// Stores a batch and tells each of it how it went.
-    fn write(&self, batch: &[Arc<Upload>]) {
-        let written = self.write_batch(batch);
+    fn write(&self, batch: &[Arc<Upload>], now: &dyn Fn() -> Timestamp) {
+        let written = self.write_batch(batch, now()).map_err(Arc::new);
         // Also after an error: what it has written by then nobody uses.
-        self.look_at_the_cap(batch.len() as u64, latest(batch));
-        let seen = |outcomes| self.refresh().map(|()| outcomes);
-        let written = written.and_then(seen).map_err(Arc::new);
+        self.look_at_the_cap(batch.len() as u64, now());
+        if let Err(error) = self.refresh() {
+            // They are stored all the same; who reads loads the index again when it lacks something.
+            tracing::warn!(%error, "what was uploaded is not seen yet");
+        }
         for (at, upload) in batch.iter().enumerate() {
             let outcome = match &written {
                 Ok(outcomes) => outcomes[at].clone(),
@@ -85,8 +88,9 @@ impl Shelf {
         }
     }
 
-    fn write_batch(&self, batch: &[Arc<Upload>]) -> Result<Vec<Outcome>, Error> {
-        let writing = Writing::begin(&self.store, latest(batch))?;
+    /// The time is that of now, not of when the uploads came: they may have waited for long, and a lease begins here.
+    fn write_batch(&self, batch: &[Arc<Upload>], now: Timestamp) -> Result<Vec<Outcome>, Error> {
+        let writing = Writing::begin(&self.store, now)?;
         bring_in(
             &self.store.objects,
             &writing.index,
@@ -112,12 +116,6 @@ impl Shelf {
             .collect();
         Ok(outcomes)
     }
-}
-
-/// When the last of them had come.
-fn latest(batch: &[Arc<Upload>]) -> Timestamp {
-    let created = batch.iter().map(|upload| upload.record.created);
-    created.max().unwrap_or(Timestamp::from_millis(0))
 }
 
 impl Upload {

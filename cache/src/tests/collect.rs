@@ -475,6 +475,12 @@ fn how_many_entries_stay_is_about_builds_only() {
     for (key, seed) in [("a", 3), ("b", 4)] {
         Use::key(key).at(START).save(&store, &site(seed)).unwrap();
     }
+    // A build's project may be called like that of the trees.
+    let used = Use::key("c").at(START);
+    let named = site(5);
+    let mut saving = used.saving(&named);
+    saving.project = "tree";
+    store.save(&saving).unwrap();
     let policy = Policy {
         entries_max: Some(1),
         ..Policy::default()
@@ -575,4 +581,40 @@ fn contents_that_are_gone_are_stored_again_though_the_trees_folder_is_on_this_ma
     Use::key("k").at(START).save(&store, &from).unwrap();
     assert_eq!(store.verify(Repair::No, at(START)).unwrap().damaged, []);
     drop(live);
+}
+
+#[test]
+fn condemnations_of_before_are_carried_out_and_what_nobody_wrote_is_taken_away() {
+    let (_, store) = shared();
+    Use::key("k").at(START).save(&store, &site(1)).unwrap();
+    let pack = &store.objects.list(&folder("packs")).unwrap()[0].name;
+    let put = |name: &str, json: &str| {
+        let seal = crate::Id::of(json.as_bytes()).to_string();
+        let sealed = format!("{seal}\n{json}").into_bytes();
+        let name = folder("condemned").join(name);
+        store.objects.put(&name, sealed).unwrap();
+    };
+    put("forged", "{}");
+    put("huge", &"9".repeat(33 << 20));
+    let before = format!(r#"{{"at":1800000000.0,"packs":["{pack}"],"waitsFor":[]}}"#);
+    put("before", &before);
+    let index = store.index().unwrap();
+    assert!(index.packs().iter().any(|pack| pack.condemned));
+    let collected = collect(&store, &all(), START);
+    assert_eq!(collected.warnings, Vec::<String>::new());
+    collect(&store, &Policy::default(), START + HALF_AN_HOUR);
+    collect(&store, &Policy::default(), START + 2 * HALF_AN_HOUR);
+    assert_eq!((count(&store, "condemned"), count(&store, "packs")), (0, 0));
+}
+
+#[test]
+fn a_condemnation_from_the_future_is_shown() {
+    let (_, store) = shared();
+    Use::key("k").at(START).save(&store, &site(1)).unwrap();
+    collect(&store, &all(), START + 1_000 * HALF_AN_HOUR);
+    let warnings = collect(&store, &Policy::default(), START).warnings;
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("dated in the future"),
+        "{warnings:?}"
+    );
 }
