@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
     ("croft-ledger", &["croft-proto"]),
+    ("croft-bus", &[]),
     ("croft-keys", &[]),
     (
         "croft-cache",
@@ -70,6 +71,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
     ("croft-ledger", &["bollard", "object_store"]),
+    ("croft-bus", &["bollard", "object_store"]),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),

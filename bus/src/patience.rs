@@ -1,0 +1,103 @@
+//! How long putting output waits for those who follow it: pure, and the same for both buses.
+//!
+//! A build has so much patience for each of its followers. When it is spent, that one is not waited for until it has caught up;
+//! so a follower that reads slower than a build writes costs it the patience once, not once a chunk.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use crate::Place;
+
+/// A build's followers, as far as those who put know them.
+#[derive(Debug)]
+pub(crate) struct Followers<K> {
+    known: HashMap<K, Follower>,
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Follower {
+    place: Place,
+    /// Of the patience for it.
+    left: Duration,
+}
+
+impl<K: Eq + Hash> Followers<K> {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self {
+            known: HashMap::new(),
+            patience,
+        }
+    }
+
+    /// A follower wants that next; `head` is what is put next. All patience is there again for one that has caught up.
+    pub(crate) fn took(&mut self, who: K, place: Place, head: Place) {
+        let left = self.patience;
+        let follower = self.known.entry(who).or_insert(Follower { place, left });
+        follower.place = place;
+        if place >= head {
+            follower.left = left;
+        }
+    }
+
+    /// A follower is gone.
+    pub(crate) fn left(&mut self, who: &K) {
+        self.known.remove(who);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// How long to wait before everything before `kept` goes: none when nobody wants any of it, or no patience is left.
+    pub(crate) fn wait(&self, kept: Place) -> Option<Duration> {
+        let lagging = self.known.values().filter(|one| one.place < kept);
+        lagging
+            .map(|one| one.left)
+            .max()
+            .filter(|left| !left.is_zero())
+    }
+
+    /// So long was waited for those who still lag.
+    pub(crate) fn waited(&mut self, for_: Duration, kept: Place) {
+        for one in self.known.values_mut().filter(|one| one.place < kept) {
+            one.left = one.left.saturating_sub(for_);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn at(chunk: u64) -> Place {
+        Place { attempt: 1, chunk }
+    }
+
+    #[test]
+    fn only_who_lags_is_waited_for_and_only_as_long_as_there_is_patience() {
+        let mut followers = Followers::new(PATIENCE);
+        assert_eq!(followers.wait(at(5)), None);
+        followers.took("fast", at(9), at(9));
+        followers.took("slow", at(4), at(9));
+        assert_eq!(followers.wait(at(4)), None);
+        assert_eq!(followers.wait(at(5)), Some(PATIENCE));
+        followers.waited(PATIENCE / 2, at(5));
+        assert_eq!(followers.wait(at(5)), Some(PATIENCE / 2));
+        // It reads a little, always too late, whatever others do: what was spent stays spent.
+        followers.took("slow", at(5), at(10));
+        followers.took("fast", at(10), at(10));
+        followers.waited(PATIENCE / 2, at(6));
+        assert_eq!(followers.wait(at(6)), None);
+        followers.took("slow", at(6), at(10));
+        assert_eq!(followers.wait(at(7)), None);
+        followers.took("slow", at(10), at(10));
+        assert_eq!(followers.wait(at(11)), Some(PATIENCE));
+        followers.left(&"slow");
+        followers.left(&"fast");
+        assert!(followers.is_empty());
+    }
+}
