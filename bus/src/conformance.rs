@@ -28,7 +28,7 @@ pub fn settings() -> Settings {
             chunks_max: KEPT,
             bytes_max: 1 << 20,
             bytes_max_in_all: 8 << 20,
-            patience: Duration::from_millis(300),
+            patience: Duration::from_secs(1),
         },
     }
 }
@@ -74,6 +74,7 @@ macro_rules! for_each_case {
                 what_is_not_kept_is_skipped
                 putting_waits_for_a_follower
                 a_slow_follower_does_not_stop_a_build
+                the_oldest_of_all_goes_first
                 builds_are_apart
                 a_chunk_has_a_largest_size
             ;

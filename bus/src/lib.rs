@@ -3,7 +3,7 @@
 //! In: what one role wants another to know soon. Out: the same, mostly, to whoever listens. Two implementations stand behind
 //! [`Bus`] and pass one [`conformance`] suite:
 //! - [`Memory`], for one process;
-//! - `Nats`, streams in a broker's memory and plain messages, for a farm.
+//! - [`Nats`], streams in a broker's memory and plain messages, for a farm.
 //!
 //! Everything here may be lost at any moment and is rebuilt from the ledger: a hint by publishing again what the fold says is
 //! queued, output by reading the archive, a renewal by the next one.
@@ -15,11 +15,6 @@
     test,
     allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
 )]
-#![expect(
-    dead_code,
-    reason = "messages in bytes are for the bus of a farm, which comes next"
-)]
-
 /// What things are called.
 mod name;
 /// What is said.
@@ -40,6 +35,8 @@ mod order;
 mod patience;
 /// The bus of one process.
 mod memory;
+/// The bus of a farm.
+mod nats;
 /// What each of them must do.
 pub mod conformance;
 
@@ -56,5 +53,6 @@ pub use memory::Memory;
 pub use message::{
     Announcement, CHUNK_BYTES_MAX, Chunk, Hint, Item, Place, REASON_BYTES_MAX, Renewal, Verdict,
 };
-pub use name::{Build, NAME_BYTES_MAX, NameError, Pool, Worker};
+pub use name::{Build, NAME_BYTES_MAX, NameError, POOL_BYTES_MAX, Pool, Worker};
+pub use nats::{Config, Credentials, Nats};
 pub use settings::{HINTS_MAX, Output, Settings};

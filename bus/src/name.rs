@@ -8,19 +8,24 @@ use serde::{Deserialize, Serialize};
 /// Longest name in bytes: with every byte escaped it is a fifth of what a broker takes as one protocol line (4 KiB).
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// Longest name of a pool in bytes: escaped, it is the name of a broker's consumer, which has 255 bytes at most.
+pub const POOL_BYTES_MAX: usize = 80;
+
 /// Why a text is no name. Whoever made it can fix that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a name has 1 to {NAME_BYTES_MAX} bytes, and this one has {size_bytes}")]
+#[error("a name has 1 to {size_bytes_max} bytes, and this one has {size_bytes}")]
 pub struct NameError {
+    /// How many such a name has at most.
+    pub size_bytes_max: usize,
     /// How many it has.
     pub size_bytes: usize,
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $max:ident) => {
         $(#[$doc])*
         ///
-        /// **Shape.** 1 to [`NAME_BYTES_MAX`] bytes of any text.
+        #[doc = concat!("**Shape.** 1 to [`", stringify!($max), "`] bytes of any text.")]
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
@@ -38,10 +43,13 @@ macro_rules! name {
 
             fn try_from(text: String) -> Result<Self, NameError> {
                 let size_bytes = text.len();
-                if (1..=NAME_BYTES_MAX).contains(&size_bytes) {
+                if (1..=$max).contains(&size_bytes) {
                     return Ok(Self(text));
                 }
-                Err(NameError { size_bytes })
+                Err(NameError {
+                    size_bytes_max: $max,
+                    size_bytes,
+                })
             }
         }
 
@@ -69,15 +77,15 @@ macro_rules! name {
 
 name! {
     /// A build's id.
-    Build
+    Build, NAME_BYTES_MAX
 }
 name! {
     /// A pool of workers; hints wait per pool.
-    Pool
+    Pool, POOL_BYTES_MAX
 }
 name! {
     /// A worker's name.
-    Worker
+    Worker, NAME_BYTES_MAX
 }
 
 /// The name as one token of a broker's subject: `[A-Za-z0-9_-]` as they are, any other byte as `=XX`. Different names give
@@ -101,7 +109,7 @@ mod tests {
     #[test]
     fn a_name_is_neither_empty_nor_endless() {
         assert!("".parse::<Build>().is_err());
-        assert!("x".repeat(NAME_BYTES_MAX).parse::<Pool>().is_ok());
+        assert!("x".repeat(POOL_BYTES_MAX).parse::<Pool>().is_ok());
         let error = "x"
             .repeat(NAME_BYTES_MAX + 1)
             .parse::<Worker>()

@@ -9,11 +9,17 @@ use std::time::Duration;
 
 use crate::Place;
 
+/// Followers of one build that are waited for; more are taken as they come. Over a broker, those who went without a word
+/// stay known until the build ends.
+const FOLLOWERS_MAX: usize = 256;
+
 /// A build's followers, as far as those who put know them.
 #[derive(Debug)]
 pub(crate) struct Followers<K> {
     known: HashMap<K, Follower>,
     patience: Duration,
+    /// A follower no more chunks than this behind has caught up.
+    slack: u64,
 }
 
 #[derive(Debug)]
@@ -24,19 +30,29 @@ struct Follower {
 }
 
 impl<K: Eq + Hash> Followers<K> {
-    pub(crate) fn new(patience: Duration) -> Self {
+    /// Of a build of which so many chunks are kept: who is less than half of them behind has caught up.
+    pub(crate) fn new(patience: Duration, chunks_max: usize) -> Self {
         Self {
             known: HashMap::new(),
             patience,
+            slack: u64::try_from(chunks_max / 2).expect("a count is smaller"),
         }
     }
 
     /// A follower wants that next; `head` is what is put next. All patience is there again for one that has caught up.
     pub(crate) fn took(&mut self, who: K, place: Place, head: Place) {
         let left = self.patience;
+        let is_new = !self.known.contains_key(&who);
+        if is_new && self.known.len() >= FOLLOWERS_MAX {
+            return;
+        }
         let follower = self.known.entry(who).or_insert(Follower { place, left });
         follower.place = place;
-        if place >= head {
+        let caught_up = Place {
+            chunk: head.chunk.saturating_sub(self.slack),
+            ..head
+        };
+        if place >= caught_up {
             follower.left = left;
         }
     }
@@ -79,7 +95,7 @@ mod tests {
 
     #[test]
     fn only_who_lags_is_waited_for_and_only_as_long_as_there_is_patience() {
-        let mut followers = Followers::new(PATIENCE);
+        let mut followers = Followers::new(PATIENCE, 5);
         assert_eq!(followers.wait(at(5)), None);
         followers.took("fast", at(9), at(9));
         followers.took("slow", at(4), at(9));
@@ -92,10 +108,10 @@ mod tests {
         followers.took("fast", at(10), at(10));
         followers.waited(PATIENCE / 2, at(6));
         assert_eq!(followers.wait(at(6)), None);
-        followers.took("slow", at(6), at(10));
-        assert_eq!(followers.wait(at(7)), None);
-        followers.took("slow", at(10), at(10));
-        assert_eq!(followers.wait(at(11)), Some(PATIENCE));
+        followers.took("slow", at(7), at(10));
+        assert_eq!(followers.wait(at(8)), None);
+        followers.took("slow", at(8), at(10));
+        assert_eq!(followers.wait(at(9)), Some(PATIENCE));
         followers.left(&"slow");
         followers.left(&"fast");
         assert!(followers.is_empty());

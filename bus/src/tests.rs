@@ -1,10 +1,16 @@
 //! The suite against every implementation, and what only one of them can do wrong.
 
+/// A broker that dies, is old, or has other settings.
+mod nats;
+/// A NATS server of a test's own.
+mod server;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Memory;
 use crate::conformance::{CASES, Case, for_each_case, settings};
+use crate::{Config, Memory, Nats};
+use server::Server;
 
 /// No case takes a tenth of it, unless it hangs.
 const CASE_MAX: Duration = Duration::from_secs(60);
@@ -29,11 +35,44 @@ fn on_memory(case: Case) {
     run(case(Arc::new(Memory::new(&settings()))));
 }
 
+fn config(server: &Server) -> Config {
+    Config {
+        settings: settings(),
+        ..Config::new(&server.address)
+    }
+}
+
+fn on_nats(case: Case) {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let bus = Nats::connect(config(&server)).await.unwrap();
+        case(Arc::new(bus)).await;
+    });
+}
+
 macro_rules! suite {
     ($($module:ident: $($name:ident)*;)*) => {
         mod conformance_of_memory {
             $($(#[test] fn $name() { super::on_memory(super::case(stringify!($name))) })*)*
         }
+        mod conformance_of_nats {
+            $($(#[test] fn $name() { super::on_nats(super::case(stringify!($name))) })*)*
+        }
     };
 }
 for_each_case!(suite);
+
+/// Says that the running test did not test anything; `scripts/test` reads the file, and fails in CI when there is a line.
+fn skip(reason: &str) {
+    use std::io::Write as _;
+    let thread = std::thread::current();
+    let line = format!("{}: {reason}", thread.name().unwrap_or("a test"));
+    eprintln!("SKIPPED {line}");
+    if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.append(true).create(true).open(path).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+}

@@ -182,6 +182,35 @@ pub(super) async fn a_slow_follower_does_not_stop_a_build(bus: Arc<dyn Bus>) {
     assert!(items.ends_with(&format!("{} e", count - 1)), "{items}");
 }
 
+/// One build's output pushes out another's when there is too much of all, and nobody waits for followers then.
+pub(super) async fn the_oldest_of_all_goes_first(bus: Arc<dyn Bus>) {
+    const EACH: u64 = 10;
+    let bytes = Bytes::from(vec![b'x'; CHUNK_BYTES_MAX]);
+    let builds = settings().output.bytes_max_in_all / CHUNK_BYTES_MAX / 10 + 3;
+    for number in 0..builds {
+        let on = build(&format!("b{number}"));
+        for first in 0..EACH {
+            let bytes = bytes.clone();
+            let put = bus.put(&on, 1, Chunk { first, bytes }).await;
+            put.expect("nothing is against it");
+        }
+    }
+    let last = format!("b{}", builds - 1);
+    for (on, wanted) in [("b0", "b1 s10 e"), (last.as_str(), "b1")] {
+        end(&bus, on, 1, EACH).await;
+        let mut followed = follow(&bus, on);
+        let mut items = vec![next(&mut followed).await];
+        if on == "b0" {
+            items.extend(next_of(&mut followed, 2).await);
+        } else {
+            let first = followed.next().await.expect("it is kept");
+            let bytes = bytes.clone();
+            assert_eq!(first.ok(), Some(Item::Chunk(Chunk { first: 0, bytes })));
+        }
+        assert_eq!(items.join(" "), wanted);
+    }
+}
+
 pub(super) async fn builds_are_apart(bus: Arc<dyn Bus>) {
     let (mut one, mut other) = (follow(&bus, "b.1"), follow(&bus, "b.*"));
     put(&bus, "b.1", 1, 0).await;

@@ -135,7 +135,7 @@ impl All {
                 records: VecDeque::new(),
                 bytes: 0,
                 head: Place::START,
-                followers: Followers::new(settings.patience),
+                followers: Followers::new(settings.patience, settings.chunks_max),
                 wake: watch::Sender::new(()),
             };
             self.of.insert(build.clone(), kept);
