@@ -30,8 +30,8 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// **Errors.** Not known now.
     fn waiting(&self, pool: &Pool) -> BoxFuture<'_, Result<u64, Unavailable>>;
 
-    /// Removes all of the pool's hints, held or not, and forgets that they were published: what is published after it is new.
-    /// For whoever rebuilds the queue from the ledger.
+    /// Removes all of the pool's hints, held or not, and forgets that they were published: what this handle publishes after it is
+    /// new. For whoever rebuilds the queue from the ledger; hints that another publishes may be repeated by it.
     ///
     /// **Errors.** Some or all may be there still.
     fn drop_all(&self, pool: &Pool) -> BoxFuture<'_, Result<(), Unavailable>>;

@@ -21,9 +21,9 @@ pub type Case = fn(Arc<dyn Bus>) -> BoxFuture<'static, ()>;
 #[must_use]
 pub fn settings() -> Settings {
     Settings {
-        ack_wait: Duration::from_millis(300),
+        ack_wait: Duration::from_secs(1),
         dedupe_window: Duration::from_secs(60),
-        renew_wait: Duration::from_millis(300),
+        renew_wait: Duration::from_secs(1),
         output: Output {
             chunks_max: KEPT,
             bytes_max: 1 << 20,
@@ -74,6 +74,7 @@ macro_rules! for_each_case {
                 what_is_not_kept_is_skipped
                 putting_waits_for_a_follower
                 a_slow_follower_does_not_stop_a_build
+                a_loud_build_is_kept_within_its_bytes
                 the_oldest_of_all_goes_first
                 builds_are_apart
                 a_chunk_has_a_largest_size

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::message::cut;
 use crate::{Hint, REASON_BYTES_MAX, Renewal, Unavailable, Verdict};
 
 /// How an implementation lets go of a hint.
@@ -30,11 +31,9 @@ impl Taken {
     ///
     /// There is no fence: done too late, it removes the hint from under its next holder, whose claim decides.
     ///
-    /// **Errors.** Unknown whether it is removed; if not, it comes back.
-    ///
     /// # Errors
     ///
-    /// As above.
+    /// Unknown whether it is removed; if not, it comes back.
     pub async fn done(self) -> Result<(), Unavailable> {
         self.receipt.done().await
     }
@@ -80,7 +79,7 @@ impl RenewalRequest {
     /// It did not leave; the worker tries again.
     pub async fn answer(self, mut verdict: Verdict) -> Result<(), Unavailable> {
         if let Verdict::Stop { reason } = &mut verdict {
-            reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+            cut(reason, REASON_BYTES_MAX);
         }
         self.answer.answer(verdict).await
     }

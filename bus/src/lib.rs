@@ -51,7 +51,8 @@ pub use error::{
 pub use held::{RenewalRequest, Taken};
 pub use memory::Memory;
 pub use message::{
-    Announcement, CHUNK_BYTES_MAX, Chunk, Hint, Item, Place, REASON_BYTES_MAX, Renewal, Verdict,
+    Announcement, CHUNK_BYTES_MAX, Chunk, Hint, Item, Place, REASON_BYTES_MAX, Renewal,
+    VERSION_BYTES_MAX, Verdict,
 };
 pub use name::{Build, NAME_BYTES_MAX, NameError, POOL_BYTES_MAX, Pool, Worker};
 pub use nats::{Config, Credentials, Nats};

@@ -14,10 +14,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::{self, BoxFuture};
 use futures_util::stream::BoxStream;
 
-use crate::message::Record;
+use crate::message::{Record, cut};
 use crate::{
     Announcement, Build, Bus, Chunk, FollowError, Hint, Item, Place, Pool, PublishError, PutError,
-    RenewError, Renewal, RenewalRequest, Settings, TakeError, Taken, Unavailable, Verdict,
+    RenewError, Renewal, RenewalRequest, Settings, TakeError, Taken, Unavailable,
+    VERSION_BYTES_MAX, Verdict,
 };
 use hints::Hints;
 use output::Outputs;
@@ -104,8 +105,9 @@ impl Bus for Memory {
         output::follow(&self.output, build.clone(), from)
     }
 
-    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {
+    fn announce(&self, mut announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {
         future::lazy(move |_| {
+            cut(&mut announcement.version, VERSION_BYTES_MAX);
             self.said.announce(announcement);
             Ok(())
         })

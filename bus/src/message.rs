@@ -12,6 +12,9 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// Longest reason of a stop in bytes; a longer one is cut. A sentence or two for a person.
 pub const REASON_BYTES_MAX: usize = 1 << 10;
 
+/// Longest version of a worker's croft in bytes; a longer one is cut.
+pub const VERSION_BYTES_MAX: usize = 64;
+
 /// A build waits to be claimed. Who takes it folds the build's subject up to the sequence at least, and appends the claim:
 /// the claim is the truth, and a hint that is lost, repeated or outdated changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,8 +63,13 @@ pub struct Announcement {
     pub slots_free: u32,
     /// Builds that it runs at once at most.
     pub slots: u32,
-    /// Its croft.
+    /// Its croft; at most [`VERSION_BYTES_MAX`] bytes.
     pub version: String,
+}
+
+/// Cuts a text that is too long, between two characters.
+pub(crate) fn cut(text: &mut String, bytes_max: usize) {
+    text.truncate(text.floor_char_boundary(bytes_max));
 }
 
 /// A piece of a build's output.

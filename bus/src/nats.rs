@@ -30,11 +30,11 @@ use futures_util::stream::BoxStream;
 
 pub use config::{Config, Credentials};
 
-use crate::message::Record;
+use crate::message::{Record, cut};
 use crate::{
     Announcement, Build, Bus, Cause, Chunk, ConnectError, FollowError, Hint, Item, Place, Pool,
     PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable,
-    Verdict,
+    VERSION_BYTES_MAX, Verdict,
 };
 
 /// A bus in a broker. Clones share the connection.
@@ -157,7 +157,8 @@ impl Bus for Nats {
         follow::follow(Arc::clone(&self.shared), build, from)
     }
 
-    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {
+    fn announce(&self, mut announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {
+        cut(&mut announcement.version, VERSION_BYTES_MAX);
         async move { self.shared.announce(&announcement).await }.boxed()
     }
 

@@ -27,7 +27,7 @@ pub struct Settings {
 pub struct Output {
     /// Chunks of one build.
     pub chunks_max: usize,
-    /// Bytes of one build, where they can be counted: a broker counts chunks only.
+    /// Bytes of one build. A broker counts chunks only; who puts them counts for it, and lets a quarter go at once.
     pub bytes_max: usize,
     /// Bytes of all builds.
     pub bytes_max_in_all: usize,

@@ -41,7 +41,7 @@ struct Queue {
 #[derive(Debug)]
 struct Held {
     hint: Hint,
-    /// Which taking of it: a later one has another.
+    /// When it comes back.
     until: Instant,
 }
 
@@ -91,7 +91,7 @@ impl Hints {
             woken.mark_unchanged();
             let now = Instant::now();
             let again_at = match this.take_now(pool, now) {
-                Ok((id, hint)) => return Some(Taken::new(hint, Held::receipt(this, pool, id))),
+                Ok((id, hint)) => return Some(Taken::new(hint, Slip::new(this, pool, id))),
                 Err(due) => due.map_or(limit, |due| due.min(limit)),
             };
             if now >= limit {
@@ -182,9 +182,9 @@ struct Slip {
     id: u64,
 }
 
-impl Held {
-    fn receipt(hints: &Arc<Hints>, pool: &Pool, id: u64) -> Slip {
-        Slip {
+impl Slip {
+    fn new(hints: &Arc<Hints>, pool: &Pool, id: u64) -> Self {
+        Self {
             hints: Arc::clone(hints),
             pool: pool.clone(),
             id,

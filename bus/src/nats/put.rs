@@ -1,8 +1,10 @@
 //! Live output, in, over a broker: a message per chunk, of which the broker keeps the last so many of each build.
 //!
 //! The broker lets go of the oldest by itself and asks nobody. So followers say now and then how far they are, and whoever puts
-//! holds back what would push out a chunk that they want.
+//! holds back what would push out a chunk that they want. It counts a build's bytes as well, since the broker only counts
+//! chunks: one loud build must not push out all others.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use async_nats::Subscriber;
@@ -13,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::Shared as Nats;
 use crate::message::{Record, Took};
 use crate::patience::Followers;
-use crate::{Build, Place, PutError, Unavailable, wire};
+use crate::{Build, Cause, Output, Place, PutError, Unavailable, wire};
 
 /// Builds that this process puts output of and remembers followers of. Over it, those that nobody puts to right now are
 /// forgotten, and their followers are known again when they next say something.
@@ -27,6 +29,17 @@ pub(super) struct Putting {
     followers: Followers<String>,
     heard: Option<Subscriber>,
     head: Place,
+    /// What the broker keeps of this build, as far as this process put it.
+    kept: VecDeque<Sent>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Sent {
+    place: Place,
+    /// In the broker's stream.
+    seq: u64,
+    size_bytes: usize,
 }
 
 impl Nats {
@@ -43,21 +56,46 @@ impl Nats {
         if place < putting.head {
             return Ok(());
         }
-        putting
-            .wait(place, self.config.settings.output.chunks_max)
-            .await;
+        putting.hear(place);
+        let is_first = place.attempt > putting.head.attempt;
+        let gone = putting.too_many(&record, &self.config.settings.output);
+        if !is_first && let Some(last) = gone.checked_sub(1).map(|last| putting.kept[last].place) {
+            putting.wait(place, last.next()).await;
+        }
         let subject = self.subject("output", build.as_str());
         let payload = wire::encode_record(&record);
         let published = self.insist(|| async {
             let sent = self.context.publish(subject.clone(), payload.clone());
             sent.await?.await
         });
-        published.await.map_err(unavailable)?;
-        putting.head = place.next();
+        let published = published.await.map_err(unavailable)?;
+        putting.sent(&record, published.sequence);
+        let is_loud = putting.bytes > self.config.settings.output.bytes_max;
+        putting.let_go(gone);
+        if (is_loud || (is_first && gone > 0))
+            && let Some(first) = putting.kept.front()
+        {
+            self.purge(subject, first.seq).await;
+        }
         if record.bytes.is_none() {
             self.lock_putting().remove(build);
         }
         Ok(())
+    }
+
+    /// Removes a build's chunks before that sequence. When it fails, the bound of all still holds.
+    async fn purge(&self, subject: String, seq: u64) {
+        let purged = async {
+            let stream = self
+                .context
+                .get_stream_no_info(self.config.output())
+                .await?;
+            let purged = stream.purge().filter(subject).sequence(seq).await?;
+            Ok::<_, Cause>(purged.purged)
+        };
+        if let Err(error) = purged.await {
+            tracing::debug!(%error, "could not let go of output");
+        }
     }
 
     fn putting(&self, build: &Build) -> Shared {
@@ -73,6 +111,8 @@ impl Nats {
             followers: Followers::new(kept.patience, kept.chunks_max),
             heard: None,
             head: Place::START,
+            kept: VecDeque::new(),
+            bytes: 0,
         }));
         of.insert(build.clone(), Arc::clone(&putting));
         putting
@@ -84,22 +124,68 @@ impl Nats {
 }
 
 impl Putting {
-    /// Until that chunk pushes out nothing that followers want, or there is no more patience with them.
-    async fn wait(&mut self, place: Place, chunks_max: usize) {
+    /// How many of the oldest go for one more: those that the broker lets go of; or, when there are too many bytes, as many as
+    /// it takes to have a quarter free, so that the broker is not asked with every chunk; or all, when an attempt begins.
+    fn too_many(&self, record: &Record, settings: &Output) -> usize {
+        if record.attempt > self.head.attempt {
+            return self.kept.len();
+        }
+        let too_many = (self.kept.len() + 1).saturating_sub(settings.chunks_max);
+        let mut bytes = self.bytes + record.size_bytes();
+        let bytes_max = if bytes > settings.bytes_max {
+            settings.bytes_max / 4 * 3
+        } else {
+            settings.bytes_max
+        };
+        let mut gone = 0;
+        for old in &self.kept {
+            if gone >= too_many && bytes <= bytes_max {
+                break;
+            }
+            bytes -= old.size_bytes;
+            gone += 1;
+        }
+        gone
+    }
+
+    fn sent(&mut self, record: &Record, seq: u64) {
+        let place = record.place();
+        // A stream that began again has nothing of what was kept, and its sequences mean something else.
+        if self.kept.back().is_some_and(|last| last.seq >= seq) {
+            self.kept.clear();
+            self.bytes = 0;
+        }
+        let size_bytes = record.size_bytes();
+        self.bytes += size_bytes;
+        self.head = place.next();
+        self.kept.push_back(Sent {
+            place,
+            seq,
+            size_bytes,
+        });
+    }
+
+    /// Forgets the oldest, but never the one that was sent last.
+    fn let_go(&mut self, count: usize) {
+        let count = count.min(self.kept.len().saturating_sub(1));
+        let gone = self.kept.drain(..count).map(|old| old.size_bytes);
+        self.bytes -= gone.sum::<usize>();
+    }
+
+    /// Takes down what followers have said meanwhile.
+    fn hear(&mut self, head: Place) {
         let Some(heard) = &mut self.heard else {
             return;
         };
-        let head = place;
         while let Some(Some(message)) = heard.next().now_or_never() {
             take_down(&mut self.followers, &message, head);
         }
-        let chunks_max = u64::try_from(chunks_max).unwrap_or(u64::MAX);
-        let Some(first_kept) = place.next().chunk.checked_sub(chunks_max) else {
+    }
+
+    /// Until followers have what is before `kept`, or there is no more patience with them.
+    async fn wait(&mut self, head: Place, kept: Place) {
+        let Some(heard) = &mut self.heard else {
             return;
-        };
-        let kept = Place {
-            chunk: first_kept,
-            ..place
         };
         while let Some(limit) = self.followers.wait(kept) {
             let began = Instant::now();
