@@ -1,4 +1,4 @@
-//! What every bus must do: named cases, each against an empty bus with [`settings`]. Run here against both.
+//! What every bus must do: named cases, each against an empty bus with the suite's settings. Run here against both.
 
 /// Builds that wait.
 mod hints;

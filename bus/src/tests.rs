@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conformance::{CASES, Case, for_each_case, settings};
-use crate::{Config, Memory, Nats};
+use crate::{Bus, Config, Hint, Memory, Nats, Pool, Settings};
 use server::Server;
 
 /// No case takes a tenth of it, unless it hangs.
@@ -63,6 +63,55 @@ macro_rules! suite {
     };
 }
 for_each_case!(suite);
+
+/// A window that the suite cannot wait for: its own is a minute.
+fn short_window() -> Settings {
+    Settings {
+        dedupe_window: Duration::from_millis(200),
+        ..settings()
+    }
+}
+
+/// Published again and again, a hint that was done is one again some time: not before the window has passed.
+async fn until_new_again(bus: &dyn Bus) {
+    let pool: Pool = "p".parse().unwrap();
+    let hint = Hint {
+        build: "b".parse().unwrap(),
+        attempt: 1,
+        seq: 1,
+    };
+    let since = tokio::time::Instant::now();
+    for _ in 0..2 {
+        while bus.waiting(&pool).await.unwrap() == 0 {
+            bus.publish(&pool, hint.clone()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let taken = bus.take(&pool, Duration::from_secs(20)).await.unwrap();
+        taken.unwrap().done().await.unwrap();
+    }
+    let window = short_window().dedupe_window;
+    assert!(since.elapsed() > window / 2, "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_hint_is_new_again_after_the_window_in_memory() {
+    run(async { until_new_again(&Memory::new(&short_window())).await });
+}
+
+#[test]
+fn a_hint_is_new_again_after_the_window_over_a_broker() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let settings = short_window();
+        let config = Config {
+            settings,
+            ..config(&server)
+        };
+        until_new_again(&Nats::connect(config).await.unwrap()).await;
+    });
+}
 
 /// Says that the running test did not test anything; `scripts/test` reads the file, and fails in CI when there is a line.
 fn skip(reason: &str) {

@@ -292,3 +292,27 @@ impl Drop for Following {
         all.forget(&self.build);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::settings;
+
+    #[tokio::test]
+    async fn builds_that_are_over_leave_nothing_behind() {
+        let output = Output {
+            bytes_max_in_all: 4 * OVERHEAD_BYTES,
+            ..settings().output
+        };
+        let outputs = Arc::new(Outputs::new(output));
+        drop(follow(&outputs, "nobody's".parse().unwrap(), Place::START));
+        assert!(outputs.lock().of.is_empty());
+        for number in 0..100 {
+            let build = format!("b{number}").parse().unwrap();
+            outputs.put(&build, Record::end(1, 0)).await;
+        }
+        let all = outputs.lock();
+        assert_eq!((all.of.len(), all.order.len()), (4, 4));
+        assert_eq!(all.bytes, 4 * OVERHEAD_BYTES);
+    }
+}

@@ -4,8 +4,9 @@
 //! holds back what would push out a chunk that they want. It counts a build's bytes as well, since the broker only counts
 //! chunks: one loud build must not push out all others.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_nats::Subscriber;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -20,6 +21,9 @@ use crate::{Build, Cause, Output, Place, PutError, Unavailable, wire};
 /// Builds that this process puts output of and remembers followers of. Over it, those that nobody puts to right now are
 /// forgotten, and their followers are known again when they next say something.
 const BUILDS_MAX: usize = 256;
+
+/// The smallest wait that counts: a loop of waits must end also when the clock is coarse.
+const TICK: Duration = Duration::from_micros(1);
 
 pub(super) type Shared = Arc<Mutex<Putting>>;
 
@@ -118,7 +122,7 @@ impl Nats {
         putting
     }
 
-    fn lock_putting(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Build, Shared>> {
+    fn lock_putting(&self) -> MutexGuard<'_, HashMap<Build, Shared>> {
         self.putting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -195,14 +199,10 @@ impl Putting {
                 Ok(None) => return,
                 Err(_elapsed) => {}
             }
-            // At least a little, so that it ends also with a clock that is coarse.
             self.followers.waited(began.elapsed().max(TICK), kept);
         }
     }
 }
-
-/// The smallest wait that counts.
-const TICK: std::time::Duration = std::time::Duration::from_micros(1);
 
 fn take_down(followers: &mut Followers<String>, message: &async_nats::Message, head: Place) {
     match wire::decode::<Took>(&message.payload) {
