@@ -28,7 +28,7 @@ pub fn settings() -> Settings {
             chunks_max: KEPT,
             bytes_max: 1 << 20,
             bytes_max_in_all: 8 << 20,
-            patience: Duration::from_secs(1),
+            patience: Duration::from_secs(2),
         },
     }
 }

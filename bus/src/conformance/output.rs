@@ -1,6 +1,8 @@
 //! Cases of live output: in order, without gaps or repeats, or with a word about what was skipped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join;
@@ -9,6 +11,9 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{KEPT, build, settings};
 use crate::{Bus, CHUNK_BYTES_MAX, Chunk, FollowError, Item, Place, PutError};
+
+/// Who does nothing for so long stands still; much longer than a chunk takes, much shorter than the patience.
+const STILL: Duration = Duration::from_millis(50);
 
 type Followed = BoxStream<'static, Result<Item, FollowError>>;
 
@@ -148,17 +153,40 @@ pub(super) async fn what_is_not_kept_is_skipped(bus: Arc<dyn Bus>) {
     assert!(items.ends_with(&format!("{} e", count - 1)), "{items}");
 }
 
-/// A follower takes what comes as fast as it can, and nothing is lost to it, however little is kept.
+/// A follower that looks away for a moment loses nothing, however little is kept.
 pub(super) async fn putting_waits_for_a_follower(bus: Arc<dyn Bus>) {
     let count = KEPT as u64 * 10;
     put(&bus, "b", 1, 0).await;
     let mut followed = follow(&bus, "b");
     assert_eq!(next_of(&mut followed, 2).await, ["b1", "0"]);
+    let done = AtomicU64::new(0);
     let putting = async {
-        put_all(&bus, "b", 1..count).await;
+        for number in 1..count {
+            put(&bus, "b", 1, number).await;
+            done.store(number, Ordering::Relaxed);
+        }
         end(&bus, "b", 1, count).await;
     };
-    let (items, ()) = join(rest(followed), putting).await;
+    let reading = async {
+        let mut before = 0;
+        // Until putting stands still.
+        loop {
+            tokio::time::sleep(STILL).await;
+            let now = done.load(Ordering::Relaxed);
+            if now > 0 && now == before {
+                break;
+            }
+            before = now;
+        }
+        assert!(before < count - 1, "it has not waited");
+        let since = tokio::time::Instant::now();
+        let items = rest(followed).await;
+        // It is heard of as it goes on, and not given up some time.
+        let patience = settings().output.patience;
+        assert!(since.elapsed() < patience, "{:?}", since.elapsed());
+        items
+    };
+    let (items, ()) = join(reading, putting).await;
     let wanted: String = (1..count).map(|number| format!("{number} ")).collect();
     assert_eq!(items, format!("{wanted}e"));
 }
