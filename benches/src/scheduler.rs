@@ -16,8 +16,8 @@ use crate::sample::{Verdict, median};
 const FEW: u64 = 1_000;
 const MANY: u64 = 1_000_000;
 const PROJECTS: u64 = 100;
-/// Decisions timed in each queue.
-const DECISIONS: usize = 500;
+/// Decisions timed in each queue; each sends out a few hints, and the small queue must last.
+const DECISIONS: usize = 150;
 const SLOWER_MAX: f64 = 2.0;
 const BYTES_MAX: f64 = 500.0;
 /// Nanoseconds for each folded event: 100,000 a second.

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-spec", &["croft-proto"]),
     ("croft-ledger", &["croft-proto"]),
     ("croft-scheduler", &["croft-proto", "croft-ledger"]),
+    ("croft-bus", &[]),
     ("croft-keys", &[]),
     (
         "croft-cache",
@@ -72,6 +73,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
     ("croft-ledger", &["bollard", "object_store"]),
+    ("croft-bus", &["bollard", "object_store"]),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),

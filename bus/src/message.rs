@@ -1,0 +1,178 @@
+//! What is said over the bus. Made by the roles; put into bytes by `wire`.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{Build, Pool, PutError, Worker};
+
+/// Most bytes of a chunk of output. A pipe's own size on Linux: a reader rarely has more at once, and a broker's default of
+/// 1 MiB a message is far.
+pub const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// Longest reason of a stop in bytes; a longer one is cut. A sentence or two for a person.
+pub const REASON_BYTES_MAX: usize = 1 << 10;
+
+/// Longest version of a worker's croft in bytes; a longer one is cut.
+pub const VERSION_BYTES_MAX: usize = 64;
+
+/// A build waits to be claimed. Who takes it folds the build's subject up to the sequence at least, and appends the claim:
+/// the claim is the truth, and a hint that is lost, repeated or outdated changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hint {
+    /// Which one.
+    pub build: Build,
+    /// The attempt that would be started, from 1.
+    pub attempt: u32,
+    /// The ledger's sequence of the event that made it wait.
+    pub seq: u64,
+}
+
+/// A worker still runs an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Renewal {
+    /// The build.
+    pub build: Build,
+    /// The attempt.
+    pub attempt: u32,
+    /// Who runs it.
+    pub worker: Worker,
+}
+
+/// What a server says to a renewal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The lease holds for as long as it always does, from when the renewal was sent.
+    Go,
+    /// It holds, and the build is to be stopped.
+    Stop {
+        /// For the build's record; at most [`REASON_BYTES_MAX`] bytes.
+        reason: String,
+    },
+    /// The attempt is not the current one any more: nothing that it still does counts.
+    Lost,
+}
+
+/// A worker is there. Said every few seconds; whoever has not been heard for a few of them is not counted on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Who.
+    pub worker: Worker,
+    /// Whose hints it takes.
+    pub pool: Pool,
+    /// Builds that it could start now.
+    pub slots_free: u32,
+    /// Builds that it runs at once at most.
+    pub slots: u32,
+    /// Its croft; at most [`VERSION_BYTES_MAX`] bytes.
+    pub version: String,
+}
+
+/// Cuts a text that is too long, between two characters.
+pub(crate) fn cut(text: &mut String, bytes_max: usize) {
+    text.truncate(text.floor_char_boundary(bytes_max));
+}
+
+/// A piece of a build's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its number: an attempt's chunks are numbered from 0 without gaps.
+    pub first: u64,
+    /// Masked output; at most [`CHUNK_BYTES_MAX`] bytes, cut anywhere.
+    pub bytes: Bytes,
+}
+
+/// Where in a build's output: the next chunk that a follower wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Of which attempt; output of earlier ones is passed over, and a later one is wanted from its beginning.
+    pub attempt: u32,
+    /// Its number.
+    pub chunk: u64,
+}
+
+impl Place {
+    /// Before everything that is kept.
+    pub const START: Self = Self {
+        attempt: 0,
+        chunk: 0,
+    };
+
+    /// The one after it.
+    pub(crate) fn next(self) -> Self {
+        let chunk = self.chunk.saturating_add(1);
+        Self { chunk, ..self }
+    }
+}
+
+/// What a follower of a build's output is given.
+///
+/// **Shape.** `Began`, then chunks in ascending order, each once; a gap between two only where a `Skipped` stands. `Began`
+/// again when a later attempt takes over, whose chunks count from 0. `End` is the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// What follows is output of this attempt.
+    Began {
+        /// Which one.
+        attempt: u32,
+    },
+    /// Chunks are not kept any more, or never came: the next one is `to`. The archive has them when the build has ended.
+    Skipped {
+        /// The number of the next chunk.
+        to: u64,
+    },
+    /// The next chunk.
+    Chunk(Chunk),
+    /// The build writes no more, in this attempt or another.
+    End,
+}
+
+/// What is kept of output: a chunk, or the end, numbered as the chunk that would be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) attempt: u32,
+    pub(crate) number: u64,
+    /// None is the end.
+    pub(crate) bytes: Option<Bytes>,
+}
+
+impl Record {
+    /// A chunk, when it is not too large.
+    pub(crate) fn of(attempt: u32, chunk: Chunk) -> Result<Self, PutError> {
+        let size_bytes = chunk.bytes.len();
+        if size_bytes > CHUNK_BYTES_MAX {
+            return Err(PutError::TooLarge { size_bytes });
+        }
+        Ok(Self {
+            attempt,
+            number: chunk.first,
+            bytes: Some(chunk.bytes),
+        })
+    }
+
+    pub(crate) fn end(attempt: u32, number: u64) -> Self {
+        Self {
+            attempt,
+            number,
+            bytes: None,
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            attempt: self.attempt,
+            chunk: self.number,
+        }
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// A follower says how far it is. Between followers and those who put, over a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Took {
+    pub(crate) follower: String,
+    pub(crate) attempt: u32,
+    pub(crate) chunk: u64,
+}
