@@ -143,9 +143,11 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn a_span_names_its_unit() {
-        let span = super::parse_span_ms;
+        let span = parse_span_ms;
         assert_eq!(span("30d"), Ok(30 * 24 * 3_600_000));
         assert_eq!(span("48h"), Ok(48 * 3_600_000));
         assert_eq!((span("90m"), span("0s")), (Ok(5_400_000), Ok(0)));
@@ -153,8 +155,6 @@ mod tests {
             assert!(span(wrong).is_err(), "{wrong}");
         }
     }
-
-    use super::*;
 
     #[test]
     fn an_env_file_keeps_quotes_and_skips_comments() {

@@ -73,6 +73,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
     ("croft-ledger", &["bollard", "object_store"]),
+    ("croft-scheduler", &["bollard", "object_store"]),
     ("croft-bus", &["bollard", "object_store"]),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
