@@ -21,7 +21,7 @@ use super::fetch::{Wanted, fetch};
 use super::front::{Entry, Mount, Odd, Op};
 use super::gate::{Gate, Grant};
 use super::hot::HotSet;
-use super::limits::{Limits, REFUSED_BYTES_MAX};
+use super::limits::{Limits, REFUSED_BYTES_MAX, UNTAKEN_BYTES_MAX, UNTAKEN_UNIT_BYTES};
 use super::pool::{Name, Pool};
 use super::pulse::Pulse;
 use super::reply::{self, Body, Problem};
@@ -37,6 +37,8 @@ pub(super) struct Engine {
     /// Turns at the pool.
     pub(super) reads: Arc<Semaphore>,
     pub(super) uploads: Arc<Semaphore>,
+    /// Memory of blobs that were read and are not taken yet.
+    pub(super) untaken: Arc<Semaphore>,
     /// Calls of the pool on threads of their own; some outlive the request that wanted them.
     pub(super) calls: TaskTracker,
     pub(super) turned_away: Count,
@@ -83,6 +85,7 @@ impl Engine {
             hot: Arc::new(HotSet::new(limits.hot_bytes_max)),
             reads: Arc::new(Semaphore::new(limits.reads_max)),
             uploads: Arc::new(Semaphore::new(limits.uploads_max)),
+            untaken: Arc::new(Semaphore::new(UNTAKEN_BYTES_MAX / UNTAKEN_UNIT_BYTES)),
             calls: TaskTracker::new(),
             mounted: mounted.map(|mount| (mount, Counts::default())).collect(),
             refused: Count::default(),
@@ -226,6 +229,19 @@ impl Engine {
                 "too many requests at once: ask again in a few seconds, or with fewer at a time",
             )),
         }
+    }
+
+    /// What an answer holds until its client has taken it: room in memory when it is whole and there is room, else its turn.
+    pub(super) fn until_taken(
+        &self,
+        turn: OwnedSemaphorePermit,
+        whole_bytes: Option<usize>,
+    ) -> OwnedSemaphorePermit {
+        let units = whole_bytes.map(|bytes| bytes.div_ceil(UNTAKEN_UNIT_BYTES));
+        let room = units
+            .and_then(|units| u32::try_from(units).ok())
+            .and_then(|units| Arc::clone(&self.untaken).try_acquire_many_owned(units).ok());
+        room.unwrap_or(turn)
     }
 
     /// Runs a call of the pool on a thread that may block. It goes on when nobody waits for it any more.

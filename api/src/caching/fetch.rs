@@ -83,6 +83,12 @@ async fn from_pool(
             if let (Some(name), Begun::Hot(bytes)) = (hot, &begun) {
                 engine.hot.keep(name, bytes.clone(), Instant::now());
             }
+            let whole_bytes = match &begun {
+                Begun::Size(_) => Some(0),
+                Begun::Whole(bytes) | Begun::Hot(bytes) => Some(bytes.len()),
+                Begun::Long(..) => None,
+            };
+            let turn = engine.until_taken(turn, whole_bytes);
             Ok(answer(&ask, wanted, begun, Some(turn), engine))
         }
         (Err(Trouble::Damaged(reason)), _) => {

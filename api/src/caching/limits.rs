@@ -20,7 +20,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Uploads at once; each has a thread and about a megabyte of its body in memory.
     pub uploads_max: usize,
-    /// Answers from the pool at once; each has a thread and at most three pieces (12 MiB) in memory.
+    /// Answers from the pool at once; each has a thread and at most three pieces (12 MiB) in memory. One that is read whole
+    /// ends when it is read, as long as the memory for those that clients have not taken yet (192 MiB) has room.
     pub reads_max: usize,
     /// How long a request waits for its turn; tools give up on a cache after about as long.
     pub turn_wait_max: Duration,
@@ -57,6 +58,11 @@ pub(super) const RESULT_BYTES_MAX: u64 = 4 << 20;
 pub(super) const TREES_BYTES_MAX: u64 = 4 << 20;
 /// Pieces of a body on their way between a connection and a thread: enough that neither waits for each single one.
 pub(super) const UPLOAD_PIECES_WAITING_MAX: usize = 16;
+/// Bytes of whole blobs that wait for clients to take them, beside those that keep a turn at the pool meanwhile: a build
+/// tool asks for a hundred blobs at once over a line that takes seconds for them, and none of them should be turned away.
+pub(super) const UNTAKEN_BYTES_MAX: usize = 192 << 20;
+/// What those are counted in.
+pub(super) const UNTAKEN_UNIT_BYTES: usize = 64 << 10;
 /// Pieces of a blob read ahead of the client.
 pub(super) const READ_PIECES_WAITING_MAX: usize = 1;
 /// What is read into at most, per connection: the size of an upload's pieces, and of a request's head, which nobody has

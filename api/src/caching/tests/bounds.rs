@@ -230,3 +230,24 @@ fn a_client_that_never_ends_does_not_hold_up_the_end() {
     served.end();
     assert!(pool.is_empty());
 }
+
+#[test]
+fn clients_that_take_their_time_keep_no_turn_from_others() {
+    let (served, _) = small(Limits {
+        reads_max: 1,
+        turn_wait_max: Duration::from_millis(100),
+        ..Limits::default()
+    });
+    // As much as is read in one piece, and more than lines hold.
+    assert_eq!(served.put(ENTRY, &noise(4 << 20)).status, 201);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let mut socket = served.connect();
+        let ask = head(&[("Authorization", WRITER)], &format!("GET {ENTRY}"), 0);
+        socket.write_all(ask.as_bytes()).unwrap();
+        let mut start = [0; 15];
+        socket.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+        slow.push(socket);
+    }
+}
