@@ -42,7 +42,10 @@ pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    runtime.block_on(build(words, sources, &surroundings))
+    let end = runtime.block_on(build(words, sources, &surroundings));
+    // A thread that hangs in a mount must not hold up who has his answer.
+    runtime.shutdown_timeout(AT_ONCE);
+    end
 }
 
 /// A source that holds Croft's own state would be built with it, and could not be overlaid.

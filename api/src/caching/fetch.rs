@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use super::engine::{Ask, Engine};
 use super::front::Kind;
 use super::hot::HotName;
-use super::limits::{HOT_BLOB_BYTES_MAX, READ_PIECES_WAITING_MAX, RESULT_BYTES_MAX};
+use super::limits::{
+    HOT_BLOB_BYTES_MAX, READ_PIECES_WAITING_MAX, RESULT_BYTES_MAX, RESULT_LOOK_MAX,
+};
 use super::pool::{Found, Name, PIECE_BYTES_MAX, Pieces, Pool, Trouble};
 use super::reply::{self, Body, Cut, Problem, Turn};
 use super::result::{self, Digest};
@@ -183,7 +185,7 @@ fn begin_result(
         space: blobs,
         key: hex(digest),
     };
-    let is_whole = result::is_whole(pool, &blob, &bytes)?;
+    let is_whole = result::is_whole(pool, &blob, &bytes, Instant::now() + RESULT_LOOK_MAX)?;
     Ok(is_whole.then(|| match wanted {
         Wanted::Size => Begun::Size(bytes.len() as u64),
         Wanted::Bytes => Begun::Whole(bytes),

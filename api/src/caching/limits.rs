@@ -53,6 +53,8 @@ pub(super) const HOT_BLOB_BYTES_MAX: u64 = 8 << 20;
 /// Results of actions up to this size are taken and answered: whole in memory, to see what they name. It is what a gRPC
 /// message of the same protocol may have at most, and has room for thirty thousand outputs.
 pub(super) const RESULT_BYTES_MAX: u64 = 4 << 20;
+/// How long is looked for what a result names: object storage answers a few hundred questions meanwhile.
+pub(super) const RESULT_LOOK_MAX: Duration = Duration::from_secs(10);
 /// Lists of directories' files that are read to answer with one result: as much again as the result itself. Of longer ones
 /// only the list is known to be there.
 pub(super) const TREES_BYTES_MAX: u64 = 4 << 20;

@@ -9,6 +9,8 @@ mod wire;
 
 use std::collections::HashSet;
 
+use tokio::time::Instant;
+
 use super::fetch::{EMPTY, gather};
 use super::front::key;
 use super::limits::TREES_BYTES_MAX;
@@ -104,7 +106,8 @@ fn digest(bytes: &[u8]) -> Result<Option<Digest>, Malformed> {
 }
 
 /// Whether everything that a result names is in the pool: itself, and what its trees name, as far as those are small enough
-/// to be read here.
+/// to be read here. No longer than `until`: what is not known by then counts as missing, since a client that waits longer would
+/// rather have run its action.
 ///
 /// # Errors
 /// [`Trouble::Damaged`] when the bytes are no result; else what the pool says.
@@ -112,11 +115,15 @@ pub(super) fn is_whole(
     pool: &dyn Pool,
     blobs: &dyn Fn(&Digest) -> Name,
     result: &[u8],
+    until: Instant,
 ) -> Result<bool, Trouble> {
     let named = Named::of_result(result).map_err(damaged)?;
     let mut known = HashSet::from([EMPTY]);
     let mut is_there = |digests: &[Digest]| -> Result<bool, Trouble> {
         for digest in digests {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
             if known.insert(*digest) && pool.size_bytes(&blobs(digest))?.is_none() {
                 return Ok(false);
             }
@@ -151,6 +158,24 @@ fn damaged(malformed: Malformed) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_known_in_time_counts_as_missing() {
+        let pool = super::super::MemoryPool::default();
+        let name = |digest: &Digest| Name {
+            scope: "trusted".into(),
+            space: "bazel/cas",
+            key: super::super::upload::hex(digest),
+        };
+        let result = message(6, &encoded(7));
+        let whole = |until| is_whole(&pool, &name, &result, until).unwrap();
+        let later = Instant::now() + std::time::Duration::from_secs(3600);
+        assert!(!whole(later), "the blob is missing");
+        let digest: Digest = [7; 32];
+        pool.put(&name(&digest), &mut b"12345".as_slice()).unwrap();
+        assert!(whole(later));
+        assert!(!whole(Instant::now()));
+    }
 
     fn encoded(byte: u8) -> Vec<u8> {
         let size = varint(2, 5);
