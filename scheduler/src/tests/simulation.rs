@@ -1,6 +1,6 @@
 //! **Shape of a world.** One ledger that never lies; servers that fold it, die, and lose their broker; workers that die, freeze
 //! past their leases and wake; hints and renewals that are lost, late or there twice; wall clocks that jump. A seed gives the
-//! same story each time. `CROFT_SEEDS=2000 cargo nextest run -p croft-scheduler simulation` tries more of them.
+//! same story each time. `CROFT_SEEDS=20000 cargo nextest run -p croft-scheduler simulation` tries more of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -568,7 +568,7 @@ fn live(seed: u64) -> usize {
 
 #[test]
 fn whatever_dies_no_accepted_build_is_lost_and_each_has_one_outcome() {
-    let seeds = std::env::var("CROFT_SEEDS").map_or(100, |text| text.parse().unwrap());
+    let seeds = std::env::var("CROFT_SEEDS").map_or(1_000, |text| text.parse().unwrap());
     let builds: usize = (0..seeds).map(live).sum();
     assert!(
         builds as u64 > seeds * 50,
