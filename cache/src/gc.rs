@@ -154,16 +154,13 @@ fn collect(
     now: Timestamp,
 ) -> Result<Collected, Error> {
     let objects = &store.objects;
-    if mode == Mode::Act {
-        condemned::remove_torn(objects)?;
-        if alone.is_some() {
-            store.sweep_staged();
-        }
+    if alone.is_some() && mode == Mode::Act {
+        store.sweep_staged();
     }
     let before = store.stored_bytes()?;
     // In this order: a save that a condemnation waits for has a lease by then, so one whose lease is not listed has ended,
     // and what it named is among the records.
-    let condemned = condemned::read_all(objects)?;
+    let condemned::Read { condemned, torn } = condemned::read_all(objects)?;
     let leases = live_leases(objects, now)?;
     let (candidates, broken) = read_candidates(store)?;
     let doomed = condemned::packs_of(&condemned);
@@ -188,6 +185,9 @@ fn collect(
         let marked = mark(objects, &index, &plan.kept, &leases)?;
         collected.condemned_bytes = unused_bytes(&index, &marked);
         return Ok(collected);
+    }
+    for torn in &torn {
+        objects.delete(torn)?;
     }
     remove_records(store, &plan, now)?;
     let marked = mark(objects, &index, &plan.kept, &leases)?;

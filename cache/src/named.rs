@@ -275,7 +275,7 @@ impl Shelf {
     ///
     /// # Errors
     /// [`Error::Read`] when the contents end early or are larger than `bytes_max`; else when the store cannot be written.
-    /// Then nothing is visible.
+    /// Then nothing is visible, unless they were stored and only the index could not be read again.
     pub fn put(
         &self,
         name: &NamedAs<'_>,

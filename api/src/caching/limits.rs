@@ -18,7 +18,7 @@ pub struct Limits {
     pub upload_grace: Duration,
     /// Connections at once. A Bazel keeps up to a hundred, and a process may often have only 1024 files open.
     pub connections_max: usize,
-    /// Uploads at once; each has a thread and about a megabyte of its body in memory.
+    /// Uploads at once; each has a thread and about a megabyte of its body in memory, a result of an action all of it (4 MiB).
     pub uploads_max: usize,
     /// Answers from the pool at once; each has a thread and at most three pieces (12 MiB) in memory. One that is read whole
     /// ends when it is read, as long as the memory for those that clients have not taken yet (192 MiB) has room.
@@ -46,7 +46,7 @@ impl Default for Limits {
 /// What an upload brings at least, the grace apart: else it would hold one of a few places for as long as it likes. A line of
 /// 2 Mbit/s that sixteen uploads share brings as much.
 pub(super) const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 16 << 10;
-/// No upload keeps a place for longer, however much it brings: what a store has of it is safe from collections for two hours.
+/// No upload is waited for any longer, however much it brings: what a store has of it is safe from collections for two hours.
 pub(super) const UPLOAD_MAX: Duration = Duration::from_secs(100 * 60);
 /// Blobs up to this size may be hot: what is larger is better read from the system's own file cache.
 pub(super) const HOT_BLOB_BYTES_MAX: u64 = 8 << 20;

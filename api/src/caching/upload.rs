@@ -35,7 +35,7 @@ pub(super) async fn store(
         Kind::Content(_) | Kind::Pointer => engine.limits.body_bytes_max,
     };
     if body.size_hint().lower() > bytes_max {
-        return Err(refusal(&Wrong::TooLarge, bytes_max));
+        return Err(refusal(&Wrong::TooLarge, bytes_max, ask.entry.kind));
     }
     let turn = engine.turn(&engine.uploads, &ask).await?;
     let (give, take) = mpsc::channel(UPLOAD_PIECES_WAITING_MAX);
@@ -64,7 +64,7 @@ pub(super) async fn store(
                 "the cache broke while it stored this",
             ))
         }
-        (Err(_), End::Wrong(wrong)) => Err(refusal(&wrong, bytes_max)),
+        (Err(_), End::Wrong(wrong)) => Err(refusal(&wrong, bytes_max, ask.entry.kind)),
         (Err(trouble), _) => Err(failure(&trouble)),
     }
 }
@@ -235,9 +235,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn refusal(wrong: &Wrong, bytes_max: u64) -> Problem {
+fn refusal(wrong: &Wrong, bytes_max: u64, kind: Kind) -> Problem {
+    let is_result = matches!(kind, Kind::Result { .. });
     match wrong {
-        Wrong::TooLarge if bytes_max == RESULT_BYTES_MAX => Problem::new(
+        Wrong::TooLarge if is_result && bytes_max == RESULT_BYTES_MAX => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format_args!(
                 "the entry is larger than {bytes_max} bytes, which no action's result is: give the action fewer outputs, or leave its result out with the tag no-remote-cache"

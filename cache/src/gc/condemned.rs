@@ -84,7 +84,7 @@ impl Condemned {
 
 /// Every pack that is condemned.
 pub(crate) fn condemned_packs(objects: &Objects) -> Result<HashSet<Path>, Error> {
-    Ok(packs_of(&read_all(objects)?))
+    Ok(packs_of(&read_all(objects)?.condemned))
 }
 
 pub(super) fn packs_of(condemned: &[Condemned]) -> HashSet<Path> {
@@ -94,8 +94,17 @@ pub(super) fn packs_of(condemned: &[Condemned]) -> HashSet<Path> {
         .collect()
 }
 
+/// What there is at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) condemned: Vec<Condemned>,
+    /// Objects that count for nothing: their collections removed nothing by them, and nobody can. A collection may remove
+    /// them; whoever only reads changes nothing.
+    pub(super) torn: Vec<Path>,
+}
+
 /// Every condemnation there is at one moment.
-pub(super) fn read_all(objects: &Objects) -> Result<Vec<Condemned>, Error> {
+pub(super) fn read_all(objects: &Objects) -> Result<Read, Error> {
     let mut looks = 0;
     loop {
         looks += 1;
@@ -107,34 +116,21 @@ pub(super) fn read_all(objects: &Objects) -> Result<Vec<Condemned>, Error> {
     }
 }
 
-fn read_listed(objects: &Objects) -> Result<Vec<Condemned>, Error> {
-    let mut all = Vec::new();
+fn read_listed(objects: &Objects) -> Result<Read, Error> {
+    let mut read = Read::default();
     for listed in objects.list(&folder("condemned"))? {
-        match objects.get(&listed.name, BYTES_MAX) {
-            // One that is torn counts for nothing: its collection removed nothing by it, and nobody can.
-            Ok(bytes) => all.extend(parse(&listed.name, &bytes)?),
-            Err(error) if is_torn(&error) => {}
+        let one = match objects.get(&listed.name, BYTES_MAX) {
+            Ok(bytes) => parse(&listed.name, &bytes)?,
+            // Larger than any there is, or otherwise not what was written.
+            Err(Error::Damaged { .. }) => None,
             Err(error) => return Err(error),
+        };
+        match one {
+            Some(one) => read.condemned.push(one),
+            None => read.torn.push(listed.name),
         }
     }
-    Ok(all)
-}
-
-/// Removes condemnations that were torn by a crash. For collections: whoever reads changes nothing.
-pub(super) fn remove_torn(objects: &Objects) -> Result<(), Error> {
-    for listed in objects.list(&folder("condemned"))? {
-        match objects.get(&listed.name, BYTES_MAX) {
-            Ok(bytes) => {
-                if let Ok(None) = parse(&listed.name, &bytes) {
-                    objects.delete(&listed.name)?;
-                }
-            }
-            Err(error) if is_torn(&error) => objects.delete(&listed.name)?,
-            Err(Error::Missing { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    Ok(read)
 }
 
 /// What is asked of one first: a later format has fields that are unknown here.
@@ -150,11 +146,6 @@ fn sealed_part(bytes: &[u8]) -> Option<&[u8]> {
     let (hash, rest) = bytes.split_at_checked(64)?;
     let json = rest.strip_prefix(b"\n")?;
     (Id::parse(str::from_utf8(hash).ok()?)? == Id::of(json)).then_some(json)
-}
-
-/// Larger than any there is, or otherwise not what was written.
-fn is_torn(error: &Error) -> bool {
-    matches!(error, Error::Damaged { .. })
 }
 
 /// None when it is torn, or nothing that any croft writes: anybody can seal what they like.

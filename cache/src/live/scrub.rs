@@ -23,8 +23,7 @@ pub(super) fn scrub(folder: &Path, list: &Path, id: &Id) -> Result<(), String> {
     let root = Root::open(folder).map_err(|error| error.to_string())?;
     let root = root.refusing_links();
     let maker = root
-        .symlink_metadata(Path::new(""))
-        .or_else(|_| root.symlink_metadata(Path::new("/")))
+        .symlink_metadata(Path::new("/"))
         .map_err(|error| error.to_string())?;
     let mut scrub = Scrub {
         root,

@@ -52,6 +52,18 @@ fn count(store: &Store, kind: &str) -> usize {
     store.objects.list(&folder(kind)).unwrap().len()
 }
 
+/// The name of the one record there is, its first line without the seal, and its JSON.
+fn only_record(store: &Store) -> (Path, String, String) {
+    let name = store.objects.list(&folder("entries")).unwrap()[0]
+        .name
+        .clone();
+    let text = store.objects.get(&name, 1 << 20).unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let (line, json) = text.split_once('\n').unwrap();
+    let envelope = line.rsplit_once(' ').unwrap().0;
+    (name, envelope.to_string(), json.to_string())
+}
+
 fn is_found(store: &Store, key: &'static str, seed: u64, now_ms: u64) -> bool {
     let to = Site::new();
     let restored = Use::key(key).at(now_ms).restore(store, &to).unwrap();
@@ -388,13 +400,8 @@ fn removing_from_a_folder_frees_at_once_unless_somebody_is_in_it() {
 fn a_collection_leaves_a_record_of_a_later_format_and_all_it_may_need() {
     let (inner, store) = shared();
     Use::key("k").at(START).save(&store, &site(1)).unwrap();
-    let name = store.objects.list(&folder("entries")).unwrap()[0]
-        .name
-        .clone();
-    let text = store.objects.get(&name, 1 << 20).unwrap();
-    let text = String::from_utf8(text.to_vec()).unwrap();
-    let (line, json) = text.split_once('\n').unwrap();
-    let envelope = line.rsplit_once(' ').unwrap().0.replacen(" 2 ", " 3 ", 1);
+    let (name, envelope, json) = only_record(&store);
+    let envelope = envelope.replacen(" 2 ", " 3 ", 1);
     let seal = sealed_as(&envelope, json.as_bytes());
     let later = format!("{envelope} {seal}\n{json}");
     store.objects.put(&name, later.into_bytes()).unwrap();
@@ -434,19 +441,13 @@ fn two_strangers() -> [Store; 2] {
 fn what_is_no_entry_but_sealed_as_one_keeps_nothing_and_stands_in_nobodys_way() {
     let (_, store) = shared();
     Use::key("k").at(START).save(&store, &site(1)).unwrap();
-    let name = store.objects.list(&folder("entries")).unwrap()[0]
-        .name
-        .clone();
-    let text = store.objects.get(&name, 1 << 20).unwrap();
-    let text = String::from_utf8(text.to_vec()).unwrap();
-    let (line, json) = text.split_once('\n').unwrap();
-    let envelope = line.rsplit_once(' ').unwrap().0;
+    let (name, envelope, json) = only_record(&store);
     for (place, json) in [
         ("torn", "{"),
         ("words", r#"{"croftRecord":2,"scope":7}"#),
-        ("elsewhere", json),
+        ("elsewhere", &json),
     ] {
-        let seal = sealed_as(envelope, json.as_bytes());
+        let seal = sealed_as(&envelope, json.as_bytes());
         let forged = format!("{envelope} {seal}\n{json}");
         let name = folder("entries").join(place);
         store.objects.put(&name, forged.into_bytes()).unwrap();

@@ -144,7 +144,7 @@ impl Place {
     /// When a directory cannot be covered; directories that were made for it stay.
     ///
     /// # Cancel
-    /// What was mounted stays until the place ends.
+    /// What was mounted stays until the place ends. A preparation that hangs goes on by itself, and may still make directories.
     pub async fn layer(&self, root: &Root, covers: &[Cover]) -> Result<Vec<Layered>, NotLayered> {
         let (place, covers) = (self.clone(), covers.to_vec());
         let root = root
