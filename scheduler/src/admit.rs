@@ -78,9 +78,22 @@ pub enum Refusal {
     /// The token is longer than 64 characters, or empty.
     #[error("an idempotency token has 1 to 64 characters")]
     TokenForm,
+    /// An event must not be larger than 64 KiB.
+    #[error("{size_bytes} bytes of settings: an event holds 60 KiB of them")]
+    TooLarge {
+        /// How many they are.
+        size_bytes: usize,
+    },
     /// The queue timeout is not one AWS takes.
     #[error("a queue timeout of {0} minutes: it is 5 to 480")]
     QueueTimeout(u32),
+}
+
+/// What is about to be appended of a project, and so is not folded yet: builds accepted in the same batch.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    builds: u32,
+    tokens: Vec<(String, String, BuildId)>,
 }
 
 /// Decides about a build.
@@ -88,12 +101,24 @@ pub enum Refusal {
 /// # Errors
 /// The rule that stands against it.
 pub fn admit(farm: &Farm, asked: Asked, now: Timestamp) -> Result<Admission, Refusal> {
+    admit_after(farm, &mut Ahead::default(), asked, now)
+}
+
+/// Decides about a build that would be appended after those `ahead` of its project, and counts it there.
+pub(crate) fn admit_after(
+    farm: &Farm,
+    ahead: &mut Ahead,
+    asked: Asked,
+    now: Timestamp,
+) -> Result<Admission, Refusal> {
     let none = || Refusal::NoProject(asked.project.clone());
     let project = farm.project_named(&asked.project).ok_or_else(none)?;
     let rules = project.rules.as_ref().ok_or_else(none)?;
     let token = hashed_token(&asked)?;
     if let Some((token, what)) = &token
-        && let Some((build, was)) = farm.token(project, token, now)
+        && let Some((build, was)) = ahead
+            .token(token)
+            .or_else(|| farm.token(project, token, now))
     {
         return if was == *what {
             Ok(Admission::Same(build))
@@ -101,14 +126,15 @@ pub fn admit(farm: &Farm, asked: Asked, now: Timestamp) -> Result<Admission, Ref
             Err(Refusal::TokenUsed(build))
         };
     }
+    let unfinished = project.unfinished + ahead.builds;
     if let Some(concurrency) = &rules.concurrency
         && concurrency.group.is_none()
         && concurrency.mode == ConcurrencyMode::Reject
-        && project.unfinished >= concurrency.limit
+        && unfinished >= concurrency.limit
     {
         return Err(Refusal::Limit {
             project: asked.project,
-            unfinished: project.unfinished,
+            unfinished,
             limit: concurrency.limit,
         });
     }
@@ -118,7 +144,7 @@ pub fn admit(farm: &Farm, asked: Asked, now: Timestamp) -> Result<Admission, Ref
     if !(5..=480).contains(&minutes) {
         return Err(Refusal::QueueTimeout(minutes));
     }
-    let number = project.number + 1;
+    let number = project.number + u64::from(ahead.builds) + 1;
     let submitted = Submitted {
         project: asked.project,
         number,
@@ -134,9 +160,29 @@ pub fn admit(farm: &Farm, asked: Asked, now: Timestamp) -> Result<Admission, Ref
         initiator: asked.initiator,
         request: Box::new(asked.request),
     };
-    let intents = intents(project.last, asked.build, submitted, token)
+    let expected = match ahead.builds {
+        0 => Expected::Last(project.last),
+        _ => Expected::Previous,
+    };
+    let intents = intents(expected, asked.build, submitted, token.clone())
         .ok_or_else(|| Refusal::NoProject(project.name.clone()))?;
+    ahead.builds += 1;
+    let token = token.map(|(token, what)| (token, what, asked.build));
+    ahead.tokens.extend(token);
     Ok(Admission::New { number, intents })
+}
+
+impl Ahead {
+    fn token(&self, token: &str) -> Option<(BuildId, String)> {
+        let mut tokens = self.tokens.iter();
+        let (_, what, build) = tokens.find(|(known, _, _)| known == token)?;
+        Some((*build, what.clone()))
+    }
+
+    /// True when nothing of the project is in the batch.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.builds == 0
+    }
 }
 
 /// The next of a chain of automatic retries: what was submitted, once more. None when the project is gone.
@@ -152,7 +198,8 @@ pub(crate) fn again(farm: &Farm, previous: BuildId, before: &Submitted) -> Optio
         },
         ..before.clone()
     };
-    intents(project.last, retry_id(previous), submitted, None)
+    let expected = Expected::Last(project.last);
+    intents(expected, retry_id(previous), submitted, None)
 }
 
 /// The id of the automatic retry of a build: derived, so that whichever servers start it start the same one.
@@ -164,7 +211,7 @@ pub fn retry_id(previous: BuildId) -> BuildId {
 }
 
 fn intents(
-    project_last: croft_ledger::Seq,
+    expected: Expected,
     build: BuildId,
     submitted: Submitted,
     token: Option<(String, String)>,
@@ -176,7 +223,7 @@ fn intents(
     };
     let project = Intent {
         subject: project_subject(&submitted.project).ok()?,
-        expected: Expected::Last(project_last),
+        expected,
         event: Recorded::Project(Box::new(admitted)),
     };
     let event = BuildEvent::Submitted(Box::new(submitted));

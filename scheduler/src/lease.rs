@@ -5,20 +5,24 @@
 
 use std::collections::BTreeMap;
 
-use croft_proto::farm::BuildId;
-
-/// How long an attempt may be silent: five renewals. A worker that has not been acknowledged for one second less kills its build
-/// itself.
-pub const LEASE_MS: u64 = 15_000;
+use croft_proto::farm::{BuildId, Lease};
 
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
+    lease: Lease,
     /// When each was heard of last.
     heard: BTreeMap<BuildId, u64>,
     connected_since: Option<u64>,
 }
 
 impl Leases {
+    pub(crate) fn of(lease: Lease) -> Self {
+        Self {
+            lease,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn connected(&mut self, now_ms: u64) {
         self.connected_since.get_or_insert(now_ms);
     }
@@ -46,7 +50,8 @@ impl Leases {
             .heard
             .iter()
             .map(|(build, heard)| (*build, silent(*heard)));
-        all.filter(|(_, silent_ms)| *silent_ms > LEASE_MS).collect()
+        all.filter(|(_, silent_ms)| *silent_ms > self.lease.ms())
+            .collect()
     }
 }
 
@@ -55,6 +60,7 @@ mod tests {
     use super::*;
 
     const BUILD: [u8; 16] = [1; 16];
+    const LEASE_MS: u64 = 15_000;
 
     #[test]
     fn silence_counts_from_the_last_renewal() {

@@ -75,13 +75,24 @@ impl Pool {
         }
     }
 
+    pub(crate) fn slots_free(&self) -> usize {
+        self.workers.values().map(|(free, _)| *free as usize).sum()
+    }
+
+    pub(crate) fn out(&self) -> usize {
+        self.out.len()
+    }
+
+    pub(crate) fn is_out(&self, build: BuildId) -> bool {
+        self.out.contains_key(&build)
+    }
+
     /// How many more hints may go out. None at all while nobody is there to take one.
     pub(crate) fn room(&self) -> usize {
         if self.workers.is_empty() {
             return 0;
         }
-        let free: usize = self.workers.values().map(|(free, _)| *free as usize).sum();
-        (free + SPARE_HINTS).saturating_sub(self.out.len())
+        (self.slots_free() + SPARE_HINTS).saturating_sub(self.out.len())
     }
 
     pub(crate) fn put_out(&mut self, build: BuildId, now_ms: u64) {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use croft_ledger::{Entry, Expected, Seq};
-use croft_proto::farm::{BuildEvent, BuildId, LossReason, SettledBy, Submitted};
+use croft_proto::farm::{BuildEvent, BuildId, Lease, LossReason, SettledBy, Submitted};
 use croft_proto::{Status, Timestamp};
 
 use crate::admit::{again, retry_id};
@@ -16,6 +16,7 @@ use crate::lease::Leases;
 use crate::line::Waiting;
 use crate::pool::{Announced, Hint, Pool};
 use crate::stop::{Ending, settled};
+use crate::why::Why;
 
 /// An action that should have shown in the ledger is asked for again after this: the append failed, or the server did.
 const AGAIN_MS: u64 = 5_000;
@@ -105,6 +106,15 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
+    /// Decisions of a farm with that lease, of which nothing is folded yet.
+    #[must_use]
+    pub fn new(lease: Lease) -> Self {
+        Self {
+            leases: Leases::of(lease),
+            ..Self::default()
+        }
+    }
+
     /// What is folded.
     #[must_use]
     pub const fn farm(&self) -> &Farm {
@@ -124,6 +134,43 @@ impl Scheduler {
     pub fn position(&self, id: BuildId) -> Option<usize> {
         let build = self.farm.build(id)?;
         self.pools.get(&build.pool)?.line.position(build.submitted)
+    }
+
+    /// Every pool, by name: how many builds wait in its line, and how many hints are out.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        self.pools.iter().map(|(number, pool)| {
+            let name = self.farm.pool_name(*number);
+            (name, pool.line.len(), pool.out())
+        })
+    }
+
+    /// Why a build waits; none for one that does not, or is not known.
+    #[must_use]
+    pub fn why(&self, id: BuildId) -> Option<Why> {
+        let build = self.farm.build(id)?;
+        if build.stage != Stage::Waiting {
+            return None;
+        }
+        let pool = self.pools.get(&build.pool)?;
+        let name = self.farm.pool_name(build.pool).to_string();
+        let is_open = self.counted.contains(&id) || self.gates.is_open(build.project);
+        Some(match (pool.workers(), pool.is_out(id)) {
+            (0, _) => Why::NoWorker { pool: name },
+            (_, true) => Why::Offered { pool: name },
+            (_, false) if !is_open => Why::Limit {
+                project: self.farm.project_name(build.project).to_string(),
+            },
+            (workers, false) => Why::Line {
+                pool: name,
+                workers,
+                slots_free: pool.slots_free(),
+                waiting: pool.line.len(),
+                older: pool
+                    .line
+                    .position(build.submitted)
+                    .map_or(0, |place| place.saturating_sub(1)),
+            },
+        })
     }
 
     /// Decides.

@@ -14,7 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
     ("croft-ledger", &["croft-proto"]),
-    ("croft-scheduler", &["croft-proto", "croft-ledger"]),
+    (
+        "croft-scheduler",
+        &["croft-proto", "croft-ledger", "croft-bus"],
+    ),
     ("croft-bus", &[]),
     ("croft-keys", &[]),
     (

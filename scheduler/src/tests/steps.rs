@@ -9,6 +9,8 @@ use croft_proto::{Status, Timestamp};
 use crate::intent::Recorded;
 use crate::*;
 
+const LEASE_MS: u64 = 15_000;
+
 /// A ledger in a vector and one scheduler, which folds whatever it wants appended.
 pub(super) struct Bench {
     pub(super) scheduler: Scheduler,

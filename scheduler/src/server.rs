@@ -1,0 +1,69 @@
+//! The loop that feeds the decisions and carries them out. Made by the composition root with a ledger and a bus; asked through its
+//! [`Handle`] by the API. Any number of servers run it side by side: what one appends, all fold.
+
+/// What the loop is asked, and by whom.
+mod handle;
+/// Wishes on their way into the ledger.
+mod wishes;
+/// Appends that must be known to have happened or not.
+mod surely;
+/// What workers say of themselves.
+mod seen;
+/// The loop.
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use croft_bus::Bus;
+use croft_ledger::{Clock, Ledger};
+use croft_proto::farm::Lease;
+use tokio::sync::{mpsc, watch};
+
+pub use handle::{Failed, Handle, PoolLine, Progress, Refused, Started};
+pub use run::ServerError;
+pub use seen::WorkerSeen;
+
+use handle::Command;
+
+/// Callers that wait for the loop. It answers hundreds in the time of one fsync; more than this are a storm, and wait outside.
+const COMMANDS_MAX: usize = 1024;
+
+/// What a server is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// What is on its way.
+    pub bus: Arc<dyn Bus>,
+    /// How long attempts may be silent; the same in all of a farm.
+    pub lease: Lease,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// A server's loop, to be run.
+#[derive(Debug)]
+pub struct Server {
+    parts: Parts,
+    commands: mpsc::Receiver<Command>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Server {
+    /// A server, and the way to ask it.
+    #[must_use]
+    pub fn new(parts: Parts) -> (Self, Handle) {
+        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let (progress, watched) = watch::channel(Progress::default());
+        let server = Self {
+            parts,
+            commands,
+            progress,
+        };
+        (server, Handle::new(sender, watched))
+    }
+}
+
+/// How often time passes for the decisions.
+const TICK: Duration = Duration::from_secs(1);

@@ -1,0 +1,411 @@
+//! The loop: takes entries, renewals, announcements, time and callers' wishes as they come, lets [`Scheduler::step`] decide, and
+//! carries out what it decides. Nothing it waits for stops it from hearing the rest: appends and messages are on their way beside it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use croft_bus::{Announcement, RenewalRequest};
+use croft_ledger::{Append, Entry, ReadError, Seq};
+use croft_proto::farm::{BuildEvent, BuildId, Submitted};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, FuturesUnordered};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::handle::{Command, PoolLine, Progress};
+use super::seen::Seen;
+use super::surely::{self, Ended, chain};
+use super::wishes::{Came, Wishes};
+use super::{Parts, Server, TICK};
+use crate::{
+    Action, Announced, FoldError, Hint, Input, Now, Renewed, Scheduler, Verdict, build_subject,
+};
+
+/// Things that are on their way at once: appends, hints, answers. Beyond it the loop takes no more of them up and asks again a
+/// tick later.
+const ON_THEIR_WAY_MAX: usize = 4096;
+
+/// Entries folded in one go before anything else is looked at.
+const ENTRIES_AT_ONCE: usize = 256;
+
+/// Why a server stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It does not know the truth, and must not decide.
+    #[error("failed to fold the ledger")]
+    Fold(#[from] FoldError),
+    /// The ledger cannot be read any more.
+    #[error("failed to follow the ledger")]
+    Read(#[from] ReadError),
+}
+
+/// Something that was on its way has arrived.
+enum Arrived {
+    /// Nothing follows from it.
+    Done,
+    Came(Came),
+    /// A build that is to be retried, as it was submitted.
+    Before(BuildId, Option<Box<Submitted>>),
+    /// How far the ledger is, if it answers.
+    Probed(Option<Seq>),
+    Renewals(Option<BoxStream<'static, RenewalRequest>>),
+    Announcements(Option<BoxStream<'static, Announcement>>),
+}
+
+type OnTheirWay = FuturesUnordered<BoxFuture<'static, Arrived>>;
+
+struct Loop {
+    parts: Parts,
+    scheduler: Scheduler,
+    wishes: Wishes,
+    seen: Seen,
+    on_their_way: OnTheirWay,
+    begun: Instant,
+    progress: Progress,
+    is_probing: bool,
+    /// Where the ledger ended when this server looked for the first time.
+    caught_up_at: Option<Seq>,
+}
+
+impl Server {
+    /// Runs until `stop` is true, or its sender is gone.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or folded: a server that does not know the truth must not decide.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
+        let mut entries = self
+            .parts
+            .ledger
+            .follow(Seq::ZERO)
+            .ready_chunks(ENTRIES_AT_ONCE);
+        let mut state = Loop::new(self.parts);
+        let mut renewals: BoxStream<'static, RenewalRequest> =
+            futures_util::stream::pending().boxed();
+        let mut announcements: BoxStream<'static, Announcement> =
+            futures_util::stream::pending().boxed();
+        state.listen();
+        state.probe();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                chunk = entries.next() => state.fold(chunk.unwrap_or_default())?,
+                Some(arrived) = state.on_their_way.next(), if !state.on_their_way.is_empty() => {
+                    match arrived {
+                        Arrived::Renewals(Some(stream)) => renewals = stream,
+                        Arrived::Announcements(Some(stream)) => announcements = stream,
+                        other => state.arrived(other)?,
+                    }
+                }
+                Some(renewal) = renewals.next() => state.renewed(renewal)?,
+                Some(announcement) = announcements.next() => state.announced(announcement)?,
+                // When nobody can ask any more, the farm goes on.
+                Some(command) = self.commands.recv() => state.asked(command),
+                _ = tick.tick() => state.tick()?,
+            }
+            state.decide();
+            self.progress.send_if_modified(|known| {
+                std::mem::replace(known, state.progress) != state.progress
+            });
+        }
+    }
+}
+
+impl Loop {
+    fn new(parts: Parts) -> Self {
+        Self {
+            scheduler: Scheduler::new(parts.lease),
+            parts,
+            wishes: Wishes::default(),
+            seen: Seen::default(),
+            on_their_way: OnTheirWay::new(),
+            begun: now(),
+            progress: Progress::default(),
+            is_probing: false,
+            caught_up_at: None,
+        }
+    }
+
+    fn now(&self) -> Now {
+        let steady_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now {
+            steady_ms,
+            wall: self.parts.clock.now(),
+        }
+    }
+
+    fn fold(&mut self, chunk: Vec<Result<Entry, ReadError>>) -> Result<(), ServerError> {
+        for entry in chunk {
+            let entry = entry?;
+            self.step(Input::Entry(&entry))?;
+            self.progress.folded = entry.seq;
+        }
+        self.look_whether_caught_up()
+    }
+
+    fn look_whether_caught_up(&mut self) -> Result<(), ServerError> {
+        let is_there = self
+            .caught_up_at
+            .is_some_and(|at| self.progress.folded >= at);
+        if is_there && !self.progress.is_caught_up {
+            self.progress.is_caught_up = true;
+            self.step(Input::CaughtUp)?;
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, arrived: Arrived) -> Result<(), ServerError> {
+        match arrived {
+            Arrived::Done => {}
+            Arrived::Came(came) => self.wishes.came(came),
+            Arrived::Before(previous, Some(before)) => {
+                self.step(Input::Before(previous, &before))?;
+            }
+            // Not readable now: it is asked for again.
+            Arrived::Before(_, None) => {}
+            Arrived::Probed(last) => self.probed(last)?,
+            Arrived::Renewals(_) => self.listen_to_renewals(),
+            Arrived::Announcements(_) => self.listen_to_announcements(),
+        }
+        Ok(())
+    }
+
+    fn probed(&mut self, last: Option<Seq>) -> Result<(), ServerError> {
+        self.is_probing = false;
+        let Some(last) = last else {
+            if self.progress.is_connected {
+                tracing::warn!(
+                    "the ledger does not answer: no attempt is called lost until it does"
+                );
+            }
+            self.progress.is_connected = false;
+            self.step(Input::Disconnected)?;
+            return Ok(());
+        };
+        if !self.progress.is_connected {
+            self.progress.is_connected = true;
+            self.step(Input::Connected)?;
+        }
+        self.caught_up_at.get_or_insert(last);
+        self.look_whether_caught_up()
+    }
+
+    fn tick(&mut self) -> Result<(), ServerError> {
+        self.probe();
+        self.seen.tick(self.now().steady_ms);
+        self.step(Input::Tick)
+    }
+
+    fn renewed(&mut self, request: RenewalRequest) -> Result<(), ServerError> {
+        let Ok(build) = request.renewal.build.as_str().parse::<BuildId>() else {
+            tracing::warn!(build = %request.renewal.build, "a renewal for what is no build's id");
+            return Ok(());
+        };
+        let renewed = Renewed {
+            build,
+            attempt: request.renewal.attempt,
+        };
+        let now = self.now();
+        let actions = self.scheduler.step(Input::Renewed(renewed), now)?;
+        let mut request = Some(request);
+        for action in actions {
+            match action {
+                Action::Answer(verdict) => {
+                    if let Some(request) = request.take() {
+                        self.answer(request, verdict);
+                    }
+                }
+                other => self.carry_out(other),
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, request: RenewalRequest, verdict: Verdict) {
+        let verdict = match verdict {
+            Verdict::Go => croft_bus::Verdict::Go,
+            Verdict::Stop => croft_bus::Verdict::Stop {
+                reason: "somebody asked for it to be stopped".into(),
+            },
+            Verdict::Lost => croft_bus::Verdict::Lost,
+        };
+        self.send(async move {
+            if let Err(error) = request.answer(verdict).await {
+                tracing::debug!(error = %chain(&error), "a worker was not answered; it asks again");
+            }
+            Arrived::Done
+        });
+    }
+
+    fn announced(&mut self, announcement: Announcement) -> Result<(), ServerError> {
+        let announced = Announced {
+            worker: announcement.worker.to_string(),
+            pool: announcement.pool.to_string(),
+            slots_free: announcement.slots_free,
+        };
+        let now_ms = self.now().steady_ms;
+        self.seen.hear(announcement, now_ms);
+        self.step(Input::Announced(announced))
+    }
+
+    fn asked(&mut self, command: Command) {
+        match command {
+            Command::Wish(wish, reply) => self.wishes.add(wish, reply),
+            Command::Why(build, reply) => drop(reply.send(self.scheduler.why(build))),
+            Command::Lines(reply) => {
+                let lines = self
+                    .scheduler
+                    .lines()
+                    .map(|(pool, waiting, offered)| PoolLine {
+                        pool: pool.to_string(),
+                        waiting,
+                        offered,
+                    });
+                drop(reply.send(lines.collect()));
+            }
+            Command::Workers(reply) => drop(reply.send(self.seen.all(self.now().steady_ms))),
+        }
+    }
+
+    /// Takes up the wishes that wait, if nothing of theirs is on its way.
+    fn decide(&mut self) {
+        if !self.progress.is_caught_up {
+            return;
+        }
+        let now = self.now().wall;
+        let next = self
+            .wishes
+            .next(self.scheduler.farm(), &self.parts.ledger, now);
+        if let Some(next) = next {
+            self.on_their_way.push(next.map(Arrived::Came).boxed());
+        }
+    }
+
+    fn step(&mut self, input: Input<'_>) -> Result<(), ServerError> {
+        let now = self.now();
+        for action in self.scheduler.step(input, now)? {
+            self.carry_out(action);
+        }
+        Ok(())
+    }
+
+    fn carry_out(&self, action: Action) {
+        if self.on_their_way.len() >= ON_THEIR_WAY_MAX {
+            // Whatever it is, it is decided again a few seconds later.
+            tracing::warn!("too much is on its way; an action is put off");
+            return;
+        }
+        match action {
+            Action::Append(intents) => {
+                let appends = intents.iter().map(crate::Intent::append).collect();
+                match appends {
+                    Ok(appends) => self.append(appends),
+                    Err(error) => tracing::error!(%error, "an event cannot be written as JSON"),
+                }
+            }
+            Action::Publish(hint) => self.publish(hint),
+            Action::Retry(previous) => self.read_before(previous),
+            // Renewals are answered where they come in.
+            Action::Answer(_) => {}
+        }
+    }
+
+    fn append(&self, appends: Vec<Append>) {
+        let ledger = Arc::clone(&self.parts.ledger);
+        self.send(async move {
+            match surely::append(ledger, appends, None).await {
+                Ended::There(_) | Ended::Conflict => {}
+                Ended::Unavailable(why) => {
+                    tracing::warn!(%why, "a decision could not be recorded; it is decided again");
+                }
+                Ended::Unknown => tracing::warn!("a decision's append was lost sight of"),
+            }
+            Arrived::Done
+        });
+    }
+
+    fn publish(&self, hint: Hint) {
+        let (Ok(pool), Ok(build)) = (hint.pool.parse(), hint.build.to_string().parse()) else {
+            tracing::error!(pool = %hint.pool, "a pool's name cannot be sent");
+            return;
+        };
+        let bus = Arc::clone(&self.parts.bus);
+        let hint = croft_bus::Hint {
+            build,
+            attempt: hint.attempt,
+            seq: hint.last.get(),
+        };
+        self.send(async move {
+            if let Err(error) = bus.publish(&pool, hint).await {
+                tracing::warn!(error = %chain(&error), "a hint was not published; it is again later");
+            }
+            Arrived::Done
+        });
+    }
+
+    fn read_before(&self, previous: BuildId) {
+        let ledger = Arc::clone(&self.parts.ledger);
+        self.send(async move {
+            let read = ledger
+                .read_subject(&build_subject(previous), Seq::ZERO, 1)
+                .await;
+            let before = read.ok().and_then(|entries| {
+                let event = serde_json::from_slice(entries.first()?.event()?).ok()?;
+                match event {
+                    BuildEvent::Submitted(submitted) => Some(submitted),
+                    BuildEvent::AttemptStarted { .. }
+                    | BuildEvent::AttemptLost { .. }
+                    | BuildEvent::StopRequested { .. }
+                    | BuildEvent::Settled { .. } => None,
+                }
+            });
+            Arrived::Before(previous, before)
+        });
+    }
+
+    fn probe(&mut self) {
+        if std::mem::replace(&mut self.is_probing, true) {
+            return;
+        }
+        let ledger = Arc::clone(&self.parts.ledger);
+        self.send(async move { Arrived::Probed(ledger.last().await.ok()) });
+    }
+
+    fn listen(&self) {
+        self.listen_to_renewals();
+        self.listen_to_announcements();
+    }
+
+    fn listen_to_renewals(&self) {
+        let bus = Arc::clone(&self.parts.bus);
+        self.send(async move {
+            let renewals = bus.renewals().await;
+            if renewals.is_err() {
+                tokio::time::sleep(TICK).await;
+            }
+            Arrived::Renewals(renewals.ok())
+        });
+    }
+
+    fn listen_to_announcements(&self) {
+        let bus = Arc::clone(&self.parts.bus);
+        self.send(async move {
+            let announcements = bus.announcements().await;
+            if announcements.is_err() {
+                tokio::time::sleep(TICK).await;
+            }
+            Arrived::Announcements(announcements.ok())
+        });
+    }
+
+    fn send(&self, future: impl Future<Output = Arrived> + Send + 'static) {
+        self.on_their_way.push(future.boxed());
+    }
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
