@@ -28,7 +28,21 @@ mod keyring;
 mod token;
 /// What a client sent to show who it is.
 mod credentials;
+/// Tokens of the farm's API: who may ask it for what.
+mod access;
+/// Several fields as one run of bytes.
+mod framed;
+/// Who did what, in a chain that shows tampering.
+mod audit;
 
+pub use access::{
+    Access, AccessRecord, AccessRole, AccessTokens, BadPattern, BadTokenText, NewAccessToken,
+    ProjectPattern, TokenHash, TokenId, UnknownRole, new_access_token,
+};
+pub use audit::{
+    AuditAct, AuditEntry, AuditHash, BadAuditHash, Broken, Chain, Fault, Head, Verified, verify,
+    verify_after,
+};
 pub use credentials::token_of_authorization;
 pub use keyring::{Distrust, Keyring};
 pub use lines::{FileErrors, LineError};
