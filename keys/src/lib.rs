@@ -20,6 +20,8 @@ mod random;
 mod scope;
 /// Text files of one rule a line.
 mod lines;
+/// A file a secret key rests in.
+mod key_file;
 /// Signing and checking signatures.
 mod signing;
 /// Whose signature counts for what.
@@ -32,6 +34,14 @@ mod credentials;
 mod access;
 /// Several fields as one run of bytes.
 mod framed;
+/// Bytes that are somebody's secret.
+mod secret;
+/// The text of sealed and wrapped values.
+mod closed;
+/// The key of a farm that is kept outside of it.
+mod master;
+/// Sealing secrets to a pool.
+mod seal;
 /// Who did what, in a chain that shows tampering.
 mod audit;
 
@@ -43,10 +53,14 @@ pub use audit::{
     AuditAct, AuditEntry, AuditHash, BadAuditHash, Broken, Chain, Fault, Head, Verified, verify,
     verify_after,
 };
+pub use closed::{BadClosed, CloseError, OpenError};
 pub use credentials::token_of_authorization;
 pub use keyring::{Distrust, Keyring};
 pub use lines::{FileErrors, LineError};
+pub use master::{MasterKey, MasterKeyError, Wrapped};
 pub use random::{NoRandom, random_bytes};
 pub use scope::{ScopeError, ScopeName, ScopePattern};
+pub use seal::{BadPoolKey, PoolKey, PoolPublic, SECRET_BYTES_MAX, Sealed, open, seal};
+pub use secret::Secret;
 pub use signing::{BadSignature, Context, KeyError, KeyId, Signature, Signer};
 pub use token::{Grant, NewToken, Role, Tokens, new_token};
