@@ -6,9 +6,10 @@
 //! never wait for each other to write one.
 //!
 //! **What a chain cannot show by itself.** That its last entries were removed: what is left is a whole, shorter chain. And
-//! that somebody who may write all of it made all of it anew: the hashes hold no secret. Against both helps a [`Head`] that
-//! was put where they cannot change it (another machine, a printer, a signature of [`crate::Signer`] over it): [`verify`]
-//! takes it and finds the entry it names missing or different.
+//! that somebody who may write all of it made all of it anew: the hashes hold no secret. Against both helps a
+//! [`Head`](crate::audit::Head) that was put where they cannot change it (another machine, a printer, a signature of
+//! [`Signer`](crate::Signer) over it): [`verify`](fn@crate::audit::verify) takes it, and finds the entry it names missing or
+//! different.
 
 /// What an entry says, and its hash.
 mod entry;
