@@ -24,6 +24,15 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// The bytes written as `text`, however many, or none when it is not pairs of lower-case digits.
+pub(crate) fn decode_all(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
+        _ => None,
+    });
+    pairs.collect()
+}
+
 fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -44,5 +53,10 @@ mod tests {
         assert_eq!(decode::<3>("009ff"), None);
         assert_eq!(decode::<3>("009ff "), None);
         assert_eq!(decode::<2>("éé"), None);
+        assert_eq!(decode_all("009fff"), Some(vec![0, 0x9f, 0xff]));
+        assert_eq!(decode_all(""), Some(Vec::new()));
+        for text in ["0", "009ff", "009fFF", "é", "00 9f"] {
+            assert_eq!(decode_all(text), None, "{text}");
+        }
     }
 }

@@ -1,9 +1,6 @@
 //! Signing what is kept, and checking who signed it. Received from the cache's records; keys come from a file of this
 //! machine. Ed25519 (RFC 8032) by `ring`.
 
-/// The file a private key rests in.
-mod key_file;
-
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +10,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use crate::hex;
+use crate::key_file::{self, FileFault};
 
 /// Why a signing key cannot be used. The owner of the file can mend each.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +49,25 @@ pub enum KeyError {
     /// The operating system gave no random bytes.
     #[error("the system gives no random bytes to make a key from")]
     NoRandom,
+}
+
+impl KeyError {
+    fn of_file(path: &Path, fault: FileFault) -> Self {
+        let path = path.into();
+        match fault {
+            FileFault::System(action, source) => Self::File {
+                action,
+                path,
+                source,
+            },
+            FileFault::Open(mode) => Self::Open { path, mode },
+            FileFault::Malformed(reason) => Self::Malformed {
+                path,
+                reason: reason.into(),
+            },
+            FileFault::NoRandom => Self::NoRandom,
+        }
+    }
 }
 
 /// A signature does not fit the bytes, the context or the key.
@@ -108,12 +125,13 @@ impl Signer {
     /// [`KeyError::Open`] when others may read the file, [`KeyError::Malformed`] when it is no key (it is never
     /// overwritten), [`KeyError::File`] when it cannot be read or made.
     pub fn open_or_make(path: &Path) -> Result<Self, KeyError> {
-        if let Some(pkcs8) = key_file::read(path)? {
+        let failed = |fault| KeyError::of_file(path, fault);
+        if let Some(pkcs8) = key_file::read(path).map_err(failed)? {
             return Self::parse(path, &pkcs8);
         }
-        key_file::make(path, &fresh()?)?;
+        key_file::make(path, &fresh()?).map_err(failed)?;
         // Read again: another process may have been first, and then its key is the one that counts.
-        match key_file::read(path)? {
+        match key_file::read(path).map_err(failed)? {
             Some(pkcs8) => Self::parse(path, &pkcs8),
             None => Err(KeyError::File {
                 action: "find again",
