@@ -168,7 +168,7 @@ impl<'a> Attempt<'a> {
             });
         }
         Ok(runtime::Request {
-            build_id: format!("{}:{}", request.project, request.uuid),
+            build_id: format!("{}:{}", request.project, request.folder_name),
             directory: request.directory.clone(),
             sources,
             hidden: request.hidden.clone(),

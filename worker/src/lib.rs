@@ -55,6 +55,8 @@ mod deliver;
 mod record;
 /// Removing what killed processes left.
 pub mod sweep;
+/// A farm's worker: claims builds and runs them.
+pub mod farm;
 /// Tests that cannot run here.
 #[cfg(test)]
 mod skip;
@@ -63,7 +65,9 @@ pub use croft_collect::Packaging;
 pub use environment::is_reserved;
 pub use interrupt::Stop;
 pub use record::{Home, Scratch};
-pub use request::{AwsAccess, BuildRequest, BuildspecFile, Expected, PrimarySource, SecretSource};
+pub use request::{
+    AwsAccess, BuildRequest, BuildspecFile, Expected, PrimarySource, SecretSource, Vault,
+};
 pub use run::{Engine, Outcome, run};
 
 /// An error and everything beneath it, in one line.

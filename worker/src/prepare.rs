@@ -199,7 +199,7 @@ impl Attempt<'_> {
                 .collect(),
             repository_url,
             region: self.request.region.clone(),
-            local: true,
+            local: self.request.is_local,
         };
         environment::describe(environment, &timeline.build, &facts);
     }

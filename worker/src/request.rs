@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use croft_collect::Packaging;
-use croft_proto::PhaseType;
+use croft_proto::{PhaseType, Timestamp};
+use futures_util::future::BoxFuture;
 
 /// Where the primary source comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +39,18 @@ pub enum BuildspecFile {
 pub struct SecretSource {
     /// Names of parameters and ids of secrets with their values, from `--secret-file`.
     pub values: BTreeMap<String, String>,
+    /// Ask a farm's own.
+    pub vault: Option<Arc<dyn Vault>>,
     /// Ask AWS with the caller's own credentials.
     pub aws: Option<AwsAccess>,
+}
+
+/// Where a farm keeps values.
+pub trait Vault: std::fmt::Debug + Send + Sync {
+    /// The value of a parameter or secret of that name; none when there is none that this build may have.
+    ///
+    /// **Errors.** A sentence for the user: it is there and cannot be had.
+    fn value(&self, name: &str) -> BoxFuture<'_, Result<Option<String>, String>>;
 }
 
 /// The caller's own AWS settings.
@@ -68,8 +80,15 @@ pub struct BuildRequest {
     pub cache_scope: String,
     /// Lower-case, with hyphens.
     pub uuid: String,
+    /// What its places are labelled with besides the project: the name of its own folder in `run`, so that what a killed process
+    /// left is told from what still runs.
+    pub folder_name: String,
     /// From 1.
     pub build_number: u64,
+    /// When it was accepted, if it has waited since; it counts as queued until it runs.
+    pub submitted: Option<Timestamp>,
+    /// Whether it runs by `croft run` and not in a farm; builds are told, as AWS's local agent tells them.
+    pub is_local: bool,
     /// Who asks.
     pub initiator: String,
     /// The image's reference, or `sandbox`.

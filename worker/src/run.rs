@@ -75,8 +75,7 @@ pub async fn run(request: &BuildRequest, engine: &Engine, stop: watch::Receiver<
         build: Box::new(timeline.build.clone()),
         expected_ms: request.expected.total_ms,
     });
-    timeline.pass(PhaseType::Submitted);
-    timeline.pass(PhaseType::Queued);
+    timeline.waited(request.submitted);
     let interrupts = Interrupts::new(stop, request.timeout);
     let early = read_early(request);
     let (status, read) = match early {
@@ -181,7 +180,7 @@ fn new_build(request: &BuildRequest, now: Timestamp) -> Build {
         id,
         build_number: request.build_number,
         project_name: request.project.clone(),
-        start_time: now,
+        start_time: request.submitted.unwrap_or(now),
         end_time: None,
         current_phase: PhaseType::Submitted,
         build_status: Status::InProgress,

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use croft_proto::Place;
 use croft_spec::{Env, SecretReference};
 use serde_json::Value;
 
 use crate::program;
-use crate::request::{AwsAccess, SecretSource};
+use crate::request::{AwsAccess, SecretSource, Vault};
 
 /// AWS answers for at most so many parameters at once.
 const PARAMETERS_PER_CALL: usize = 10;
@@ -21,7 +22,7 @@ const PARAMETERS_PER_CALL: usize = 10;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
-        "{place}: {kind} {name:?} has no value: put it into a file for --secret-file, or ask AWS with -c",
+        "{place}: {kind} {name:?} has no value: put it into a file for --secret-file, ask AWS with -c, or give it to the farm with `croft secret set`",
         place = at(.place)
     )]
     NoSource {
@@ -31,6 +32,8 @@ pub(crate) enum Error {
     },
     #[error("{place}: Parameter does not exist: {name}", place = at(.place))]
     NoParameter { name: String, place: Place },
+    #[error("{place}: {reason}", place = at(.place))]
+    Vault { reason: String, place: Place },
     #[error("{place}: secret {name:?} has no key {key:?}", place = at(.place))]
     NoKey {
         name: String,
@@ -63,7 +66,17 @@ pub(crate) async fn resolve(
 }
 
 async fn parameters(env: &Env, source: &SecretSource) -> Result<Vec<(String, String)>, Error> {
-    let known = |name: &String| source.values.get(name);
+    let mut own = source.values.clone();
+    if let Some(vault) = &source.vault {
+        for (_, name, place) in &env.parameter_store {
+            own.extend(
+                of_vault(vault, name, place)
+                    .await?
+                    .map(|value| (name.clone(), value)),
+            );
+        }
+    }
+    let known = |name: &String| own.get(name);
     let missing: Vec<&String> = env
         .parameter_store
         .iter()
@@ -103,6 +116,17 @@ async fn parameters(env: &Env, source: &SecretSource) -> Result<Vec<(String, Str
         .collect()
 }
 
+async fn of_vault(
+    vault: &Arc<dyn Vault>,
+    name: &str,
+    place: &Place,
+) -> Result<Option<String>, Error> {
+    vault.value(name).await.map_err(|reason| Error::Vault {
+        reason,
+        place: place.clone(),
+    })
+}
+
 async fn secret(
     reference: &SecretReference,
     place: &Place,
@@ -116,6 +140,11 @@ async fn secret(
     let versioned = version.and_then(|version| source.values.get(&format!("{id}#{version}")));
     if let Some(value) = versioned.or_else(|| source.values.get(id)) {
         return Ok(value.clone());
+    }
+    if let Some(vault) = &source.vault
+        && let Some(value) = of_vault(vault, id, place).await?
+    {
+        return Ok(value);
     }
     let Some(access) = &source.aws else {
         return Err(Error::NoSource {

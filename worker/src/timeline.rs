@@ -93,10 +93,20 @@ impl Timeline {
             .unwrap_or_default()
     }
 
-    /// A phase that has nothing to do but to be there, as AWS shows it.
-    pub(crate) fn pass(&mut self, phase: PhaseType) {
-        self.begin(phase);
-        self.end(Status::Succeeded, Context::none());
+    /// The phases before anything runs: accepted then, or now, and queued until now.
+    pub(crate) fn waited(&mut self, submitted: Option<Timestamp>) {
+        for phase in [PhaseType::Submitted, PhaseType::Queued] {
+            self.begin(phase);
+            if let (Some(since), Some(begun)) = (submitted, self.build.phases.last_mut()) {
+                begun.start_time = since;
+            }
+            self.end(Status::Succeeded, Context::none());
+        }
+        // Being accepted takes no time; waiting does.
+        if let (Some(since), Some(accepted)) = (submitted, self.build.phases.first_mut()) {
+            accepted.end_time = Some(since);
+            accepted.duration_in_seconds = Some(0);
+        }
     }
 
     /// Forgets the phases of a try that will be repeated; the submission stays.

@@ -19,4 +19,6 @@ mod writer;
 pub use sink::{Chunk, Sink};
 pub use tail::{LINE_CHARS_MAX, Tail, plain_text};
 pub use words::log_time;
-pub use writer::{CHUNK_BYTES_MAX, Clock, Error, HOLD_MS_MAX, LAST_LINES_MAX, Options, Writer};
+pub use writer::{
+    CHUNK_BYTES_MAX, Clock, Error, HOLD_MS_MAX, LAST_LINES_MAX, Options, Pace, Writer,
+};

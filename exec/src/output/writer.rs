@@ -53,7 +53,11 @@ pub struct Error {
 /// The one writer of a build.
 pub struct Writer {
     inner: Mutex<Inner>,
+    pace: Option<Pace>,
 }
+
+/// Waits until more output can be taken.
+pub type Pace = Box<dyn Fn() + Send + Sync>;
 
 struct Inner {
     masker: Masker,
@@ -96,7 +100,16 @@ impl Writer {
                 flushed: Vec::new(),
                 lane,
             }),
+            pace: None,
         })
+    }
+
+    /// Lets whoever hands over commands' output wait first: where it goes may be slower than where it comes from. The engine's
+    /// own events never wait.
+    #[must_use]
+    pub fn paced_by(mut self, pace: Pace) -> Self {
+        self.pace = Some(pace);
+        self
     }
 
     /// Says that something happened. Output that was held goes first; texts are masked.
@@ -112,6 +125,10 @@ impl Writer {
 
     /// Takes what commands wrote, in pieces of any size.
     pub fn output(&self, bytes: &[u8]) {
+        // Without the lock: events go on.
+        if let Some(pace) = &self.pace {
+            pace();
+        }
         self.lock().output(bytes);
     }
 

@@ -1,0 +1,361 @@
+//! One attempt at a build, from the claim to its recorded end. Each step takes what the last one gave: a claim is prepared, run,
+//! kept and settled, and all the while its lease is kept beside it.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use croft_bus::Renewal;
+use croft_exec::output::{Options, Writer};
+use croft_proto::farm::Requested;
+use croft_proto::{EventKind, NoticeLevel, Status};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::claim::Claimed;
+use super::lease::{self, Hold};
+use super::live::{self, Lines, Live};
+use super::parts::Parts;
+use super::request::{self, Accepted, Folders};
+use super::settle::{self, End, Recorded};
+use super::source::{self, NoSource, Sources};
+use super::vault::Opened;
+use super::{keep, places};
+use crate::{BuildRequest, Engine, Outcome, Scratch, Stop, chain};
+
+/// How long a build that was given back is tried to be recorded as such. Servers notice without it, a lease later.
+const GIVING_BACK: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How an attempt went, for whoever keeps account of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Went {
+    /// Nothing was the machine's fault.
+    Well,
+    /// The machine failed it.
+    Fault,
+}
+
+/// Runs it to its end. `leave` says that this worker leaves: gracefully means that the build may end, now that it must be given
+/// back.
+///
+/// # Cancel
+/// Not safe; ask through `leave`.
+pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<Stop>) -> Went {
+    let begun = Instant::now();
+    let (ask, stop) = watch::channel(Stop::No);
+    let Ok(bus_build) = claimed.build.to_string().parse::<croft_bus::Build>() else {
+        return Went::Well;
+    };
+    let renewal = Renewal {
+        build: bus_build,
+        attempt: claimed.attempt,
+        worker: parts.settings.name.clone(),
+    };
+    let bus = Arc::clone(&parts.bus);
+    let mut keeping = pin!(lease::keep(
+        bus,
+        renewal,
+        parts.settings.lease,
+        begun,
+        ask.clone()
+    ));
+    let mut leaving = pin!(told_to_leave(leave, ask));
+    let (mut hold, mut leaves) = (Hold::Held, false);
+    let mut made = pin!(Made::make(&claimed, &parts, stop));
+    let made = loop {
+        tokio::select! {
+            biased;
+            made = &mut made => break made,
+            gone = &mut keeping, if hold != Hold::Gone => hold = gone,
+            () = &mut leaving, if !leaves => leaves = true,
+        }
+    };
+    let is_fault = made.is_fault();
+    let recorded = if hold == Hold::Gone {
+        given_back(&claimed, &parts).await
+    } else {
+        tokio::select! {
+            recorded = made.record(&claimed, &parts, leaves) => Some(recorded),
+            _ = &mut keeping => given_back(&claimed, &parts).await,
+        }
+    };
+    if recorded != Some(Recorded::Counts) {
+        tracing::info!(build = %claimed.build, attempt = claimed.attempt, "the attempt's end counts for nothing");
+    }
+    made.remove().await;
+    if is_fault { Went::Fault } else { Went::Well }
+}
+
+async fn told_to_leave(mut leave: watch::Receiver<Stop>, ask: watch::Sender<Stop>) {
+    // A worker whose owner is gone goes on until its lease is.
+    if leave.wait_for(|stop| *stop == Stop::Now).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    lease::ask(&ask, Stop::Now);
+}
+
+/// A build whose lease is gone: others shall have it, the sooner the better.
+async fn given_back(claimed: &Claimed, parts: &Parts) -> Option<Recorded> {
+    let end = End::GivenBack {
+        message: "no server had answered its worker for almost a lease".into(),
+    };
+    let settled = settle::settle(parts.ledger.as_ref(), claimed.build, claimed.attempt, &end);
+    tokio::time::timeout(GIVING_BACK, settled).await.ok()
+}
+
+/// What was made of a claim.
+struct Made {
+    folders: Option<Folders>,
+    scratch: Option<Scratch>,
+    result: Result<Outcome, Unmade>,
+}
+
+/// Why a build did not run.
+enum Unmade {
+    /// The user's to mend.
+    User(String),
+    /// The machine's fault.
+    Machine(String),
+}
+
+impl Made {
+    async fn make(claimed: &Claimed, parts: &Parts, stop: watch::Receiver<Stop>) -> Self {
+        let name = format!("{}-{}", claimed.build, claimed.attempt);
+        let home = &parts.home;
+        let folders = home.scratch(&name).and_then(|scratch| {
+            let kept = home.kept(&name)?;
+            let folders = Folders {
+                name,
+                kept,
+                scratch: scratch.path.clone(),
+            };
+            Ok((scratch, folders))
+        });
+        let (scratch, folders) = match folders {
+            Ok(folders) => folders,
+            Err(error) => {
+                return Self {
+                    folders: None,
+                    scratch: None,
+                    result: Err(Unmade::Machine(format!(
+                        "cannot make the build's folders: {error}"
+                    ))),
+                };
+            }
+        };
+        let result = produce(claimed, parts, &folders, stop).await;
+        Self {
+            folders: Some(folders),
+            scratch: Some(scratch),
+            result,
+        }
+    }
+
+    fn is_fault(&self) -> bool {
+        match &self.result {
+            Ok(outcome) => outcome.build.build_status == Status::Fault,
+            Err(Unmade::User(_)) => false,
+            Err(Unmade::Machine(_)) => true,
+        }
+    }
+
+    async fn record(&self, claimed: &Claimed, parts: &Parts, leaves: bool) -> Recorded {
+        let end = self.end(claimed, parts, leaves).await;
+        settle::settle(parts.ledger.as_ref(), claimed.build, claimed.attempt, &end).await
+    }
+
+    /// How the attempt ends. What it leaves is in the store before that is said.
+    async fn end(&self, claimed: &Claimed, parts: &Parts, leaves: bool) -> End {
+        let attempts_max = claimed
+            .story
+            .submitted
+            .as_ref()
+            .map_or(1, |submitted| submitted.attempts_max);
+        if leaves {
+            return End::GivenBack {
+                message: "its worker was told to leave".into(),
+            };
+        }
+        if self.is_fault() && claimed.attempt < attempts_max {
+            return End::GivenBack {
+                message: self.fault(),
+            };
+        }
+        let kept = match &self.folders {
+            Some(folders) => Some(keep::keep(&parts.kept, &folders.kept, parts.now).await),
+            None => None,
+        };
+        let (tree, unkept) = match kept {
+            Some(Ok(tree)) => (Some(tree), None),
+            Some(Err(why)) => (
+                None,
+                Some(format!("what the build left could not be stored: {why}")),
+            ),
+            None => (None, None),
+        };
+        let at = (parts.now)();
+        match &self.result {
+            Ok(outcome) => {
+                let has_artifacts = !outcome.summary.artifacts.is_empty();
+                let status = match outcome.build.build_status {
+                    Status::Succeeded if has_artifacts && unkept.is_some() => Status::Fault,
+                    status => status,
+                };
+                End::Settled {
+                    status,
+                    message: unkept,
+                    build: Some(Box::new(settle::record(outcome, tree.as_deref()))),
+                    at,
+                }
+            }
+            Err(Unmade::User(message)) => settled(Status::Failed, message, tree, at),
+            Err(Unmade::Machine(message)) => settled(Status::Fault, message, tree, at),
+        }
+    }
+
+    fn fault(&self) -> String {
+        match &self.result {
+            Ok(outcome) => outcome
+                .summary
+                .failure_message
+                .clone()
+                .unwrap_or_else(|| "its worker's machine failed it".into()),
+            Err(Unmade::User(message) | Unmade::Machine(message)) => message.clone(),
+        }
+    }
+
+    /// Takes away what was made.
+    async fn remove(self) {
+        let removed = tokio::task::spawn_blocking(move || {
+            let kept = self.folders.map(|folders| folders.kept);
+            for folder in kept
+                .iter()
+                .chain(self.scratch.iter().map(|scratch| &scratch.path))
+            {
+                if let Err(error) = crate::sweep::remove(folder) {
+                    tracing::warn!(%error, folder = %folder.display(), "left for the next start's sweep");
+                }
+            }
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "a build's folders are left for the next start's sweep");
+        }
+    }
+}
+
+fn settled(status: Status, message: &str, tree: Option<String>, at: croft_proto::Timestamp) -> End {
+    let kept = tree.map(|tree| Box::new(serde_json::json!({"kept": {"tree": tree}})));
+    End::Settled {
+        status,
+        message: Some(message.to_string()),
+        build: kept,
+        at,
+    }
+}
+
+/// Runs the build with the engine.
+async fn produce(
+    claimed: &Claimed,
+    parts: &Parts,
+    folders: &Folders,
+    stop: watch::Receiver<Stop>,
+) -> Result<Outcome, Unmade> {
+    let lines = Arc::new(Lines::default());
+    let build = claimed.build.to_string().parse();
+    let build: croft_bus::Build =
+        build.map_err(|error: croft_bus::NameError| Unmade::Machine(error.to_string()))?;
+    let writer = writer(parts, folders, &lines).map_err(Unmade::Machine)?;
+    let sending = live::send(
+        Arc::clone(&lines),
+        Arc::clone(&parts.bus),
+        build,
+        claimed.attempt,
+    );
+    let running = async {
+        let outcome = execute(claimed, parts, folders, &writer, stop).await;
+        if let Err(Unmade::User(message) | Unmade::Machine(message)) = &outcome {
+            writer.emit(EventKind::Notice {
+                level: NoticeLevel::Error,
+                message: message.clone(),
+            });
+            writer.finish();
+        }
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(running, sending);
+    outcome
+}
+
+fn writer(parts: &Parts, folders: &Folders, lines: &Arc<Lines>) -> Result<Arc<Writer>, String> {
+    let file = std::fs::File::create(folders.events())
+        .map_err(|error| format!("cannot record the build's events: {error}"))?;
+    let now = parts.now;
+    let made = Writer::create(Options {
+        log_path: folders.log(),
+        sink: Box::new(Live::new(Arc::clone(lines), file)),
+        clock: Box::new(now),
+        secrets: Vec::new(),
+    });
+    let writer = made.map_err(|error| chain(&error))?;
+    Ok(Arc::new(writer.paced_by(lines.pace())))
+}
+
+async fn execute(
+    claimed: &Claimed,
+    parts: &Parts,
+    folders: &Folders,
+    writer: &Arc<Writer>,
+    stop: watch::Receiver<Stop>,
+) -> Result<Outcome, Unmade> {
+    let Some(submitted) = claimed.story.submitted.as_deref() else {
+        return Err(Unmade::Machine("the build's submission is gone".into()));
+    };
+    let requested: Requested = serde_json::from_value((*submitted.request).clone())
+        .map_err(|error| Unmade::User(format!("what was submitted cannot be read: {error}")))?;
+    let runtime = parts
+        .places
+        .of(&requested.environment)
+        .map_err(|places::Unplaced { message }| Unmade::User(message))?;
+    let sources = source::bring(&requested, &parts.kept, folders, (parts.now)()).await;
+    let sources = sources.map_err(|none| match none {
+        NoSource::User(message) => Unmade::User(message),
+        NoSource::Machine(message) => Unmade::Machine(message),
+    })?;
+    let request = build_request(claimed, submitted, &requested, parts, folders, &sources);
+    let (request, secrets) = request.await.map_err(Unmade::User)?;
+    for secret in &secrets {
+        writer.add_secret(secret);
+    }
+    let engine = Engine {
+        runtime,
+        cache: parts.cache.clone(),
+        writer: Arc::clone(writer),
+        clock: parts.now,
+    };
+    let outcome = crate::run(&request, &engine, stop).await;
+    // Until now its files were mounted.
+    drop(sources);
+    Ok(outcome)
+}
+
+async fn build_request(
+    claimed: &Claimed,
+    submitted: &croft_proto::farm::Submitted,
+    requested: &Requested,
+    parts: &Parts,
+    folders: &Folders,
+    sources: &Sources,
+) -> Result<(BuildRequest, Vec<String>), String> {
+    let accepted = Accepted {
+        uuid: claimed.build.to_string(),
+        submitted,
+        at: claimed.story.submitted_at,
+        requested,
+    };
+    let vault = Arc::new(Opened {
+        ledger: Arc::clone(&parts.ledger),
+        keys: Arc::clone(&parts.keys),
+        pool: submitted.pool.clone(),
+        project: submitted.project.clone(),
+    });
+    request::request(&accepted, parts, folders, sources, vault).await
+}

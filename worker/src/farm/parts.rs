@@ -1,0 +1,60 @@
+//! What a worker is made of. Put together by the composition root.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use croft_bus::{Bus, Pool, Worker};
+use croft_cache::Store;
+use croft_keys::PoolKey;
+use croft_ledger::{Clock, Ledger};
+use croft_proto::farm::Lease;
+
+use super::places::Places;
+use crate::Home;
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name, unlike any other's: a worker that starts again is another one.
+    pub name: Worker,
+    /// Whose builds it takes.
+    pub pool: Pool,
+    /// Builds at once.
+    pub slots: u32,
+    /// Its croft.
+    pub version: String,
+    /// How long attempts may be silent.
+    pub lease: Lease,
+    /// Bytes that must be free on the disk of its home before it takes a build.
+    pub disk_free_bytes_min: u64,
+    /// The region that builds' tools are told.
+    pub region: String,
+}
+
+/// The pool's keys by generation. Shared with whoever renews them.
+pub type Keys = Arc<RwLock<BTreeMap<u32, PoolKey>>>;
+
+/// What a worker is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// What is on its way.
+    pub bus: Arc<dyn Bus>,
+    /// Sources, logs and artifacts.
+    pub kept: Arc<Store>,
+    /// The builds' caches; none when it could not be opened, which was said.
+    pub cache: Option<Arc<Store>>,
+    /// This machine's folders.
+    pub home: Home,
+    /// Where builds run.
+    pub places: Arc<dyn Places>,
+    /// For opening secrets.
+    pub keys: Keys,
+    /// What time it is.
+    pub clock: Clock,
+    /// The same for the engine.
+    pub now: fn() -> croft_proto::Timestamp,
+    /// How it works.
+    pub settings: Settings,
+}

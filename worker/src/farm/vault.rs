@@ -1,0 +1,171 @@
+//! The values of a build's secrets: read from the ledger when the build asks for one, opened here with the pool's key, and
+//! nowhere kept.
+
+use std::sync::Arc;
+
+use croft_keys::{Sealed, open};
+use croft_ledger::{Body, Ledger, Seq, Subject};
+use croft_proto::farm::{SealedFor, SecretEvent};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::parts::Keys;
+use crate::{Vault, chain};
+
+/// Entries read at once: values that were set and sealed anew.
+const ENTRIES_AT_ONCE: usize = 64;
+
+/// The secrets that builds of one project may have, in one pool.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) keys: Keys,
+    pub(crate) pool: String,
+    pub(crate) project: String,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened")
+            .field("pool", &self.pool)
+            .field("project", &self.project)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A secret as it stands.
+#[derive(Debug, Default)]
+struct Standing {
+    version: u32,
+    projects: Vec<String>,
+    sealed: Vec<SealedFor>,
+    is_there: bool,
+}
+
+impl Standing {
+    fn fold(&mut self, event: SecretEvent) {
+        match event {
+            SecretEvent::Set {
+                version,
+                projects,
+                sealed,
+                ..
+            } => {
+                *self = Self {
+                    version,
+                    projects,
+                    sealed,
+                    is_there: true,
+                };
+            }
+            SecretEvent::Resealed { version, sealed } if version == self.version => {
+                self.sealed = sealed;
+            }
+            SecretEvent::Resealed { .. } => {}
+            SecretEvent::Removed => self.is_there = false,
+        }
+    }
+}
+
+impl Vault for Opened {
+    fn value(&self, name: &str) -> BoxFuture<'_, Result<Option<String>, String>> {
+        let name = name.to_string();
+        async move { self.look_up(&name).await }.boxed()
+    }
+}
+
+impl Opened {
+    async fn look_up(&self, name: &str) -> Result<Option<String>, String> {
+        let Ok(subject) = Subject::of("secret", name) else {
+            return Ok(None);
+        };
+        let standing = self.read(&subject, name).await?;
+        if !standing.is_there || !may_have(&standing.projects, &self.project) {
+            return Ok(None);
+        }
+        let ours = standing
+            .sealed
+            .iter()
+            .filter(|sealed| sealed.pool == self.pool)
+            .max_by_key(|sealed| sealed.generation);
+        let Some(ours) = ours else {
+            return Err(format!(
+                "secret {name:?} is not sealed for pool `{}` yet: try again in a moment",
+                self.pool
+            ));
+        };
+        self.open(name, standing.version, ours).map(Some)
+    }
+
+    async fn read(&self, subject: &Subject, name: &str) -> Result<Standing, String> {
+        let (mut standing, mut after) = (Standing::default(), Seq::ZERO);
+        loop {
+            let read = self.ledger.read_subject(subject, after, ENTRIES_AT_ONCE);
+            let entries = read.await.map_err(|error| {
+                format!("secret {name:?} cannot be read now: {}", chain(&error))
+            })?;
+            for entry in &entries {
+                after = entry.seq;
+                let Body::Event(event) = &entry.body else {
+                    continue;
+                };
+                let event = serde_json::from_slice(event).map_err(|error| {
+                    format!(
+                        "secret {name:?} was written by a newer croft than this worker: {error}"
+                    )
+                })?;
+                standing.fold(event);
+            }
+            if entries.len() < ENTRIES_AT_ONCE {
+                return Ok(standing);
+            }
+        }
+    }
+
+    fn open(&self, name: &str, version: u32, ours: &SealedFor) -> Result<String, String> {
+        let sealed: Sealed = ours
+            .sealed
+            .parse()
+            .map_err(|error| format!("secret {name:?} is damaged: {error}"))?;
+        let keys = self
+            .keys
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = keys.get(&ours.generation).ok_or_else(|| {
+            format!(
+                "secret {name:?} is sealed to key {} of pool `{}`, which this worker has not: start it anew",
+                ours.generation, self.pool
+            )
+        })?;
+        let version = version.to_string();
+        let secret = open(key, &["secret", name, &version, &self.pool], &sealed)
+            .map_err(|error| format!("secret {name:?} does not open: {}", chain(&error)))?;
+        String::from_utf8(secret.expose().to_vec()).map_err(|_bytes: std::string::FromUtf8Error| {
+            format!("secret {name:?} is no text; only text can become a variable")
+        })
+    }
+}
+
+/// Names, or beginnings that end with `*`; none is everybody.
+fn may_have(patterns: &[String], project: &str) -> bool {
+    patterns.is_empty()
+        || patterns
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(beginning) => project.starts_with(beginning),
+                None => pattern == project,
+            })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_for_the_projects_it_names() {
+        let patterns = ["web".to_string(), "api-*".to_string()];
+        assert!(may_have(&[], "anything"));
+        assert!(may_have(&patterns, "web") && may_have(&patterns, "api-v2"));
+        assert!(!may_have(&patterns, "web2") && !may_have(&patterns, "ap"));
+    }
+}
