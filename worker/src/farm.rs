@@ -37,5 +37,5 @@ mod story;
 
 pub use claim::Claimed;
 pub use parts::{Keys, Parts, Settings};
-pub use places::{Machine, Places, Unplaced};
+pub use places::{Machine, Places, SANDBOX, Unplaced};
 pub use run::{Standing, Worker, WorkerError};

@@ -1,0 +1,40 @@
+//! The commands that run roles of the farm: `croft up`, `croft server`, `croft worker`. Words become parts, parts become loops,
+//! signals end them in order.
+
+/// Their words.
+pub(crate) mod words;
+/// The ledger, the bus and the stores.
+mod substrates;
+/// The key that everything else hangs on.
+mod master;
+/// Server and worker in one process.
+pub(crate) mod up;
+/// The server's loops.
+pub(crate) mod server;
+/// The worker's.
+pub(crate) mod worker;
+/// The first signal, and the second.
+mod ending;
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+/// Loops wait most of the time; two threads let one of them compute.
+const THREADS_MIN: usize = 2;
+/// After everything has ended, for threads that still wait for a disk or a network.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Runs a role to its end.
+pub(crate) fn run<T>(role: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(THREADS_MIN))
+        .thread_name("croft")
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let end = runtime.block_on(role);
+    runtime.shutdown_timeout(AT_ONCE);
+    end
+}

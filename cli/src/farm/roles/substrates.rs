@@ -1,0 +1,88 @@
+//! The ledger, the bus and the stores, as the words say: embedded in this process, or a broker's and object storage's.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use croft_bus::{Bus, Settings};
+use croft_cache::{Place, Scopes, Store, Trust};
+use croft_ledger::{Clock, Embedded, JetStream, Ledger};
+use croft_proto::farm::Lease;
+use croft_worker::Home;
+
+use super::words::{FarmWords, NatsWords};
+use crate::exit::Wrong;
+
+/// Truth and messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Broker {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) bus: Arc<dyn Bus>,
+}
+
+/// Those of this process alone.
+pub(crate) fn embedded(home: &Home) -> anyhow::Result<Broker> {
+    let path = home.path().join("ledger.db");
+    let ledger = Embedded::open(&path, Clock::system())
+        .with_context(|| format!("cannot use the ledger {}", path.display()))?;
+    Ok(Broker {
+        ledger: Arc::new(ledger),
+        bus: Arc::new(croft_bus::Memory::new(&Settings::default())),
+    })
+}
+
+/// Those of a broker.
+pub(crate) async fn nats(words: &NatsWords) -> anyhow::Result<Broker> {
+    if words.servers.is_empty() {
+        return Err(Wrong(
+            "--nats URL is missing: a farm's servers and workers meet at a NATS server; on one machine, `croft up` needs none".into(),
+        )
+        .into());
+    }
+    let connection = connection(words)?;
+    let mut config = croft_ledger::Config::of(connection.clone());
+    config.replicas = words.replicas;
+    let ledger = JetStream::connect(config).await.context("cannot use NATS as the ledger")?;
+    let mut config = croft_bus::Config::of(connection);
+    config.replicas = words.replicas;
+    let bus = croft_bus::Nats::connect(config).await.context("cannot use NATS as the bus")?;
+    Ok(Broker {
+        ledger: Arc::new(ledger),
+        bus: Arc::new(bus),
+    })
+}
+
+/// How long attempts may be silent.
+pub(crate) fn lease(words: &FarmWords) -> anyhow::Result<Lease> {
+    let time = crate::files::parse_time(&words.lease)
+        .map_err(|reason| Wrong(format!("--lease: {reason}")))?;
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Lease::new(ms).map_err(|reason| Wrong(format!("--lease: {reason}")).into())
+}
+
+/// The store of sources, logs and artifacts. Nothing in it is evicted.
+pub(crate) fn kept(words: &FarmWords, home: &Path) -> anyhow::Result<Arc<Store>> {
+    let near = home.join("store");
+    let store = match &words.store {
+        None => Store::open(&near, u64::MAX),
+        Some(place) => {
+            let place: Place = place
+                .parse()
+                .map_err(|error| Wrong(format!("--store {place}: {error}")))?;
+            Store::open_at(&place, &near, NEAR_BYTES_MAX)
+        }
+    };
+    let store = store.context("cannot open the store of sources, logs and artifacts")?;
+    let folder = store.trust_folder().context("the store has no folder here")?;
+    let trust = Trust::in_scopes_of_folder(folder, Scopes::trusted())?;
+    let host = rustix::system::uname();
+    let producer = format!(
+        "croft {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        host.nodename().to_string_lossy()
+    );
+    Ok(Arc::new(store.trusting(trust.producing_as(producer))))
+}
+
+/// What of a far store is kept near: sources that builds have in common.
+const NEAR_BYTES_MAX: u64 = 20 << 30;
