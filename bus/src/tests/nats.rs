@@ -1,16 +1,14 @@
 //! The broker: killed, old, with other settings; messages of other versions; several connections.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Config as Stream;
 use bytes::Bytes;
+use croft_nats_testing::Server;
 use futures_util::StreamExt as _;
 use futures_util::future::{join, select};
 
-use super::server::Server;
 use super::{config, run};
 use crate::conformance::settings;
 use crate::{
@@ -22,10 +20,9 @@ use crate::{
 const LONG: Duration = Duration::from_secs(30);
 
 fn quick(server: &Server) -> Config {
-    Config {
-        timeout: Duration::from_secs(1),
-        ..config(server)
-    }
+    let mut config = config(server);
+    config.broker.timeout = Duration::from_secs(1);
+    config
 }
 
 async fn connect(server: &Server) -> Nats {
@@ -376,41 +373,4 @@ fn a_stream_with_other_settings_is_refused_by_name() {
             "{error}"
         );
     });
-}
-
-#[test]
-fn an_old_server_is_refused_with_its_version() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("nats://{}", listener.local_addr().unwrap());
-    let server = std::thread::Builder::new().name("old server".into());
-    let server = server
-        .spawn(move || {
-            let (mut socket, _) = listener.accept().unwrap();
-            let info = r#"INFO {"server_id":"x","server_name":"x","version":"2.11.9","go":"x","host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576,"proto":1,"jetstream":true}"#;
-            write!(socket, "{info}\r\n").unwrap();
-            let lines = BufReader::new(socket.try_clone().unwrap()).lines();
-            for line in lines.map_while(Result::ok) {
-                if line.starts_with("PING") {
-                    write!(socket, "PONG\r\n").unwrap();
-                }
-            }
-        })
-        .unwrap();
-    let error = run(Nats::connect(Config::new(address))).unwrap_err();
-    assert!(matches!(error, ConnectError::TooOld { .. }), "{error}");
-    assert!(error.to_string().contains("nats-server 2.11.9"), "{error}");
-    server.join().unwrap();
-}
-
-#[test]
-fn nobody_to_connect_to_is_an_error_at_once() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let error = run(Nats::connect(Config::new(format!("nats://{closed}"))));
-    let error = error.unwrap_err();
-    assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
-    let error = run(Nats::connect(Config::new("not an address"))).unwrap_err();
-    assert!(matches!(error, ConnectError::Address { .. }), "{error}");
 }
