@@ -2,8 +2,10 @@
 
 /// A file that is torn, foreign, newer, in use, or whose writer is killed.
 mod embedded;
-/// A broker that dies, is old, or has other settings.
+/// A broker that dies, does not wait for its disk, or has other settings.
 mod jetstream;
+/// A broker whose leader dies.
+mod cluster;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

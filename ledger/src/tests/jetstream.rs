@@ -1,4 +1,4 @@
-//! The broker: killed, old, with other settings; connections that go and come back.
+//! The broker: killed, lazy, with other settings; connections that go and come back, or are shared.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Config as Stream;
 use bytes::Bytes;
-use croft_nats_testing::Server;
+use croft_nats_testing::{Server, Setup};
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 
@@ -40,7 +40,7 @@ fn twice(on: &str) -> Vec<Append> {
 }
 
 /// Between two looks at a condition: looking without a pause keeps a busy machine from ever reaching it.
-async fn look_again() {
+pub(super) async fn look_again() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
@@ -69,7 +69,7 @@ async fn read(ledger: &JetStream, on: &str) -> Vec<Entry> {
     }
 }
 
-async fn read_all(ledger: &JetStream) -> Vec<Entry> {
+pub(super) async fn read_all(ledger: &JetStream) -> Vec<Entry> {
     let (mut entries, mut after) = (Vec::new(), Seq::ZERO);
     loop {
         let page = ledger.read(after, 500).await.unwrap();
@@ -230,4 +230,59 @@ fn connecting_again_finds_the_same_log() {
         let other: Arc<dyn Ledger> = Arc::new(JetStream::connect(other).await.unwrap());
         assert_eq!(other.last().await.unwrap(), Seq::ZERO);
     });
+}
+
+#[test]
+fn two_logs_share_a_connection() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let one = config(&server.address);
+        let other = Config {
+            stream: "OTHER".into(),
+            prefix: "other".into(),
+            ..one.clone()
+        };
+        let client = one.broker.connect().await.unwrap();
+        let one = JetStream::open(client.clone(), one).await.unwrap();
+        let other = JetStream::open(client, other).await.unwrap();
+        one.append(vec![new("build.1")]).await.unwrap();
+        other.append(twice("build.1")).await.unwrap();
+        assert_eq!(read_all(&one).await.len(), 1);
+        assert_eq!(read_all(&other).await.len(), 2);
+    });
+}
+
+#[test]
+fn a_broker_that_does_not_wait_for_its_disk_is_wrong_where_its_monitoring_is_read() {
+    for (sync_interval, durable) in [("always", true), ("\"2m\"", false)] {
+        let setup = Setup {
+            sync_interval,
+            ..Setup::default()
+        };
+        let Some(server) = setup.start() else {
+            return;
+        };
+        let mut config = config(&server.address);
+        let blind = run(async {
+            JetStream::connect(config.clone())
+                .await
+                .unwrap()
+                .health()
+                .await
+        });
+        assert!(blind.is_well(), "{blind:?}");
+        assert_eq!(blind.durable, None);
+        config.broker.monitoring = vec![server.monitoring.clone()];
+        let health = run(async { JetStream::connect(config).await.unwrap().health().await });
+        assert!(
+            health.backend.starts_with("jetstream: nats-server 2."),
+            "{health:?}"
+        );
+        assert_eq!(health.durable, Some(durable));
+        assert_eq!(health.is_well(), durable, "{health:?}");
+        let says_how = |wrong: &String| wrong.contains("sync_interval: always");
+        assert!(health.wrong.iter().all(says_how), "{health:?}");
+    }
 }
