@@ -1,7 +1,9 @@
 //! The suite against every implementation, and what only one of them can do wrong.
 
-/// A broker that dies, is old, or has other settings.
+/// A broker that dies, or has other settings.
 mod nats;
+/// A broker whose leader dies.
+mod cluster;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The broker: killed, old, with other settings; messages of other versions; several connections.
+//! The broker: killed, with other settings; messages of other versions; several connections, or a shared one.
 
 use std::time::Duration;
 
@@ -29,15 +29,15 @@ async fn connect(server: &Server) -> Nats {
     Nats::connect(quick(server)).await.unwrap()
 }
 
-fn pool() -> Pool {
+pub(super) fn pool() -> Pool {
     "p".parse().unwrap()
 }
 
-fn build() -> Build {
+pub(super) fn build() -> Build {
     "b".parse().unwrap()
 }
 
-fn hint(seq: u64) -> Hint {
+pub(super) fn hint(seq: u64) -> Hint {
     Hint {
         build: format!("app:{seq}").parse().unwrap(),
         attempt: 1,
@@ -45,12 +45,12 @@ fn hint(seq: u64) -> Hint {
     }
 }
 
-fn chunk(first: u64) -> Chunk {
+pub(super) fn chunk(first: u64) -> Chunk {
     let bytes = Bytes::from(first.to_string());
     Chunk { first, bytes }
 }
 
-fn renewal() -> Renewal {
+pub(super) fn renewal() -> Renewal {
     Renewal {
         build: build(),
         attempt: 1,
@@ -59,12 +59,12 @@ fn renewal() -> Renewal {
 }
 
 /// Between two looks at a condition: looking without a pause keeps a busy machine from ever reaching it.
-async fn look_again() {
+pub(super) async fn look_again() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 /// Until the broker is there.
-async fn publish(bus: &Nats, hint: &Hint) {
+pub(super) async fn publish(bus: &Nats, hint: &Hint) {
     while let Err(error) = bus.publish(&pool(), hint.clone()).await {
         assert!(matches!(error, PublishError::Unavailable(_)), "{error}");
         look_again().await;
@@ -72,7 +72,7 @@ async fn publish(bus: &Nats, hint: &Hint) {
 }
 
 /// Until the broker is there.
-async fn put(bus: &Nats, number: u64) {
+pub(super) async fn put(bus: &Nats, number: u64) {
     while let Err(error) = bus.put(&build(), 1, chunk(number)).await {
         assert!(matches!(error, PutError::Unavailable(_)), "{error}");
         look_again().await;
@@ -80,7 +80,7 @@ async fn put(bus: &Nats, number: u64) {
 }
 
 /// Until the broker is there.
-async fn take(bus: &Nats) -> Hint {
+pub(super) async fn take(bus: &Nats) -> Hint {
     loop {
         match bus.take(&pool(), LONG).await {
             Ok(Some(taken)) => {
@@ -372,5 +372,54 @@ fn a_stream_with_other_settings_is_refused_by_name() {
             error.to_string().contains("its storage must be Memory"),
             "{error}"
         );
+    });
+}
+
+#[test]
+fn health_says_what_the_broker_is_and_when_it_is_away() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let bus = connect(&server).await;
+        let health = bus.health().await;
+        assert!(health.is_well(), "{health:?}");
+        assert_eq!(health.durable, Some(false));
+        assert!(
+            health.backend.starts_with("nats: nats-server 2."),
+            "{health:?}"
+        );
+        server.kill();
+        while bus.health().await.is_well() {
+            look_again().await;
+        }
+        server.restart();
+        while !bus.health().await.is_well() {
+            look_again().await;
+        }
+        // What the broker's memory had is there again, empty.
+        assert_eq!(bus.waiting(&pool()).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn two_buses_share_a_connection() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let one = quick(&server);
+        let other = Config {
+            stream: "OTHER".into(),
+            prefix: "other".into(),
+            ..one.clone()
+        };
+        let client = one.broker.connect().await.unwrap();
+        let one = Nats::open(client.clone(), one).await.unwrap();
+        let other = Nats::open(client, other).await.unwrap();
+        publish(&one, &hint(1)).await;
+        publish(&other, &hint(2)).await;
+        assert_eq!(take(&one).await, hint(1));
+        assert_eq!(take(&other).await, hint(2));
     });
 }
