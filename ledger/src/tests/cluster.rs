@@ -12,7 +12,8 @@ use futures_util::future::{join, join_all};
 use super::jetstream::{look_again, read_all};
 use super::run;
 use crate::{
-    Append, AppendError, Body, Broker, Config, Expected, JetStream, Ledger as _, Seq, Subject,
+    Append, AppendError, Body, Broker, Config, ConnectError, Expected, JetStream, Ledger as _, Seq,
+    Subject,
 };
 
 /// Within which a cluster has a new leader, and every writer has appended again.
@@ -31,6 +32,18 @@ fn config(servers: Vec<String>, monitoring: Vec<String>) -> Config {
         broker,
         replicas: 3,
         ..Config::new("")
+    }
+}
+
+/// Until the cluster has made the stream: one that has just begun, on a busy machine, takes longer than that to do it.
+async fn connect(servers: Vec<String>, monitoring: Vec<String>) -> JetStream {
+    let config = config(servers, monitoring);
+    loop {
+        match JetStream::connect(config.clone()).await {
+            Ok(ledger) => return ledger,
+            Err(ConnectError::Stream { .. }) => look_again().await,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -136,12 +149,8 @@ fn what_a_cluster_acknowledged_survives_its_leader_once_and_in_order() {
     run(async {
         // Each knows one server and learns of the others: one of them is connected to the leader.
         let ledgers = cluster.addresses().into_iter();
-        let ledgers = ledgers.map(|server| JetStream::connect(config(vec![server], vec![])));
-        let ledgers: Vec<_> = join_all(ledgers)
-            .await
-            .into_iter()
-            .map(Result::unwrap)
-            .collect();
+        let ledgers = ledgers.map(|server| connect(vec![server], vec![]));
+        let ledgers = join_all(ledgers).await;
         let (acknowledged, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let counts = [(); 3].map(|()| AtomicUsize::new(0));
         let writing = ledgers
@@ -188,7 +197,7 @@ fn what_a_cluster_acknowledged_survives_its_leader_once_and_in_order() {
         cluster.server(&killed).restart();
         cluster.wait_until_whole();
         let servers = vec![cluster.server(&killed).address.clone()];
-        let ledger = JetStream::connect(config(servers, vec![])).await.unwrap();
+        let ledger = connect(servers, vec![]).await;
         assert_eq!(read_all(&ledger).await, stored);
     });
 }
@@ -199,11 +208,11 @@ fn a_cluster_is_durable_when_the_monitoring_of_all_its_servers_says_so() {
         return;
     };
     run(async {
-        let connect = |monitoring| JetStream::connect(config(cluster.addresses(), monitoring));
-        let all = connect(cluster.monitoring()).await.unwrap();
+        let all = connect(cluster.addresses(), cluster.monitoring()).await;
         let health = all.health().await;
         assert_eq!((health.durable, health.wrong), (Some(true), vec![]));
-        let one = connect(cluster.monitoring()[..1].to_vec()).await.unwrap();
+        let first = cluster.monitoring().into_iter().take(1).collect();
+        let one = connect(cluster.addresses(), first).await;
         let health = one.health().await;
         assert_eq!((health.durable, health.wrong), (None, vec![]));
         let gone = cluster.server("two").monitoring.clone();
