@@ -5,14 +5,14 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use bytes::Bytes;
 use croft_ledger::{Append, Clock, Config, Embedded, Expected, JetStream, Ledger, Subject};
+use croft_nats_testing::Server;
 use futures_util::future::join_all;
 
 use crate::sample::Verdict;
@@ -20,7 +20,6 @@ use crate::sample::Verdict;
 const ROUNDS: usize = 5;
 /// Of one measurement.
 const SPAN: Duration = Duration::from_secs(1);
-const START_MAX: Duration = Duration::from_secs(20);
 const EVENT_BYTES: usize = 256;
 const APPENDERS: usize = 64;
 const BATCH: usize = 16;
@@ -40,10 +39,10 @@ pub(crate) fn run() -> Result<Vec<Verdict>, String> {
         .build()
         .map_err(text)?;
     let mut verdicts = runtime.block_on(embedded(folder.path()))?;
-    match Server::start(folder.path()) {
-        Ok(server) => verdicts.extend(runtime.block_on(broker(&server))?),
-        Err(reason) => return Err(format!("JetStream: {reason}")),
-    }
+    let Some(server) = Server::start_in(folder.path()) else {
+        return Err("JetStream: there is no nats-server: run scripts/setup".into());
+    };
+    verdicts.extend(runtime.block_on(broker(&server))?);
     Ok(verdicts)
 }
 
@@ -188,62 +187,4 @@ async fn publishes(raw: &jetstream::Context, round: usize) -> Result<f64, String
         count += 1;
     }
     Ok(rate(count, start))
-}
-
-/// A NATS server of this run's own. Dropped, it is killed.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
-    }
-}
-
-/// Where `scripts/setup` puts it; another folder when `CROFT_TEST_AWS` names it.
-fn program() -> PathBuf {
-    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-    let cache =
-        std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
-    let programs = std::env::var_os("CROFT_TEST_AWS")
-        .map_or_else(|| cache.join("croft/test-aws/bin"), PathBuf::from);
-    programs.join("nats-server")
-}
-
-impl Server {
-    fn start(folder: &Path) -> Result<Self, String> {
-        let at = folder.display();
-        let settings = format!(
-            "host: 127.0.0.1\nport: -1\nports_file_dir: \"{at}\"\n\
-             jetstream {{ store_dir: \"{at}/store\", max_file: 8G, max_mem: 64M, sync_interval: always }}\n"
-        );
-        let file = folder.join("settings");
-        std::fs::write(&file, settings).map_err(text)?;
-        let mut command = Command::new(program());
-        command.arg("-c").arg(file);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command
-            .spawn()
-            .map_err(|error| format!("{}: {error}: run scripts/setup", program().display()))?;
-        let ports = folder.join(format!("nats-server_{}.ports", child.id()));
-        let mut server = Self {
-            child,
-            address: String::new(),
-        };
-        let limit = Instant::now() + START_MAX;
-        while server.address.is_empty() {
-            let said = std::fs::read(&ports).unwrap_or_default();
-            if let Ok(said) = serde_json::from_slice::<serde_json::Value>(&said) {
-                server.address = said["nats"][0].as_str().unwrap_or_default().to_owned();
-            }
-            if Instant::now() > limit {
-                return Err("nats-server does not say where it is".into());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(server)
-    }
 }

@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::{
-    Announcement, Build, Chunk, FollowError, Hint, Item, Place, Pool, PublishError, PutError,
-    RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable, Verdict,
+    Announcement, Build, Chunk, FollowError, Health, Hint, Item, Place, Pool, PublishError,
+    PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable, Verdict,
 };
 
 /// What is on its way. Anything of it may be lost, repeated or late.
@@ -84,4 +84,8 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// **Errors.** Not listening; try again. Once it listens, the stream does not end.
     fn announcements(&self)
     -> BoxFuture<'_, Result<BoxStream<'static, Announcement>, Unavailable>>;
+
+    /// Whether all is well, in words. Streams that a broker has lost are made again by the question. Nothing of a bus is
+    /// durable, and nothing has to be.
+    fn health(&self) -> BoxFuture<'_, Health>;
 }

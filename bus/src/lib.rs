@@ -43,10 +43,11 @@ pub mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub use croft_nats::{Broker, ConnectError, Credentials, Health};
+
 pub use bus::Bus;
 pub use error::{
-    Cause, ConnectError, FollowError, NotUnderstood, PublishError, PutError, RenewError, TakeError,
-    Unavailable,
+    Cause, FollowError, NotUnderstood, PublishError, PutError, RenewError, TakeError, Unavailable,
 };
 pub use held::{RenewalRequest, Taken};
 pub use memory::Memory;
@@ -55,5 +56,5 @@ pub use message::{
     VERSION_BYTES_MAX, Verdict,
 };
 pub use name::{Build, NAME_BYTES_MAX, NameError, POOL_BYTES_MAX, Pool, Worker};
-pub use nats::{Config, Credentials, Nats};
+pub use nats::{Config, Nats};
 pub use settings::{HINTS_MAX, Output, Settings};

@@ -16,8 +16,8 @@ use futures_util::stream::BoxStream;
 
 use crate::message::{Record, cut};
 use crate::{
-    Announcement, Build, Bus, Chunk, FollowError, Hint, Item, Place, Pool, PublishError, PutError,
-    RenewError, Renewal, RenewalRequest, Settings, TakeError, Taken, Unavailable,
+    Announcement, Build, Bus, Chunk, FollowError, Health, Hint, Item, Place, Pool, PublishError,
+    PutError, RenewError, Renewal, RenewalRequest, Settings, TakeError, Taken, Unavailable,
     VERSION_BYTES_MAX, Verdict,
 };
 use hints::Hints;
@@ -118,5 +118,14 @@ impl Bus for Memory {
         &self,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Announcement>, Unavailable>> {
         future::lazy(|_| Ok(self.said.announcements())).boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        future::ready(Health {
+            backend: "memory".into(),
+            durable: Some(false),
+            wrong: Vec::new(),
+        })
+        .boxed()
     }
 }

@@ -1,6 +1,6 @@
 //! Names of builds, pools and workers. Made where an id is read; parts of a broker's subjects.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -88,20 +88,6 @@ name! {
     Worker, NAME_BYTES_MAX
 }
 
-/// The name as one token of a broker's subject: `[A-Za-z0-9_-]` as they are, any other byte as `=XX`. Different names give
-/// different tokens, and none has a meaning to a broker.
-pub(crate) fn token(name: &str) -> String {
-    let mut token = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
-            token.push(char::from(byte));
-        } else {
-            write!(token, "={byte:02X}").expect("a string can be written to");
-        }
-    }
-    token
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,12 +101,5 @@ mod tests {
             .parse::<Worker>()
             .unwrap_err();
         assert_eq!(error.size_bytes, NAME_BYTES_MAX + 1);
-    }
-
-    #[test]
-    fn different_names_are_different_tokens_without_meaning() {
-        assert_eq!(token("app:1-a_B"), "app=3A1-a_B");
-        assert_eq!(token("a.*>="), "a=2E=2A=3E=3D");
-        assert_eq!(token("ü"), "=C3=BC");
     }
 }

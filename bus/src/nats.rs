@@ -4,9 +4,9 @@
 //! followers say of themselves are plain messages. When the broker's memory is gone, whoever asks next makes the streams
 //! again, and the roles fill them from the ledger as they go on.
 
-/// Where and as whom.
+/// Which streams of which broker.
 mod config;
-/// The streams, made and checked.
+/// The streams as they must be.
 mod stream;
 /// Builds that wait.
 mod hints;
@@ -24,15 +24,16 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
+use croft_nats::ConnectError;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-pub use config::{Config, Credentials};
+pub use config::Config;
 
 use crate::message::{Record, cut};
 use crate::{
-    Announcement, Build, Bus, Cause, Chunk, ConnectError, FollowError, Hint, Item, Place, Pool,
+    Announcement, Build, Bus, Cause, Chunk, FollowError, Health, Hint, Item, Place, Pool,
     PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable,
     VERSION_BYTES_MAX, Verdict,
 };
@@ -61,8 +62,19 @@ impl Nats {
     ///
     /// See [`ConnectError`]: the servers cannot be reached, are too old, or have not the settings asked for.
     pub async fn connect(config: Config) -> Result<Self, ConnectError> {
-        let client = config.connect().await?;
-        let context = stream::context(&client, &config);
+        let client = config.broker.connect().await?;
+        Self::open(client, config).await
+    }
+
+    /// The same over a connection that is there already, such as the one of this role's ledger. Of the configured broker only
+    /// the patience counts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Nats::connect`].
+    pub async fn open(client: Client, config: Config) -> Result<Self, ConnectError> {
+        croft_nats::check_version(&client)?;
+        let context = croft_nats::context(&client, config.broker.timeout);
         stream::prepare(&context, &config).await?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -100,11 +112,27 @@ impl Shared {
     }
 
     fn timeout(&self) -> Duration {
-        self.config.timeout
+        self.config.broker.timeout
+    }
+
+    async fn health(&self) -> Health {
+        let mut wrong = Vec::from_iter(croft_nats::wrong_with(&self.client));
+        if self.client.connection_state() == State::Connected
+            && let Err(error) = self.prepare().await
+        {
+            wrong.push(croft_nats::chain(&error));
+        }
+        let version = self.client.server_info().version;
+        Health {
+            backend: format!("nats: nats-server {version}"),
+            // All of it is in the servers' memory, as it should be.
+            durable: Some(false),
+            wrong,
+        }
     }
 
     fn subject(&self, of: &str, name: &str) -> String {
-        let token = crate::name::token(name);
+        let token = croft_nats::escape(name);
         format!("{}.{of}.{token}", self.config.prefix)
     }
 }
@@ -166,5 +194,9 @@ impl Bus for Nats {
         &self,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Announcement>, Unavailable>> {
         self.shared.announcements().boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        self.shared.health().boxed()
     }
 }

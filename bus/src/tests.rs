@@ -1,16 +1,17 @@
 //! The suite against every implementation, and what only one of them can do wrong.
 
-/// A broker that dies, is old, or has other settings.
+/// A broker that dies, or has other settings.
 mod nats;
-/// A NATS server of a test's own.
-mod server;
+/// A broker whose leader dies.
+mod cluster;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use croft_nats_testing::Server;
+
 use crate::conformance::{CASES, Case, for_each_case, settings};
 use crate::{Bus, Config, Hint, Memory, Nats, Pool, Settings};
-use server::Server;
 
 /// No case takes a tenth of it, unless it hangs.
 const CASE_MAX: Duration = Duration::from_secs(60);
@@ -111,17 +112,4 @@ fn a_hint_is_new_again_after_the_window_over_a_broker() {
         };
         until_new_again(&Nats::connect(config).await.unwrap()).await;
     });
-}
-
-/// Says that the running test did not test anything; `scripts/test` reads the file, and fails in CI when there is a line.
-fn skip(reason: &str) {
-    use std::io::Write as _;
-    let thread = std::thread::current();
-    let line = format!("{}: {reason}", thread.name().unwrap_or("a test"));
-    eprintln!("SKIPPED {line}");
-    if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.append(true).create(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
 }

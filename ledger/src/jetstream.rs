@@ -5,9 +5,9 @@
 //! is a *roll-up* of its subject: one publish that replaces all messages there by itself, under the same kind of expectation.
 //! So purging is as atomic as appending, the subject's last sequence stays, and no second subject has to be kept in step.
 
-/// Where and as whom.
+/// Which stream of which broker.
 mod config;
-/// The stream, made and checked.
+/// The stream as it must be.
 mod stream;
 /// In.
 mod publish;
@@ -17,8 +17,6 @@ mod fetch;
 mod consume;
 /// A message as an entry.
 mod decode;
-/// Signing with a credentials file.
-mod sign;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,12 +25,14 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
+use async_nats::jetstream::stream::Info;
+use croft_nats::{Broker, ConnectError, Durability};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
-pub use config::{Config, ConnectError, Credentials};
+pub use config::Config;
 
 use crate::check::check;
 use crate::{Append, AppendError, Appended, Entry, Health, Ledger, ReadError, Seq, Subject};
@@ -52,7 +52,7 @@ struct Shared {
     context: Context,
     stream: String,
     prefix: String,
-    timeout: Duration,
+    broker: Broker,
     batches: Semaphore,
     /// The highest sequence that this handle has appended or read: no replica may answer from before it.
     seen: AtomicU64,
@@ -65,8 +65,19 @@ impl JetStream {
     ///
     /// See [`ConnectError`]: the servers cannot be reached, are too old, or have not the settings asked for.
     pub async fn connect(config: Config) -> Result<Self, ConnectError> {
-        let client = config.connect().await?;
-        let context = stream::context(&client, &config);
+        let client = config.broker.connect().await?;
+        Self::open(client, config).await
+    }
+
+    /// The same over a connection that is there already, such as the one of this role's bus. Of the configured broker only the
+    /// patience and the monitoring count.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`JetStream::connect`].
+    pub async fn open(client: Client, config: Config) -> Result<Self, ConnectError> {
+        croft_nats::check_version(&client)?;
+        let context = croft_nats::context(&client, config.broker.timeout);
         stream::prepare(&context, &config).await?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -74,7 +85,7 @@ impl JetStream {
                 context,
                 stream: config.stream,
                 prefix: config.prefix,
-                timeout: config.timeout,
+                broker: config.broker,
                 batches: Semaphore::new(BATCHES_MAX),
                 seen: AtomicU64::new(0),
             }),
@@ -102,25 +113,52 @@ impl Shared {
         Ok(last)
     }
 
+    fn timeout(&self) -> Duration {
+        self.broker.timeout
+    }
+
     async fn health(&self) -> Health {
-        let mut wrong = Vec::new();
-        if self.client.connection_state() == State::Connected {
-            if let Err(error) = self.context.get_stream(&self.stream).await {
-                wrong.push(format!(
-                    "the stream {} does not answer: {error}",
-                    self.stream
-                ));
+        let mut wrong = Vec::from_iter(croft_nats::wrong_with(&self.client));
+        let mut kept_by = Vec::new();
+        if self.is_connected() {
+            match self.context.get_stream(&self.stream).await {
+                Ok(stream) => kept_by = self.kept_by(stream.cached_info()),
+                Err(error) => wrong.push(format!(
+                    "the stream {} does not answer: {}",
+                    self.stream,
+                    croft_nats::chain(&error)
+                )),
             }
-        } else {
-            wrong.push("there is no connection to a NATS server".into());
         }
+        let Durability {
+            durable,
+            wrong: lazy,
+        } = self.broker.durability(&kept_by).await;
+        wrong.extend(lazy);
         let version = self.client.server_info().version;
         Health {
             backend: format!("jetstream: nats-server {version}"),
-            // A client cannot ask for `sync_interval`; the server's monitoring page says it.
-            durable: None,
+            durable,
             wrong,
         }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// The names of the servers that keep the stream.
+    fn kept_by(&self, info: &Info) -> Vec<String> {
+        let Some(cluster) = &info.cluster else {
+            return vec![self.client.server_info().server_name];
+        };
+        let followers = cluster.replicas.iter().map(|peer| peer.name.clone());
+        cluster
+            .leader
+            .clone()
+            .into_iter()
+            .chain(followers)
+            .collect()
     }
 }
 

@@ -29,8 +29,6 @@ mod error;
 mod check;
 /// What time it is.
 mod clock;
-/// Whether all is well.
-mod health;
 /// The trait.
 mod ledger;
 /// Entries to come, for logs of this process.
@@ -47,13 +45,14 @@ pub mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub use croft_nats::{Broker, ConnectError, Credentials, Health};
+
 pub use check::{BATCH_MAX, EVENT_BYTES_MAX};
 pub use clock::Clock;
 pub use embedded::{Embedded, OpenError};
 pub use entry::{Append, Appended, Body, Entry, Expected};
 pub use error::{AppendError, Cause, ReadError};
-pub use health::Health;
-pub use jetstream::{Config, ConnectError, Credentials, JetStream};
+pub use jetstream::{Config, JetStream};
 pub use ledger::Ledger;
 pub use memory::Memory;
 pub use seq::Seq;

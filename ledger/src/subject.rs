@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use croft_nats::{escape, is_plain};
 use serde::{Deserialize, Serialize};
 
 /// Longest subject in bytes. A name of 255 bytes (a file's, an application's) with every byte escaped fits beside its kind;
@@ -64,7 +65,7 @@ impl Subject {
             if at > 0 {
                 subject.push('.');
             }
-            escape(part, &mut subject);
+            subject.push_str(&escape(part));
         }
         subject.parse()
     }
@@ -76,7 +77,7 @@ impl Subject {
     /// The part is empty, or the whole too long.
     pub fn child(&self, part: &str) -> Result<Self, SubjectError> {
         let mut subject = format!("{self}.");
-        escape(part, &mut subject);
+        subject.push_str(&escape(part));
         subject.parse()
     }
 
@@ -103,20 +104,6 @@ impl Subject {
         self.0
             .strip_prefix(prefix.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    }
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
-}
-
-fn escape(name: &str, to: &mut String) {
-    for byte in name.bytes() {
-        if is_plain(byte) {
-            to.push(char::from(byte));
-        } else {
-            to.push_str(&format!("={byte:02X}"));
-        }
     }
 }
 

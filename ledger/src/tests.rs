@@ -2,20 +2,20 @@
 
 /// A file that is torn, foreign, newer, in use, or whose writer is killed.
 mod embedded;
-/// A broker that dies, is old, or has other settings.
+/// A broker that dies, does not wait for its disk, or has other settings.
 mod jetstream;
-/// A NATS server of a test's own.
-mod server;
+/// A broker whose leader dies.
+mod cluster;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use croft_nats_testing::Server;
 use croft_proto::Timestamp;
 
 use crate::conformance::{CASES, Case, for_each_case};
 use crate::{Clock, Config, Embedded, JetStream, Ledger, Memory};
-use server::Server;
 
 /// No case takes a tenth of it, unless it hangs.
 const CASE_MAX: Duration = Duration::from_secs(60);
@@ -81,16 +81,3 @@ macro_rules! suite {
     };
 }
 for_each_case!(suite);
-
-/// Says that the running test did not test anything; `scripts/test` reads the file, and fails in CI when there is a line.
-fn skip(reason: &str) {
-    use std::io::Write as _;
-    let thread = std::thread::current();
-    let line = format!("{}: {reason}", thread.name().unwrap_or("a test"));
-    eprintln!("SKIPPED {line}");
-    if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.append(true).create(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
-}

@@ -13,12 +13,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-beneath", &[]),
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
-    ("croft-ledger", &["croft-proto"]),
+    ("croft-nats-testing", &[]),
+    ("croft-nats", &["croft-nats-testing"]),
+    (
+        "croft-ledger",
+        &["croft-proto", "croft-nats", "croft-nats-testing"],
+    ),
     (
         "croft-scheduler",
         &["croft-proto", "croft-ledger", "croft-bus"],
     ),
-    ("croft-bus", &[]),
+    ("croft-bus", &["croft-nats", "croft-nats-testing"]),
     ("croft-keys", &[]),
     (
         "croft-cache",
@@ -58,13 +63,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-api",
         ],
     ),
-    ("croft-tests", &["croft"]),
+    ("croft-tests", &["croft", "croft-nats-testing"]),
     (
         "croft-benches",
         &[
             "croft",
             "croft-proto",
             "croft-beneath",
+            "croft-nats-testing",
             "croft-ledger",
             "croft-scheduler",
             "croft-cache",
@@ -78,15 +84,27 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
-    ("croft-ledger", &["bollard", "object_store"]),
+    (
+        "croft-nats",
+        &["bollard", "object_store", "croft-nats-testing"],
+    ),
+    (
+        "croft-ledger",
+        &["bollard", "object_store", "croft-nats-testing"],
+    ),
     ("croft-scheduler", &["bollard", "object_store"]),
-    ("croft-bus", &["bollard", "object_store"]),
+    (
+        "croft-bus",
+        &["bollard", "object_store", "croft-nats-testing"],
+    ),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),
     ("croft-exec", &["tokio", "bollard", "object_store"]),
     ("croft-runner", &["tokio", "bollard", "object_store"]),
     ("croft-cache", &["bollard"]),
+    // Only tests and benchmarks start servers of their own.
+    ("croft", &["croft-nats-testing"]),
 ];
 
 /// No source file is longer: it would hold more than one idea.

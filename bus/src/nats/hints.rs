@@ -13,13 +13,13 @@ use async_nats::jetstream::consumer::pull::Config as Pull;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
 use async_nats::jetstream::context::PublishError as Refused;
 use async_nats::jetstream::message::{AckKind, Message, PublishMessage};
+use croft_nats::escape;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
 use crate::held::Receipt;
-use crate::name::token;
 use crate::{
     Cause, HINTS_MAX, Hint, NotUnderstood, Pool, PublishError, TakeError, Taken, Unavailable, wire,
 };
@@ -40,7 +40,7 @@ impl Shared {
     pub(super) async fn publish(&self, pool: &Pool, hint: &Hint) -> Result<(), PublishError> {
         let subject = self.subject("hint", pool.as_str());
         let generation = self.generation(pool);
-        let (build, attempt) = (token(hint.build.as_str()), hint.attempt);
+        let (build, attempt) = (escape(hint.build.as_str()), hint.attempt);
         let id = format!("{subject}{generation} {build} {attempt}");
         let payload = wire::encode(hint);
         let published = self.insist(|| async {
@@ -121,7 +121,7 @@ impl Shared {
             return Ok(consumer.clone());
         }
         let config = Pull {
-            durable_name: Some(token(pool.as_str())),
+            durable_name: Some(escape(pool.as_str())),
             filter_subject: self.subject("hint", pool.as_str()),
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.config.settings.ack_wait,

@@ -1,16 +1,14 @@
-//! The broker: killed, old, with other settings; messages of other versions; several connections.
+//! The broker: killed, with other settings; messages of other versions; several connections, or a shared one.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Config as Stream;
 use bytes::Bytes;
+use croft_nats_testing::Server;
 use futures_util::StreamExt as _;
 use futures_util::future::{join, select};
 
-use super::server::Server;
 use super::{config, run};
 use crate::conformance::settings;
 use crate::{
@@ -22,25 +20,24 @@ use crate::{
 const LONG: Duration = Duration::from_secs(30);
 
 fn quick(server: &Server) -> Config {
-    Config {
-        timeout: Duration::from_secs(1),
-        ..config(server)
-    }
+    let mut config = config(server);
+    config.broker.timeout = Duration::from_secs(1);
+    config
 }
 
 async fn connect(server: &Server) -> Nats {
     Nats::connect(quick(server)).await.unwrap()
 }
 
-fn pool() -> Pool {
+pub(super) fn pool() -> Pool {
     "p".parse().unwrap()
 }
 
-fn build() -> Build {
+pub(super) fn build() -> Build {
     "b".parse().unwrap()
 }
 
-fn hint(seq: u64) -> Hint {
+pub(super) fn hint(seq: u64) -> Hint {
     Hint {
         build: format!("app:{seq}").parse().unwrap(),
         attempt: 1,
@@ -48,12 +45,12 @@ fn hint(seq: u64) -> Hint {
     }
 }
 
-fn chunk(first: u64) -> Chunk {
+pub(super) fn chunk(first: u64) -> Chunk {
     let bytes = Bytes::from(first.to_string());
     Chunk { first, bytes }
 }
 
-fn renewal() -> Renewal {
+pub(super) fn renewal() -> Renewal {
     Renewal {
         build: build(),
         attempt: 1,
@@ -62,12 +59,12 @@ fn renewal() -> Renewal {
 }
 
 /// Between two looks at a condition: looking without a pause keeps a busy machine from ever reaching it.
-async fn look_again() {
+pub(super) async fn look_again() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 /// Until the broker is there.
-async fn publish(bus: &Nats, hint: &Hint) {
+pub(super) async fn publish(bus: &Nats, hint: &Hint) {
     while let Err(error) = bus.publish(&pool(), hint.clone()).await {
         assert!(matches!(error, PublishError::Unavailable(_)), "{error}");
         look_again().await;
@@ -75,7 +72,7 @@ async fn publish(bus: &Nats, hint: &Hint) {
 }
 
 /// Until the broker is there.
-async fn put(bus: &Nats, number: u64) {
+pub(super) async fn put(bus: &Nats, number: u64) {
     while let Err(error) = bus.put(&build(), 1, chunk(number)).await {
         assert!(matches!(error, PutError::Unavailable(_)), "{error}");
         look_again().await;
@@ -83,7 +80,7 @@ async fn put(bus: &Nats, number: u64) {
 }
 
 /// Until the broker is there.
-async fn take(bus: &Nats) -> Hint {
+pub(super) async fn take(bus: &Nats) -> Hint {
     loop {
         match bus.take(&pool(), LONG).await {
             Ok(Some(taken)) => {
@@ -379,38 +376,50 @@ fn a_stream_with_other_settings_is_refused_by_name() {
 }
 
 #[test]
-fn an_old_server_is_refused_with_its_version() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("nats://{}", listener.local_addr().unwrap());
-    let server = std::thread::Builder::new().name("old server".into());
-    let server = server
-        .spawn(move || {
-            let (mut socket, _) = listener.accept().unwrap();
-            let info = r#"INFO {"server_id":"x","server_name":"x","version":"2.11.9","go":"x","host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576,"proto":1,"jetstream":true}"#;
-            write!(socket, "{info}\r\n").unwrap();
-            let lines = BufReader::new(socket.try_clone().unwrap()).lines();
-            for line in lines.map_while(Result::ok) {
-                if line.starts_with("PING") {
-                    write!(socket, "PONG\r\n").unwrap();
-                }
-            }
-        })
-        .unwrap();
-    let error = run(Nats::connect(Config::new(address))).unwrap_err();
-    assert!(matches!(error, ConnectError::TooOld { .. }), "{error}");
-    assert!(error.to_string().contains("nats-server 2.11.9"), "{error}");
-    server.join().unwrap();
+fn health_says_what_the_broker_is_and_when_it_is_away() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let bus = connect(&server).await;
+        let health = bus.health().await;
+        assert!(health.is_well(), "{health:?}");
+        assert_eq!(health.durable, Some(false));
+        assert!(
+            health.backend.starts_with("nats: nats-server 2."),
+            "{health:?}"
+        );
+        server.kill();
+        while bus.health().await.is_well() {
+            look_again().await;
+        }
+        server.restart();
+        while !bus.health().await.is_well() {
+            look_again().await;
+        }
+        // What the broker's memory had is there again, empty.
+        assert_eq!(bus.waiting(&pool()).await.unwrap(), 0);
+    });
 }
 
 #[test]
-fn nobody_to_connect_to_is_an_error_at_once() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let error = run(Nats::connect(Config::new(format!("nats://{closed}"))));
-    let error = error.unwrap_err();
-    assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
-    let error = run(Nats::connect(Config::new("not an address"))).unwrap_err();
-    assert!(matches!(error, ConnectError::Address { .. }), "{error}");
+fn two_buses_share_a_connection() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let one = quick(&server);
+        let other = Config {
+            stream: "OTHER".into(),
+            prefix: "other".into(),
+            ..one.clone()
+        };
+        let client = one.broker.connect().await.unwrap();
+        let one = Nats::open(client.clone(), one).await.unwrap();
+        let other = Nats::open(client, other).await.unwrap();
+        publish(&one, &hint(1)).await;
+        publish(&other, &hint(2)).await;
+        assert_eq!(take(&one).await, hint(1));
+        assert_eq!(take(&other).await, hint(2));
+    });
 }

@@ -78,9 +78,9 @@ impl Shared {
     }
 
     async fn ask(&self, request: Request) -> Result<Vec<Entry>, ReadError> {
-        let until = Instant::now() + self.timeout;
+        let until = Instant::now() + self.timeout();
         loop {
-            let tried = timeout(self.timeout, self.ask_once(&request)).await;
+            let tried = timeout(self.timeout(), self.ask_once(&request)).await;
             let error = match tried {
                 Ok(Err(ReadError::Unavailable { source })) => source,
                 Ok(done) => return done,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_nats::connection::State;
 use async_nats::{HeaderMap, RequestErrorKind};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -201,7 +200,7 @@ impl Shared {
     /// Whether anything should be sent. The client would keep it and send it once it is connected again, long after the caller
     /// was told; and fifty beginnings of batches without an end stop all batches until the broker gives them up, after 10 s.
     fn must_be_connected(&self) -> Result<(), Failed> {
-        if self.client.connection_state() == State::Connected {
+        if self.is_connected() {
             return Ok(());
         }
         let error = unavailable("there is no connection to a NATS server");

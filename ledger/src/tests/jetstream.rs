@@ -1,7 +1,5 @@
-//! The broker: killed, old, with other settings; connections that go and come back.
+//! The broker: killed, lazy, with other settings; connections that go and come back, or are shared.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,21 +7,20 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Config as Stream;
 use bytes::Bytes;
+use croft_nats_testing::{Server, Setup};
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 
 use super::run;
-use super::server::Server;
 use crate::{
     Append, AppendError, Config, ConnectError, Entry, Expected, JetStream, Ledger, ReadError, Seq,
     Subject,
 };
 
 fn config(address: &str) -> Config {
-    Config {
-        timeout: Duration::from_secs(1),
-        ..Config::new(address)
-    }
+    let mut config = Config::new(address);
+    config.broker.timeout = Duration::from_secs(1);
+    config
 }
 
 fn new(on: &str) -> Append {
@@ -43,7 +40,7 @@ fn twice(on: &str) -> Vec<Append> {
 }
 
 /// Between two looks at a condition: looking without a pause keeps a busy machine from ever reaching it.
-async fn look_again() {
+pub(super) async fn look_again() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
@@ -72,7 +69,7 @@ async fn read(ledger: &JetStream, on: &str) -> Vec<Entry> {
     }
 }
 
-async fn read_all(ledger: &JetStream) -> Vec<Entry> {
+pub(super) async fn read_all(ledger: &JetStream) -> Vec<Entry> {
     let (mut entries, mut after) = (Vec::new(), Seq::ZERO);
     loop {
         let page = ledger.read(after, 500).await.unwrap();
@@ -236,38 +233,56 @@ fn connecting_again_finds_the_same_log() {
 }
 
 #[test]
-fn an_old_server_is_refused_with_its_version() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("nats://{}", listener.local_addr().unwrap());
-    let server = std::thread::Builder::new().name("old server".into());
-    let server = server
-        .spawn(move || {
-            let (mut socket, _) = listener.accept().unwrap();
-            let info = r#"INFO {"server_id":"x","server_name":"x","version":"2.11.9","go":"x","host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576,"proto":1,"jetstream":true}"#;
-            write!(socket, "{info}\r\n").unwrap();
-            let lines = BufReader::new(socket.try_clone().unwrap()).lines();
-            for line in lines.map_while(Result::ok) {
-                if line.starts_with("PING") {
-                    write!(socket, "PONG\r\n").unwrap();
-                }
-            }
-        })
-        .unwrap();
-    let error = run(JetStream::connect(Config::new(address))).unwrap_err();
-    assert!(matches!(error, ConnectError::TooOld { .. }), "{error}");
-    assert!(error.to_string().contains("nats-server 2.11.9"), "{error}");
-    server.join().unwrap();
+fn two_logs_share_a_connection() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let one = config(&server.address);
+        let other = Config {
+            stream: "OTHER".into(),
+            prefix: "other".into(),
+            ..one.clone()
+        };
+        let client = one.broker.connect().await.unwrap();
+        let one = JetStream::open(client.clone(), one).await.unwrap();
+        let other = JetStream::open(client, other).await.unwrap();
+        one.append(vec![new("build.1")]).await.unwrap();
+        other.append(twice("build.1")).await.unwrap();
+        assert_eq!(read_all(&one).await.len(), 1);
+        assert_eq!(read_all(&other).await.len(), 2);
+    });
 }
 
 #[test]
-fn nobody_to_connect_to_is_an_error_at_once() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let error = run(JetStream::connect(Config::new(format!("nats://{closed}"))));
-    let error = error.unwrap_err();
-    assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
-    let error = run(JetStream::connect(Config::new("not an address"))).unwrap_err();
-    assert!(matches!(error, ConnectError::Address { .. }), "{error}");
+fn a_broker_that_does_not_wait_for_its_disk_is_wrong_where_its_monitoring_is_read() {
+    for (sync_interval, durable) in [("always", true), ("\"2m\"", false)] {
+        let setup = Setup {
+            sync_interval,
+            ..Setup::default()
+        };
+        let Some(server) = setup.start() else {
+            return;
+        };
+        let mut config = config(&server.address);
+        let blind = run(async {
+            JetStream::connect(config.clone())
+                .await
+                .unwrap()
+                .health()
+                .await
+        });
+        assert!(blind.is_well(), "{blind:?}");
+        assert_eq!(blind.durable, None);
+        config.broker.monitoring = vec![server.monitoring.clone()];
+        let health = run(async { JetStream::connect(config).await.unwrap().health().await });
+        assert!(
+            health.backend.starts_with("jetstream: nats-server 2."),
+            "{health:?}"
+        );
+        assert_eq!(health.durable, Some(durable));
+        assert_eq!(health.is_well(), durable, "{health:?}");
+        let says_how = |wrong: &String| wrong.contains("sync_interval: always");
+        assert!(health.wrong.iter().all(says_how), "{health:?}");
+    }
 }
