@@ -286,8 +286,9 @@ fn a_list_that_rotted_here_is_asked_for_again() {
         .find(|path| path.components().any(|part| part.as_os_str() == "packs"));
     let pack = pack.unwrap();
     let mut bytes = std::fs::read(pack).unwrap();
-    // One frame holds the file and the list.
-    for byte in &mut bytes[..1_000] {
+    // All but its index: the ends of a frame with two chunks, and the trailer.
+    let contents = bytes.len() - 12 - 2 * 36 - 64;
+    for byte in &mut bytes[..contents] {
         *byte ^= 0xff;
     }
     std::fs::write(pack, bytes).unwrap();

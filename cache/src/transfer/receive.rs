@@ -61,6 +61,9 @@ impl Store {
     /// before it is stored; memory is bounded by a frame and the packs on their way, whatever comes. What is new is kept for an
     /// hour; adopted until then, it stays.
     ///
+    /// Each call reads the store's index and holds it, some 15 MB for a store of 10 GiB: bound how many run at once, and take
+    /// several batches with one call where that is possible.
+    ///
     /// `now` is asked when it is needed: chunks may come for an hour, and a lease as old as their beginning would have ended.
     ///
     /// # Errors

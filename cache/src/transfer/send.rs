@@ -57,7 +57,7 @@ impl Store {
         }
         let mut wanted = wanted.to_vec();
         // Neighbours in a pack are fetched, and decompressed, together.
-        wanted.sort_by_key(|id| {
+        wanted.sort_by_cached_key(|id| {
             let place = index.place(id);
             (
                 place.map(|place| (place.pack, place.frame_number, place.offset)),
