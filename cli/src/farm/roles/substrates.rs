@@ -7,6 +7,7 @@ use anyhow::Context;
 use croft_bus::{Bus, Settings};
 use croft_cache::{Place, Scopes, Store, Trust};
 use croft_ledger::{Clock, Embedded, JetStream, Ledger};
+use croft_nats::Credentials;
 use croft_proto::farm::Lease;
 use croft_worker::Home;
 
@@ -39,16 +40,49 @@ pub(crate) async fn nats(words: &NatsWords) -> anyhow::Result<Broker> {
         )
         .into());
     }
-    let connection = connection(words)?;
-    let mut config = croft_ledger::Config::of(connection.clone());
+    let broker = broker(words)?;
+    let client = broker.connect().await.context("cannot connect to the farm's broker")?;
+    let mut config = croft_ledger::Config::new(String::new());
+    config.broker = broker.clone();
     config.replicas = words.replicas;
-    let ledger = JetStream::connect(config).await.context("cannot use NATS as the ledger")?;
-    let mut config = croft_bus::Config::of(connection);
+    let ledger = JetStream::open(client.clone(), config)
+        .await
+        .context("cannot use NATS as the ledger")?;
+    let mut config = croft_bus::Config::new(String::new());
+    config.broker = broker;
     config.replicas = words.replicas;
-    let bus = croft_bus::Nats::connect(config).await.context("cannot use NATS as the bus")?;
+    let bus = croft_bus::Nats::open(client, config)
+        .await
+        .context("cannot use NATS as the bus")?;
     Ok(Broker {
         ledger: Arc::new(ledger),
         bus: Arc::new(bus),
+    })
+}
+
+fn broker(words: &NatsWords) -> anyhow::Result<croft_nats::Broker> {
+    let credentials = match (&words.credentials, &words.password) {
+        (Some(path), _) => Credentials::File(path.clone()),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Wrong(format!("--nats-password-file {}: {error}", path.display())))?;
+            match text.trim().split_once(':') {
+                Some((user, password)) => Credentials::Password {
+                    user: user.to_string(),
+                    password: password.to_string(),
+                },
+                None => Credentials::Token(text.trim().to_string()),
+            }
+        }
+        (None, None) => Credentials::None,
+    };
+    Ok(croft_nats::Broker {
+        servers: words.servers.clone(),
+        credentials,
+        authorities: words.authorities.clone(),
+        certificate: words.certificate.clone().zip(words.key.clone()),
+        monitoring: words.monitoring.clone(),
+        ..croft_nats::Broker::new(String::new())
     })
 }
 

@@ -33,6 +33,9 @@ pub(crate) struct NatsWords {
     /// Its key
     #[arg(id = "key", long = "nats-key", env = "CROFT_NATS_KEY", value_name = "FILE", requires = "certificate", help_heading = "The broker")]
     pub(crate) key: Option<PathBuf>,
+    /// The monitoring address of each of its servers, such as http://10.0.0.1:8222, to learn whether they wait for their disks
+    #[arg(long = "nats-monitoring", env = "CROFT_NATS_MONITORING", value_name = "URL", value_delimiter = ',', help_heading = "The broker")]
+    pub(crate) monitoring: Vec<String>,
     /// Copies of the ledger in the cluster: 3, or 1 for a single server
     #[arg(long, env = "CROFT_NATS_REPLICAS", value_name = "N", default_value_t = 1, help_heading = "The broker")]
     pub(crate) replicas: usize,

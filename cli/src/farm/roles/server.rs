@@ -1,0 +1,215 @@
+//! A server: the scheduler's loop, the read model's, and the API's front, side by side over one ledger. `croft server` runs it over a
+//! broker; `croft up` with a worker beside it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use croft_api::farm::{Farm, Front, MetricsAccess, Settings, Tls};
+use croft_cache::Store;
+use croft_ledger::Clock;
+use croft_proto::farm::Lease;
+use croft_scheduler::{Parts, Server};
+use croft_views::Views;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::ending::Signals;
+use super::substrates::{self, Broker};
+use super::words::{DoorWords, ServerWords};
+use super::master;
+use crate::args::Global;
+use crate::exit::{Exit, Wrong};
+use crate::output;
+use crate::surroundings::Surroundings;
+
+/// What a server's loops stand on.
+pub(crate) struct Ground {
+    pub(crate) broker: Broker,
+    pub(crate) kept: Arc<Store>,
+    pub(crate) lease: Lease,
+    pub(crate) name: String,
+}
+
+/// A server that runs.
+pub(crate) struct Running {
+    /// What its front stands on.
+    pub(crate) farm: Farm,
+    /// Where it is reached.
+    pub(crate) url: String,
+    loops: JoinSet<anyhow::Result<()>>,
+    /// Ends the front first, and then the rest.
+    front: watch::Sender<bool>,
+    rest: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Starts the loops and listens.
+    pub(crate) async fn start(
+        ground: Ground,
+        door: &DoorWords,
+        home: &Path,
+        key: croft_keys::MasterKey,
+    ) -> anyhow::Result<Self> {
+        let metrics = metrics_access(door)?;
+        let listener = TcpListener::bind(door.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}; name another address and port with --listen",
+                door.listen
+            )
+        })?;
+        let address = listener.local_addr().context("cannot tell the address")?;
+        let tls = match (&door.tls_cert, &door.tls_key) {
+            (Some(chain), Some(key)) => Some(Tls::read(chain, key).context("cannot use the certificate")?),
+            _ => None,
+        };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let (front, front_stop) = watch::channel(false);
+        let (rest, rest_stop) = watch::channel(false);
+        let (server, handle) = Server::new(Parts {
+            ledger: Arc::clone(&ground.broker.ledger),
+            bus: Arc::clone(&ground.broker.bus),
+            lease: ground.lease,
+            clock: Clock::system(),
+        });
+        let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;
+        let farm = Farm {
+            handle,
+            views: views.clone(),
+            ledger: Arc::clone(&ground.broker.ledger),
+            bus: Arc::clone(&ground.broker.bus),
+            kept: ground.kept,
+            master: Arc::new(key),
+            clock: Clock::system(),
+            registry: prometheus::Registry::new(),
+            settings: Settings {
+                lease: ground.lease,
+                metrics,
+                ..Settings::of(ground.name)
+            },
+        };
+        let mut loops = JoinSet::new();
+        let stop = rest_stop.clone();
+        loops.spawn(async move { server.run(stop).await.context("the scheduler ended") });
+        let ledger = Arc::clone(&ground.broker.ledger);
+        loops.spawn(async move {
+            let followed = croft_views::follow(ledger, views, rest_stop).await;
+            followed.context("the read model ended")
+        });
+        let served = Front::new(farm.clone()).serve(listener, tls, front_stop);
+        loops.spawn(async move { served.await.context("the API ended") });
+        Ok(Self {
+            farm,
+            url: format!("{scheme}://{address}"),
+            loops,
+            front,
+            rest,
+        })
+    }
+
+    /// Waits until a loop ends that should not have.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        match self.loops.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => anyhow::Error::from(error).context("a loop of the server ended"),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a loop of the server ended by itself"),
+        }
+    }
+
+    /// Lets requests come to their end, then ends the loops.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.front.send_replace(true);
+        let served = self.loops.join_next().await;
+        self.rest.send_replace(true);
+        let mut first = Ok(());
+        for ended in served.into_iter().chain(self.loops.join_all_results().await) {
+            let ended = ended.map_err(anyhow::Error::from).and_then(|ended| ended);
+            first = first.and(ended);
+        }
+        first
+    }
+}
+
+/// The rest of a set's ends.
+trait JoinAllResults {
+    async fn join_all_results(&mut self) -> Vec<Result<anyhow::Result<()>, tokio::task::JoinError>>;
+}
+
+impl JoinAllResults for JoinSet<anyhow::Result<()>> {
+    async fn join_all_results(&mut self) -> Vec<Result<anyhow::Result<()>, tokio::task::JoinError>> {
+        let mut all = Vec::new();
+        while let Some(ended) = self.join_next().await {
+            all.push(ended);
+        }
+        all
+    }
+}
+
+fn metrics_access(door: &DoorWords) -> Result<MetricsAccess, Wrong> {
+    if !door.open_metrics {
+        return Ok(MetricsAccess::Viewers);
+    }
+    if !door.listen.ip().is_loopback() {
+        return Err(Wrong(format!(
+            "--open-metrics with --listen {}: everybody may read them only where nobody but this machine can reach them; give Prometheus a viewer's token instead",
+            door.listen
+        )));
+    }
+    Ok(MetricsAccess::Everybody)
+}
+
+/// `croft server`.
+pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exit> {
+    let surroundings = Surroundings::read(global)?;
+    let home = surroundings.home.path().to_path_buf();
+    super::run(async move {
+        let mut signals = Signals::new().context("cannot wait for signals")?;
+        let key = master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
+        let ground = Ground {
+            broker: substrates::nats(&words.nats).await?,
+            kept: substrates::kept(&words.farm, &home)?,
+            lease: substrates::lease(&words.farm)?,
+            name: name(words.name.as_deref(), &home)?,
+        };
+        say_health(&ground.broker).await;
+        let mut running = Running::start(ground, &words.door, &home, key).await?;
+        if let Some(token) = croft_api::farm::first_token(&running.farm).await? {
+            output::text(&format!(
+                "admin token, shown once: {token}\n"
+            ))?;
+        }
+        output::text(&format!("listening on {}\n", running.url))?;
+        tokio::select! {
+            () = signals.next() => {
+                eprintln!("croft: ending; requests may go on for a while");
+                running.stop().await?;
+                Ok(Exit::Succeeded)
+            }
+            error = running.failed() => Err(error),
+        }
+    })
+}
+
+async fn say_health(broker: &Broker) {
+    for wrong in broker.ledger.health().await.wrong {
+        eprintln!("croft: warning: {wrong}");
+    }
+}
+
+/// A server's name in the audit log: as given, or drawn once and kept.
+pub(crate) fn name(given: Option<&str>, home: &Path) -> anyhow::Result<String> {
+    if let Some(given) = given {
+        return Ok(given.to_string());
+    }
+    let path = home.join("server-name");
+    if let Ok(known) = std::fs::read_to_string(&path) {
+        return Ok(known.trim().to_string());
+    }
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    let drawn = uuid::Uuid::new_v4().simple().to_string();
+    let name = format!("{host}-{}", &drawn[..8]);
+    std::fs::write(&path, &name).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(name)
+}

@@ -1,0 +1,101 @@
+//! `croft up`: a server and a worker in one process, over a ledger in a file and a bus in memory. Nothing has to be configured: the
+//! address and a token for this machine's own commands lie in a file that only its owner can read.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Context;
+use croft_keys::AccessRole;
+use croft_worker::farm::Standing;
+use tokio::sync::watch;
+
+use super::ending::{self, Signals};
+use super::server::{self, Running};
+use super::words::UpWords;
+use super::{master, substrates, worker};
+use crate::args::Global;
+use crate::exit::Exit;
+use crate::farm::client::connection::{UP_FILE, Up};
+use crate::surroundings::Surroundings;
+use crate::{output, sweep};
+
+/// What its token is called.
+const TOKEN_NAME: &str = "this machine's croft up";
+
+/// `croft up`.
+pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
+    let surroundings = Surroundings::read(global)?;
+    let home = surroundings.home.path().to_path_buf();
+    super::run(async move {
+        let mut signals = Signals::new().context("cannot wait for signals")?;
+        sweep::sweep(&surroundings.home).await;
+        let limit = worker::drain_limit(&words.farm)?;
+        let lease = substrates::lease(&words.farm)?;
+        let key = master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
+        let broker = substrates::embedded(&surroundings.home)?;
+        let kept = substrates::kept(&words.farm, &home)?;
+        let ground = server::Ground {
+            broker: broker.clone(),
+            kept: kept.clone(),
+            lease,
+            name: server::name(None, &home)?,
+        };
+        let mut running = Running::start(ground, &words.door, &home, key).await?;
+        let keys = croft_api::farm::keys_of_pool(&running.farm, &words.slots.pool)
+            .await
+            .context("cannot have the pool's keys")?;
+        let ground = worker::Ground {
+            broker,
+            kept,
+            keys,
+            lease,
+            name: worker::host(),
+            has_sandbox: !words.no_sandbox,
+        };
+        let worker = worker::worker(ground, &words.slots, &surroundings)?;
+        let token = token(&running, &home).await?;
+        write_up(&home, &running.url, &token)?;
+        output::text(&format!(
+            "listening on {url}\ntry: croft submit DIR; croft build list\n",
+            url = running.url
+        ))?;
+        let (standing, told) = watch::channel(Standing::Working);
+        let mut working = std::pin::pin!(worker.run(told));
+        tokio::select! {
+            ended = &mut working => ended?,
+            error = running.failed() => return Err(error),
+            () = ending::drain(&mut signals, &standing, limit) => working.await?,
+        }
+        running.stop().await?;
+        Ok(Exit::Succeeded)
+    })
+}
+
+/// The token of the last start, if it is good still; else a new one.
+async fn token(running: &Running, home: &Path) -> anyhow::Result<String> {
+    if let Ok(Some((up, _))) = Up::read(home)
+        && croft_api::farm::is_good(&running.farm, &up.token).await?
+    {
+        return Ok(up.token);
+    }
+    croft_api::farm::issue_token(&running.farm, TOKEN_NAME, AccessRole::Admin)
+        .await
+        .context("cannot make a token for this machine's commands")
+}
+
+fn write_up(home: &Path, url: &str, token: &str) -> anyhow::Result<()> {
+    let path = home.join(UP_FILE);
+    let failed = || format!("cannot write {}", path.display());
+    let fresh = home.join(format!("{UP_FILE}.new"));
+    std::fs::remove_file(&fresh).unwrap_or_default();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)
+        .with_context(failed)?;
+    let json = serde_json::json!({"server": url, "token": token});
+    file.write_all(json.to_string().as_bytes()).with_context(failed)?;
+    std::fs::rename(&fresh, &path).with_context(failed)
+}

@@ -1,0 +1,214 @@
+//! A worker: what this machine offers, its keys, and the loop. `croft worker` runs it over a broker; `croft up` beside a server.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use anyhow::Context;
+use croft_cache::Store;
+use croft_keys::{PoolKey, Sealed};
+use croft_ledger::Clock;
+use croft_proto::farm::Lease;
+use croft_worker::farm::{Keys, Machine, Parts, Settings, Standing, Worker};
+use croft_worker::runtime::{container, install_runner};
+use tokio::sync::watch;
+
+use super::ending::{self, Signals};
+use super::substrates::{self, Broker};
+use super::words::{FarmWords, RoleWords, SlotWords};
+use crate::args::Global;
+use crate::exit::{Exit, Wrong};
+use crate::surroundings::{Surroundings, now, person_home};
+use crate::{output, sweep};
+
+/// What a worker stands on besides its words.
+pub(crate) struct Ground {
+    pub(crate) broker: Broker,
+    pub(crate) kept: Arc<Store>,
+    pub(crate) keys: Keys,
+    pub(crate) lease: Lease,
+    /// What its name begins with.
+    pub(crate) name: String,
+    pub(crate) has_sandbox: bool,
+}
+
+/// A worker of those words.
+pub(crate) fn worker(
+    ground: Ground,
+    words: &SlotWords,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Worker> {
+    let home = surroundings.home.clone();
+    let runner = install_runner(home.path())?;
+    let cache = match surroundings.open_cache() {
+        Ok(store) => Some(Arc::new(store)),
+        Err(error) => {
+            let reason = anyhow::Error::from(error);
+            eprintln!("croft: warning: the cache cannot be used, builds go on without: {reason:#}");
+            None
+        }
+    };
+    let disk_free_bytes_min = crate::files::parse_size(&words.disk_free)
+        .map_err(|reason| Wrong(format!("--disk-free: {reason}")))?;
+    let wrong = |flag: &str, error: croft_bus::NameError| Wrong(format!("{flag}: {error}"));
+    let drawn = uuid::Uuid::new_v4().simple().to_string();
+    let name = format!("{}-{}", ground.name, &drawn[..8]);
+    let settings = Settings {
+        name: name.parse().map_err(|error| wrong("--name", error))?,
+        pool: words.pool.parse().map_err(|error| wrong("--pool", error))?,
+        slots: words.slots.unwrap_or_else(processors).max(1),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        lease: ground.lease,
+        disk_free_bytes_min,
+        region: "us-east-1".to_string(),
+    };
+    let environment = std::env::vars_os()
+        .map(|(name, value)| (name.into_encoded_bytes(), value.into_encoded_bytes()))
+        .collect();
+    let places = Machine {
+        runner,
+        home: home.path().to_path_buf(),
+        sandbox_home: ground.has_sandbox.then(person_home),
+        environment,
+        docker: sweep::docker(),
+        allows_privileged: words.privileged,
+        pull: container::Pull::Missing,
+        network: words.network.clone(),
+    };
+    Ok(Worker::new(Parts {
+        ledger: ground.broker.ledger,
+        bus: ground.broker.bus,
+        kept: ground.kept,
+        cache,
+        home,
+        places: Arc::new(places),
+        keys: ground.keys,
+        clock: Clock::system(),
+        now,
+        settings,
+    }))
+}
+
+fn processors() -> u32 {
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(count).unwrap_or(1)
+}
+
+/// `croft worker`.
+pub(crate) fn run(
+    global: &Global,
+    words: &RoleWords,
+    server: Option<(String, String)>,
+) -> anyhow::Result<Exit> {
+    let surroundings = Surroundings::read(global)?;
+    super::run(async move {
+        let mut signals = Signals::new().context("cannot wait for signals")?;
+        sweep::sweep(&surroundings.home).await;
+        let limit = drain_limit(&words.farm)?;
+        let lease = substrates::lease(&words.farm)?;
+        let keys = match server {
+            Some((server, token)) => enrolled(&server, &token, words, lease).await?,
+            None => {
+                eprintln!(
+                    "croft: warning: without --server and a worker's token no secret can be opened; builds that need one will fail"
+                );
+                Keys::default()
+            }
+        };
+        let ground = Ground {
+            broker: substrates::nats(&words.nats).await?,
+            kept: substrates::kept(&words.farm, surroundings.home.path())?,
+            keys,
+            lease,
+            name: words.name.clone().unwrap_or_else(host),
+            has_sandbox: words.sandbox,
+        };
+        let worker = worker(ground, &words.slots, &surroundings)?;
+        output::text(&format!("working for pool {}\n", words.slots.pool))?;
+        let (standing, told) = watch::channel(Standing::Working);
+        let mut running = std::pin::pin!(worker.run(told));
+        tokio::select! {
+            ended = &mut running => ended?,
+            () = ending::drain(&mut signals, &standing, limit) => running.await?,
+        }
+        Ok(Exit::Succeeded)
+    })
+}
+
+pub(crate) fn host() -> String {
+    let host = rustix::system::uname();
+    host.nodename().to_string_lossy().into_owned()
+}
+
+pub(crate) fn drain_limit(words: &FarmWords) -> Result<std::time::Duration, Wrong> {
+    crate::files::parse_time(&words.drain).map_err(|reason| Wrong(format!("--drain: {reason}")))
+}
+
+/// The answer to an enrolment.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Enrolment {
+    keys: Vec<SealedKey>,
+    lease: Lease,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SealedKey {
+    generation: u32,
+    sealed_key: Sealed,
+}
+
+/// Asks a server for the pool's keys, sealed to a key that is made for this one answer.
+pub(crate) async fn enrolled(
+    server: &str,
+    token: &str,
+    words: &RoleWords,
+    lease: Lease,
+) -> anyhow::Result<Keys> {
+    let pool = &words.slots.pool;
+    let own = PoolKey::generate().context("cannot make a key")?;
+    let url = format!("{}/v1/pools/{pool}/enrolments", server.trim_end_matches('/'));
+    let answer = reqwest::Client::new()
+        .post(&url)
+        .bearer_auth(token)
+        .header("content-type", "application/json")
+        .body(
+            serde_json::json!({
+                "publicKey": own.public(),
+                "worker": words.name.clone().unwrap_or_else(host),
+            })
+            .to_string(),
+        )
+        .send()
+        .await
+        .with_context(|| format!("cannot reach the server {server} to enrol"))?;
+    let status = answer.status();
+    let text = answer.text().await.context("cannot read the server's answer")?;
+    if !status.is_success() {
+        let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let detail = problem["detail"].as_str().unwrap_or("it does not say why");
+        return Err(anyhow::anyhow!("the server {server} refused to enrol this worker ({status}): {detail}"));
+    }
+    let enrolment: Enrolment =
+        serde_json::from_str(&text).context("cannot understand the server's answer")?;
+    if enrolment.lease != lease {
+        return Err(Wrong(format!(
+            "--lease: this farm's is {} ms; all of a farm must have the same",
+            enrolment.lease.ms()
+        ))
+        .into());
+    }
+    opened(&own, pool, enrolment.keys)
+}
+
+fn opened(own: &PoolKey, pool: &str, keys: Vec<SealedKey>) -> anyhow::Result<Keys> {
+    let mut opened = BTreeMap::new();
+    for key in keys {
+        let generation = key.generation.to_string();
+        let context = ["enrolment", pool, &generation];
+        let key_of_pool = PoolKey::opened(own, &context, &key.sealed_key)
+            .with_context(|| format!("cannot open key {generation} of pool {pool}"))?;
+        opened.insert(key.generation, key_of_pool);
+    }
+    Ok(Arc::new(RwLock::new(opened)))
+}
