@@ -2,3 +2,5 @@
 mod steps;
 /// Servers and workers that die, lose messages and come back, in simulated time.
 mod simulation;
+/// The loop over a ledger and a bus in memory.
+mod server;
