@@ -19,6 +19,8 @@ use crate::{Broker, Cause, chain};
 
 /// A page is some 5 KiB; one of far more is none of a NATS server.
 const PAGE_BYTES_MAX: usize = 1 << 20;
+/// What NATS servers' monitoring usually listens on.
+const DEFAULT_PORT: u16 = 8222;
 
 /// Whether what is acknowledged survives, as far as the servers' monitoring says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,9 +134,6 @@ async fn page(address: &str) -> Result<Page, Cause> {
     }
     Ok(serde_json::from_slice(&body)?)
 }
-
-/// What NATS servers' monitoring usually listens on.
-const DEFAULT_PORT: u16 = 8222;
 
 #[cfg(test)]
 mod tests {
