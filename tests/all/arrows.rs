@@ -26,6 +26,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-bus", &["croft-nats", "croft-nats-testing"]),
     ("croft-keys", &[]),
     (
+        "croft-views",
+        &["croft-proto", "croft-ledger", "croft-keys"],
+    ),
+    (
         "croft-cache",
         &["croft-proto", "croft-beneath", "croft-keys"],
     ),
@@ -97,6 +101,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "croft-bus",
         &["bollard", "object_store", "croft-nats-testing"],
     ),
+    ("croft-views", &["bollard", "object_store"]),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),
