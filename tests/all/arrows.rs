@@ -46,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "croft",
         &[
             "croft-proto",
+            "croft-beneath",
             "croft-spec",
             "croft-keys",
             "croft-cache",
