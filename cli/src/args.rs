@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cache::CacheWords;
+use crate::farm::words::{
+    AuditWords, BuildWords, ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords,
+    WorkerWords,
+};
 
 /// Runs buildspec.yml, appspec.yml and pipelines on your own machines.
 #[derive(Debug, Parser)]
@@ -85,6 +89,22 @@ pub(crate) enum Command {
     Doctor(OutputWords),
     /// Look at the cache and act on it
     Cache(CacheWords),
+    /// Build a folder on a farm
+    Submit(Box<SubmitWords>),
+    /// Look at a farm's builds and act on them
+    Build(BuildWords),
+    /// Configure what a farm builds
+    Project(ProjectWords),
+    /// Give a farm's builds values that nobody sees
+    Secret(SecretWords),
+    /// Look at a farm's workers and act on them
+    Worker(WorkerWords),
+    /// Tell what waits in a farm's pools
+    Queue(QueueWords),
+    /// Say who may ask a farm for what
+    Token(TokenWords),
+    /// Show who asked a farm for what
+    Audit(AuditWords),
     /// Print the completions for a shell
     Completion {
         /// Which shell

@@ -23,7 +23,7 @@ use crate::output;
 use crate::render::{count, size};
 use crate::serve;
 use crate::surroundings::{Surroundings, now};
-use progress::with_bar;
+pub(crate) use progress::with_bar;
 use rows::{Asked, Damaged, Differs, Entry, Going, Room};
 pub(crate) use words::CacheWords;
 use words::{CacheCommand, DiffWords, GcWords};

@@ -11,6 +11,13 @@ use clap::builder::OsStr;
 
 use crate::exit::Wrong;
 
+/// The table that no command is called by.
+const FARM: &str = "farm";
+
+mod farm_table;
+
+pub(crate) use farm_table::FarmTable;
+
 /// Options that say what one build is, and have no business in a file for all builds.
 const NOT_IN_FILES: [&str; 5] = ["source", "sources", "env", "help", "version"];
 
@@ -44,6 +51,22 @@ fn files() -> Vec<PathBuf> {
     ]
 }
 
+/// Which farm the files name, and as whom; the person's file wins over the machine's.
+///
+/// # Errors
+/// A file that cannot be read or parsed, a key that is none: with the file's name.
+pub(crate) fn farm_table() -> Result<FarmTable, Wrong> {
+    let mut all = FarmTable::default();
+    for path in files() {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => all = FarmTable::parse_file(&text, &path)?.over(all),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Wrong(format!("{}: {error}", path.display()))),
+        }
+    }
+    Ok(all)
+}
+
 fn apply_text(mut command: Command, path: &Path, text: &str) -> Result<Command, Wrong> {
     let wrong = |reason: String| Wrong(format!("{}: {reason}", path.display()));
     let table: toml::Table = text
@@ -54,6 +77,11 @@ fn apply_text(mut command: Command, path: &Path, text: &str) -> Result<Command, 
             command = set_one(command, &key, &key, &value).map_err(wrong)?;
             continue;
         };
+        if key == FARM {
+            // Read by those who ask a farm; its mistakes are told to all.
+            FarmTable::of(options, path)?;
+            continue;
+        }
         if command.find_subcommand(&key).is_none() {
             return Err(wrong(format!("[{key}]: there is no such command")));
         }

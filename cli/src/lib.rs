@@ -29,6 +29,8 @@ mod doctor;
 mod cache;
 /// `croft cache serve`.
 mod serve;
+/// Asking a farm.
+mod farm;
 /// Tables, JSON, YAML, names.
 mod output;
 /// A build on a screen, in a pipe, as JSON.
@@ -38,6 +40,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use exit::Exit;
+use farm::client;
 
 /// Does what the words in `arguments` ask for.
 ///
@@ -66,27 +69,51 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         }
     };
     start_log();
-    let result = match &cli.command {
+    act(&cli).unwrap_or_else(|error| {
+        if output::reader_went_away(&error) {
+            return Exit::Succeeded;
+        }
+        output::complain(&error);
+        if is_callers(&error) {
+            Exit::Usage
+        } else {
+            Exit::Infrastructure
+        }
+    })
+}
+
+fn act(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.command {
         Command::Run(words) => run::run(&cli.global, words),
         Command::Lint(words) => lint::lint(words),
         Command::Doctor(words) => doctor::doctor(&cli.global, words),
         Command::Cache(words) => cache::cache(&cli.global, words),
+        Command::Submit(words) => client::submit(&cli.global, words),
+        Command::Build(words) => client::build(&cli.global, words),
+        Command::Project(words) => client::project(&cli.global, words),
+        Command::Secret(words) => client::secret(&cli.global, words),
+        Command::Worker(words) => match &words.command {
+            Some(command) => client::worker(&cli.global, command),
+            None => Err(exit::Wrong("croft worker: say list, drain or resume".into()).into()),
+        },
+        Command::Queue(words) => client::queue(&cli.global, words),
+        Command::Token(words) => client::token(&cli.global, words),
+        Command::Audit(words) => client::audit(&cli.global, words),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "croft", &mut script);
             output::text(&String::from_utf8_lossy(&script)).map(|()| Exit::Succeeded)
         }
         Command::Version(words) => output::version(words.output),
-    };
-    result.unwrap_or_else(|error| {
-        if output::reader_went_away(&error) {
-            return Exit::Succeeded;
-        }
-        output::complain(&error);
-        error
-            .downcast_ref::<exit::Wrong>()
-            .map_or(Exit::Infrastructure, |_| Exit::Usage)
-    })
+    }
+}
+
+/// True when whoever typed the words can mend it.
+fn is_callers(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<exit::Wrong>().is_some()
+        || error
+            .downcast_ref::<client::Failure>()
+            .is_some_and(client::Failure::is_callers)
 }
 
 /// Croft's own log, for its developers: off unless `CROFT_LOG` says otherwise.

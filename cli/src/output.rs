@@ -57,6 +57,26 @@ pub(crate) fn rows<R: Rows>(rows: &[R], format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints one row: to tools as itself, and not as a list of one.
+pub(crate) fn one<R: Rows>(row: &R, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Json | Format::Yaml | Format::Ndjson => value(row, format),
+        Format::Table | Format::Wide | Format::Name => rows(std::slice::from_ref(row), format),
+    }
+}
+
+/// Prints a value as JSON, or as YAML.
+pub(crate) fn value<T: Serialize>(value: &T, format: Format) -> anyhow::Result<()> {
+    let text = match format {
+        Format::Yaml => yaml(value)?,
+        Format::Ndjson => serde_json::to_string(value)? + "\n",
+        Format::Json | Format::Table | Format::Wide | Format::Name => {
+            serde_json::to_string_pretty(value)? + "\n"
+        }
+    };
+    self::text(&text)
+}
+
 fn yaml<T: Serialize>(value: &T) -> anyhow::Result<String> {
     let mut text = serde_saphyr::to_string(value)?;
     if !text.ends_with('\n') {

@@ -87,13 +87,7 @@ pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
         PrimarySource::Folder(folder_of(&word)?)
     };
     let project = match &words.project {
-        Some(name) if sanitised(name) == *name => name.clone(),
-        Some(name) => {
-            let message = format!(
-                "--project {name:?}: 2 to {NAME_CHARS_MAX} letters, digits, - and _, starting with a letter or digit"
-            );
-            return Err(Wrong(message).into());
-        }
+        Some(name) => named_project(name)?,
         None => sanitised(&name_of(&primary)),
     };
     let cache_scope = match &words.project {
@@ -106,6 +100,21 @@ pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
         project,
         cache_scope,
     })
+}
+
+/// A project's name that somebody typed.
+pub(crate) fn named_project(name: &str) -> Result<String, Wrong> {
+    if sanitised(name) == name {
+        return Ok(name.to_string());
+    }
+    Err(Wrong(format!(
+        "--project {name:?}: 2 to {NAME_CHARS_MAX} letters, digits, - and _, starting with a letter or digit"
+    )))
+}
+
+/// The name of a folder's project, as `croft run` calls it.
+pub(crate) fn project_of_folder(folder: &Path) -> String {
+    sanitised(&name_of(&PrimarySource::Folder(folder.to_path_buf())))
 }
 
 /// Git would take these for options, some of which name programs to run.
@@ -131,10 +140,10 @@ fn address_of(source: &PrimarySource) -> String {
 
 /// The buildspec: as AWS's local agent, first from where the person stands, then from the source.
 pub(crate) fn buildspec(
-    words: &RunWords,
+    named: Option<&Path>,
     primary: &PrimarySource,
 ) -> anyhow::Result<BuildspecFile> {
-    let Some(named) = &words.buildspec else {
+    let Some(named) = named else {
         return Ok(BuildspecFile::Default);
     };
     if let PrimarySource::Folder(folder) = primary {
@@ -144,7 +153,7 @@ pub(crate) fn buildspec(
             return Ok(BuildspecFile::InSource(inside.to_path_buf()));
         }
         if !here.is_file() && !named.is_absolute() {
-            return Ok(BuildspecFile::InSource(named.clone()));
+            return Ok(BuildspecFile::InSource(named.to_path_buf()));
         }
         return Ok(BuildspecFile::OnHost(here));
     }
@@ -152,7 +161,7 @@ pub(crate) fn buildspec(
     Ok(if here.is_file() {
         BuildspecFile::OnHost(here)
     } else {
-        BuildspecFile::InSource(named.clone())
+        BuildspecFile::InSource(named.to_path_buf())
     })
 }
 
@@ -172,12 +181,15 @@ fn without_dots(path: &Path) -> PathBuf {
 }
 
 /// The variables that win over the buildspec's.
-pub(crate) fn overrides(words: &RunWords) -> Result<Vec<(String, String)>, Wrong> {
-    let mut variables = match &words.env_file {
+pub(crate) fn variables(
+    env_file: Option<&Path>,
+    env: &[String],
+) -> Result<Vec<(String, String)>, Wrong> {
+    let mut variables = match env_file {
         Some(path) => files::env_file(path)?,
         None => Vec::new(),
     };
-    for word in &words.env {
+    for word in env {
         variables.push(files::variable(word).map_err(|reason| Wrong(format!("--env: {reason}")))?);
     }
     Ok(variables)
@@ -219,7 +231,8 @@ pub(crate) fn credentials(words: &RunWords) -> (Variables, Folders) {
     (variables, folders.into_iter().collect())
 }
 
-fn folder_of(word: &str) -> anyhow::Result<PathBuf> {
+/// A folder that is there, without links on its way.
+pub(crate) fn folder_of(word: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(word);
     let found = std::fs::canonicalize(path)
         .map_err(|error| Wrong(format!("{word}: {error}: give a folder or a git URL")))?;
@@ -359,7 +372,8 @@ mod tests {
             else {
                 panic!("run")
             };
-            buildspec(&words, &PrimarySource::Folder(source.path().to_path_buf())).unwrap()
+            let primary = PrimarySource::Folder(source.path().to_path_buf());
+            buildspec(words.buildspec.as_deref(), &primary).unwrap()
         };
         std::fs::write(elsewhere.path().join("b.yml"), "").unwrap();
         let outside = elsewhere.path().join("b.yml");

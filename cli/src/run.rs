@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,18 +51,23 @@ pub(crate) fn run(global: &Global, words: &RunWords) -> anyhow::Result<Exit> {
 
 /// A source that holds Croft's own state would be built with it, and could not be overlaid.
 fn refuse_state_in_source(sources: &Sources, surroundings: &Surroundings) -> anyhow::Result<()> {
+    sources
+        .folders()
+        .try_for_each(|folder| refuse_state_in(folder, surroundings))
+}
+
+/// The same of one folder.
+pub(crate) fn refuse_state_in(folder: &Path, surroundings: &Surroundings) -> anyhow::Result<()> {
     let own = [surroundings.home.path(), surroundings.cache_dir.as_path()];
-    for folder in sources.folders() {
-        if let Some(inside) = own.into_iter().find(|own| own.starts_with(folder)) {
-            let message = format!(
-                "Croft's state {} lies in the source {}: move it with --home or --cache-dir",
-                inside.display(),
-                folder.display()
-            );
-            return Err(Wrong(message).into());
-        }
+    match own.into_iter().find(|own| own.starts_with(folder)) {
+        Some(inside) => Err(Wrong(format!(
+            "Croft's state {} lies in the source {}: move it with --home or --cache-dir",
+            inside.display(),
+            folder.display()
+        ))
+        .into()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Artifacts bear the names of a source's files, and would replace them.
@@ -139,8 +145,8 @@ fn request(
     scratch: &Scratch,
 ) -> anyhow::Result<BuildRequest> {
     let home = &surroundings.home;
-    let buildspec = plan::buildspec(words, &sources.primary)?;
-    let overrides = plan::overrides(words)?;
+    let buildspec = plan::buildspec(words.buildspec.as_deref(), &sources.primary)?;
+    let overrides = plan::variables(words.env_file.as_deref(), &words.env)?;
     let secrets = plan::secrets(words)?;
     let (credentials, extra_folders) = plan::credentials(words);
     let timeout = crate::files::parse_time(&words.timeout)
@@ -262,7 +268,7 @@ fn start_writer(
         .collect();
     let options = Options {
         log_path: request.log_path.clone(),
-        sink: sink(words),
+        sink: sink(words.output),
         clock: Box::new(now),
         secrets,
     };
@@ -297,22 +303,28 @@ fn secrets_of_ways() -> Vec<String> {
     .collect()
 }
 
-fn sink(words: &RunWords) -> Box<dyn Sink> {
+/// The rendering that was asked for, on standard output.
+pub(crate) fn sink(show: Show) -> Box<dyn Sink> {
     let out = io::stdout();
     let style = output::style(&out);
-    let live = words.output == Show::Auto
+    let live = show == Show::Auto
         && out.is_terminal()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    // The renderings write whole pieces; the standard library's line buffer would only cut them up again.
-    let direct: Box<dyn Write + Send> = match out.as_fd().try_clone_to_owned() {
-        Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
-        Err(_) => Box::new(out),
-    };
-    match words.output {
+    let direct = standard_output();
+    match show {
         Show::Ndjson => Box::new(Ndjson::new(direct)),
         Show::Json => Box::new(LastEvent),
         Show::Auto if live => Box::new(Terminal::new(direct, style, terminal_size)),
         Show::Auto | Show::Plain => Box::new(Plain::new(direct, style)),
+    }
+}
+
+/// Standard output for whoever writes whole pieces: the standard library's line buffer would only cut them up again.
+pub(crate) fn standard_output() -> Box<dyn Write + Send> {
+    let out = io::stdout();
+    match out.as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
+        Err(_) => Box::new(out),
     }
 }
 

@@ -27,11 +27,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(crate) fn read(global: &Global) -> anyhow::Result<Self> {
-        let path = match &global.home {
-            Some(path) => path.clone(),
-            None if rustix::process::geteuid().is_root() => PathBuf::from("/var/lib/croft"),
-            None => data_home()?.join("croft"),
-        };
+        let path = home_path(global)?;
         let home = Home::open(&path).with_context(|| {
             format!(
                 "cannot use {} for Croft's state; name another folder with --home",
@@ -87,6 +83,18 @@ impl Surroundings {
             Some(place) => place.to_string(),
             None => self.cache_dir.display().to_string(),
         }
+    }
+}
+
+/// Where Croft's state is, without looking whether it is there.
+///
+/// # Errors
+/// When nothing says where a person's files are.
+pub(crate) fn home_path(global: &Global) -> anyhow::Result<PathBuf> {
+    match &global.home {
+        Some(path) => Ok(path.clone()),
+        None if rustix::process::geteuid().is_root() => Ok(PathBuf::from("/var/lib/croft")),
+        None => Ok(data_home()?.join("croft")),
     }
 }
 

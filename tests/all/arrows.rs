@@ -58,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "croft",
         &[
             "croft-proto",
+            "croft-beneath",
             "croft-spec",
             "croft-keys",
             "croft-cache",

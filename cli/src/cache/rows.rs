@@ -5,7 +5,7 @@ use croft_proto::Timestamp;
 use serde::Serialize;
 
 use crate::output::Rows;
-use crate::render::{count, size};
+use crate::render::{count, date, size};
 
 /// One entry.
 #[derive(Debug, Serialize)]
@@ -315,15 +315,4 @@ impl Rows for Asked {
     fn name(&self) -> String {
         self.project.clone()
     }
-}
-
-fn date(moment: Timestamp) -> String {
-    let millis = i64::try_from(moment.millis()).unwrap_or(i64::MAX);
-    chrono::DateTime::from_timestamp_millis(millis)
-        .map(|utc| {
-            utc.with_timezone(&chrono::Local)
-                .format("%Y-%m-%d %H:%M")
-                .to_string()
-        })
-        .unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 //! Sizes, times and counts for people.
 
+use croft_proto::Timestamp;
+
 /// `950 B`, `3.4 KiB`, `210.0 MiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -57,6 +59,19 @@ pub fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A moment by this machine's clock, to the minute: `2026-11-28 03:31`.
+#[must_use]
+pub fn date(moment: Timestamp) -> String {
+    let millis = i64::try_from(moment.millis()).unwrap_or(i64::MAX);
+    chrono::DateTime::from_timestamp_millis(millis)
+        .map(|utc| {
+            utc.with_timezone(&chrono::Local)
+                .format("%Y-%m-%d %H:%M")
+                .to_string()
+        })
+        .unwrap_or_default()
 }
 
 /// `1 file`, `1,204 files`.

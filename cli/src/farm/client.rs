@@ -1,0 +1,87 @@
+//! Asking a farm's server from the command line: words become calls of its HTTP API, answers become rows and renderings. It holds
+//! nothing of a farm: whatever is true is the server's.
+
+/// Which server, and as whom.
+mod connection;
+/// What a server says when it does not do it.
+mod problem;
+/// One question and its answer.
+mod call;
+/// Server-sent events.
+mod sse;
+/// What a followed build has told.
+mod story;
+/// Following a build.
+mod follow;
+/// Showing a build that is followed.
+mod watch;
+/// What a folder lacks on the server.
+mod upload;
+/// `croft submit`.
+mod submit;
+/// `croft build`.
+mod build;
+/// A build's artifacts.
+mod artifacts;
+/// Why a build waits, and what happened to it.
+mod explain;
+/// `croft project`.
+mod project;
+/// `croft secret`.
+mod secret;
+/// `croft token` and `croft audit`.
+mod custody;
+/// `croft worker list` and the like, and `croft queue`.
+mod fleet;
+/// Lists that come in pages.
+mod pages;
+/// What is printed, row by row.
+mod rows;
+
+use std::future::Future;
+
+use anyhow::Context as _;
+
+use crate::args::Global;
+use crate::config;
+use crate::exit::Exit;
+use crate::farm::words::Connect;
+use crate::surroundings::home_path;
+pub(crate) use build::build;
+pub(crate) use call::Failure;
+use call::Farm;
+use connection::{Connection, Found, Up};
+pub(crate) use custody::{audit, token};
+pub(crate) use fleet::{queue, worker};
+pub(crate) use project::project;
+pub(crate) use secret::secret;
+pub(crate) use submit::submit;
+
+/// The farm that the words, the environment and this machine's files name.
+fn farm(global: &Global, words: &Connect) -> anyhow::Result<Farm> {
+    let up = match home_path(global) {
+        Ok(home) => Up::read(&home)?,
+        // Nobody started anything in a home that there is not.
+        Err(_) => None,
+    };
+    let found = Found {
+        words,
+        server_variable: std::env::var("CROFT_SERVER").ok(),
+        token_variable: std::env::var("CROFT_TOKEN").ok(),
+        table: config::farm_table()?,
+        up,
+    };
+    Ok(Farm::new(Connection::of(&found)?)?)
+}
+
+/// Runs one command to its end.
+fn block_on(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    runtime.block_on(work)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! What the commands that ask a farm print, row by row. A row is the server's own JSON, so that tools get all of it, also what a
+//! later server adds.
+
+use croft_proto::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::output::Rows;
+use crate::render::{date, duration, size};
+use crate::surroundings::now;
+
+/// What stands at that place of the JSON, for a table's cell.
+pub(super) fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) if text.is_empty() => "-".into(),
+        // What repositories and people have named must not move the cursor.
+        Some(Value::String(text)) => croft_exec::output::plain_text(text, usize::MAX),
+        Some(Value::Array(list)) => {
+            let words: Vec<String> = list.iter().map(|one| text_of(one)).collect();
+            if words.is_empty() {
+                "-".into()
+            } else {
+                words.join(" ")
+            }
+        }
+        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_))) => other.to_string(),
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    text(value, "")
+}
+
+fn moment(value: &Value, pointer: &str) -> Option<Timestamp> {
+    let found = value.pointer(pointer)?;
+    serde_json::from_value(found.clone()).ok()
+}
+
+fn when(value: &Value, pointer: &str) -> String {
+    moment(value, pointer).map_or_else(|| "-".into(), date)
+}
+
+/// A build.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct BuildRow(pub(super) Value);
+
+impl BuildRow {
+    fn took(&self) -> String {
+        let Some(start) = moment(&self.0, "/startTime") else {
+            return "-".into();
+        };
+        let end = moment(&self.0, "/endTime").unwrap_or_else(now);
+        duration(end.millis_since(start))
+    }
+}
+
+impl Rows for BuildRow {
+    fn titles() -> (Vec<&'static str>, usize) {
+        (
+            vec![
+                "ID", "NUMBER", "STATUS", "PHASE", "STARTED", "TOOK", "BY", "POOL", "PRIORITY",
+                "WORKER", "ATTEMPTS", "IMAGE", "MESSAGE",
+            ],
+            7,
+        )
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let build = &self.0;
+        vec![
+            text(build, "/id"),
+            text(build, "/buildNumber"),
+            text(build, "/buildStatus"),
+            text(build, "/currentPhase"),
+            when(build, "/startTime"),
+            self.took(),
+            text(build, "/initiator"),
+            text(build, "/x-croft/pool"),
+            text(build, "/x-croft/priority"),
+            text(build, "/x-croft/worker"),
+            text(build, "/x-croft/attempts"),
+            text(build, "/image"),
+            text(build, "/x-croft/message"),
+        ]
+    }
+
+    fn name(&self) -> String {
+        text(&self.0, "/id")
+    }
+}
+
+/// A file of a build's.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct ArtifactRow(pub(super) Value);
+
+impl Rows for ArtifactRow {
+    fn titles() -> (Vec<&'static str>, usize) {
+        (vec!["PATH", "SIZE"], 2)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let bytes = self.0["sizeBytes"].as_u64().map(size);
+        vec![text(&self.0, "/path"), bytes.unwrap_or_else(|| "-".into())]
+    }
+
+    fn name(&self) -> String {
+        text(&self.0, "/path")
+    }
+}
+
+/// A project, and what became of it.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct ProjectRow {
+    pub(super) project: Value,
+    /// Empty where nothing was done.
+    #[serde(skip)]
+    pub(super) how: &'static str,
+}
+
+impl ProjectRow {
+    pub(super) const fn plain(project: Value) -> Self {
+        Self { project, how: "-" }
+    }
+}
+
+impl Rows for ProjectRow {
+    fn titles() -> (Vec<&'static str>, usize) {
+        (
+            vec![
+                "NAME",
+                "DONE",
+                "SOURCE",
+                "LOCATION",
+                "IMAGE",
+                "POOL",
+                "LIMIT",
+                "TIMEOUT",
+                "BUILDSPEC",
+            ],
+            6,
+        )
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let project = &self.project;
+        vec![
+            text(project, "/name"),
+            self.how.into(),
+            text(project, "/source/type"),
+            text(project, "/source/location"),
+            text(project, "/environment/image"),
+            text(project, "/x-croft/pool"),
+            text(project, "/concurrentBuildLimit"),
+            text(project, "/timeoutInMinutes"),
+            text(project, "/source/buildspec"),
+        ]
+    }
+
+    fn name(&self) -> String {
+        text(&self.project, "/name")
+    }
+}
+
+/// A table of the server's JSON.
+macro_rules! rows {
+    ($(#[$doc:meta])* $row:ident, $name:literal, $narrow:literal, [$(($title:literal, $cell:expr)),+ $(,)?]) => {
+        $(#[$doc])*
+        #[derive(Debug, Serialize)]
+        #[serde(transparent)]
+        pub(super) struct $row(pub(super) Value);
+
+        impl Rows for $row {
+            fn titles() -> (Vec<&'static str>, usize) {
+                (vec![$($title),+], $narrow)
+            }
+
+            fn cells(&self) -> Vec<String> {
+                let cells: Vec<fn(&Value) -> String> = vec![$($cell),+];
+                cells.into_iter().map(|cell| cell(&self.0)).collect()
+            }
+
+            fn name(&self) -> String {
+                text(&self.0, $name)
+            }
+        }
+    };
+}
+
+rows!(
+    /// A secret, without its value.
+    SecretRow, "/name", 5, [
+        ("NAME", |row| text(row, "/name")),
+        ("VERSION", |row| text(row, "/version")),
+        ("KIND", |row| text(row, "/kind")),
+        ("PROJECTS", |row| every(text(row, "/projects"))),
+        ("SET", |row| when(row, "/lastChanged")),
+    ]
+);
+
+rows!(
+    /// A token, without what it is.
+    TokenRow, "/id", 6, [
+        ("ID", |row| text(row, "/id")),
+        ("NAME", |row| text(row, "/name")),
+        ("ROLE", |row| text(row, "/role")),
+        ("PROJECTS", |row| every(text(row, "/projects"))),
+        ("ENDS", |row| when(row, "/expires")),
+        ("REVOKED", |row| text(row, "/revoked")),
+    ]
+);
+
+rows!(
+    /// A worker.
+    WorkerRow, "/name", 6, [
+        ("NAME", |row| text(row, "/name")),
+        ("POOL", |row| text(row, "/pool")),
+        ("STATE", |row| text(row, "/state")),
+        ("SLOTS", |row| text(row, "/slots")),
+        ("FREE", |row| text(row, "/slotsFree")),
+        ("HEARD", |row| when(row, "/lastHeard")),
+        ("BUILDS", |row| text(row, "/builds")),
+        ("VERSION", |row| text(row, "/version")),
+    ]
+);
+
+rows!(
+    /// A pool, and what waits there.
+    PoolRow, "/pool", 7, [
+        ("POOL", |row| text(row, "/pool")),
+        ("WAITING", |row| text(row, "/waiting")),
+        ("OFFERED", |row| text(row, "/offered")),
+        ("WORKERS", |row| text(row, "/workers")),
+        ("SLOTS", |row| text(row, "/slots")),
+        ("FREE", |row| text(row, "/slotsFree")),
+        ("OLDEST", oldest),
+    ]
+);
+
+rows!(
+    /// Who did what.
+    AuditRow, "/requestId", 6, [
+        ("WHEN", noted),
+        ("WHO", |row| text(row, "/actor")),
+        ("ROLE", |row| text(row, "/role")),
+        ("WHAT", |row| text(row, "/action")),
+        ("WITH", |row| text(row, "/target")),
+        ("CAME OF IT", |row| text(row, "/outcome")),
+        ("REQUEST", |row| text(row, "/requestId")),
+        ("CHAIN", |row| text(row, "/chain")),
+        ("ENTRY", |row| text(row, "/number")),
+    ]
+);
+
+/// An empty list of projects leaves none out.
+fn every(projects: String) -> String {
+    if projects == "-" {
+        "all".into()
+    } else {
+        projects
+    }
+}
+
+fn oldest(row: &Value) -> String {
+    let seconds = row["oldestSeconds"].as_f64();
+    let Some(seconds) = seconds.filter(|seconds| *seconds >= 0.0) else {
+        return "-".into();
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "float casts saturate, and it is not negative"
+    )]
+    duration((seconds * 1000.0) as u64)
+}
+
+/// Entries of the chain count milliseconds.
+fn noted(row: &Value) -> String {
+    let millis = row["atMs"].as_u64().map(Timestamp::from_millis);
+    millis.map_or_else(|| when(row, "/at"), date)
+}

@@ -1,0 +1,172 @@
+//! `croft submit`: the folder goes into the local store, what the server lacks of it goes there, and a build of it is started and
+//! followed. Ctrl-C ends only the following.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use croft_cache::{Put, Store, TreeRef};
+use croft_proto::farm::{OwnOfStart, Priority, StartBuild, Variable, VariableType};
+use croft_worker::{BuildspecFile, PrimarySource};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::call::{Call, Farm};
+use super::rows::BuildRow;
+use super::upload::upload;
+use super::{block_on, farm, watch};
+use crate::args::{Format, Global, Show};
+use crate::cache::with_bar;
+use crate::exit::{Exit, Wrong};
+use crate::farm::words::SubmitWords;
+use crate::output;
+use crate::plan;
+use crate::render::{count, size};
+use crate::run::refuse_state_in;
+use crate::surroundings::{Surroundings, now};
+
+/// What a build runs in whose project nobody has configured: the worker's own tools.
+const SANDBOX: &str = "sandbox";
+
+pub(crate) fn submit(global: &Global, words: &SubmitWords) -> anyhow::Result<Exit> {
+    let source = plan::folder_of(&words.directory.to_string_lossy())?;
+    let start = start(words, &source)?;
+    let farm = farm(global, &words.connect)?;
+    let surroundings = Surroundings::read(global)?;
+    refuse_state_in(&source, &surroundings)?;
+    block_on(async {
+        let project = ready_project(&farm, words, &source).await?;
+        let store = surroundings.open_cache()?;
+        let tree = put(&store, &source)?;
+        let uploaded = upload(&farm, &store, &tree).await?;
+        if uploaded.chunks > 0 {
+            eprintln!(
+                "croft: uploaded {} chunks, {} of {}",
+                count(uploaded.chunks),
+                size(uploaded.bytes),
+                size(uploaded.tree_bytes)
+            );
+        }
+        let build = start_build(&farm, start, &project, &tree).await?;
+        let id = build["id"].as_str().unwrap_or_default().to_string();
+        if words.detach {
+            return show_started(build, words.output);
+        }
+        eprintln!("croft: started {id}");
+        watch::watch(&farm, &id, words.output).await
+    })
+}
+
+/// What is asked for, but for the tree and the project.
+fn start(words: &SubmitWords, source: &Path) -> anyhow::Result<StartBuild> {
+    let variables = plan::variables(words.env_file.as_deref(), &words.env)?;
+    let variables = variables.into_iter().map(|(name, value)| Variable {
+        name,
+        value,
+        variable_type: VariableType::Plaintext,
+    });
+    let primary = PrimarySource::Folder(source.to_path_buf());
+    let priority = words.priority.map(Priority::new).transpose();
+    Ok(StartBuild {
+        buildspec_override: buildspec(words, &primary)?,
+        environment_variables_override: variables.collect(),
+        image_override: words.image.clone(),
+        idempotency_token: Some(match &words.idempotency_token {
+            Some(token) => token.clone(),
+            None => uuid::Uuid::new_v4().to_string(),
+        }),
+        own: Some(OwnOfStart {
+            tree: None,
+            priority: priority.map_err(|reason| Wrong(format!("--priority: {reason}")))?,
+        }),
+        ..StartBuild::default()
+    })
+}
+
+/// A file of the source by its path there, any other one as its text.
+fn buildspec(words: &SubmitWords, primary: &PrimarySource) -> anyhow::Result<Option<String>> {
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path);
+        text.map_err(|error| Wrong(format!("-b {}: {error}", path.display())))
+    };
+    Ok(
+        match plan::buildspec(words.buildspec.as_deref(), primary)? {
+            BuildspecFile::Default => None,
+            BuildspecFile::InSource(path) => Some(path.to_string_lossy().into_owned()),
+            BuildspecFile::OnHost(path) => Some(read(path)?),
+        },
+    )
+}
+
+/// The project's name, once the farm has it.
+async fn ready_project(farm: &Farm, words: &SubmitWords, source: &Path) -> anyhow::Result<String> {
+    let name = match &words.project {
+        Some(name) => plan::named_project(name)?,
+        None => plan::project_of_folder(source),
+    };
+    let there = farm.bytes(&Call::get(&["v1", "projects", &name])).await;
+    match there {
+        Ok(_) => return Ok(name),
+        Err(failure) if failure.is_not_found() && words.project.is_some() => {
+            return Err(Wrong(format!(
+                "there is no project {name}: `croft project apply -f FILE` makes one, `croft project list` shows which there are"
+            ))
+            .into());
+        }
+        Err(failure) if failure.is_not_found() => {}
+        Err(failure) => return Err(failure.into()),
+    }
+    let image = words.image.as_deref().unwrap_or(SANDBOX);
+    let project = json!({
+        "name": name,
+        "source": {"type": "NO_SOURCE"},
+        "artifacts": {"type": "NO_ARTIFACTS"},
+        "environment": {"type": "LINUX_CONTAINER", "image": image, "computeType": "BUILD_GENERAL1_SMALL"},
+    });
+    let call = Call::new(Method::PUT, &["v1", "projects", &name]).json(&project);
+    farm.bytes(&call).await?;
+    eprintln!("croft: made the project {name}, on {image}");
+    Ok(name)
+}
+
+fn put(store: &Store, source: &Path) -> anyhow::Result<TreeRef> {
+    let request = Put {
+        directory: source,
+        now: now(),
+    };
+    let stored = with_bar(store, "storing", || store.put(&request));
+    let stored = stored.with_context(|| format!("cannot store {}", source.display()))?;
+    for warning in &stored.warnings {
+        eprintln!("croft: {warning}");
+    }
+    Ok(stored.tree)
+}
+
+/// The build that the farm has accepted; asked twice, it is the same one.
+async fn start_build(
+    farm: &Farm,
+    mut start: StartBuild,
+    project: &str,
+    tree: &TreeRef,
+) -> anyhow::Result<Value> {
+    start.project_name = project.to_string();
+    if let Some(own) = &mut start.own {
+        own.tree = Some(tree.id.to_string());
+    }
+    let token = start.idempotency_token.clone().unwrap_or_default();
+    let call = Call::new(Method::POST, &["v1", "builds"]);
+    let call = call
+        .header("idempotency-key", token)
+        .json(&serde_json::to_value(&start)?);
+    let mut answer: Value = farm.json(&call).await?;
+    Ok(answer["build"].take())
+}
+
+/// The id and nothing else, for scripts; the whole build for tools.
+fn show_started(build: Value, show: Show) -> anyhow::Result<Exit> {
+    let format = match show {
+        Show::Auto | Show::Plain => Format::Name,
+        Show::Ndjson => Format::Ndjson,
+        Show::Json => Format::Json,
+    };
+    output::one(&BuildRow(build), format).map(|()| Exit::Succeeded)
+}
