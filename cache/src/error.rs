@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::transfer::Refusal;
 use crate::tree::TreeError;
 
 /// Why a cache operation did not happen. The build is never at fault enough to fail: whoever calls goes on without.
@@ -123,6 +124,9 @@ pub enum Error {
     /// A list of files is not one that a save writes; nothing of it was unpacked.
     #[error("refused to unpack a cached file list")]
     Refused(#[from] TreeError),
+    /// What another store's side sent is not what a croft sends; nothing of it counts. Sending it again may help.
+    #[error("refused what was sent by another store")]
+    Sent(#[from] Refusal),
     /// A file or folder of the build could not be read.
     #[error("failed to read {}", path.display())]
     Read {

@@ -3,7 +3,7 @@
 //!
 //! A collection goes in this order, and why it is safe hangs on it:
 //! 1. read what is condemned, then list leases, then read all records: whatever a finished save has named is seen;
-//! 2. decide which entries go, delete their records;
+//! 2. decide which entries go (none whose tree a lease names, unless somebody asks), delete their records;
 //! 3. mark every chunk that the other records, and the leases of running builds, lead to;
 //! 4. remove packs that an earlier collection condemned, if its grace is over, no save that might not have known of it is
 //!    still running, and nothing marked is in them alone;
@@ -162,7 +162,7 @@ fn collect(
     // and what it named is among the records.
     let condemned::Read { condemned, torn } = condemned::read_all(objects)?;
     let leases = live_leases(objects, now)?;
-    let (candidates, broken) = read_candidates(store)?;
+    let (candidates, broken) = read_candidates(store, &leases)?;
     let doomed = condemned::packs_of(&condemned);
     let index = Index::load(objects, store.near_path(), |pack| doomed.contains(pack))?;
     let plan = decide(policy, candidates, broken, now, |record| {
@@ -211,8 +211,9 @@ fn collect(
 }
 
 /// Every record that is whole, whoever signed it, and the names of those that are not.
-fn read_candidates(store: &Store) -> Result<(Vec<Candidate>, Vec<Path>), Error> {
+fn read_candidates(store: &Store, leases: &Leases) -> Result<(Vec<Candidate>, Vec<Path>), Error> {
     let objects = &store.objects;
+    let held = leases.trees();
     let used: HashSet<Path> = objects
         .list(&folder("used"))?
         .into_iter()
@@ -232,6 +233,10 @@ fn read_candidates(store: &Store) -> Result<(Vec<Candidate>, Vec<Path>), Error> 
         match open_to_keep(&listed.name, &bytes) {
             Ok(record) => candidates.push(Candidate {
                 last_used: last_used(objects, &used, &listed.name, &record),
+                is_held: record
+                    .outcome
+                    .tree()
+                    .is_some_and(|tree| held.contains(tree)),
                 is_believed: sealed::open(&listed.name, &bytes, &store.trust.keyring).is_ok(),
                 name: listed.name,
                 record,

@@ -229,13 +229,20 @@ impl Feeder<'_> {
         Ok(Content { size_bytes, chunks })
     }
 
-    /// Takes in a chunk as it is: a copy of one that is stored elsewhere.
-    pub(crate) fn copy(&mut self, id: Id, raw: &[u8]) -> Result<(), Error> {
-        if !self.intake.claimed().insert(id.short()) {
-            return Ok(());
+    /// Takes in a chunk as it is, unless it is here already; whether it was new. The caller has checked its hash.
+    pub(crate) fn bring(&mut self, id: Id, raw: &[u8]) -> Result<bool, Error> {
+        let short = id.short();
+        if self.intake.index.has_for_good(&short) || !self.intake.claimed().insert(short) {
+            return Ok(false);
         }
         self.builder.push(id, raw)?;
-        self.send_if_full()
+        self.send_if_full()?;
+        Ok(true)
+    }
+
+    /// The same, for a copy of what is stored elsewhere.
+    pub(crate) fn copy(&mut self, id: Id, raw: &[u8]) -> Result<(), Error> {
+        self.bring(id, raw).map(drop)
     }
 
     fn send_if_full(&mut self) -> Result<(), Error> {

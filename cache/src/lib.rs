@@ -76,6 +76,8 @@ mod restore;
 mod unpack;
 /// Trees as folders to mount.
 mod live;
+/// Trees from one store to another.
+mod transfer;
 /// Named contents of other tools.
 mod named;
 /// Looking at what there is.
@@ -110,6 +112,10 @@ pub use records::{
 pub use restore::{Found, Hit, Lookup, Restore, Restored, Sought};
 pub use save::{Layer, Mounted, Origin, Put, Save, SaveOutcome, Saved, Stored};
 pub use store::{Store, Trust, Usage};
+pub use transfer::{
+    Adoption, BATCH_BYTES_MAX, Export, OFFER_BYTES_MAX, OFFER_CHUNKS_MAX, OFFER_LIST_BYTES_MAX,
+    Offer, Offered, ReceiveLimits, Received, Refusal, decode_ids, encode_ids,
+};
 pub use tree::{Anchor, Entry, Node, Tree, TreeError};
 pub use unpack::{Unpack, Unpacked};
 pub use upper::{Change as UpperChange, Changes, Now};

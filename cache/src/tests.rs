@@ -38,6 +38,12 @@ mod collect;
 mod live;
 /// What other tools store.
 mod named;
+/// Trees from one store to another.
+mod transfer;
+/// What an enemy sends in place of a tree.
+mod transfer_refused;
+/// What was sent, beside collections.
+mod transfer_kept;
 /// Several at once, in every order.
 mod model;
 

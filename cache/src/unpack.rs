@@ -126,7 +126,7 @@ pub(crate) fn check_selected(tree: &Tree, selection: &Selection) -> Result<(), E
 }
 
 /// All chunks are there, and those of a file are together as long as it says.
-fn check_lengths(tree: &Tree, index: &Index) -> Result<(), Error> {
+pub(crate) fn check_lengths(tree: &Tree, index: &Index) -> Result<(), Error> {
     if let Some(error) = index.missing(tree.chunks()) {
         return Err(error);
     }

@@ -82,6 +82,8 @@ pub(super) struct Candidate {
     pub(super) last_used: Timestamp,
     /// True when a key of this machine's keyring vouches for it.
     pub(super) is_believed: bool,
+    /// True while a lease names its tree.
+    pub(super) is_held: bool,
 }
 
 /// What was decided.
@@ -145,6 +147,9 @@ pub(super) fn decide(
             .is_some_and(|asked| asked.selects(record))
         {
             plan.depart(candidate, RemovalReason::Asked, "it was asked for".into());
+        } else if candidate.is_held {
+            // Its chunks stay anyway, and whoever holds it may have yet to look it up.
+            staying.push(candidate);
         } else if policy.idle_ms_max.is_some_and(|limit| idle_ms > limit) {
             let words = format!("not used for {}", span(idle_ms));
             plan.depart(candidate, RemovalReason::Age, words);
@@ -194,7 +199,7 @@ fn fit(
             record.stored_bytes,
             idle_ms,
         );
-        std::cmp::Reverse((candidate.is_believed, worth))
+        std::cmp::Reverse((candidate.is_held, candidate.is_believed, worth))
     });
     let mut there: HashSet<Short> = HashSet::new();
     let mut room_bytes = bytes_max;
@@ -213,8 +218,8 @@ fn fit(
             .collect();
         // Of chunks that nobody who stays has, and about a record.
         let needed = new.values().sum::<u64>() + RECORD_BYTES;
-        if needed <= room_bytes {
-            room_bytes -= needed;
+        if needed <= room_bytes || candidate.is_held {
+            room_bytes = room_bytes.saturating_sub(needed);
             there.extend(new.into_keys());
             plan.kept.push(candidate);
         } else {

@@ -8,6 +8,8 @@
 //! A lease is judged by two clocks: its holder's says when it must stop relying on it, the sweeper's when it may stop
 //! respecting it. Ten minutes lie between, for clocks that differ.
 
+use std::collections::HashSet;
+
 use croft_proto::Timestamp;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -192,6 +194,15 @@ pub(crate) struct Terms {
 }
 
 impl Leases {
+    /// Every tree that they name.
+    pub(crate) fn trees(&self) -> HashSet<Id> {
+        let terms = self.live.iter().filter_map(|lease| lease.terms.as_ref());
+        terms
+            .flat_map(|terms| &terms.roots)
+            .filter_map(|root| root.tree().copied())
+            .collect()
+    }
+
     /// What a person should look at, a sentence each. May be empty.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let ahead = self.ahead.iter().map(|name| {

@@ -92,6 +92,16 @@ pub enum InputKind {
     Other,
 }
 
+impl Outcome {
+    /// The tree's id, when it is files.
+    pub(crate) fn tree(&self) -> Option<&Id> {
+        match self {
+            Self::Tree { id, .. } => Some(id),
+            Self::Content { .. } => None,
+        }
+    }
+}
+
 impl Record {
     /// What it is for.
     pub(crate) fn for_name(&self) -> Name<'_> {

@@ -13,6 +13,7 @@ use crate::records::lookup::Wanted;
 use crate::records::name::{Space, version_of_paths};
 use crate::records::record::{Format, Outcome, Record};
 use crate::selection::Selection;
+use crate::tree::Tree;
 use crate::unpack::{Unpacked, unpack};
 use crate::walk::{Anchors, Warnings};
 use crate::writing::Writing;
@@ -82,7 +83,8 @@ impl Store {
             id: written.id,
             list: written.list.clone(),
         };
-        let record = self.tree_record(&tree, &written, &writing, request.now);
+        let stored_bytes = written.stored_bytes(&writing.index);
+        let record = self.tree_record(&tree, &written.tree, stored_bytes, request.now);
         writing.check()?;
         self.write_record(&record)?;
         Ok(Stored {
@@ -95,11 +97,12 @@ impl Store {
         })
     }
 
-    fn tree_record(
+    /// What makes a tree visible under its own id.
+    pub(crate) fn tree_record(
         &self,
         tree: &TreeRef,
-        written: &super::Written,
-        writing: &Writing<'_>,
+        files: &Tree,
+        stored_bytes: u64,
         now: Timestamp,
     ) -> Record {
         Record {
@@ -114,9 +117,9 @@ impl Store {
                 id: tree.id,
                 list: tree.list.clone(),
             },
-            files: written.tree.files(),
-            logical_bytes: written.tree.logical_bytes(),
-            stored_bytes: written.stored_bytes(&writing.index),
+            files: files.files(),
+            logical_bytes: files.logical_bytes(),
+            stored_bytes,
             created: now,
             cost_ms: 0,
             key_template: None,

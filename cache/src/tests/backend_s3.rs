@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use object_store::path::Path;
 
 use super::backend_conformance::CASES;
-use super::{noise, skip};
-use crate::Place;
+use super::transfer::{put, send};
+use super::{Site, noise, skip};
 use crate::backend::Objects;
 use crate::backend::guard::Limits;
+use crate::{Place, Store, Trust};
 
 /// An AWS of this test's own. Dropped, it ends.
 struct Moto {
@@ -144,6 +145,26 @@ fn emptied(text: &str) -> Objects {
         objects.delete(&left.name).unwrap();
     }
     objects
+}
+
+#[test]
+fn a_tree_is_sent_to_object_storage_and_on_from_there() {
+    let Some(moto) = Moto::start() else {
+        return;
+    };
+    moto.make_bucket("shelf");
+    let near = tempfile::tempdir().unwrap();
+    let trust = Trust::of_folder(near.path()).unwrap();
+    let bucket = Store::over(bucket(&moto.address, "x"), near.path(), trust);
+    let site = Site::with(&[("a", &noise(1, 5_000_000)), ("b/c", b"text")]);
+    let (from, to) = (super::in_memory(), super::in_memory());
+    let tree = put(&from, &site.path(""));
+    send(&from, &bucket, &tree);
+    assert_eq!(send(&from, &bucket, &tree).0.chunks, 0);
+    send(&bucket, &to, &tree);
+    let copy = Site::new();
+    to.get(&tree, &copy.path("")).unwrap();
+    assert!(copy.read("a") == noise(1, 5_000_000) && copy.read("b/c") == b"text");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Saves, restores and collections of several machines in any order, one operation of the object storage at a time: no order
+//! Saves, restores, trees that are sent and collections of several machines in any order, one operation of the object storage at a time: no order
 //! loses or damages an entry. `CROFT_MODEL_SEED=n` runs one history and tells it; `CROFT_MODEL_HISTORIES=n` runs so many.
 //!
 //! It finds mistakes of the order of steps: within 300 histories those whose window is wide (a lease taken too late, no waiting
@@ -10,7 +10,9 @@ mod history;
 /// Whose turn it is.
 mod steps;
 
-use super::{Site, noise};
+use super::transfer::put;
+use super::{Site, in_memory, noise};
+use crate::{Offer, Store};
 
 const MINUTE: u64 = 60_000;
 
@@ -52,7 +54,12 @@ impl Chance {
 }
 
 /// What there is to save: a few small files each, most of which others have too.
-struct Contents(Vec<Site>);
+struct Contents {
+    sites: Vec<Site>,
+    /// Where those who send have them.
+    source: Store,
+    offers: Vec<Offer>,
+}
 
 impl Contents {
     fn new() -> Self {
@@ -63,15 +70,21 @@ impl Contents {
             }
             site
         });
-        Self(sites.collect())
+        let (sites, source) = (sites.collect::<Vec<_>>(), in_memory());
+        let offer = |site: &Site| source.offer(&put(&source, &site.path(""))).unwrap();
+        Self {
+            offers: sites.iter().map(offer).collect(),
+            sites,
+            source,
+        }
     }
 
     fn count(&self) -> usize {
-        self.0.len()
+        self.sites.len()
     }
 
     fn site(&self, number: usize) -> &Site {
-        &self.0[number]
+        &self.sites[number]
     }
 
     /// True when these are the files of contents with the same entry.

@@ -18,7 +18,7 @@ use crate::{Put, Store, Stored};
 
 /// What must be the same in a copy: kind, mode, owner, time, size, contents or target, and which names are one file.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+pub(super) struct Seen {
     mode: u32,
     owner: (u32, u32),
     modified: (i64, i64),
@@ -26,7 +26,7 @@ struct Seen {
     same_file_as: PathBuf,
 }
 
-fn seen(folder: &Path) -> BTreeMap<PathBuf, Seen> {
+pub(super) fn seen(folder: &Path) -> BTreeMap<PathBuf, Seen> {
     let mut all = BTreeMap::new();
     let mut waiting = vec![folder.to_path_buf()];
     while let Some(next) = waiting.pop() {
@@ -63,14 +63,14 @@ fn seen(folder: &Path) -> BTreeMap<PathBuf, Seen> {
     all
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap();
     at(u64::try_from(since.as_millis()).unwrap())
 }
 
-fn put_at(store: &Store, directory: &Path, now: Timestamp) -> Stored {
+pub(super) fn put_at(store: &Store, directory: &Path, now: Timestamp) -> Stored {
     store.put(&Put { directory, now }).unwrap()
 }
 
@@ -107,7 +107,7 @@ fn carry(from: &Path) {
     }
 }
 
-fn make_removable(folder: &Path) {
+pub(super) fn make_removable(folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -135,7 +135,7 @@ enum Thing {
 }
 
 #[derive(Clone, Debug)]
-struct Made {
+pub(super) struct Made {
     path: Vec<u8>,
     thing: Thing,
     modified: (i64, u32),
@@ -152,7 +152,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn made() -> impl Strategy<Value = Made> {
+pub(super) fn made() -> impl Strategy<Value = Made> {
     let path = prop::collection::vec(name(), 1..5).prop_map(|names| names.join(&b'/'));
     let mode = prop::sample::select(vec![
         0o644, 0o600, 0o755, 0o444, 0, 0o4755, 0o2755, 0o1644, 0o7777,
@@ -174,7 +174,7 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 /// Makes what can be made; what collides with something earlier is skipped. Times and modes of folders come last.
-fn make(folder: &Path, all: &[Made]) {
+pub(super) fn make(folder: &Path, all: &[Made]) {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut there = Vec::new();
     for made in all {

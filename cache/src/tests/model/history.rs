@@ -1,4 +1,4 @@
-//! One history: processes that save, restore, collect and die over one store, in an order that its seed says; and what must
+//! One history: processes that save, send, restore, collect and die over one store, in an order that its seed says; and what must
 //! hold whatever the order was.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,8 +13,9 @@ use super::{Chance, Contents, KEYED, MINUTE};
 use crate::backend::Objects;
 use crate::gc::Mode;
 use crate::lock::Lock;
+use crate::tests::transfer::LIMITS;
 use crate::tests::{Site, Use, at};
-use crate::{Found, Policy, Repair, SaveOutcome, Selector, Store, simulated};
+use crate::{Adoption, Found, Policy, Repair, SaveOutcome, Selector, Store, simulated};
 
 /// How far clocks are from the true time, either way.
 const SKEW_MS: u64 = 10 * MINUTE;
@@ -30,6 +31,8 @@ enum Deed {
     /// Contents by their number.
     Save(usize),
     Restore(usize),
+    /// Contents by their number, from a store of their own.
+    Send(usize),
     Collect(Policy),
 }
 
@@ -146,7 +149,7 @@ impl World<'_> {
         let now_ms = clock_ms - SKEW_MS + chance.below(2 * SKEW_MS);
         self.steps
             .tell(format!("process {process} starts: {deed:?} at {now_ms}"));
-        let is_save = matches!(deed, Deed::Save(_));
+        let is_save = matches!(deed, Deed::Save(_) | Deed::Send(_));
         let seed = chance.next();
         scope.spawn(move || {
             simulated::begin(seed);
@@ -186,12 +189,14 @@ impl World<'_> {
                 let is_saved = saved
                     .as_ref()
                     .is_ok_and(|saved| saved.outcome == SaveOutcome::Saved);
-                let end = SaveEnd { process, is_saved };
-                self.ends
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(end);
+                self.end(SaveEnd { process, is_saved });
                 saved.err()
+            }
+            Deed::Send(number) => {
+                let sent = self.send(&store, *number, now_ms);
+                let is_saved = *sent.as_ref().unwrap_or(&false);
+                self.end(SaveEnd { process, is_saved });
+                sent.err()
             }
             Deed::Restore(number) => self.restore(&store, *number, now_ms, "a restore"),
             Deed::Collect(policy) => store.collect(policy, Mode::Act, at(now_ms)).err(),
@@ -203,6 +208,37 @@ impl World<'_> {
             Some(error) if error.is_damage() => self.steps.tell(format!("{process}: {error}")),
             Some(error) => self.fault(format!("process {process}: {error}")),
         }
+    }
+
+    fn end(&self, end: SaveEnd) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.push(end);
+    }
+
+    /// As a client does whose server says again and again what is missing; whether it came to an end.
+    fn send(&self, store: &Store, number: usize, now_ms: u64) -> Result<bool, crate::Error> {
+        let (from, offer) = (&self.contents.source, &self.contents.offers[number]);
+        for _ in 0..3 {
+            let wanted = store.wanting(&offer.ids())?;
+            for batch in from.export(offer, &wanted)? {
+                store.receive(&mut &batch?[..], &LIMITS, &|| at(now_ms))?;
+            }
+            match store.adopt(offer, at(now_ms))? {
+                Adoption::Visible { tree, .. } => {
+                    // What a person removed meanwhile cannot be held.
+                    let held = store.hold_tree(&tree.id, at(now_ms + 60 * MINUTE), at(now_ms));
+                    return match held {
+                        Err(error) if !error.is_damage() => Err(error),
+                        _ => Ok(true),
+                    };
+                }
+                Adoption::Missing(missing) => {
+                    self.steps
+                        .tell(format!("{} chunks are missing", missing.len()));
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn restore(
@@ -293,7 +329,8 @@ fn weight(chance: &mut Chance) -> u64 {
 fn deed(chance: &mut Chance, contents: usize) -> Deed {
     let number = usize::try_from(chance.below(contents as u64)).unwrap();
     match chance.below(10) {
-        0..4 => Deed::Save(number),
+        0..3 => Deed::Save(number),
+        3 => Deed::Send(number),
         4 => Deed::Restore(number),
         _ => Deed::Collect(policy(chance, number)),
     }
