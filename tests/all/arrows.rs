@@ -21,6 +21,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-bus", &[]),
     ("croft-keys", &[]),
     (
+        "croft-views",
+        &["croft-proto", "croft-ledger", "croft-keys"],
+    ),
+    (
         "croft-cache",
         &["croft-proto", "croft-beneath", "croft-keys"],
     ),
@@ -78,6 +82,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-ledger", &["bollard", "object_store"]),
     ("croft-scheduler", &["bollard", "object_store"]),
     ("croft-bus", &["bollard", "object_store"]),
+    ("croft-views", &["bollard", "object_store"]),
     ("croft-keys", &["tokio", "bollard", "object_store"]),
     ("croft-spec", &["tokio", "bollard", "object_store"]),
     ("croft-collect", &["tokio", "bollard", "object_store"]),
