@@ -78,6 +78,8 @@ mod unpack;
 mod live;
 /// Trees from one store to another.
 mod transfer;
+/// One file of a tree.
+mod stored_file;
 /// Named contents of other tools.
 mod named;
 /// Looking at what there is.
@@ -112,6 +114,7 @@ pub use records::{
 pub use restore::{Found, Hit, Lookup, Restore, Restored, Sought};
 pub use save::{Layer, Mounted, Origin, Put, Save, SaveOutcome, Saved, Stored};
 pub use store::{Store, Trust, Usage};
+pub use stored_file::StoredFile;
 pub use transfer::{
     Adoption, BATCH_BYTES_MAX, Export, OFFER_BYTES_MAX, OFFER_CHUNKS_MAX, OFFER_LIST_BYTES_MAX,
     Offer, Offered, ReceiveLimits, Received, Refusal, decode_ids, encode_ids,

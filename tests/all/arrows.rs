@@ -53,7 +53,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
         ],
     ),
-    ("croft-api", &["croft-proto", "croft-keys", "croft-cache"]),
+    (
+        "croft-api",
+        &[
+            "croft-proto",
+            "croft-ledger",
+            "croft-scheduler",
+            "croft-bus",
+            "croft-views",
+            "croft-keys",
+            "croft-cache",
+        ],
+    ),
     (
         "croft",
         &[

@@ -1,0 +1,350 @@
+//! What happens in a build, as it happens: server-sent events, made of the live output on the bus and of the ledger's changes in the
+//! view. What passes is not parsed: the worker wrote lines, and lines leave.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::HeaderName;
+use axum::http::{HeaderValue, StatusCode};
+use bytes::Bytes;
+use croft_bus::{Build, FollowError, Item, Place};
+use croft_keys::AccessRecord;
+use croft_ledger::Seq;
+use croft_proto::farm::BuildId;
+use croft_views::{BuildRow, QueryError, Views};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use serde_json::{Value, json};
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
+
+use super::builds;
+use super::call::{Answer, Call, typed};
+use super::limits::{COMPLETE_WAIT_MAX, KEEP_ALIVE, TAIL_WAIT};
+use super::problem::{Problem, chain};
+use super::replay;
+use super::state::{Following, State};
+
+/// Where a client that comes back was.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What stands before each line of a build's events.
+const BEFORE_LINE: &[u8] = b"event: build\ndata: ";
+
+/// `GET /v1/builds/{id}/events`
+pub(super) async fn follow(mut call: Call) -> Answer {
+    let build = call.build()?;
+    let record = call.caller.clone().ok_or_else(Problem::unauthorized)?;
+    let place = call.header(&LAST_EVENT_ID).map(place_of).transpose()?;
+    let following = call.state.follow(record.id).ok_or_else(|| {
+        Problem::throttled(
+            5,
+            "this token follows too many builds already: end one first",
+        )
+    })?;
+    let live = Live::new(Arc::clone(&call.state), record, following, *build, place)?;
+    let body = stream::unfold(Box::new(live), |mut live| async move {
+        let bytes = live.next().await?;
+        Some((Ok::<_, Infallible>(bytes), live))
+    });
+    let mut response = typed(
+        StatusCode::OK,
+        "text/event-stream; charset=utf-8",
+        Body::from_stream(body),
+    );
+    // Proxies that gather answers would hold back what is there to be seen at once.
+    response.headers_mut().insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    Ok(response)
+}
+
+/// `<attempt>.<chunk>`, the last that a client has.
+fn place_of(text: &str) -> Result<Place, Problem> {
+    let parts = text.split_once('.');
+    let place = parts.and_then(|(attempt, chunk)| {
+        Some(Place {
+            attempt: attempt.parse().ok()?,
+            chunk: chunk.parse().ok()?,
+        })
+    });
+    place.ok_or_else(|| {
+        Problem::invalid("Last-Event-ID has to be what an event here said: `<attempt>.<chunk>`")
+    })
+}
+
+type Changed = BoxFuture<'static, Result<Option<Seq>, QueryError>>;
+
+/// One client's stream.
+struct Live {
+    state: Arc<State>,
+    record: Arc<AccessRecord>,
+    _following: Following,
+    build: BuildRow,
+    /// The last that the client has.
+    last: Option<Place>,
+    ready: VecDeque<Bytes>,
+    output: BoxStream<'static, Result<Item, FollowError>>,
+    /// Of which attempt the output is.
+    attempt: u32,
+    has_output: bool,
+    output_ended: bool,
+    changed: Changed,
+    tail: Pin<Box<Sleep>>,
+    keep_alive: Interval,
+    replay: Option<replay::Replay>,
+    has_ended: bool,
+}
+
+impl Live {
+    fn new(
+        state: Arc<State>,
+        record: Arc<AccessRecord>,
+        following: Following,
+        build: BuildRow,
+        last: Option<Place>,
+    ) -> Result<Self, Problem> {
+        // What a replay said of its place means nothing to the bus.
+        let live = last.filter(|last| last.chunk < replay::ARCHIVED);
+        let from = live.map_or(Place::START, |last| Place {
+            chunk: last.chunk + 1,
+            ..last
+        });
+        let is_over = build.stage.is_over();
+        let output = match is_over {
+            true => stream::empty().boxed(),
+            false => state.farm.bus.follow(&name(build.id)?, from),
+        };
+        let mut keep_alive = interval(KEEP_ALIVE);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        keep_alive.reset();
+        let mut this = Self {
+            changed: change(&state.farm.views, build.id, build.last),
+            ready: VecDeque::from([state_event(&build)]),
+            attempt: from.attempt,
+            has_output: live.is_some() && !is_over,
+            output_ended: is_over,
+            tail: Box::pin(sleep(TAIL_WAIT)),
+            replay: None,
+            has_ended: false,
+            state,
+            record,
+            _following: following,
+            build,
+            last,
+            output,
+            keep_alive,
+        };
+        if is_over {
+            this.replay_all();
+        }
+        Ok(this)
+    }
+
+    /// What is to be sent next; none when all was.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(bytes);
+            }
+            if self.has_ended {
+                return None;
+            }
+            if let Some(replay) = &mut self.replay {
+                match replay.next().await {
+                    Some(bytes) => return Some(bytes),
+                    None => self.replay = None,
+                }
+                continue;
+            }
+            if self.build.stage.is_over() && self.output_ended {
+                self.end();
+                continue;
+            }
+            self.step().await;
+        }
+    }
+
+    /// Waits for whatever comes first.
+    async fn step(&mut self) {
+        let is_over = self.build.stage.is_over();
+        tokio::select! {
+            biased;
+            () = self.state.draining.cancelled() => {
+                self.ready.push_back(Bytes::from_static(b": this server stops: come back\n\n"));
+                self.has_ended = true;
+            }
+            item = self.output.next(), if !self.output_ended => self.came(item),
+            changed = &mut self.changed, if !is_over => self.changed(changed).await,
+            () = &mut self.tail, if is_over => self.output_ended = true,
+            _ = self.keep_alive.tick() => {
+                if self.state.is_still_good(&self.record) {
+                    self.ready.push_back(Bytes::from_static(b": still here\n\n"));
+                } else {
+                    self.ready.push_back(Bytes::from_static(b": the token is not good any more\n\n"));
+                    self.has_ended = true;
+                }
+            }
+        }
+    }
+
+    fn came(&mut self, item: Option<Result<Item, FollowError>>) {
+        match item {
+            Some(Ok(Item::Began { attempt })) => {
+                self.attempt = attempt;
+                self.ready
+                    .push_back(event("attempt", &json!({"attempt": attempt})));
+            }
+            Some(Ok(Item::Skipped { to })) => {
+                let skipped = json!({"attempt": self.attempt, "to": to});
+                self.ready.push_back(event("skipped", &skipped));
+            }
+            Some(Ok(Item::Chunk(chunk))) => {
+                self.has_output = true;
+                let bytes = lines(&chunk.bytes, self.attempt, chunk.first);
+                self.ready.push_back(bytes);
+            }
+            Some(Ok(Item::End)) | None => self.output_ended = true,
+            Some(Err(error)) => {
+                tracing::warn!(build = %self.build.id, error = %chain(&error), "live output cannot be followed");
+                self.output_ended = true;
+            }
+        }
+    }
+
+    async fn changed(&mut self, changed: Result<Option<Seq>, QueryError>) {
+        match changed {
+            Ok(Some(_)) => self.look().await,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "a build's changes cannot be followed");
+                self.has_ended = true;
+            }
+        }
+        self.changed = change(&self.state.farm.views, self.build.id, self.build.last);
+    }
+
+    /// Something has happened to the build.
+    async fn look(&mut self) {
+        let Ok(Some(build)) = builds::find(&self.state, self.build.id).await else {
+            return;
+        };
+        self.build = build;
+        self.ready.push_back(state_event(&self.build));
+        if self.build.stage.is_over() {
+            self.tail = Box::pin(sleep(TAIL_WAIT));
+            if !self.has_output && self.output_ended {
+                self.replay_all();
+            }
+            return;
+        }
+        let attempt = self.build.current_attempt().map(|it| it.attempt);
+        if let Some(attempt) =
+            attempt.filter(|attempt| self.output_ended && *attempt > self.attempt)
+            && let Ok(name) = name(self.build.id)
+        {
+            self.output = self
+                .state
+                .farm
+                .bus
+                .follow(&name, Place { attempt, chunk: 0 });
+            self.output_ended = false;
+        }
+    }
+
+    /// All of what happened in a build that is over, as far as the client has not seen it.
+    fn replay_all(&mut self) {
+        self.replay = replay::Replay::begin(&self.state, &self.build, self.last);
+        let attempt = self.build.settled.as_ref().map(|settled| settled.attempt);
+        if let Some(attempt) = attempt.filter(|_| self.replay.is_some()) {
+            self.ready
+                .push_back(event("attempt", &json!({"attempt": attempt})));
+        }
+    }
+
+    /// The last of all.
+    fn end(&mut self) {
+        let settled = self.build.settled.as_ref().and_then(|it| it.build.as_ref());
+        let summary = settled.and_then(|build| build.get("summary"));
+        let end = json!({"build": self.build.build_json(), "summary": summary});
+        self.ready.push_back(event("end", &end));
+        self.has_ended = true;
+    }
+}
+
+/// The next change of a build. Kept between others' steps, so that a chunk costs no question.
+fn change(views: &Views, build: BuildId, after: Seq) -> Changed {
+    let views = views.clone();
+    Box::pin(async move { views.wait_change(build, after, COMPLETE_WAIT_MAX).await })
+}
+
+/// A build's name on the bus.
+pub(super) fn name(build: BuildId) -> Result<Build, Problem> {
+    let name = Build::try_from(build.to_string());
+    name.map_err(|error| Problem::internal(&error))
+}
+
+fn state_event(build: &BuildRow) -> Bytes {
+    let state = json!({"status": builds::status_word(build), "build": build.build_json()});
+    event("state", &state)
+}
+
+/// One event. JSON has no line breaks of its own.
+fn event(kind: &str, data: &Value) -> Bytes {
+    Bytes::from(format!("event: {kind}\ndata: {data}\n\n"))
+}
+
+/// A chunk's lines, an event each. The last one carries the place: who comes back has the chunk whole, or gets it whole.
+pub(super) fn lines(chunk: &[u8], attempt: u32, number: u64) -> Bytes {
+    let count = memchr::memchr_iter(b'\n', chunk).count() + 1;
+    let mut text = Vec::with_capacity(chunk.len() + count * (BEFORE_LINE.len() + 2) + 40);
+    let mut rest = chunk.strip_suffix(b"\n").unwrap_or(chunk);
+    loop {
+        let (line, after) = match memchr::memchr(b'\n', rest) {
+            Some(end) => (&rest[..end], Some(&rest[end + 1..])),
+            None => (rest, None),
+        };
+        if after.is_none() {
+            text.extend_from_slice(format!("id: {attempt}.{number}\n").as_bytes());
+        }
+        text.extend_from_slice(BEFORE_LINE);
+        text.extend_from_slice(line);
+        text.extend_from_slice(b"\n\n");
+        match after {
+            Some(after) => rest = after,
+            None => return Bytes::from(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_is_an_event_and_the_last_says_where_it_is() {
+        let chunk = b"{\"seq\":1}\n{\"seq\":2}\n";
+        let expected =
+            "event: build\ndata: {\"seq\":1}\n\nid: 2.7\nevent: build\ndata: {\"seq\":2}\n\n";
+        assert_eq!(lines(chunk, 2, 7), expected.as_bytes());
+        assert_eq!(lines(&chunk[..19], 2, 7), expected.as_bytes());
+    }
+
+    #[test]
+    fn a_place_that_no_event_said_is_refused() {
+        assert_eq!(
+            place_of("2.7").unwrap(),
+            Place {
+                attempt: 2,
+                chunk: 7
+            }
+        );
+        for wrong in ["", "2", "2.", ".7", "2.7.1", "-1.2", "a.b"] {
+            assert!(place_of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a build left: its log and its artifacts, files of one tree in the store. Sent piece by piece, each checked by the store before it
+//! leaves; a running build's log is what the bus still has of it.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH};
+use axum::http::{HeaderValue, Response};
+use bytes::Bytes;
+use croft_bus::{Item, Place};
+use croft_cache::{Id, Node, Store, StoredFile};
+use croft_proto::Timestamp;
+use croft_views::BuildRow;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::call::{Answer, Call, json as answer_json, short, typed};
+use super::events::name;
+use super::limits::{LIVE_LOG_BYTES_MAX, LIVE_LOG_WAIT, PIECES_WAITING_MAX};
+use super::problem::{Problem, chain};
+use super::state::{State, is_inside};
+
+/// Where artifacts are in what is kept of a build.
+const ARTIFACTS: &str = "artifacts";
+
+/// Most files in a list: what a page of a browser can show, and a few megabytes.
+const FILES_MAX: usize = 10_000;
+
+/// `GET /v1/builds/{id}/log`
+pub(super) async fn log(mut call: Call) -> Answer {
+    let build = call.build()?;
+    if let Some(tree) = kept_tree(&build) {
+        let file = send(&call.state, tree, PathBuf::from("build.log")).await?;
+        if let Some((size_bytes, body)) = file {
+            return Ok(sized("text/plain; charset=utf-8", size_bytes, body));
+        }
+    }
+    let text = match build.stage.is_over() {
+        true => String::new(),
+        false => live_log(&call.state, &build).await?,
+    };
+    let mut response = typed(
+        StatusCode::OK,
+        "text/plain; charset=utf-8",
+        Body::from(text),
+    );
+    if !build.stage.is_over() {
+        let running = HeaderValue::from_static("partial");
+        response.headers_mut().insert("croft-log", running);
+    }
+    Ok(response)
+}
+
+/// What the bus still has of a running build's output.
+async fn live_log(state: &State, build: &BuildRow) -> Result<String, Problem> {
+    let mut output = state.farm.bus.follow(&name(build.id)?, Place::START);
+    let mut text = String::new();
+    while let Ok(Some(Ok(item))) = timeout(LIVE_LOG_WAIT, output.next()).await {
+        match item {
+            Item::Began { .. } => text.clear(),
+            Item::Skipped { .. } => text.push_str("[what came before is not kept live]\n"),
+            Item::Chunk(chunk) => append_output(&chunk.bytes, &mut text),
+            Item::End => break,
+        }
+        if text.len() > LIVE_LOG_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(text)
+}
+
+/// The output among a chunk's events.
+fn append_output(chunk: &[u8], text: &mut String) {
+    for line in chunk.split(|byte| *byte == b'\n') {
+        let Ok(event) = serde_json::from_slice::<Value>(line) else {
+            continue;
+        };
+        if event["type"] == "output" {
+            text.push_str(event["text"].as_str().unwrap_or_default());
+        }
+    }
+}
+
+/// `GET /v1/builds/{id}/artifacts`
+pub(super) async fn artifacts(mut call: Call) -> Answer {
+    let build = call.build()?;
+    let Some(tree) = kept_tree(&build) else {
+        return answer_json(
+            StatusCode::OK,
+            &json!({"artifacts": [], "truncated": false}),
+        );
+    };
+    let (kept, now) = (call.state.farm.kept.clone(), call.state.farm.clock.now());
+    let _turn = turn(&call.state).await?;
+    let listed = call
+        .state
+        .tasks
+        .spawn_blocking(move || list(&kept, &tree, now))
+        .await;
+    let (files, is_truncated) = listed.map_err(|error| Problem::internal(&error))??;
+    answer_json(
+        StatusCode::OK,
+        &json!({"artifacts": files, "truncated": is_truncated}),
+    )
+}
+
+fn list(kept: &Store, tree: &Id, now: Timestamp) -> Result<(Vec<Value>, bool), croft_cache::Error> {
+    let Some(tree) = kept.tree(tree, now)? else {
+        return Ok((Vec::new(), false));
+    };
+    let list = kept.files(&tree)?;
+    let mut files = Vec::new();
+    for entry in list.entries() {
+        let Ok(path) = entry.path.strip_prefix(ARTIFACTS) else {
+            continue;
+        };
+        let size_bytes = match &entry.node {
+            Node::File { size_bytes, .. } => Some(*size_bytes),
+            Node::HardLink(_) => None,
+            Node::Directory | Node::Symlink(_) => continue,
+        };
+        if files.len() >= FILES_MAX {
+            return Ok((files, true));
+        }
+        files.push(json!({
+            "path": path.to_string_lossy(),
+            "sizeBytes": size_bytes,
+            "executable": entry.mode & 0o100 != 0,
+        }));
+    }
+    Ok((files, false))
+}
+
+/// `GET /v1/builds/{id}/artifacts/{path}`
+pub(super) async fn artifact(mut call: Call) -> Answer {
+    let build = call.build()?;
+    let asked = call.param("path").to_string();
+    let none = || Problem::not_found(format!("the build left no file `{}`", short(&asked)));
+    if !is_inside(Path::new(&asked)) {
+        return Err(none());
+    }
+    let tree = kept_tree(&build).ok_or_else(none)?;
+    let path = Path::new(ARTIFACTS).join(&asked);
+    let file = send(&call.state, tree, path).await?;
+    let (size_bytes, body) = file.ok_or_else(none)?;
+    let mut response = sized("application/octet-stream", size_bytes, body);
+    // What a build made is nothing a browser should show as if it were ours.
+    let attachment = HeaderValue::from_static("attachment");
+    response
+        .headers_mut()
+        .insert(CONTENT_DISPOSITION, attachment);
+    Ok(response)
+}
+
+fn sized(content_type: &'static str, size_bytes: u64, body: Body) -> Response<Body> {
+    let mut response = typed(StatusCode::OK, content_type, body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, size_bytes.into());
+    response
+}
+
+/// The tree that is kept of a finished build.
+pub(super) fn kept_tree(build: &BuildRow) -> Option<Id> {
+    let finished = build.settled.as_ref()?.build.as_ref()?;
+    Id::parse(finished.pointer("/kept/tree")?.as_str()?)
+}
+
+/// A file of a kept tree. Blocks.
+pub(super) fn open(
+    kept: &Store,
+    tree: &Id,
+    path: &Path,
+    now: Timestamp,
+) -> Result<Option<StoredFile>, croft_cache::Error> {
+    match kept.tree(tree, now)? {
+        Some(tree) => kept.open_file(&tree, path),
+        None => Ok(None),
+    }
+}
+
+async fn turn(state: &State) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+    let turn = Arc::clone(&state.files).acquire_owned().await;
+    turn.map_err(|error| Problem::internal(&error))
+}
+
+/// A file's size and its bytes on their way; none when there is no such file.
+async fn send(state: &State, tree: Id, path: PathBuf) -> Result<Option<(u64, Body)>, Problem> {
+    let turn = turn(state).await?;
+    let (found, is_found) = oneshot::channel();
+    let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
+    let (kept, now) = (state.farm.kept.clone(), state.farm.clock.now());
+    state.tasks.spawn_blocking(move || {
+        let _turn = turn;
+        let file = match open(&kept, &tree, &path, now) {
+            Ok(Some(file)) => file,
+            other => return drop(found.send(other.map(|_none| None))),
+        };
+        // Who has gone needs no file.
+        if found.send(Ok(Some(file.size_bytes()))).is_err() {
+            return;
+        }
+        let read = file.read(|bytes| {
+            match pieces.blocking_send(Ok(Bytes::copy_from_slice(bytes))) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_gone) => ControlFlow::Break(()),
+            }
+        });
+        if let Err(error) = read {
+            tracing::warn!(tree = %tree, error = %chain(&error), "a kept file cannot be read to its end");
+            // The connection breaks: what was sent is not all there was.
+            drop(pieces.blocking_send(Err(io::Error::other("the file cannot be read to its end"))));
+        }
+    });
+    let found = is_found
+        .await
+        .map_err(|error| Problem::internal(&error))??;
+    let Some(size_bytes) = found else {
+        return Ok(None);
+    };
+    let body = stream::poll_fn(move |context| sent.poll_recv(context));
+    Ok(Some((size_bytes, Body::from_stream(body))))
+}

@@ -1,0 +1,290 @@
+//! From a request to its route's function and back: who asks, may they, how long it took, what is put on record. Built from the
+//! table; handed to the server's connections.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request};
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use axum::http::{Response, StatusCode};
+use axum::routing::{MethodFilter, on};
+use croft_keys::AccessRecord;
+use croft_keys::audit::AuditAct;
+use tokio::time::Instant;
+
+use super::audit;
+use super::builds;
+use super::call::{Answer, Call, Caller, actor, allow, build_id, short};
+use super::problem::Problem;
+use super::state::{MetricsAccess, State};
+use super::table::{Effect, ROUTES, Route, Verb, Whose};
+
+/// The name of a request, in its answer and in the log.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Characters of a caller's own name for a request.
+const REQUEST_ID_CHARS_MAX: usize = 64;
+
+/// Every route, and an answer for what is none.
+pub(super) fn router(state: &Arc<State>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let state = Arc::clone(state);
+        let answering = move |params: RawPathParams, request: Request| {
+            let params = params
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect();
+            answer(Arc::clone(&state), route, params, request)
+        };
+        router = router.route(route.path, on(filter(route.verb), answering));
+    }
+    let none = |problem: fn() -> Problem, state: Arc<State>| {
+        move |request: Request| {
+            let state = Arc::clone(&state);
+            async move {
+                let id = request_id(request.headers());
+                state.metrics.refused("no_route");
+                with_id(problem().response(&id), &id)
+            }
+        }
+    };
+    router
+        .fallback(none(no_route, Arc::clone(state)))
+        .method_not_allowed_fallback(none(no_method, Arc::clone(state)))
+}
+
+fn no_route() -> Problem {
+    Problem::not_found("there is nothing here: GET /v1/openapi.json says what there is")
+}
+
+fn no_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "MethodNotAllowedException",
+        "this path knows other methods: GET /v1/openapi.json says which",
+    )
+}
+
+const fn filter(verb: Verb) -> MethodFilter {
+    match verb {
+        Verb::Get => MethodFilter::GET,
+        Verb::Post => MethodFilter::POST,
+        Verb::Put => MethodFilter::PUT,
+        Verb::Delete => MethodFilter::DELETE,
+    }
+}
+
+async fn answer(
+    state: Arc<State>,
+    route: &'static Route,
+    params: Vec<(String, String)>,
+    request: Request,
+) -> Response<Body> {
+    let begun = Instant::now();
+    let (parts, body) = request.into_parts();
+    let id = request_id(&parts.headers);
+    let authorization = parts.headers.get(AUTHORIZATION);
+    let caller = state.admit(authorization.and_then(|value| value.to_str().ok()));
+    let target = Arc::new(std::sync::Mutex::new(target_of(&params)));
+    let call = Call {
+        state: Arc::clone(&state),
+        caller: caller.clone(),
+        params,
+        query: query(parts.uri.query().unwrap_or_default()),
+        headers: parts.headers,
+        body: std::sync::Mutex::new(body),
+        build: None,
+        target: Arc::clone(&target),
+    };
+    let mut answer = answered(route, call).await;
+    if route.effect == Effect::Changes {
+        let target = target
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
+        let outcome = match &answer {
+            Ok(_) => "ok",
+            Err(problem) => problem.code,
+        };
+        let noted = put_on_record(&state, route, caller.as_deref(), &id, target, outcome).await;
+        answer = noted.and(answer);
+    }
+    let response = answer.unwrap_or_else(|problem| {
+        tracing::debug!(
+            request = %id, operation = route.operation, status = problem.status.as_u16(),
+            code = problem.code, "refused"
+        );
+        problem.response(&id)
+    });
+    let took = begun.elapsed();
+    state
+        .metrics
+        .answered(route.path, route.verb.word(), response.status(), took);
+    with_id(response, &id)
+}
+
+/// Lets the caller in, or not; then the route's function answers.
+async fn answered(route: &'static Route, mut call: Call) -> Answer {
+    let state = Arc::clone(&call.state);
+    let is_open = route.whose == Whose::Open
+        || (route.path == "/metrics" && state.farm.settings.metrics == MetricsAccess::Everybody);
+    if is_open {
+        return (route.function)(call).await;
+    }
+    let Some(record) = call.caller.clone() else {
+        state.metrics.refused("token");
+        return Err(Problem::unauthorized());
+    };
+    let paced = state.paces.take(record.id, Instant::now());
+    paced.map_err(|seconds| {
+        state.metrics.refused("pace");
+        let name = short(&record.name);
+        Problem::throttled(seconds, format!("the token `{name}` asks too often"))
+    })?;
+    let asked = allowed(route, &mut call).await;
+    if let Err(problem) = asked {
+        state.metrics.refused("role");
+        return Err(problem);
+    }
+    (route.function)(call).await
+}
+
+/// Passes when the caller may do this with whose it is. Finds the build that the path names.
+async fn allowed(route: &Route, call: &mut Call) -> Result<(), Problem> {
+    let caller: Caller = call.caller.clone();
+    let record = caller.as_deref().ok_or_else(Problem::unauthorized)?;
+    match route.whose {
+        Whose::Open => Ok(()),
+        Whose::Role | Whose::Listed | Whose::Body => of_role(record, route),
+        Whose::Farm => allow(Some(record), route.role, None),
+        Whose::Project => allow(Some(record), route.role, Some(call.param("name"))),
+        Whose::Pool => allow(Some(record), route.role, Some(call.param("pool"))),
+        Whose::Build => {
+            // Before looking: who may do this with no build learns nothing of any.
+            of_role(record, route)?;
+            call.catch_up().await?;
+            let id = build_id(call.param("id"))?;
+            let build = builds::known(&call.state, id).await?;
+            // Of another project's builds nothing is said, not even that they are.
+            let is_theirs = record.may(route.role, Some(&build.project));
+            if !is_theirs {
+                return Err(Problem::not_found(format!("there is no build `{id}`")));
+            }
+            call.is_about(format!("build.{id}"));
+            call.build = Some(Box::new(build));
+            Ok(())
+        }
+    }
+}
+
+fn of_role(record: &AccessRecord, route: &Route) -> Result<(), Problem> {
+    if record.access.role.allows(route.role) {
+        return Ok(());
+    }
+    allow(Some(record), route.role, None)
+}
+
+/// A call that changes something is put on record, whatever came of it.
+async fn put_on_record(
+    state: &Arc<State>,
+    route: &Route,
+    caller: Option<&AccessRecord>,
+    request_id: &str,
+    target: String,
+    outcome: &'static str,
+) -> Result<(), Problem> {
+    if caller.is_none() && state.strangers.take((), Instant::now()).is_err() {
+        return Ok(());
+    }
+    let act = AuditAct {
+        at_ms: state.farm.clock.now().millis(),
+        request_id: request_id.into(),
+        actor: actor(caller),
+        role: caller.map_or_else(String::new, |record| record.access.role.to_string()),
+        action: route.operation.into(),
+        target,
+        outcome: outcome.into(),
+    };
+    audit::note(state, act).await
+}
+
+fn target_of(params: &[(String, String)]) -> String {
+    let params = params.iter().map(|(name, value)| format!("{name}.{value}"));
+    params.collect::<Vec<_>>().join(" ")
+}
+
+/// The caller's own name for the request, if it can be one; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match given {
+        Some(id) if (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(is_plain) => {
+            id.into()
+        }
+        Some(_) | None => uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+fn with_id(mut response: Response<Body>, id: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The parameters of a query, percent-decoded.
+fn query(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'%')
+            .then(|| after.split_first_chunk::<2>())
+            .flatten();
+        let escaped = escaped.and_then(|(pair, after)| {
+            let pair = str::from_utf8(pair).ok()?;
+            Some((u8::from_str_radix(pair, 16).ok()?, after))
+        });
+        rest = match escaped {
+            Some((byte, after)) => {
+                bytes.push(byte);
+                after
+            }
+            None => {
+                bytes.push(if byte == b'+' { b' ' } else { byte });
+                after
+            }
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_as_it_was_meant() {
+        let read = query("project=a%2Fb&&status=x+y&flag&bad=%zz%4");
+        let expected = [
+            ("project", "a/b"),
+            ("status", "x y"),
+            ("flag", ""),
+            ("bad", "%zz%4"),
+        ];
+        let expected: Vec<(String, String)> = expected
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        assert_eq!(read, expected);
+    }
+}

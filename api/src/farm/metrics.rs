@@ -1,0 +1,72 @@
+//! What is measured of requests. Registered with the composition root's registry; shown by `/metrics`, beside other rooms'.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+};
+
+use super::call::{Answer, Call, typed};
+use super::problem::Problem;
+
+/// Seconds. From answers out of memory to those that wait for a build.
+const BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// What this front counts.
+#[derive(Clone, Debug)]
+pub(super) struct Metrics {
+    requests: HistogramVec,
+    refused: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registered with that registry.
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let requests = HistogramVec::new(
+            HistogramOpts::new(
+                "croft_http_request_duration_seconds",
+                "Time from a request's head to its answer's head, by route.",
+            )
+            .buckets(BUCKETS.to_vec()),
+            &["route", "method", "code"],
+        )?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "croft_http_refused_total",
+                "Requests and connections that were turned away, by reason.",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        Ok(Self { requests, refused })
+    }
+
+    pub(super) fn answered(&self, route: &str, method: &str, code: StatusCode, took: Duration) {
+        let labels = [route, method, code.as_str()];
+        self.requests
+            .with_label_values(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    pub(super) fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+}
+
+/// `GET /metrics`
+pub(super) async fn show(call: Call) -> Answer {
+    let mut text = Vec::new();
+    TextEncoder::new()
+        .encode(&call.state.farm.registry.gather(), &mut text)
+        .map_err(|error| Problem::internal(&error))?;
+    Ok(typed(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        Body::from(text),
+    ))
+}

@@ -1,0 +1,67 @@
+//! The farm's front: REST in AWS's shapes, over a server's scheduler, views, ledger, bus and store.
+//!
+//! In: requests with a token. Out: what the ledger says, as far as the token may see it, and changes that are durable before they
+//! are answered. What holds by absence: no route is outside of the one table; no request but for health is answered before its
+//! token was looked at; no secret's value leaves; nothing that changes something goes unrecorded.
+
+/// How much of everything.
+mod limits;
+/// Connections.
+mod serve;
+/// What all requests share.
+mod state;
+/// From a request to its route and back.
+mod front;
+/// Every route there is.
+mod table;
+/// A request that was let in.
+mod call;
+/// What went wrong, as a caller is told.
+mod problem;
+/// How fast somebody may ask.
+mod pace;
+/// Appending to a subject.
+mod record;
+/// Who did what.
+mod audit;
+/// What is measured.
+mod metrics;
+/// Whether this server should be asked.
+mod ready;
+/// The document of all this.
+mod openapi;
+/// What is built.
+mod projects;
+/// Starting, stopping, starting again.
+mod start;
+/// Builds as they are.
+mod builds;
+/// Why a build waits, and what happened to it.
+mod explain;
+/// What happens in a build, as it happens.
+mod events;
+/// What happened in a build that is over.
+mod replay;
+/// Logs and artifacts.
+mod files;
+/// Sources on their way in.
+mod sources;
+/// Who runs builds, and who waits.
+mod workers;
+/// Who may ask.
+mod tokens;
+/// Values that only builds may see.
+mod secrets;
+/// Keys that open those.
+mod pools;
+/// Secrets for every pool there is.
+mod reseal;
+
+pub use audit::ResumeError;
+pub use pools::{Enrolled, GivenKey};
+pub use serve::{Door, ServeError, serve};
+pub use state::{Farm, MetricsAccess, Settings};
+pub use tokens::{FirstTokenError, first_token};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! How fast somebody may ask: a bucket of requests that fills at a steady rate. Asked by the gate for every request.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use super::limits::PACES_MAX;
+
+/// A bucket.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// Millionths of a request.
+    level: u64,
+    filled: Instant,
+}
+
+/// Buckets by whose they are.
+#[derive(Debug)]
+pub(super) struct Paces<K> {
+    per_second: u64,
+    burst: u64,
+    buckets: Mutex<HashMap<K, Bucket>>,
+}
+
+/// Of a request.
+const WHOLE: u64 = 1_000_000;
+
+impl<K: Eq + Hash> Paces<K> {
+    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+        Self {
+            per_second: u64::from(per_second.max(1)),
+            burst: u64::from(burst.max(1)) * WHOLE,
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// Takes one request out of the bucket, or says in how many seconds there will be one.
+    pub(super) fn take(&self, whose: K, now: Instant) -> Result<(), u64> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= PACES_MAX && !buckets.contains_key(&whose) {
+            // Those that are full have nothing to remember.
+            let (rate, burst) = (self.per_second, self.burst);
+            buckets.retain(|_, bucket| filled(bucket, rate, burst, now) < burst);
+            if buckets.len() >= PACES_MAX {
+                buckets.clear();
+            }
+        }
+        let full = Bucket {
+            level: self.burst,
+            filled: now,
+        };
+        let bucket = buckets.entry(whose).or_insert(full);
+        let level = filled(bucket, self.per_second, self.burst, now);
+        if level < WHOLE {
+            let missing = WHOLE - level;
+            return Err(missing.div_ceil(self.per_second * WHOLE).max(1));
+        }
+        *bucket = Bucket {
+            level: level - WHOLE,
+            filled: now,
+        };
+        Ok(())
+    }
+}
+
+fn filled(bucket: &Bucket, per_second: u64, burst: u64, now: Instant) -> u64 {
+    let micros = now.saturating_duration_since(bucket.filled).as_micros();
+    let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+    // A millionth of a request for each microsecond, at one a second.
+    let gained = micros.saturating_mul(per_second);
+    bucket.level.saturating_add(gained).min(burst)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_is_let_through_and_then_the_steady_rate() {
+        let paces = Paces::new(10, 3);
+        let start = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(paces.take("a", start), Ok(()));
+        }
+        assert_eq!(paces.take("a", start), Err(1));
+        assert_eq!(paces.take("b", start), Ok(()), "another's bucket is full");
+        let later = start + Duration::from_millis(100);
+        assert_eq!(paces.take("a", later), Ok(()));
+        assert_eq!(paces.take("a", later), Err(1));
+        let much_later = start + Duration::from_secs(100);
+        for _ in 0..3 {
+            assert_eq!(paces.take("a", much_later), Ok(()));
+        }
+        assert_eq!(paces.take("a", much_later), Err(1), "no more than a burst");
+    }
+}

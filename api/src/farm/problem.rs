@@ -1,0 +1,219 @@
+//! What went wrong, as a caller is told: RFC 9457's problem JSON with AWS's word for it. Made by every step of an answer; what is
+//! inside of a server stays in its log.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use croft_scheduler::{Failed, Refusal, Refused};
+use serde_json::json;
+
+use super::limits::RETRY_AFTER_SECONDS;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    /// AWS's word, or one like it.
+    pub(super) code: &'static str,
+    /// For a person: what happened, to what, what to do.
+    pub(super) detail: String,
+    /// All that is wrong, when it is more than one thing.
+    pub(super) errors: Vec<String>,
+    /// Seconds after which it may be asked again.
+    pub(super) retry_after: Option<u64>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// The caller wrote something that cannot be.
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "InvalidInputException", detail)
+    }
+
+    /// The same, of several things.
+    pub(super) fn all_invalid(errors: Vec<String>) -> Self {
+        Self {
+            errors: errors.clone(),
+            ..Self::invalid(errors.join("; "))
+        }
+    }
+
+    pub(super) fn not_found(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", what)
+    }
+
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", detail)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "UnrecognizedClientException",
+            "a token is needed that is known here: send `Authorization: Bearer croft_...`",
+        )
+    }
+
+    pub(super) fn too_large(bytes_max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            format!("a body may have at most {bytes_max} bytes here"),
+        )
+    }
+
+    pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(RETRY_AFTER_SECONDS),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailableException",
+                detail,
+            )
+        }
+    }
+
+    pub(super) fn throttled(seconds: u64, detail: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", detail)
+        }
+    }
+
+    /// Something of ours failed: the log says what.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+        let chain = chain(error);
+        tracing::error!(error = %chain, "failed to answer");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServiceException",
+            "this server failed to answer; its log says why, under this request's id",
+        )
+    }
+
+    pub(super) fn response(&self, request_id: &str) -> Response<Body> {
+        let mut json = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+            "requestId": request_id,
+        });
+        if !self.errors.is_empty() {
+            json["errors"] = self.errors.clone().into();
+        }
+        let mut response = Response::new(Body::from(json.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        headers.insert(CONTENT_TYPE, problem_json);
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer realm=\"croft\"");
+            headers.insert(WWW_AUTHENTICATE, bearer);
+        }
+        response
+    }
+}
+
+/// An error and its sources, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Rule(rule) => rule.into(),
+            Refused::Failed(failed) => failed.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NoProject(_) => Self::not_found(detail),
+            Refusal::Limit { .. } => Self::new(
+                StatusCode::BAD_REQUEST,
+                "AccountLimitExceededException",
+                detail,
+            ),
+            Refusal::TokenUsed(_) => Self::conflict("IdempotencyParameterMismatch", detail),
+            Refusal::TokenForm | Refusal::TooLarge { .. } | Refusal::QueueTimeout(_) => {
+                Self::invalid(detail)
+            }
+        }
+    }
+}
+
+impl From<Failed> for Problem {
+    fn from(failed: Failed) -> Self {
+        match &failed {
+            Failed::Unavailable(why) => {
+                tracing::warn!(%why, "the ledger cannot be written");
+                Self::unavailable("the ledger cannot be written now; nothing happened: ask again")
+            }
+            Failed::Unknown | Failed::Contended | Failed::Closed => {
+                Self::unavailable(failed.to_string())
+            }
+        }
+    }
+}
+
+impl From<croft_views::QueryError> for Problem {
+    fn from(error: croft_views::QueryError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<croft_ledger::ReadError> for Problem {
+    fn from(error: croft_ledger::ReadError) -> Self {
+        match &error {
+            croft_ledger::ReadError::Unavailable { .. } | croft_ledger::ReadError::Closed => {
+                tracing::warn!(error = %chain(&error), "the ledger cannot be read");
+                Self::unavailable("the ledger cannot be read now: ask again")
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<croft_ledger::SubjectError> for Problem {
+    fn from(error: croft_ledger::SubjectError) -> Self {
+        Self::invalid(format!("that is no name: {error}"))
+    }
+}
+
+impl From<croft_cache::Error> for Problem {
+    fn from(error: croft_cache::Error) -> Self {
+        match &error {
+            croft_cache::Error::Busy { .. } => Self::unavailable(error.to_string()),
+            _ => Self::internal(&error),
+        }
+    }
+}

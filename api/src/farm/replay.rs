@@ -1,0 +1,151 @@
+//! What happened in a build that is over: its `events.ndjson`, read from the store and sent as events. Begun by the stream of events
+//! when there is nothing live to follow.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use croft_bus::Place;
+use croft_views::BuildRow;
+use tokio::sync::mpsc;
+
+use super::events::lines;
+use super::files;
+use super::limits::PIECES_WAITING_MAX;
+use super::problem::chain;
+use super::state::State;
+
+/// Places from here on are of a replay: this and the number of the build's event. No live chunk has such a number, and a client that
+/// was following live gets all of a replay; the events' own `seq` tells it what it has seen.
+pub(super) const ARCHIVED: u64 = 1 << 40;
+
+/// Bytes of events sent together.
+const GROUP_BYTES: usize = 64 << 10;
+
+/// A replay on its way.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pieces: mpsc::Receiver<Bytes>,
+}
+
+impl Replay {
+    /// The replay of a build's events after what the client has; none when nothing was kept.
+    pub(super) fn begin(state: &Arc<State>, build: &BuildRow, last: Option<Place>) -> Option<Self> {
+        let tree = files::kept_tree(build)?;
+        let attempt = build.settled.as_ref()?.attempt;
+        let seen = last.and_then(|last| last.chunk.checked_sub(ARCHIVED));
+        let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
+        let (kept, now, id) = (state.farm.kept.clone(), state.farm.clock.now(), build.id);
+        state.tasks.spawn_blocking(move || {
+            let found = files::open(&kept, &tree, Path::new("events.ndjson"), now);
+            let read = found.and_then(|file| {
+                let Some(file) = file else { return Ok(()) };
+                let mut groups = Groups::new(attempt, seen.unwrap_or_default());
+                let send = |group: Bytes| match sender.blocking_send(group) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_gone) => ControlFlow::Break(()),
+                };
+                file.read(|bytes| groups.take(bytes).into_iter().try_for_each(&send))?;
+                if let Some(rest) = groups.rest() {
+                    drop(sender.blocking_send(rest));
+                }
+                Ok(())
+            });
+            if let Err(error) = read {
+                tracing::warn!(build = %id, error = %chain(&error), "a build's events cannot be read");
+            }
+        });
+        Some(Self { pieces })
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        self.pieces.recv().await
+    }
+}
+
+/// Bytes to whole lines, many together.
+struct Groups {
+    attempt: u32,
+    /// The client has events up to this one.
+    seen: u64,
+    waiting: Vec<u8>,
+}
+
+impl Groups {
+    const fn new(attempt: u32, seen: u64) -> Self {
+        Self {
+            attempt,
+            seen,
+            waiting: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Option<Bytes> {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() < GROUP_BYTES {
+            return None;
+        }
+        let end = memchr::memrchr(b'\n', &self.waiting)? + 1;
+        let rest = self.waiting.split_off(end);
+        let whole = std::mem::replace(&mut self.waiting, rest);
+        self.group(&whole)
+    }
+
+    fn rest(&mut self) -> Option<Bytes> {
+        let whole = std::mem::take(&mut self.waiting);
+        self.group(&whole)
+    }
+
+    fn group(&self, mut whole: &[u8]) -> Option<Bytes> {
+        while self.seen > 0 && !whole.is_empty() {
+            let end = memchr::memchr(b'\n', whole).map_or(whole.len(), |end| end + 1);
+            if seq(&whole[..end]).is_none_or(|seq| seq > self.seen) {
+                break;
+            }
+            whole = &whole[end..];
+        }
+        let text = whole.strip_suffix(b"\n").unwrap_or(whole);
+        if text.is_empty() {
+            return None;
+        }
+        let last = memchr::memrchr(b'\n', text).map_or(text, |end| &text[end + 1..]);
+        let place = ARCHIVED + seq(last).unwrap_or_default();
+        Some(lines(whole, self.attempt, place))
+    }
+}
+
+/// The number of an event, which comes first in its line.
+fn seq(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"{\"seq\":")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_whole_wherever_the_pieces_end_and_only_those_not_seen() {
+        let text: String = (1..=5000)
+            .map(|seq| format!("{{\"seq\":{seq},\"type\":\"output\",\"text\":\"0123456789\"}}\n"))
+            .collect();
+        for (piece, seen) in [(7, 0), (1000, 4321), (100_000, 0), (1 << 20, 4999)] {
+            let mut groups = Groups::new(2, seen);
+            let mut sent = Vec::new();
+            for bytes in text.as_bytes().chunks(piece) {
+                sent.extend(groups.take(bytes));
+            }
+            sent.extend(groups.rest());
+            let sent = String::from_utf8(sent.concat()).unwrap();
+            let lines: Vec<&str> = sent
+                .lines()
+                .filter_map(|line| line.strip_prefix("data: "))
+                .collect();
+            let expected: Vec<&str> = text.lines().skip(usize::try_from(seen).unwrap()).collect();
+            assert_eq!(lines, expected, "{piece} {seen}");
+            assert!(sent.contains(&format!("id: 2.{}\n", ARCHIVED + 5000)));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Starting a build, ending one, starting one again. Parsed here; decided by the scheduler, which has it durable before it answers.
+
+use axum::http::StatusCode;
+use axum::http::header::HeaderName;
+use croft_cache::Id;
+use croft_keys::AccessRole;
+use croft_ledger::{Body, Seq};
+use croft_proto::Timestamp;
+use croft_proto::farm::{BuildEvent, BuildId, Project, Requested, StartBuild, Submitted};
+use croft_scheduler::{Asked, build_subject};
+use serde_json::{Value, json};
+
+use super::builds;
+use super::call::{Answer, Call, changed};
+use super::problem::Problem;
+use super::projects;
+use super::state::State;
+
+/// The same as a start's `idempotencyToken`.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What a source is kept for beyond the longest that its build may wait and run: whoever looks after it has time to.
+const KEEP_MS: u64 = 60 * 60 * 1000;
+
+/// `POST /v1/builds`
+pub(super) async fn start(mut call: Call) -> Answer {
+    let start: StartBuild = call.json().await?;
+    let name = start.project_name.clone();
+    if name.is_empty() {
+        return Err(Problem::invalid("projectName is missing"));
+    }
+    call.is_about(format!("project.{}", super::call::short(&name)));
+    call.allow(AccessRole::Builder, Some(&name))?;
+    call.catch_up().await?;
+    let row = projects::known(&call.state, &name).await?;
+    let project: Project =
+        serde_json::from_value(row.project).map_err(|error| Problem::internal(&error))?;
+    let requested = Requested::of(&project, &start).map_err(Problem::all_invalid)?;
+    let queued_minutes = start
+        .queued_timeout_in_minutes_override
+        .unwrap_or(row.rules.queued_timeout_in_minutes);
+    let attempts = u64::from(row.rules.attempts_max.max(1));
+    keep_source(&call.state, &requested, queued_minutes, attempts).await?;
+    let asked = Asked {
+        project: name,
+        build: BuildId::from(uuid::Uuid::now_v7()),
+        priority: start.own.as_ref().and_then(|own| own.priority),
+        auto_retry_limit: start.auto_retry_limit_override,
+        queued_timeout_in_minutes: start.queued_timeout_in_minutes_override,
+        token: token(&call, start.idempotency_token)?,
+        initiator: call.actor(),
+        request: value(&requested)?,
+    };
+    started(&call, asked).await
+}
+
+/// `POST /v1/builds/{id}/retry`
+pub(super) async fn retry(mut call: Call) -> Answer {
+    let build = call.build()?;
+    let mut requested: Requested =
+        serde_json::from_value(build.request.clone()).map_err(|error| Problem::internal(&error))?;
+    requested.retry_of = Some(build.id);
+    let minutes = u32::try_from(build.queued_ms_max / 60_000).unwrap_or(u32::MAX);
+    keep_source(
+        &call.state,
+        &requested,
+        minutes,
+        u64::from(build.attempts_max.max(1)),
+    )
+    .await?;
+    let asked = Asked {
+        project: build.project.clone(),
+        build: BuildId::from(uuid::Uuid::now_v7()),
+        priority: Some(build.priority),
+        auto_retry_limit: Some(build.auto_retry.auto_retry_limit),
+        queued_timeout_in_minutes: Some(minutes),
+        token: token(&call, None)?,
+        initiator: call.actor(),
+        request: value(&requested)?,
+    };
+    started(&call, asked).await
+}
+
+/// `POST /v1/builds/{id}/stop`
+pub(super) async fn stop(mut call: Call) -> Answer {
+    let build = call.build()?;
+    let by = call.actor();
+    let (_granted, seq) = call.state.farm.handle.stop(build.id, by).await?;
+    let later = builds::after(&call.state, build.id, seq).await?;
+    let shown = later.as_ref().unwrap_or(&build).build_json();
+    changed(StatusCode::OK, &json!({"build": shown}), seq)
+}
+
+async fn started(call: &Call, asked: Asked) -> Answer {
+    let state = &call.state;
+    let started = state.farm.handle.start(asked).await?;
+    call.is_about(format!("build.{}", started.build));
+    let shown = match builds::after(state, started.build, started.seq).await? {
+        Some(row) => row.build_json(),
+        None => submitted(state, started.build).await?,
+    };
+    let status = match started.seq {
+        Some(_) => StatusCode::CREATED,
+        // The same token's build was there before.
+        None => StatusCode::OK,
+    };
+    changed(status, &json!({"build": shown}), started.seq)
+}
+
+/// A build that the view does not have yet, as it was submitted.
+async fn submitted(state: &State, id: BuildId) -> Result<Value, Problem> {
+    let subject = build_subject(id);
+    let entries = state
+        .farm
+        .ledger
+        .read_subject(&subject, Seq::ZERO, 1)
+        .await?;
+    for entry in entries {
+        let Body::Event(bytes) = &entry.body else {
+            continue;
+        };
+        let event = serde_json::from_slice(bytes).map_err(|error| Problem::internal(&error))?;
+        if let BuildEvent::Submitted(submitted) = event {
+            return Ok(shown(id, &submitted, entry.at, entry.seq));
+        }
+    }
+    Err(Problem::unavailable(
+        "the build was started, but cannot be shown yet: ask for it in a moment",
+    ))
+}
+
+fn shown(id: BuildId, submitted: &Submitted, at: Timestamp, seq: Seq) -> Value {
+    let (project, request) = (&submitted.project, &submitted.request);
+    let mut build = json!({
+        "id": format!("{project}:{id}"),
+        "arn": format!("arn:aws:codebuild:us-east-1:000000000000:build/{project}:{id}"),
+        "buildNumber": submitted.number,
+        "projectName": project,
+        "initiator": submitted.initiator,
+        "startTime": at,
+        "currentPhase": "QUEUED",
+        "buildStatus": "IN_PROGRESS",
+        "buildComplete": false,
+        "phases": [
+            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": at, "endTime": at,
+                "durationInSeconds": 0, "contexts": [{"statusCode": "", "message": ""}]},
+            {"phaseType": "QUEUED", "startTime": at},
+        ],
+        "exportedEnvironmentVariables": [],
+        "queuedTimeoutInMinutes": submitted.queued_ms_max / 60_000,
+        "autoRetryConfig": submitted.auto_retry,
+        "image": request.pointer("/environment/image"),
+        "x-croft": {
+            "pool": submitted.pool,
+            "priority": submitted.priority,
+            "attempts": 0,
+            "attemptsMax": submitted.attempts_max,
+            "queuedAt": at,
+            "submittedAt": at,
+            "submittedSeq": seq,
+            "lastSeq": seq,
+            "stage": "waiting",
+        },
+    });
+    for name in ["source", "sourceVersion", "environment", "timeoutInMinutes"] {
+        if let Some(asked) = request.get(name) {
+            build[name] = asked.clone();
+        }
+    }
+    build
+}
+
+/// The token of the body or of the header, which mean the same.
+fn token(call: &Call, in_body: Option<String>) -> Result<Option<String>, Problem> {
+    let in_header = call.header(&IDEMPOTENCY_KEY).map(str::to_string);
+    match (in_body, in_header) {
+        (Some(body), Some(header)) if body != header => Err(Problem::invalid(
+            "idempotencyToken and the header Idempotency-Key are the same thing, and here they differ",
+        )),
+        (Some(token), _) | (None, Some(token)) => Ok(Some(token)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn value(requested: &Requested) -> Result<Value, Problem> {
+    serde_json::to_value(requested).map_err(|error| Problem::internal(&error))
+}
+
+/// Keeps an uploaded source for as long as its build may need it; refuses one that is not here.
+async fn keep_source(
+    state: &State,
+    requested: &Requested,
+    queued_minutes: u32,
+    attempts: u64,
+) -> Result<(), Problem> {
+    let all = std::iter::once(&requested.source).chain(&requested.secondary_sources);
+    for tree in all.filter_map(croft_proto::farm::Source::tree) {
+        let id = Id::parse(&tree.to_ascii_lowercase())
+            .ok_or_else(|| Problem::invalid(format!("x-croft.tree `{tree}` is no digest")))?;
+        let (kept, now) = (state.farm.kept.clone(), state.farm.clock.now());
+        let minutes = u64::from(queued_minutes) + u64::from(requested.timeout_in_minutes);
+        let until = now.millis() + minutes * 60_000 * attempts + KEEP_MS;
+        let until = Timestamp::from_millis(until);
+        let held = state
+            .tasks
+            .spawn_blocking(move || kept.hold_tree(&id, until, now))
+            .await;
+        match held {
+            Ok(Ok(_until)) => {}
+            Ok(Err(croft_cache::Error::Missing { .. })) => {
+                return Err(Problem::invalid(format!(
+                    "the source `{tree}` is not here, or not any more: upload it (again)"
+                )));
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(error) => return Err(Problem::internal(&error)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! What all requests of a server share. Made when it starts to serve; dropped when the last connection is gone.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use croft_bus::Bus;
+use croft_cache::Store;
+use croft_keys::{AccessRecord, AccessTokens, MasterKey, TokenId, token_of_authorization};
+use croft_ledger::{Clock, Ledger, Seq};
+use croft_proto::farm::Lease;
+use croft_scheduler::Handle;
+use croft_views::{QueryError, Views};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::audit::Note;
+use super::limits::{
+    FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST,
+    STRANGERS_PER_SECOND, UPLOADS_MAX,
+};
+use super::metrics::Metrics;
+use super::pace::Paces;
+
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Holders of a token that sees the whole farm.
+    #[default]
+    Viewers,
+    /// Everybody. For addresses that only this machine reaches.
+    Everybody,
+}
+
+/// What the owner of a farm may choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This server's name: its audit chain is `audit.<name>`, so no two servers may have the same at once.
+    pub server: String,
+    /// How long attempts may be silent; the same in all of a farm.
+    pub lease: Lease,
+    /// Who may read the metrics.
+    pub metrics: MetricsAccess,
+    /// How long requests may go on after the end was asked for.
+    pub grace: std::time::Duration,
+    /// Requests of one token: so many a second, and so many at once.
+    pub pace: (u32, u32),
+}
+
+impl Settings {
+    /// The usual ones for a server of that name.
+    #[must_use]
+    pub fn of(server: impl Into<String>) -> Self {
+        Self {
+            server: server.into(),
+            lease: Lease::default(),
+            metrics: MetricsAccess::default(),
+            grace: std::time::Duration::from_secs(20),
+            pace: (REQUESTS_PER_SECOND, REQUESTS_BURST),
+        }
+    }
+}
+
+/// What a server's front stands on.
+#[derive(Clone, Debug)]
+pub struct Farm {
+    /// The way to ask the scheduler.
+    pub handle: Handle,
+    /// What the ledger says, ready to be asked. Somebody else feeds it.
+    pub views: Views,
+    /// The truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// What is on its way.
+    pub bus: Arc<dyn Bus>,
+    /// Sources, logs, artifacts.
+    pub kept: Arc<Store>,
+    /// The farm's master key.
+    pub master: Arc<MasterKey>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What `/metrics` shows; other rooms register theirs.
+    pub registry: prometheus::Registry,
+    /// What the owner chose.
+    pub settings: Settings,
+}
+
+/// The same, and what goes on.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) farm: Farm,
+    pub(super) metrics: Metrics,
+    pub(super) notes: mpsc::Sender<Note>,
+    pub(super) paces: Paces<TokenId>,
+    pub(super) strangers: Paces<()>,
+    pub(super) uploads: Semaphore,
+    pub(super) files: Arc<Semaphore>,
+    /// Blocking work that a request began; some of it outlives the request.
+    pub(super) tasks: TaskTracker,
+    /// Ends streams when the server stops.
+    pub(super) draining: CancellationToken,
+    tokens: RwLock<(Arc<AccessTokens>, Seq)>,
+    followers: Arc<Mutex<HashMap<TokenId, usize>>>,
+    /// When the view was seen to be as far as the ledger.
+    pub(super) in_step: Mutex<Option<Instant>>,
+}
+
+/// A place among a token's followers, for as long as it is held.
+#[derive(Debug)]
+pub(super) struct Following {
+    followers: Arc<Mutex<HashMap<TokenId, usize>>>,
+    token: TokenId,
+}
+
+impl State {
+    pub(super) fn new(farm: Farm, metrics: Metrics, notes: mpsc::Sender<Note>) -> Self {
+        let (per_second, burst) = farm.settings.pace;
+        Self {
+            metrics,
+            notes,
+            paces: Paces::new(per_second, burst),
+            strangers: Paces::new(STRANGERS_PER_SECOND, STRANGERS_BURST),
+            uploads: Semaphore::new(UPLOADS_MAX),
+            files: Arc::new(Semaphore::new(FILES_READ_MAX)),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            tokens: RwLock::default(),
+            followers: Arc::default(),
+            in_step: Mutex::new(None),
+            farm,
+        }
+    }
+
+    /// The token in an `Authorization` header, if it is good now.
+    pub(super) fn admit(&self, authorization: Option<&str>) -> Option<Arc<AccessRecord>> {
+        let token = token_of_authorization(authorization?)?;
+        let now_ms = self.farm.clock.now().millis();
+        let record = self.tokens().find(&token, now_ms).cloned();
+        record.map(Arc::new)
+    }
+
+    /// Whether a token that was good is so still.
+    pub(super) fn is_still_good(&self, record: &AccessRecord) -> bool {
+        let now_ms = self.farm.clock.now().millis();
+        let tokens = self.tokens();
+        let known = tokens.get(record.id);
+        known.is_some_and(|known| known.hash == record.hash && known.is_good(now_ms))
+    }
+
+    pub(super) fn tokens(&self) -> Arc<AccessTokens> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&tokens.0)
+    }
+
+    /// Loads the tokens when one has changed.
+    pub(super) async fn load_tokens(&self) -> Result<(), QueryError> {
+        let known = self.tokens.read().unwrap_or_else(PoisonError::into_inner).1;
+        let loaded = self.farm.views.ask(move |read| {
+            let is_same = known > Seq::ZERO && read.last_of_tokens()? == known;
+            if is_same {
+                return Ok(None);
+            }
+            read.access_tokens().map(Some)
+        });
+        if let Some((tokens, seq)) = loaded.await? {
+            let mut known = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+            // Two loads may cross.
+            if seq >= known.1 {
+                *known = (Arc::new(tokens), seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// A place among the token's followers; none when it has too many.
+    pub(super) fn follow(&self, token: TokenId) -> Option<Following> {
+        let mut followers = self
+            .followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = followers.entry(token).or_default();
+        if *count >= FOLLOWERS_PER_TOKEN_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Following {
+            followers: Arc::clone(&self.followers),
+            token,
+        })
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let mut followers = self
+            .followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = followers.get_mut(&self.token) {
+            *count -= 1;
+            if *count == 0 {
+                followers.remove(&self.token);
+            }
+        }
+    }
+}
+
+/// A path as a person may name it within a stored tree: relative, without `..`.
+pub(super) fn is_inside(path: &Path) -> bool {
+    let mut parts = path.components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+}

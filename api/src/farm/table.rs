@@ -1,0 +1,129 @@
+//! Every route there is, once: the router, who may ask, and the paths of the OpenAPI document are made from this table, so that
+//! none can be forgotten in one of them.
+
+use croft_keys::AccessRole;
+use futures_util::future::BoxFuture;
+
+use super::call::{Answer, Call};
+use super::{
+    audit, builds, events, explain, files, metrics, openapi, pools, projects, ready, secrets,
+    sources, start, tokens, workers,
+};
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Verb {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+/// Whose affair it is, beside the role that is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Nobody's: no token is asked for.
+    Open,
+    /// Anybody's who has the role.
+    Role,
+    /// The whole farm's.
+    Farm,
+    /// Those projects' that the caller may see: the list is cut to them.
+    Listed,
+    /// The project's that the path names.
+    Project,
+    /// The project's whose build the path names.
+    Build,
+    /// The project's that the body names: the route's function asks.
+    Body,
+    /// The pool's that the path names.
+    Pool,
+}
+
+/// Whether it changes something, and so is put on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Reads,
+    Changes,
+}
+
+/// What answers.
+pub(super) type Function = fn(Call) -> BoxFuture<'static, Answer>;
+
+/// A route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    pub(super) verb: Verb,
+    pub(super) path: &'static str,
+    pub(super) role: AccessRole,
+    pub(super) whose: Whose,
+    pub(super) effect: Effect,
+    /// As in the OpenAPI document and in the audit chain.
+    pub(super) operation: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) function: Function,
+}
+
+impl Verb {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+macro_rules! routes {
+    ($($verb:ident $path:literal $role:ident $whose:ident $effect:ident $operation:literal $summary:literal => $function:path;)*) => {
+        /// All of them.
+        pub(super) const ROUTES: &[Route] = &[$(Route {
+            verb: Verb::$verb,
+            path: $path,
+            role: AccessRole::$role,
+            whose: Whose::$whose,
+            effect: Effect::$effect,
+            operation: $operation,
+            summary: $summary,
+            function: |call| Box::pin($function(call)),
+        }),*];
+    };
+}
+
+routes! {
+    Get "/healthz" Viewer Open Reads "GetHealth" "Whether this server answers." => ready::healthz;
+    Get "/readyz" Viewer Open Reads "GetReadiness" "Whether this server is caught up and connected." => ready::readyz;
+    Get "/metrics" Viewer Farm Reads "GetMetrics" "What is measured, in Prometheus' text format." => metrics::show;
+    Get "/v1/openapi.json" Viewer Role Reads "GetApi" "This document." => openapi::show;
+    Get "/v1/projects" Viewer Listed Reads "ListProjects" "Projects by name." => projects::list;
+    Put "/v1/projects/{name}" Builder Project Changes "PutProject" "Makes a project, or configures it anew." => projects::put;
+    Get "/v1/projects/{name}" Viewer Project Reads "GetProject" "A project." => projects::get;
+    Delete "/v1/projects/{name}" Builder Project Changes "DeleteProject" "Deletes a project; its builds stay." => projects::delete;
+    Post "/v1/builds" Builder Body Changes "StartBuild" "Starts a build." => start::start;
+    Get "/v1/builds" Viewer Listed Reads "ListBuilds" "Builds, the newest first." => builds::list;
+    Get "/v1/builds/{id}" Viewer Build Reads "GetBuild" "A build." => builds::get;
+    Post "/v1/builds/{id}/stop" Builder Build Changes "StopBuild" "Ends a build." => start::stop;
+    Post "/v1/builds/{id}/retry" Builder Build Changes "RetryBuild" "Starts a build once more." => start::retry;
+    Get "/v1/builds/{id}/explain" Viewer Build Reads "ExplainBuild" "Why a build waits, and what happened to it." => explain::explain;
+    Get "/v1/builds/{id}/log" Viewer Build Reads "GetBuildLog" "What a build printed." => files::log;
+    Get "/v1/builds/{id}/events" Viewer Build Reads "FollowBuild" "What happens in a build, as it happens." => events::follow;
+    Get "/v1/builds/{id}/artifacts" Viewer Build Reads "ListArtifacts" "Files a build left." => files::artifacts;
+    Get "/v1/builds/{id}/artifacts/{*path}" Viewer Build Reads "GetArtifact" "A file a build left." => files::artifact;
+    Get "/v1/builds/{id}/reports" Viewer Build Reads "ListReports" "A build's test reports." => builds::reports;
+    Post "/v1/sources/wanting" Builder Role Reads "ListWantedChunks" "Which chunks of a source are not here yet." => sources::wanting;
+    Post "/v1/sources/chunks" Builder Role Reads "PutChunks" "Stores chunks of a source." => sources::chunks;
+    Post "/v1/sources/trees" Builder Role Changes "PutTree" "Makes a source of chunks that are here." => sources::trees;
+    Get "/v1/workers" Viewer Farm Reads "ListWorkers" "Workers that were heard of lately." => workers::list;
+    Post "/v1/workers/{name}/drain" Admin Farm Changes "DrainWorker" "Lets a worker take no more builds." => workers::drain;
+    Post "/v1/workers/{name}/resume" Admin Farm Changes "ResumeWorker" "Lets a worker take builds again." => workers::resume;
+    Get "/v1/queue" Viewer Farm Reads "GetQueue" "Who waits, by pool." => workers::queue;
+    Get "/v1/secrets" Builder Farm Reads "ListSecrets" "Names of secrets; never a value." => secrets::list;
+    Put "/v1/secrets/{name}" Admin Farm Changes "PutSecret" "Sets a secret." => secrets::put;
+    Delete "/v1/secrets/{name}" Admin Farm Changes "DeleteSecret" "Removes a secret." => secrets::delete;
+    Get "/v1/tokens" Admin Farm Reads "ListTokens" "Tokens, without what makes them good." => tokens::list;
+    Post "/v1/tokens" Admin Farm Changes "CreateToken" "Issues a token, shown once." => tokens::create;
+    Delete "/v1/tokens/{id}" Admin Farm Changes "RevokeToken" "Takes a token back." => tokens::revoke;
+    Post "/v1/pools/{pool}/enrolments" Worker Pool Changes "EnrolWorker" "Gives a worker its pool's keys." => pools::enrol;
+    Get "/v1/audit" Admin Farm Reads "ListAudit" "Who did what." => audit::list;
+}
