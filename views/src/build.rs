@@ -361,8 +361,8 @@ impl BuildRow {
     /// When it last began to wait: when it was submitted, or its last attempt was lost.
     #[must_use]
     pub fn queued_at(&self) -> Timestamp {
-        let lost = self.attempts.iter().filter_map(|it| it.lost.as_ref());
-        lost.last().map_or(self.submitted_at, |lost| lost.at)
+        let mut lost = self.attempts.iter().filter_map(|it| it.lost.as_ref());
+        lost.next_back().map_or(self.submitted_at, |lost| lost.at)
     }
 
     /// The attempt that runs, or whose outcome is the build's.
