@@ -97,8 +97,12 @@ pub(crate) enum Command {
     Project(ProjectWords),
     /// Give a farm's builds values that nobody sees
     Secret(SecretWords),
+    /// Run a farm on this machine: server and worker in one process
+    Up(Box<crate::farm::roles::words::UpWords>),
+    /// Run a farm's server over NATS: API, scheduler, read model
+    Server(Box<crate::farm::roles::words::ServerWords>),
     /// Look at a farm's workers and act on them
-    Worker(WorkerWords),
+    Worker(Box<WorkerWords>),
     /// Tell what waits in a farm's pools
     Queue(QueueWords),
     /// Say who may ask a farm for what

@@ -5,3 +5,5 @@
 pub(crate) mod words;
 /// Asking a farm's server.
 pub(crate) mod client;
+/// Being a part of a farm.
+pub(crate) mod roles;

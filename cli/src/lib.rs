@@ -40,7 +40,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use exit::Exit;
-use farm::client;
+use farm::{client, roles};
 
 /// Does what the words in `arguments` ask for.
 ///
@@ -94,8 +94,13 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Secret(words) => client::secret(&cli.global, words),
         Command::Worker(words) => match &words.command {
             Some(command) => client::worker(&cli.global, command),
-            None => Err(exit::Wrong("croft worker: say list, drain or resume".into()).into()),
+            None => {
+                let server = client::enrolment(&cli.global, &words.connect)?;
+                roles::worker::run(&cli.global, &words.role, server)
+            }
         },
+        Command::Up(words) => roles::up::up(&cli.global, words),
+        Command::Server(words) => roles::server::server(&cli.global, words),
         Command::Queue(words) => client::queue(&cli.global, words),
         Command::Token(words) => client::token(&cli.global, words),
         Command::Audit(words) => client::audit(&cli.global, words),

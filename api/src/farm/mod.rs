@@ -58,10 +58,10 @@ mod pools;
 mod reseal;
 
 pub use audit::ResumeError;
-pub use pools::{Enrolled, GivenKey};
+pub use pools::{Enrolled, GivenKey, KeysError, keys_of_pool};
 pub use serve::{Door, ServeError, serve};
 pub use state::{Farm, MetricsAccess, Settings};
-pub use tokens::{FirstTokenError, first_token};
+pub use tokens::{FirstTokenError, first_token, token_of_this_machine};
 
 #[cfg(test)]
 mod tests;

@@ -84,23 +84,13 @@ async fn give(farm: &Farm, pool: &str, to: &PoolPublic) -> Result<Enrolled, Prob
     let there = told::<PoolEvent>(&*farm.ledger, &subject(pool)?).await?;
     let newest = there.events.iter().rev().take(KEYS_GIVEN_MAX);
     let mut keys = Vec::new();
-    for PoolEvent::Keyed {
-        generation,
-        wrapped,
-        ..
-    } in newest.rev()
-    {
-        let number = generation.to_string();
-        let wrapped: Wrapped = wrapped
-            .parse()
-            .map_err(|error: croft_keys::BadClosed| Problem::internal(&error))?;
-        let key = PoolKey::unwrapped(&farm.master, &["pool", pool, &number], &wrapped)
-            .map_err(|error| Problem::internal(&error))?;
+    for event in newest.rev() {
+        let (generation, key) = unwrapped(farm, pool, event)?;
         let sealed = key
-            .seal_to(to, &["enrolment", pool, &number])
+            .seal_to(to, &["enrolment", pool, &generation.to_string()])
             .map_err(|error| Problem::invalid(format!("publicKey: {error}")))?;
         keys.push(GivenKey {
-            generation: *generation,
+            generation,
             sealed_key: sealed.to_string(),
         });
     }
@@ -108,6 +98,58 @@ async fn give(farm: &Farm, pool: &str, to: &PoolPublic) -> Result<Enrolled, Prob
         pool: pool.into(),
         keys,
     })
+}
+
+/// Why a pool's keys cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to have the keys of pool `{pool}`: {reason}")]
+pub struct KeysError {
+    /// Whose.
+    pub pool: String,
+    /// What stands against it.
+    pub reason: String,
+}
+
+/// A pool's keys by generation, for a worker in the server's own process; the first is made when there is none.
+///
+/// # Errors
+/// When the ledger cannot be read or written, or the master key is not the one they were wrapped under.
+pub async fn keys_of_pool(
+    farm: &Farm,
+    pool: &str,
+) -> Result<std::collections::BTreeMap<u32, PoolKey>, KeysError> {
+    let failed = |problem: Problem| KeysError {
+        pool: pool.into(),
+        reason: problem.detail,
+    };
+    let subject = subject(pool).map_err(failed)?;
+    let made = record::<PoolEvent, _>(&*farm.ledger, &subject, |there| match there.is_empty() {
+        true => keyed(farm, pool, 1).map(Some),
+        false => Ok(None),
+    });
+    made.await.map_err(failed)?;
+    let there = told::<PoolEvent>(&*farm.ledger, &subject).await.map_err(failed)?;
+    let mut keys = std::collections::BTreeMap::new();
+    for event in &there.events {
+        let (generation, key) = unwrapped(farm, pool, event).map_err(failed)?;
+        keys.insert(generation, key);
+    }
+    Ok(keys)
+}
+
+fn unwrapped(farm: &Farm, pool: &str, event: &PoolEvent) -> Result<(u32, PoolKey), Problem> {
+    let PoolEvent::Keyed {
+        generation,
+        wrapped,
+        ..
+    } = event;
+    let number = generation.to_string();
+    let wrapped: Wrapped = wrapped
+        .parse()
+        .map_err(|error: croft_keys::BadClosed| Problem::internal(&error))?;
+    let key = PoolKey::unwrapped(&farm.master, &["pool", pool, &number], &wrapped)
+        .map_err(|error| Problem::internal(&error))?;
+    Ok((*generation, key))
 }
 
 /// Makes a pool's first key, if it has none. Where that is, if it was now.

@@ -63,9 +63,38 @@ pub async fn first_token(farm: &Farm) -> Result<Option<String>, FirstTokenError>
     {
         return Ok(None);
     }
+    issue_admin(farm, "first").await.map(Some)
+}
+
+/// The token of this machine's own commands: the one it had, if that is good still, or a new administrator's.
+///
+/// # Errors
+/// When it cannot be known whether it is good, or none can be made.
+pub async fn token_of_this_machine(
+    farm: &Farm,
+    name: &str,
+    known: Option<String>,
+) -> Result<String, FirstTokenError> {
+    let last = farm.ledger.last().await?;
+    if !farm.views.reached(last, FIRST_WAIT).await {
+        return Err(FirstTokenError::Behind);
+    }
+    let (tokens, _) = farm.views.ask(|read| read.access_tokens()).await?;
+    let now_ms = farm.clock.now().millis();
+    let good = known.filter(|known| {
+        let record = tokens.find(known, now_ms);
+        record.is_some_and(|record| record.access.role == AccessRole::Admin)
+    });
+    match good {
+        Some(good) => Ok(good),
+        None => issue_admin(farm, name).await,
+    }
+}
+
+async fn issue_admin(farm: &Farm, name: &str) -> Result<String, FirstTokenError> {
     let new =
         new_access_token().map_err(|_none: croft_keys::NoRandom| FirstTokenError::NoRandom)?;
-    let event = issued(&new, "first", AccessRole::Admin, Vec::new(), None);
+    let event = issued(&new, name, AccessRole::Admin, Vec::new(), None);
     let subject = Subject::of("token", &new.id.to_string()).expect("an id is made of digits");
     let event = serde_json::to_vec(&event).expect("an event is made of texts");
     let append = Append {
@@ -75,7 +104,7 @@ pub async fn first_token(farm: &Farm) -> Result<Option<String>, FirstTokenError>
     };
     let appended = farm.ledger.append(vec![append]).await?;
     farm.views.reached(appended.last, FIRST_WAIT).await;
-    Ok(Some(new.token))
+    Ok(new.token)
 }
 
 fn issued(

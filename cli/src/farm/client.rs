@@ -2,7 +2,7 @@
 //! nothing of a farm: whatever is true is the server's.
 
 /// Which server, and as whom.
-mod connection;
+pub(crate) mod connection;
 /// What a server says when it does not do it.
 mod problem;
 /// One question and its answer.
@@ -72,6 +72,16 @@ fn farm(global: &Global, words: &Connect) -> anyhow::Result<Farm> {
         up,
     };
     Ok(Farm::new(Connection::of(&found)?)?)
+}
+
+/// The server to enrol at and the worker's token, if the words, the environment or `croft.toml` name them.
+pub(crate) fn enrolment(global: &Global, words: &Connect) -> anyhow::Result<Option<(String, String)>> {
+    let is_named = words.server.is_some() || config::farm_table()?.server.is_some();
+    if !is_named {
+        return Ok(None);
+    }
+    let connection = farm(global, words)?.connection;
+    Ok(connection.token.map(|token| (connection.server.to_string(), token)))
 }
 
 /// Runs one command to its end.

@@ -327,6 +327,10 @@ pub(crate) enum KindWord {
 pub(crate) struct WorkerWords {
     #[command(subcommand)]
     pub(crate) command: Option<WorkerCommand>,
+    #[command(flatten)]
+    pub(crate) role: crate::farm::roles::words::RoleWords,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
 }
 
 #[derive(Debug, Subcommand)]

@@ -287,7 +287,7 @@ async fn a_build_is_offered_claimed_renewed_stopped_and_settled() {
         assert!(handle.folded(seq.unwrap(), SOON).await);
     }
     assert!(matches!(farm.renew(build, 1).await, Verdict::Stop { .. }));
-    let settled = super::simulation::settled(1, Status::Stopped, now());
+    let settled = super::steps::settled(1, Status::Stopped, now());
     farm.append(build, seq.unwrap(), &settled).await;
     assert_eq!(
         farm.handles[0]

@@ -26,7 +26,7 @@ pub(crate) const UP_FILE: &str = "up.json";
 #[derive(Debug, Deserialize)]
 pub(crate) struct Up {
     server: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 /// A server, and who we are to it.

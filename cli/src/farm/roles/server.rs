@@ -5,12 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use croft_api::farm::{Farm, Front, MetricsAccess, Settings, Tls};
+use croft_api::farm::{Door, Farm, MetricsAccess, Settings};
 use croft_cache::Store;
 use croft_ledger::Clock;
 use croft_proto::farm::Lease;
 use croft_scheduler::{Parts, Server};
 use croft_views::Views;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -60,11 +62,10 @@ impl Running {
             )
         })?;
         let address = listener.local_addr().context("cannot tell the address")?;
-        let tls = match (&door.tls_cert, &door.tls_key) {
-            (Some(chain), Some(key)) => Some(Tls::read(chain, key).context("cannot use the certificate")?),
-            _ => None,
+        let (scheme, tls) = match (&door.tls_cert, &door.tls_key) {
+            (Some(chain), Some(key)) => ("https", tls_door(chain, key)?),
+            _ => ("http", Door::plain()),
         };
-        let scheme = if tls.is_some() { "https" } else { "http" };
         let (front, front_stop) = watch::channel(false);
         let (rest, rest_stop) = watch::channel(false);
         let (server, handle) = Server::new(Parts {
@@ -97,7 +98,7 @@ impl Running {
             let followed = croft_views::follow(ledger, views, rest_stop).await;
             followed.context("the read model ended")
         });
-        let served = Front::new(farm.clone()).serve(listener, tls, front_stop);
+        let served = croft_api::farm::serve(farm.clone(), listener, tls, front_stop);
         loops.spawn(async move { served.await.context("the API ended") });
         Ok(Self {
             farm,
@@ -144,6 +145,26 @@ impl JoinAllResults for JoinSet<anyhow::Result<()>> {
         }
         all
     }
+}
+
+/// The door of a certificate and its key, both in PEM.
+fn tls_door(chain: &Path, key: &Path) -> anyhow::Result<Door> {
+    let wrong = |flag: &str, path: &Path, reason: String| {
+        Wrong(format!("{flag} {}: {reason}", path.display()))
+    };
+    let certificates = CertificateDer::pem_file_iter(chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| wrong("--tls-cert", chain, error.to_string()))?;
+    let secret = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| wrong("--tls-key", key, error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("cannot choose versions of TLS")?
+        .with_no_client_auth()
+        .with_single_cert(certificates, secret)
+        .map_err(|error| wrong("--tls-cert", chain, error.to_string()))?;
+    Ok(Door::tls(Arc::new(config)))
 }
 
 fn metrics_access(door: &DoorWords) -> Result<MetricsAccess, Wrong> {

@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context;
-use croft_keys::AccessRole;
 use croft_worker::farm::Standing;
 use tokio::sync::watch;
 
@@ -44,7 +43,8 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         let mut running = Running::start(ground, &words.door, &home, key).await?;
         let keys = croft_api::farm::keys_of_pool(&running.farm, &words.slots.pool)
             .await
-            .context("cannot have the pool's keys")?;
+            .context("builds could have no secrets")?;
+        let keys = std::sync::Arc::new(std::sync::RwLock::new(keys));
         let ground = worker::Ground {
             broker,
             kept,
@@ -74,12 +74,9 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
 
 /// The token of the last start, if it is good still; else a new one.
 async fn token(running: &Running, home: &Path) -> anyhow::Result<String> {
-    if let Ok(Some((up, _))) = Up::read(home)
-        && croft_api::farm::is_good(&running.farm, &up.token).await?
-    {
-        return Ok(up.token);
-    }
-    croft_api::farm::issue_token(&running.farm, TOKEN_NAME, AccessRole::Admin)
+    let known = Up::read(home).ok().flatten().map(|(up, _)| up.token);
+    let farm = &running.farm;
+    croft_api::farm::token_of_this_machine(farm, TOKEN_NAME, known)
         .await
         .context("cannot make a token for this machine's commands")
 }
