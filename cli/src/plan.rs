@@ -205,7 +205,11 @@ pub(crate) fn secrets(words: &RunWords) -> Result<SecretSource, Wrong> {
         profile: words.profile.clone(),
         home: Some(person_home()),
     });
-    Ok(SecretSource { values, aws })
+    Ok(SecretSource {
+        values,
+        vault: None,
+        aws,
+    })
 }
 
 pub(crate) fn uses_aws(words: &RunWords) -> bool {

@@ -128,7 +128,9 @@ pub async fn keys_of_pool(
         false => Ok(None),
     });
     made.await.map_err(failed)?;
-    let there = told::<PoolEvent>(&*farm.ledger, &subject).await.map_err(failed)?;
+    let there = told::<PoolEvent>(&*farm.ledger, &subject)
+        .await
+        .map_err(failed)?;
     let mut keys = std::collections::BTreeMap::new();
     for event in &there.events {
         let (generation, key) = unwrapped(farm, pool, event).map_err(failed)?;

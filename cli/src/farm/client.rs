@@ -75,13 +75,18 @@ fn farm(global: &Global, words: &Connect) -> anyhow::Result<Farm> {
 }
 
 /// The server to enrol at and the worker's token, if the words, the environment or `croft.toml` name them.
-pub(crate) fn enrolment(global: &Global, words: &Connect) -> anyhow::Result<Option<(String, String)>> {
+pub(crate) fn enrolment(
+    global: &Global,
+    words: &Connect,
+) -> anyhow::Result<Option<(String, String)>> {
     let is_named = words.server.is_some() || config::farm_table()?.server.is_some();
     if !is_named {
         return Ok(None);
     }
     let connection = farm(global, words)?.connection;
-    Ok(connection.token.map(|token| (connection.server.to_string(), token)))
+    Ok(connection
+        .token
+        .map(|token| (connection.server.to_string(), token)))
 }
 
 /// Runs one command to its end.

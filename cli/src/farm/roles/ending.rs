@@ -27,7 +27,11 @@ impl Signals {
 }
 
 /// Tells a worker to drain at the first signal, and to leave after that time or at the second one.
-pub(crate) async fn drain(signals: &mut Signals, standing: &watch::Sender<Standing>, limit: Duration) {
+pub(crate) async fn drain(
+    signals: &mut Signals,
+    standing: &watch::Sender<Standing>,
+    limit: Duration,
+) {
     signals.next().await;
     let seconds = limit.as_secs();
     eprintln!(

@@ -26,8 +26,7 @@ pub(crate) fn path(named: Option<&Path>) -> PathBuf {
 /// The key of a file that must be there.
 pub(crate) fn read(path: &Path, home: &Path) -> anyhow::Result<MasterKey> {
     refuse_beside_ledger(path, home)?;
-    MasterKey::read(path)
-        .with_context(|| format!("cannot use the master key {}", path.display()))
+    MasterKey::read(path).with_context(|| format!("cannot use the master key {}", path.display()))
 }
 
 /// The key of a file that is made when it is not there; says so.

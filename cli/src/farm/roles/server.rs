@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ending::Signals;
+use super::master;
 use super::substrates::{self, Broker};
 use super::words::{DoorWords, ServerWords};
-use super::master;
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
 use crate::output;
@@ -124,7 +124,10 @@ impl Running {
         let served = self.loops.join_next().await;
         self.rest.send_replace(true);
         let mut first = Ok(());
-        for ended in served.into_iter().chain(self.loops.join_all_results().await) {
+        for ended in served
+            .into_iter()
+            .chain(self.loops.join_all_results().await)
+        {
             let ended = ended.map_err(anyhow::Error::from).and_then(|ended| ended);
             first = first.and(ended);
         }
@@ -134,11 +137,14 @@ impl Running {
 
 /// The rest of a set's ends.
 trait JoinAllResults {
-    async fn join_all_results(&mut self) -> Vec<Result<anyhow::Result<()>, tokio::task::JoinError>>;
+    async fn join_all_results(&mut self)
+    -> Vec<Result<anyhow::Result<()>, tokio::task::JoinError>>;
 }
 
 impl JoinAllResults for JoinSet<anyhow::Result<()>> {
-    async fn join_all_results(&mut self) -> Vec<Result<anyhow::Result<()>, tokio::task::JoinError>> {
+    async fn join_all_results(
+        &mut self,
+    ) -> Vec<Result<anyhow::Result<()>, tokio::task::JoinError>> {
         let mut all = Vec::new();
         while let Some(ended) = self.join_next().await {
             all.push(ended);
@@ -186,7 +192,8 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
     let home = surroundings.home.path().to_path_buf();
     super::run(async move {
         let mut signals = Signals::new().context("cannot wait for signals")?;
-        let key = master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
+        let key =
+            master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
         let ground = Ground {
             broker: substrates::nats(&words.nats).await?,
             kept: substrates::kept(&words.farm, &home)?,
@@ -196,9 +203,7 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
         say_health(&ground.broker).await;
         let mut running = Running::start(ground, &words.door, &home, key).await?;
         if let Some(token) = croft_api::farm::first_token(&running.farm).await? {
-            output::text(&format!(
-                "admin token, shown once: {token}\n"
-            ))?;
+            output::text(&format!("admin token, shown once: {token}\n"))?;
         }
         output::text(&format!("listening on {}\n", running.url))?;
         tokio::select! {

@@ -41,7 +41,10 @@ pub(crate) async fn nats(words: &NatsWords) -> anyhow::Result<Broker> {
         .into());
     }
     let broker = broker(words)?;
-    let client = broker.connect().await.context("cannot connect to the farm's broker")?;
+    let client = broker
+        .connect()
+        .await
+        .context("cannot connect to the farm's broker")?;
     let mut config = croft_ledger::Config::new(String::new());
     config.broker = broker.clone();
     config.replicas = words.replicas;
@@ -64,8 +67,9 @@ fn broker(words: &NatsWords) -> anyhow::Result<croft_nats::Broker> {
     let credentials = match (&words.credentials, &words.password) {
         (Some(path), _) => Credentials::File(path.clone()),
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Wrong(format!("--nats-password-file {}: {error}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Wrong(format!("--nats-password-file {}: {error}", path.display()))
+            })?;
             match text.trim().split_once(':') {
                 Some((user, password)) => Credentials::Password {
                     user: user.to_string(),
@@ -107,7 +111,9 @@ pub(crate) fn kept(words: &FarmWords, home: &Path) -> anyhow::Result<Arc<Store>>
         }
     };
     let store = store.context("cannot open the store of sources, logs and artifacts")?;
-    let folder = store.trust_folder().context("the store has no folder here")?;
+    let folder = store
+        .trust_folder()
+        .context("the store has no folder here")?;
     let trust = Trust::in_scopes_of_folder(folder, Scopes::trusted())?;
     let host = rustix::system::uname();
     let producer = format!(

@@ -31,7 +31,8 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         sweep::sweep(&surroundings.home).await;
         let limit = worker::drain_limit(&words.farm)?;
         let lease = substrates::lease(&words.farm)?;
-        let key = master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
+        let key =
+            master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
         let broker = substrates::embedded(&surroundings.home)?;
         let kept = substrates::kept(&words.farm, &home)?;
         let ground = server::Ground {
@@ -93,6 +94,7 @@ fn write_up(home: &Path, url: &str, token: &str) -> anyhow::Result<()> {
         .open(&fresh)
         .with_context(failed)?;
     let json = serde_json::json!({"server": url, "token": token});
-    file.write_all(json.to_string().as_bytes()).with_context(failed)?;
+    file.write_all(json.to_string().as_bytes())
+        .with_context(failed)?;
     std::fs::rename(&fresh, &path).with_context(failed)
 }

@@ -3,17 +3,28 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 /// Where the farm's broker is, and as whom.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct NatsWords {
     /// A server of the NATS cluster, such as nats://10.0.0.1:4222; again for each of them
-    #[arg(long = "nats", env = "CROFT_NATS", value_name = "URL", value_delimiter = ',', help_heading = "The broker")]
+    #[arg(
+        long = "nats",
+        env = "CROFT_NATS",
+        value_name = "URL",
+        value_delimiter = ',',
+        help_heading = "The broker"
+    )]
     pub(crate) servers: Vec<String>,
     /// A credentials file, as nsc writes it
-    #[arg(long = "nats-credentials", env = "CROFT_NATS_CREDENTIALS", value_name = "FILE", help_heading = "The broker")]
+    #[arg(
+        long = "nats-credentials",
+        env = "CROFT_NATS_CREDENTIALS",
+        value_name = "FILE",
+        help_heading = "The broker"
+    )]
     pub(crate) credentials: Option<PathBuf>,
     /// A file with user:password, or with a token
     #[arg(
@@ -25,19 +36,49 @@ pub(crate) struct NatsWords {
     )]
     pub(crate) password: Option<PathBuf>,
     /// Certificates of the authorities to trust, in PEM
-    #[arg(long = "nats-ca", env = "CROFT_NATS_CA", value_name = "FILE", help_heading = "The broker")]
+    #[arg(
+        long = "nats-ca",
+        env = "CROFT_NATS_CA",
+        value_name = "FILE",
+        help_heading = "The broker"
+    )]
     pub(crate) authorities: Option<PathBuf>,
     /// This client's certificate, in PEM
-    #[arg(long = "nats-cert", env = "CROFT_NATS_CERT", value_name = "FILE", requires = "key", help_heading = "The broker")]
+    #[arg(
+        long = "nats-cert",
+        env = "CROFT_NATS_CERT",
+        value_name = "FILE",
+        requires = "key",
+        help_heading = "The broker"
+    )]
     pub(crate) certificate: Option<PathBuf>,
     /// Its key
-    #[arg(id = "key", long = "nats-key", env = "CROFT_NATS_KEY", value_name = "FILE", requires = "certificate", help_heading = "The broker")]
+    #[arg(
+        id = "key",
+        long = "nats-key",
+        env = "CROFT_NATS_KEY",
+        value_name = "FILE",
+        requires = "certificate",
+        help_heading = "The broker"
+    )]
     pub(crate) key: Option<PathBuf>,
     /// The monitoring address of each of its servers, such as http://10.0.0.1:8222, to learn whether they wait for their disks
-    #[arg(long = "nats-monitoring", env = "CROFT_NATS_MONITORING", value_name = "URL", value_delimiter = ',', help_heading = "The broker")]
+    #[arg(
+        long = "nats-monitoring",
+        env = "CROFT_NATS_MONITORING",
+        value_name = "URL",
+        value_delimiter = ',',
+        help_heading = "The broker"
+    )]
     pub(crate) monitoring: Vec<String>,
     /// Copies of the ledger in the cluster: 3, or 1 for a single server
-    #[arg(long, env = "CROFT_NATS_REPLICAS", value_name = "N", default_value_t = 1, help_heading = "The broker")]
+    #[arg(
+        long,
+        env = "CROFT_NATS_REPLICAS",
+        value_name = "N",
+        default_value_t = 1,
+        help_heading = "The broker"
+    )]
     pub(crate) replicas: usize,
 }
 
@@ -48,7 +89,13 @@ pub(crate) struct FarmWords {
     #[arg(long, env = "CROFT_STORE", value_name = "PLACE")]
     pub(crate) store: Option<String>,
     /// How long an attempt may be silent before it is started elsewhere; the same in all of a farm
-    #[arg(long, env = "CROFT_LEASE", value_name = "TIME", default_value = "15s", hide = true)]
+    #[arg(
+        long,
+        env = "CROFT_LEASE",
+        value_name = "TIME",
+        default_value = "15s",
+        hide = true
+    )]
     pub(crate) lease: String,
     /// How long running builds may go on once this process is told to end
     #[arg(long, env = "CROFT_DRAIN", value_name = "TIME", default_value = "60s")]
@@ -59,13 +106,28 @@ pub(crate) struct FarmWords {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DoorWords {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, env = "CROFT_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9090")]
+    #[arg(
+        long,
+        env = "CROFT_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9090"
+    )]
     pub(crate) listen: SocketAddr,
     /// The certificate chain to show, in PEM; without one the port speaks plain HTTP
-    #[arg(long, env = "CROFT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(
+        long,
+        env = "CROFT_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
     pub(crate) tls_cert: Option<PathBuf>,
     /// Its key
-    #[arg(long, env = "CROFT_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    #[arg(
+        long,
+        env = "CROFT_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
     pub(crate) tls_key: Option<PathBuf>,
     /// The master key, which all secrets hang on [default: /etc/croft/master.key as root, else $XDG_CONFIG_HOME/croft/master.key]
     #[arg(long, env = "CROFT_MASTER_KEY_FILE", value_name = "FILE")]
@@ -79,19 +141,41 @@ pub(crate) struct DoorWords {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SlotWords {
     /// Whose builds it takes
-    #[arg(long, env = "CROFT_POOL", value_name = "NAME", default_value = "default", help_heading = "The worker")]
+    #[arg(
+        long,
+        env = "CROFT_POOL",
+        value_name = "NAME",
+        default_value = "default",
+        help_heading = "The worker"
+    )]
     pub(crate) pool: String,
     /// Builds at once [default: one for each processor]
-    #[arg(long, env = "CROFT_SLOTS", value_name = "N", help_heading = "The worker")]
+    #[arg(
+        long,
+        env = "CROFT_SLOTS",
+        value_name = "N",
+        help_heading = "The worker"
+    )]
     pub(crate) slots: Option<u32>,
     /// Let builds ask for privileges, for a container engine of their own
     #[arg(long, env = "CROFT_PRIVILEGED", value_parser = BoolishValueParser::new(), help_heading = "The worker")]
     pub(crate) privileged: bool,
     /// The containers' network, as docker names it [default: the engine's]
-    #[arg(long, env = "CROFT_NETWORK", value_name = "MODE", help_heading = "The worker")]
+    #[arg(
+        long,
+        env = "CROFT_NETWORK",
+        value_name = "MODE",
+        help_heading = "The worker"
+    )]
     pub(crate) network: Option<String>,
     /// Take no builds while less is free on the disk of Croft's state
-    #[arg(long, env = "CROFT_DISK_FREE", value_name = "SIZE", default_value = "1g", help_heading = "The worker")]
+    #[arg(
+        long,
+        env = "CROFT_DISK_FREE",
+        value_name = "SIZE",
+        default_value = "1g",
+        help_heading = "The worker"
+    )]
     pub(crate) disk_free: String,
 }
 
@@ -136,9 +220,19 @@ pub(crate) struct RoleWords {
     #[arg(long, env = "CROFT_SANDBOX", value_parser = BoolishValueParser::new(), help_heading = "The worker")]
     pub(crate) sandbox: bool,
     /// What its name begins with [default: this machine's]
-    #[arg(long, env = "CROFT_WORKER_NAME", value_name = "NAME", help_heading = "The worker")]
+    #[arg(
+        long,
+        env = "CROFT_WORKER_NAME",
+        value_name = "NAME",
+        help_heading = "The worker"
+    )]
     pub(crate) name: Option<String>,
     /// Where to serve /metrics, /healthz and /readyz [default: nowhere]
-    #[arg(long, env = "CROFT_WORKER_LISTEN", value_name = "ADDRESS:PORT", help_heading = "The worker")]
+    #[arg(
+        long,
+        env = "CROFT_WORKER_LISTEN",
+        value_name = "ADDRESS:PORT",
+        help_heading = "The worker"
+    )]
     pub(crate) listen: Option<SocketAddr>,
 }

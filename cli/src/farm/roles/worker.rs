@@ -167,7 +167,10 @@ pub(crate) async fn enrolled(
 ) -> anyhow::Result<Keys> {
     let pool = &words.slots.pool;
     let own = PoolKey::generate().context("cannot make a key")?;
-    let url = format!("{}/v1/pools/{pool}/enrolments", server.trim_end_matches('/'));
+    let url = format!(
+        "{}/v1/pools/{pool}/enrolments",
+        server.trim_end_matches('/')
+    );
     let answer = reqwest::Client::new()
         .post(&url)
         .bearer_auth(token)
@@ -183,11 +186,16 @@ pub(crate) async fn enrolled(
         .await
         .with_context(|| format!("cannot reach the server {server} to enrol"))?;
     let status = answer.status();
-    let text = answer.text().await.context("cannot read the server's answer")?;
+    let text = answer
+        .text()
+        .await
+        .context("cannot read the server's answer")?;
     if !status.is_success() {
         let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let detail = problem["detail"].as_str().unwrap_or("it does not say why");
-        return Err(anyhow::anyhow!("the server {server} refused to enrol this worker ({status}): {detail}"));
+        return Err(anyhow::anyhow!(
+            "the server {server} refused to enrol this worker ({status}): {detail}"
+        ));
     }
     let enrolment: Enrolment =
         serde_json::from_str(&text).context("cannot understand the server's answer")?;
