@@ -21,6 +21,8 @@ const ROUNDS: usize = 101;
 const MILLISECONDS_MAX: f64 = 5.0;
 /// Against the command line, which also starts and removes.
 const SHARE_MAX: f64 = 0.1;
+/// An engine goes on for a while after it has answered.
+const REST: Duration = Duration::from_millis(200);
 /// Longer than an engine takes to start one container.
 const FILL_MAX: Duration = Duration::from_secs(60);
 
@@ -84,12 +86,13 @@ async fn measure() -> Result<Vec<Verdict>, String> {
     Ok(verdicts(hot, made, theirs))
 }
 
-/// Until a container stands ready and nothing is being started.
+/// Until a container stands ready, and the engine has come to rest from starting it and removing the one before.
 async fn filled(warm: &Warm) -> Result<(), String> {
     let look = async {
         while warm.counts().ready == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        tokio::time::sleep(REST).await;
     };
     patiently(look).await
 }

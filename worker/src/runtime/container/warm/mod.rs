@@ -177,7 +177,7 @@ impl Pool {
     }
 
     /// A container of that kind that stands, if there is one.
-    async fn take(&self, key: &Key) -> Option<Ready> {
+    fn take(&self, key: &Key) -> Option<Ready> {
         if self.is_closed.load(Ordering::Acquire) {
             return None;
         }
@@ -236,37 +236,86 @@ impl Lukewarm {
         };
         let reference = Reference::parse(&self.cold.options.image)?;
         let engine = self.pool.engine().await?;
-        let pull = self.cold.options.pull;
-        // A tag may have moved since a container was started.
-        let image = image::provide(&engine, &self.pool.docker, &reference, pull, report).await;
-        let image = image.inspect_err(|_| self.pool.forget_engine())?;
-        // Not before: fetching an image may take minutes.
-        let _waiting = Waiting::new(&self.pool);
+        let waiting = Waiting::new(&self.pool);
+        let guess = self.guess(&recipe, request);
+        // A tag may have moved since a container was started. Asking takes as long as mounting, so both happen at once.
+        let (image, guess) = tokio::join!(self.image(&engine, &reference, report), guess);
+        let guess = match (&image, guess) {
+            (
+                Ok(image),
+                Some(Guess {
+                    image_id,
+                    furnished,
+                }),
+            ) if image_id == image.id => Some(furnished),
+            (Ok(_) | Err(_), Some(guess)) => {
+                count(&self.pool.tally.unused);
+                guess.put_out(request).await?;
+                None
+            }
+            (Ok(_) | Err(_), None) => None,
+        };
+        let image = image?;
         self.pool.shelf().used(&recipe, &image.id, Instant::now());
-        if let Some(slot) = self.warm(&recipe, &image, request, report).await? {
+        if let Some(slot) = self
+            .warm(guess, &recipe.key(&image.id), request, report)
+            .await?
+        {
             count(&self.pool.tally.warm_hits);
             return Ok(slot);
         }
         count(&self.pool.tally.cold_starts);
-        self.cold.make_of(engine, &image, request, report).await
+        let made = self.cold.make_of(engine, &image, request, report).await;
+        drop(waiting);
+        made
+    }
+
+    async fn image(
+        &self,
+        engine: &Engine,
+        reference: &Reference,
+        report: Report<'_>,
+    ) -> Result<Image, Error> {
+        let pull = self.cold.options.pull;
+        let image = image::provide(engine, &self.pool.docker, reference, pull, report).await;
+        image.inspect_err(|_| self.pool.forget_engine())
+    }
+
+    /// The build's place, should its image's name still mean what it meant last.
+    async fn guess(&self, recipe: &Recipe, request: &Request) -> Option<Guess> {
+        let image_id = self.pool.shelf().known(recipe)?;
+        let ready = self.pool.take(&recipe.key(&image_id))?;
+        Some(Guess {
+            image_id,
+            furnished: self.furnish(ready, request).await,
+        })
+    }
+
+    async fn furnish(&self, ready: Ready, request: &Request) -> Result<Slot, Unfit> {
+        ready.occupy(request, &self.cold.options.image).await
     }
 
     /// The place in a warm container, where one fits.
     async fn warm(
         &self,
-        recipe: &Recipe,
-        image: &Image,
+        mut tried: Option<Result<Slot, Unfit>>,
+        key: &Key,
         request: &Request,
         report: Report<'_>,
     ) -> Result<Option<Slot>, Error> {
-        let key = recipe.key(&image.id);
-        while let Some(ready) = self.pool.take(&key).await {
-            let why = match ready.occupy(request, &self.cold.options.image).await {
+        loop {
+            let furnished = match tried.take() {
+                Some(furnished) => furnished,
+                None => match self.pool.take(key) {
+                    Some(ready) => self.furnish(ready, request).await,
+                    None => return Ok(None),
+                },
+            };
+            let why = match furnished {
                 Ok(slot) => return Ok(Some(slot)),
                 Err(why) => why,
             };
-            let doing = "cannot clear the build's directory";
-            take_back(request).map_err(Error::at(doing))?;
+            clear(request)?;
             match why {
                 Unfit::Died => count(&self.pool.tally.died),
                 Unfit::NotFurnished(error) => {
@@ -276,7 +325,6 @@ impl Lukewarm {
                 }
             }
         }
-        Ok(None)
     }
 
     /// Once: it will be the same for every build.
@@ -289,4 +337,24 @@ impl Lukewarm {
             report(Progress::Line(why));
         }
     }
+}
+
+/// A place in a container of the image that a name meant last.
+struct Guess {
+    image_id: String,
+    furnished: Result<Slot, Unfit>,
+}
+
+impl Guess {
+    /// It was wrong: nothing has run there, and nothing is left in the build's directory.
+    async fn put_out(self, request: &Request) -> Result<(), Error> {
+        if let Ok(slot) = self.furnished {
+            slot.release().await?;
+        }
+        clear(request)
+    }
+}
+
+fn clear(request: &Request) -> Result<(), Error> {
+    take_back(request).map_err(Error::at("cannot clear the build's directory"))
 }

@@ -138,6 +138,12 @@ impl<T> Shelf<T> {
         self.want(recipe, now).image_id = Some(image_id.to_string());
     }
 
+    /// Which image the name of that kind meant last.
+    pub(super) fn known(&self, recipe: &Recipe) -> Option<String> {
+        let want = self.wants.iter().find(|want| want.recipe == *recipe);
+        want.and_then(|want| want.image_id.clone())
+    }
+
     /// The want of that kind, which is the one used last now.
     fn want(&mut self, recipe: &Recipe, now: Instant) -> &mut Want {
         let mut want = match self.wants.iter().position(|want| want.recipe == *recipe) {
@@ -315,7 +321,9 @@ mod tests {
         let (mut shelf, mut next, now) = (shelf(2, 8), 0, Instant::now());
         shelf.used(&recipe("a"), "1", now);
         settle(&mut shelf, "1", &mut next, now);
+        assert_eq!(shelf.known(&recipe("a")).as_deref(), Some("1"));
         shelf.used(&recipe("a"), "2", now);
+        assert_eq!(shelf.known(&recipe("a")).as_deref(), Some("2"));
         assert_eq!(shelf.take(&recipe("a").key("2")), None);
         assert_eq!(settle(&mut shelf, "2", &mut next, now), [1, 2]);
         assert_eq!(shelf.take(&recipe("a").key("2")), Some(3));

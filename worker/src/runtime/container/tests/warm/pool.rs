@@ -120,6 +120,7 @@ pub(super) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
 /// For the suite: a pool whose every place is a warm container.
 pub(super) struct Suite {
     pool: Pool,
+    options: Options,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -128,16 +129,22 @@ impl Suite {
         if !bench::engine(test) {
             return None;
         }
-        let options = bench::debian_options();
-        let pool = Pool::with_ready(&options, 1).await;
-        let runtime = pool.warm.runtime(options);
-        Some(Self { pool, runtime })
+        let (options, pool) = (bench::debian_options(), Pool::new(0));
+        let runtime = pool.warm.runtime(options.clone());
+        Some(Self {
+            pool,
+            options,
+            runtime,
+        })
     }
 
     async fn make(&self, request: &Request, report: Report<'_>) -> Result<Slot, Error> {
+        self.pool.warm.keep(self.options.clone(), 1);
         self.pool.until(|counts| counts.ready > 0).await;
         let before = self.pool.warm.counts().warm_hits;
         let slot = self.runtime.provision(request, report).await?;
+        // A case ends without a word: nothing must be starting then.
+        self.pool.warm.keep(self.options.clone(), 0);
         assert_eq!(self.pool.warm.counts().warm_hits, before + 1);
         // What is a build's own is nowhere on this machine's side.
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
