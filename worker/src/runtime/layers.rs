@@ -314,8 +314,13 @@ fn open(top: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
 fn make_like_parent(root: &Root, target: &Path) -> io::Result<()> {
     let mut walked = PathBuf::from("/");
     for part in target.components().skip(1) {
-        let above = root.metadata(&walked)?;
+        let parent = walked.clone();
         walked.push(part);
+        // Looked for first: on some engines' file systems it takes milliseconds to be told that it is there.
+        if root.metadata(&walked).is_ok() {
+            continue;
+        }
+        let above = root.metadata(&parent)?;
         if root.create_dir(&walked, 0o755)? {
             root.set_owner(&walked, above.uid, above.gid)?;
         }
