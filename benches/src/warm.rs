@@ -99,7 +99,7 @@ async fn filled(warm: &Warm) -> Result<(), String> {
 
 async fn patiently(look: impl Future<Output = ()>) -> Result<(), String> {
     let looked = tokio::time::timeout(FILL_MAX, look).await;
-    looked.map_err(|_| "no container became ready".to_string())
+    looked.map_err(|_late| "no container became ready".to_string())
 }
 
 async fn sample(
