@@ -28,6 +28,8 @@ mod serve;
 mod ledger;
 /// Decisions with many builds queued.
 mod scheduler;
+/// Containers that stand before their build is known.
+mod warm;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         // Without the binary: it measures a library.
         Some("ledger") => return conclude("ledger", ledger::run()),
         Some("scheduler") => return conclude("scheduler", scheduler::run()),
+        Some("warm") => return conclude("warm", warm::run()),
         _ => {}
     }
     let wanted: Vec<String> = std::env::args().skip(1).collect();

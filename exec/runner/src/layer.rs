@@ -1,5 +1,6 @@
 //! Layers over directories of a place that stands already: a cache's files and a folder for changes, mounted late, because
-//! the cache's key is known only once the place's own shell has expanded it. Started by the worker as a program of its own
+//! the cache's key is known only once the place's own shell has expanded it. So are the sources of a place that was started
+//! before its build was known, and directories of the host as they are. Started by the worker as a program of its own
 //! that enters the place's mount namespace; receives a `Layering` on its standard input, hands back its exit status.
 //!
 //! Why in three namespaces: an overlay takes layers only from mounts of the namespace it is made in, some of its layers are
@@ -22,11 +23,16 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use crate::protocol::{Layer, Layering, VERSION};
 use crate::save::os;
 
+/// Directories of the host as they are.
+mod bind;
+
+use bind::Bound;
+
 /// Settings that decide what an upper layer may hold: with these off, it holds plain files, whiteouts and opaque folders,
 /// whatever the kernel's own defaults are.
 const PLAIN: [&str; 3] = ["redirect_dir", "metacopy", "index"];
 
-/// Mounts every layer, or none.
+/// Mounts every layer and every bind, or none.
 ///
 /// # Errors
 /// When the place is gone, a directory is missing or behind a symbolic link, or the kernel or a file system does not allow
@@ -43,13 +49,22 @@ pub fn layer(orders: &Layering) -> io::Result<()> {
     for layer in &orders.layers {
         parts.push(Parts::of_host(layer)?);
     }
+    let bound: Vec<Bound> = orders
+        .binds
+        .iter()
+        .map(|bind| Bound::open(bind, &place.root))
+        .collect::<io::Result<_>>()?;
     place.enter()?;
     for (layer, parts) in orders.layers.iter().zip(&mut parts) {
         parts.add_place(layer, &place.root)?;
     }
-    let overlays = overlays(parts)?;
+    let room = room()?;
+    let mut mounts = overlays(&room, parts)?;
+    for (number, bound) in bound.into_iter().enumerate() {
+        mounts.push(bound.made(&room, number)?);
+    }
     place.enter()?;
-    attach(&overlays)
+    attach(&mounts)
 }
 
 /// The namespace and the root directory of the place.
@@ -163,16 +178,16 @@ fn clone_any(target: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     clone(found, Path::new(""), whole)
 }
 
-/// An overlay that nobody sees yet.
-struct Overlay {
+/// A mount that nobody sees yet.
+struct Made {
     mount: OwnedFd,
     target: OwnedFd,
     below: Vec<(OwnedFd, PathBuf)>,
     shown: PathBuf,
 }
 
-/// Makes the overlays in a namespace of this process's own, which it is in afterwards.
-fn overlays(parts: Vec<Parts>) -> io::Result<Vec<Overlay>> {
+/// An empty folder in a namespace of this process's own, which it is in afterwards.
+fn room() -> io::Result<OwnedFd> {
     #[expect(
         deprecated,
         reason = "its unsafe successor guards against shared descriptor tables, which is not asked for"
@@ -182,6 +197,11 @@ fn overlays(parts: Vec<Parts>) -> io::Result<Vec<Overlay>> {
     rustix::mount::mount_change("/", private)?;
     let room = tmpfs()?;
     put(&room, CWD, Path::new("/"))?;
+    Ok(room)
+}
+
+/// Makes the overlays in `room`.
+fn overlays(room: &OwnedFd, parts: Vec<Parts>) -> io::Result<Vec<Made>> {
     let mut overlays = Vec::new();
     for (number, parts) in parts.into_iter().enumerate() {
         let Parts {
@@ -194,8 +214,8 @@ fn overlays(parts: Vec<Parts>) -> io::Result<Vec<Overlay>> {
         else {
             return Err(io::Error::other("a layer has no target"));
         };
-        let made = gather(&room, number, &lowers, &changes).and_then(overlay);
-        overlays.push(Overlay {
+        let made = gather(room, number, &lowers, &changes).and_then(overlay);
+        overlays.push(Made {
             mount: made.map_err(at(format!("an overlay for {}", shown.display())))?,
             target,
             below,
@@ -278,31 +298,31 @@ fn explained(context: BorrowedFd<'_>, error: io::Error) -> io::Error {
     }
 }
 
-/// Moves every overlay to its target, and what was mounted below the target back on top; on an error takes them away.
-fn attach(overlays: &[Overlay]) -> io::Result<()> {
-    for (position, overlay) in overlays.iter().enumerate() {
-        if let Err(error) = attach_one(overlay) {
-            for attached in overlays[..=position].iter().rev() {
+/// Moves every mount to its target, and what was mounted below the target back on top; on an error takes them away.
+fn attach(mounts: &[Made]) -> io::Result<()> {
+    for (position, made) in mounts.iter().enumerate() {
+        if let Err(error) = attach_one(made) {
+            for attached in mounts[..=position].iter().rev() {
                 take_away(attached);
             }
-            return Err(at(overlay.shown.display())(error));
+            return Err(at(made.shown.display())(error));
         }
     }
     Ok(())
 }
 
-fn attach_one(overlay: &Overlay) -> io::Result<()> {
-    put(&overlay.mount, &overlay.target, Path::new(""))?;
-    for (mount, path) in &overlay.below {
-        let place = opened(&overlay.mount, path, OFlags::PATH | OFlags::CLOEXEC)?;
+fn attach_one(made: &Made) -> io::Result<()> {
+    put(&made.mount, &made.target, Path::new(""))?;
+    for (mount, path) in &made.below {
+        let place = opened(&made.mount, path, OFlags::PATH | OFlags::CLOEXEC)?;
         put(mount, &place, Path::new("")).map_err(at(path.display()))?;
     }
     Ok(())
 }
 
 /// Undoes what can be undone: the error that led here is the one to tell.
-fn take_away(overlay: &Overlay) {
-    let gone = rustix::process::fchdir(&overlay.mount)
+fn take_away(made: &Made) {
+    let gone = rustix::process::fchdir(&made.mount)
         .and_then(|()| rustix::mount::unmount(".", UnmountFlags::DETACH));
     gone.unwrap_or_default();
 }

@@ -35,8 +35,11 @@ pub fn mount(lower: &Path, layers: &Path, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The top of the view is the upper layer's: it must belong to whom the source belongs to.
-fn like(lower: &Path, upper: &Path) -> io::Result<()> {
+/// Makes `upper` belong to whom `lower` belongs to, with its rights: the top of a view is the upper layer's.
+///
+/// # Errors
+/// When there is no such directory, or the kernel refuses.
+pub fn like(lower: &Path, upper: &Path) -> io::Result<()> {
     let found = fs::metadata(lower)?;
     std::os::unix::fs::chown(upper, Some(found.uid()), Some(found.gid()))?;
     fs::set_permissions(upper, found.permissions())

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Raised when the meaning of any message changes.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Where everything of Croft's stands inside a sandbox or container.
 pub const HOME: &str = "/codebuild/croft";
@@ -156,8 +156,21 @@ pub struct Layering {
     pub process: u32,
     /// Device and inode of that process's mount namespace: another process may have got its number.
     pub namespace: (u64, u64),
-    /// Disjoint: no target is inside another.
+    /// Disjoint: no target is inside another, nor inside one of a bind's.
     pub layers: Vec<Layer>,
+    /// Disjoint, too.
+    pub binds: Vec<Bind>,
+}
+
+/// One directory of the host over a directory of a place, with what is mounted below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// On the host.
+    pub source: Vec<u8>,
+    /// The directory in the place, which must exist.
+    pub target: Vec<u8>,
+    /// Whether the place may write to it.
+    pub writable: bool,
 }
 
 /// One overlay over a directory of a place.

@@ -32,6 +32,9 @@ const REAP_EVERY: Duration = Duration::from_secs(1);
 /// When the socket breaks or the build's own directories cannot be made.
 pub fn serve(control: &UnixStream, lease: Option<Duration>, owner: Owner) -> io::Result<()> {
     make_directories()?;
+    // A worker that is frozen in the middle of a message, or does not read one, is silent, too.
+    control.set_read_timeout(lease)?;
+    control.set_write_timeout(lease)?;
     let mut stream = control;
     frame::write(&mut stream, &ready())?;
     let mut heard = Instant::now();

@@ -6,6 +6,8 @@
 
 /// What is mounted where in a place.
 mod table;
+/// Sources of a place that stood before its build was known.
+mod late;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,6 +27,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::{Source, View};
+pub(crate) use late::take_back;
 use table::Table;
 
 /// Mounts take milliseconds; a machine that needs longer than this is not answering.
@@ -93,7 +96,7 @@ impl NotLayered {
         }
     }
 
-    fn failed(step: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn failed(step: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
         move |error| Self {
             reason: format!("{step}: {error}"),
             expected: true,
@@ -131,6 +134,12 @@ impl Place {
             directory: directory.to_path_buf(),
             sources,
         })
+    }
+
+    /// Its first process, as this machine numbers it.
+    #[cfg(test)]
+    pub(crate) fn process(&self) -> u32 {
+        self.process
     }
 
     /// Whether a directory is of a kind that is never covered.
@@ -200,6 +209,7 @@ impl Place {
             process: self.process,
             namespace: self.namespace,
             layers,
+            binds: Vec::new(),
         };
         Ok((layered, orders))
     }
@@ -304,8 +314,13 @@ fn open(top: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
 fn make_like_parent(root: &Root, target: &Path) -> io::Result<()> {
     let mut walked = PathBuf::from("/");
     for part in target.components().skip(1) {
-        let above = root.metadata(&walked)?;
+        let parent = walked.clone();
         walked.push(part);
+        // Looked for first: on some engines' file systems it takes milliseconds to be told that it is there.
+        if root.metadata(&walked).is_ok() {
+            continue;
+        }
+        let above = root.metadata(&parent)?;
         if root.create_dir(&walked, 0o755)? {
             root.set_owner(&walked, above.uid, above.gid)?;
         }

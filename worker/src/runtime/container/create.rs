@@ -17,6 +17,8 @@ use super::sources;
 pub(crate) const LABEL_BUILD: &str = "croft.build";
 /// The process that made it.
 pub(crate) const LABEL_PID: &str = "croft.pid";
+/// The folder in `run` of a container that was started before its build was known; the build's id is in that folder.
+pub(crate) const LABEL_WARM: &str = "croft.warm";
 /// The state directory of the croft that made it: whoever uses the same sweeps it.
 pub(crate) const LABEL_HOME: &str = "croft.home";
 
@@ -36,7 +38,8 @@ pub(crate) fn body(
     request: &Request,
     views: &[View],
 ) -> ContainerCreateBody {
-    let serve = vec![RUNNER.to_string(), "serve".to_string()];
+    let mut serve = vec![RUNNER.to_string(), "serve".to_string()];
+    serve.extend(options.lease.map(|lease| lease.as_millis().to_string()));
     let (entrypoint, cmd) = match kept_entrypoint(options, image) {
         true => (None, Some(serve)),
         false => (Some(serve), None),
@@ -87,6 +90,8 @@ fn host(options: &Options, image: &Image, mounts: Vec<Mount>) -> HostConfig {
         nano_cpus: limits
             .cpu_millis
             .map(|millis| i64::from(millis) * 1_000_000),
+        // Whatever the engine's own habit is: the runner is the first process, with which all others end.
+        init: leaves_by_itself(options, image).then_some(false),
         pids_limit: Some(i64::from(limits.processes_max)),
         shm_size: i64::try_from(limits.shared_memory_bytes).ok(),
         log_config: Some(log(options, image)),
@@ -164,25 +169,31 @@ mod tests {
             privileged,
             ..Options::new("x".to_string())
         };
-        let image = Image {
+        body(
+            &options,
+            &image(entrypoint),
+            Path::new("/home"),
+            Path::new("/runner"),
+            &request(),
+            &[],
+        )
+    }
+
+    fn image(entrypoint: &[&str]) -> Image {
+        Image {
             id: "sha256:1".to_string(),
             entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
-        };
-        let request = Request {
+        }
+    }
+
+    fn request() -> Request {
+        Request {
             build_id: "p:1".to_string(),
             directory: "/builds/1".into(),
             sources: Vec::new(),
             hidden: Vec::new(),
             extra: Vec::new(),
-        };
-        body(
-            &options,
-            &image,
-            Path::new("/home"),
-            Path::new("/runner"),
-            &request,
-            &[],
-        )
+        }
     }
 
     #[test]
@@ -204,6 +215,17 @@ mod tests {
             let log = body.host_config.unwrap().log_config.unwrap().typ.unwrap();
             assert_eq!(log, if kept { "json-file" } else { "none" });
         }
+    }
+
+    #[test]
+    fn a_runner_is_told_its_lease() {
+        let options = Options {
+            lease: Some(std::time::Duration::from_secs(15)),
+            ..Options::new("x".to_string())
+        };
+        let (home, runner) = (Path::new("/home"), Path::new("/runner"));
+        let body = body(&options, &image(&[]), home, runner, &request(), &[]);
+        assert_eq!(body.entrypoint.unwrap(), [RUNNER, "serve", "15000"]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ mod doors;
 mod create;
 /// From a container that was made to a runner that stands.
 mod start;
+/// Containers that stand before their build is known.
+mod warm;
 /// Containers that a killed croft left.
 mod sweep;
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod tests;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 
 pub use docker::Docker;
 pub use engine::engine_version;
@@ -49,6 +52,7 @@ pub use limits::{
     Limits, PROCESSES_MAX, SHARED_MEMORY_BYTES, parse_cpu_millis, parse_memory_bytes,
 };
 pub use sweep::{Swept, sweep};
+pub use warm::{Counts, Settings, Warm};
 
 use super::{Error, Hold, Place, Progress, Report, Request, Runtime, Slot, View};
 use engine::Engine;
@@ -57,7 +61,7 @@ use reference::Reference;
 use start::Started;
 
 /// What kind of container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The image's name, as `docker run` takes it.
     pub image: String,
@@ -70,7 +74,13 @@ pub struct Options {
     pub privileged: bool,
     /// What it may use.
     pub limits: Limits,
+    /// After how long a silence of this process the runner leaves, and all it started ends; `None` is never, as long as this
+    /// process exists.
+    pub lease: Option<Duration>,
 }
+
+/// The lease of a farm's builds: as long as it takes until a worker that is not heard is given up.
+pub const LEASE: Duration = Duration::from_secs(15);
 
 impl Options {
     /// A container of that image, everything else as usual.
@@ -82,6 +92,7 @@ impl Options {
             network: None,
             privileged: false,
             limits: Limits::default(),
+            lease: None,
         }
     }
 }
@@ -109,12 +120,7 @@ impl Container {
     }
 
     async fn make(&self, request: &Request, report: Report<'_>) -> Result<Slot, Error> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(Error::User {
-                code: "CLIENT_ERROR",
-                message: "builds need root for now: run `sudo croft run`".into(),
-            });
-        }
+        check_rights()?;
         let reference = Reference::parse(&self.options.image)?;
         let socket = self.docker.socket()?;
         let ready = async {
@@ -125,22 +131,46 @@ impl Container {
             Ok((engine, image))
         };
         let (ready, views) = tokio::join!(ready, sources::views(&self.runner, request, report));
-        let (engine, image, views) = match (ready, views) {
-            (Ok((engine, image)), Ok(views)) => (engine, image, views),
+        match (ready, views) {
+            (Ok((engine, image)), Ok(views)) => {
+                self.place(engine, &image, views, request, report).await
+            }
             (Err(error), Ok(views)) => {
                 sources::take_away(&views)?;
-                return Err(error);
+                Err(error)
             }
-            (Err(error), Err(_)) | (Ok(_), Err(error)) => return Err(error),
-        };
-        let leaves_by_itself = create::leaves_by_itself(&self.options, &image);
+            (Err(error), Err(_)) | (Ok(_), Err(error)) => Err(error),
+        }
+    }
+
+    /// A place in a container of an image that is there.
+    async fn make_of(
+        &self,
+        engine: Engine,
+        image: &Image,
+        request: &Request,
+        report: Report<'_>,
+    ) -> Result<Slot, Error> {
+        let views = sources::views(&self.runner, request, report).await?;
+        self.place(engine, image, views, request, report).await
+    }
+
+    async fn place(
+        &self,
+        engine: Engine,
+        image: &Image,
+        views: Vec<View>,
+        request: &Request,
+        report: Report<'_>,
+    ) -> Result<Slot, Error> {
+        let leaves_by_itself = create::leaves_by_itself(&self.options, image);
         let mut held = Held {
             engine,
             container: None,
             leaves_by_itself,
             views,
         };
-        let filled = self.fill(&mut held, &image, request, report).await;
+        let filled = self.fill(&mut held, image, request, report).await;
         let placed = filled.and_then(|started| {
             let seen = super::layers::seen(&request.sources, &held.views);
             let place = Place::of(started.process, &self.runner, &request.directory, seen);
@@ -200,7 +230,11 @@ impl Container {
             .map_err(Error::at("cannot make the build's socket"))?;
         let id = start::create(&held.engine, body).await?;
         held.container = Some(id.clone());
-        start::start(&held.engine, &id, doors, patience).await
+        let mut started = start::start(&held.engine, &id, doors, patience).await?;
+        if let Some(lease) = self.options.lease {
+            started.link.renew(lease);
+        }
+        Ok(started)
     }
 
     fn slot(&self, started: Started, place: Place, held: Held) -> Slot {
@@ -216,6 +250,16 @@ impl Container {
             hold: Box::new(held),
         }
     }
+}
+
+fn check_rights() -> Result<(), Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::User {
+        code: "CLIENT_ERROR",
+        message: "builds need root for now: run `sudo croft run`".into(),
+    })
 }
 
 impl Runtime for Container {

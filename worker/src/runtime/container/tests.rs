@@ -11,6 +11,8 @@ mod refusing;
 mod removing;
 /// What a build sees and may do.
 mod running;
+/// Containers that stand before their build is known.
+mod warm;
 
 use super::super::suite;
 

@@ -56,13 +56,16 @@ fn make_image(name: &str) {
 
 /// For the suite: an image with both shells and every tool its cases name.
 pub(super) fn debian() -> Option<Container> {
-    engine("suite").then(|| {
-        make_image("debian");
-        container(Options {
-            image: "croft-test/debian:1".to_string(),
-            ..options()
-        })
-    })
+    engine("suite").then(|| container(debian_options()))
+}
+
+/// The same as options; there must be an engine.
+pub(super) fn debian_options() -> Options {
+    make_image("debian");
+    Options {
+        image: "croft-test/debian:1".to_string(),
+        ..options()
+    }
 }
 
 /// Runs `docker` and gives what it printed.
@@ -164,6 +167,13 @@ impl Variant {
         docker(&["rm", &made]);
         Self { name }
     }
+
+    /// One more name of the same image.
+    pub(super) fn tag_of(other: &Self) -> Self {
+        let name = format!("croft-test/variant:{}", uuid::Uuid::new_v4().simple());
+        docker(&["tag", &other.name, &name]);
+        Self { name }
+    }
 }
 
 impl Drop for Variant {
@@ -208,7 +218,11 @@ impl Build {
     }
 
     pub(super) async fn provision(&self, container: &Container) -> Result<Slot, Error> {
-        container
+        self.provision_by(container).await
+    }
+
+    pub(super) async fn provision_by(&self, runtime: &dyn Runtime) -> Result<Slot, Error> {
+        runtime
             .provision(&self.request, &|progress| {
                 self.lines.lock().unwrap().push(progress)
             })

@@ -11,7 +11,7 @@ use crate::runtime::container::{Limits, Options};
 use crate::runtime::{Ended, Slot, Source};
 
 /// Runs a script in the primary source; how it ended. Its output stays in the pipe.
-async fn run(slot: &mut Slot, script: &str) -> std::io::Result<Ended> {
+pub(super) async fn run(slot: &mut Slot, script: &str) -> std::io::Result<Ended> {
     let run = Run {
         script: script.as_bytes().to_vec(),
         shell: b"sh".to_vec(),
@@ -26,7 +26,7 @@ async fn run(slot: &mut Slot, script: &str) -> std::io::Result<Ended> {
 }
 
 /// Runs a script, ends the place, and gives all that was printed.
-async fn printed(mut slot: Slot, script: &str) -> (i32, String) {
+pub(super) async fn printed(mut slot: Slot, script: &str) -> (i32, String) {
     let ended = run(&mut slot, script).await.unwrap();
     let Ended::Exited { status, .. } = ended else {
         panic!("{ended:?}")

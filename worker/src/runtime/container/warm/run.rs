@@ -1,0 +1,121 @@
+//! The loop that keeps a pool as it should be, while nothing more urgent happens. Receives what the shelf plans and what the
+//! yard was left; ends when told, with everything gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::super::Error;
+use super::super::image;
+use super::super::reference::Reference;
+use super::Pool;
+use super::counts::count;
+use super::ready::{Ready, Tools};
+use super::shelf::{Plan, Recipe};
+
+/// How often containers that stand are looked at when nothing happens: dead ones are replaced, idle ones go.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long the end waits for what is still being started or removed; the next sweep finds the rest.
+const CLOSE_MAX: Duration = Duration::from_secs(30);
+
+/// How a start ended: the image's id and the container.
+type Outcome = (Recipe, Result<(String, Ready), Error>);
+
+pub(super) async fn run(pool: &Arc<Pool>, shutdown: CancellationToken) {
+    let mut starts: JoinSet<Outcome> = JoinSet::new();
+    loop {
+        for recipe in tidy(pool).await {
+            starts.spawn(start(Arc::clone(pool), recipe));
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(ended) = starts.join_next() => shelve(pool, ended),
+            () = pool.stirred.notified() => (),
+            () = tokio::time::sleep(LOOK_EVERY) => (),
+        }
+    }
+    pool.close();
+    if tokio::time::timeout(CLOSE_MAX, close(pool, starts))
+        .await
+        .is_err()
+    {
+        tracing::warn!("some containers are left for the next sweep");
+    }
+}
+
+/// Throws away what is not wanted; what is to be started.
+async fn tidy(pool: &Arc<Pool>) -> Vec<Recipe> {
+    for remains in pool.yard.left() {
+        pool.yard.take(remains).await;
+    }
+    let dead = pool.shelf().sort_out(Ready::is_alive);
+    for ready in dead {
+        count(&pool.tally.died);
+        ready.put_out().await;
+    }
+    // A build that waits for its place comes first: the machine has only so many processors.
+    if pool.is_provisioning() {
+        return Vec::new();
+    }
+    let Plan { start, throw_away } = pool.shelf().plan(Instant::now());
+    for ready in throw_away {
+        count(&pool.tally.unused);
+        ready.put_out().await;
+    }
+    start
+}
+
+async fn start(pool: Arc<Pool>, recipe: Recipe) -> Outcome {
+    let started = start_one(&pool, &recipe).await;
+    (recipe, started)
+}
+
+async fn start_one(pool: &Arc<Pool>, recipe: &Recipe) -> Result<(String, Ready), Error> {
+    let options = recipe.options();
+    let reference = Reference::parse(&options.image)?;
+    let engine = pool.engine().await?;
+    let image = image::provide(&engine, &pool.docker, &reference, options.pull, &|_| ()).await;
+    let image = image.inspect_err(|_| pool.forget_engine())?;
+    let tools = Tools {
+        runner: &pool.runner,
+        home: &pool.home,
+        engine,
+        yard: &pool.yard,
+    };
+    let ready = Ready::start(tools, recipe, &image).await?;
+    Ok((image.id, ready))
+}
+
+fn shelve(pool: &Arc<Pool>, ended: Result<Outcome, JoinError>) {
+    let (recipe, started) = ended.expect("starting does not panic and is not aborted");
+    match started {
+        Ok((image_id, ready)) => {
+            count(&pool.tally.started);
+            pool.shelf().started(&recipe, &image_id, ready);
+        }
+        Err(error) => {
+            count(&pool.tally.not_started);
+            let (image, error) = (&recipe.options().image, crate::chain(&error));
+            tracing::warn!(%image, %error, "no warm container can be started for now");
+            pool.shelf().failed(&recipe, Instant::now());
+        }
+    }
+}
+
+async fn close(pool: &Arc<Pool>, mut starts: JoinSet<Outcome>) {
+    while let Some(ended) = starts.join_next().await {
+        shelve(pool, ended);
+    }
+    let unused = pool.shelf().clear();
+    for ready in unused {
+        count(&pool.tally.unused);
+        ready.put_out().await;
+    }
+    for remains in pool.yard.left() {
+        pool.yard.take(remains).await;
+    }
+    pool.yard.close().await;
+}
