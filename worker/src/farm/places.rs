@@ -7,7 +7,7 @@ use std::sync::Arc;
 use croft_proto::farm::Environment;
 
 use crate::runtime::Runtime;
-use crate::runtime::container::{self, Container, Docker, Options, Pull};
+use crate::runtime::container::{self, Container, Docker, Options, Pull, Warm};
 use crate::runtime::sandbox::Sandbox;
 
 /// The image that means none.
@@ -48,6 +48,10 @@ pub struct Machine {
     pub pull: Pull,
     /// The containers' network; none is the engine's default.
     pub network: Option<String>,
+    /// How long a container's runner goes on without hearing its worker: one that is frozen must leave nothing running.
+    pub lease: std::time::Duration,
+    /// Containers that are started before their build is known; none for cold starts only.
+    pub warm: Option<Warm>,
 }
 
 impl Places for Machine {
@@ -56,6 +60,9 @@ impl Places for Machine {
             return self.sandbox();
         }
         let options = self.options(environment)?;
+        if let Some(warm) = &self.warm {
+            return Ok(warm.runtime(options));
+        }
         Ok(Arc::new(Container::new(
             self.runner.clone(),
             self.home.clone(),
@@ -94,6 +101,7 @@ impl Machine {
         options.privileged = environment.privileged_mode;
         options.network.clone_from(&self.network);
         options.limits = limits(&environment.compute_type);
+        options.lease = Some(self.lease);
         Ok(options)
     }
 }
@@ -128,6 +136,8 @@ mod tests {
             allows_privileged: false,
             pull: Pull::Missing,
             network: None,
+            lease: std::time::Duration::from_secs(15),
+            warm: None,
         }
     }
 

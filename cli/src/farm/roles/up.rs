@@ -54,7 +54,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             name: worker::host(),
             has_sandbox: !words.no_sandbox,
         };
-        let worker = worker::worker(ground, &words.slots, &surroundings)?;
+        let (worker, warm) = worker::worker(ground, &words.slots, &surroundings)?;
         let token = token(&running, &home).await?;
         write_up(&home, &running.url, &token)?;
         output::text(&format!(
@@ -62,7 +62,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             url = running.url
         ))?;
         let (standing, told) = watch::channel(Standing::Working);
-        let mut working = std::pin::pin!(worker.run(told));
+        let mut working = std::pin::pin!(worker::beside_warm(worker, warm, told));
         tokio::select! {
             ended = &mut working => ended?,
             error = running.failed() => return Err(error),

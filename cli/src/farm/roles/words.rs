@@ -168,6 +168,15 @@ pub(crate) struct SlotWords {
         help_heading = "The worker"
     )]
     pub(crate) network: Option<String>,
+    /// Containers of each kind that are started before their build is known; 0 for none
+    #[arg(
+        long,
+        env = "CROFT_WARM",
+        value_name = "N",
+        default_value_t = 2,
+        help_heading = "The worker"
+    )]
+    pub(crate) warm: usize,
     /// Take no builds while less is free on the disk of Croft's state
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! A worker: what this machine offers, its keys, and the loop. `croft worker` runs it over a broker; `croft up` beside a server.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use anyhow::Context;
@@ -8,9 +9,12 @@ use croft_cache::Store;
 use croft_keys::{PoolKey, Sealed};
 use croft_ledger::Clock;
 use croft_proto::farm::Lease;
+use croft_worker::Home;
 use croft_worker::farm::{Keys, Machine, Parts, Settings, Standing, Worker};
-use croft_worker::runtime::{container, install_runner};
+use croft_worker::runtime::container::{self, Warm};
+use croft_worker::runtime::install_runner;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::ending::{self, Signals};
 use super::substrates::{self, Broker};
@@ -19,6 +23,9 @@ use crate::args::Global;
 use crate::exit::{Exit, Wrong};
 use crate::surroundings::{Surroundings, now, person_home};
 use crate::{output, sweep};
+
+/// Kinds of containers (images, limits, networks) that are kept ready at once.
+const WARM_KINDS: usize = 4;
 
 /// What a worker stands on besides its words.
 pub(crate) struct Ground {
@@ -36,7 +43,7 @@ pub(crate) fn worker(
     ground: Ground,
     words: &SlotWords,
     surroundings: &Surroundings,
-) -> anyhow::Result<Worker> {
+) -> anyhow::Result<(Worker, Warm)> {
     let home = surroundings.home.clone();
     let runner = install_runner(home.path())?;
     let cache = match surroundings.open_cache() {
@@ -64,6 +71,7 @@ pub(crate) fn worker(
     let environment = std::env::vars_os()
         .map(|(name, value)| (name.into_encoded_bytes(), value.into_encoded_bytes()))
         .collect();
+    let warm = warm(&runner, &home, words);
     let places = Machine {
         runner,
         home: home.path().to_path_buf(),
@@ -73,8 +81,10 @@ pub(crate) fn worker(
         allows_privileged: words.privileged,
         pull: container::Pull::Missing,
         network: words.network.clone(),
+        lease: std::time::Duration::from_millis(ground.lease.ms()),
+        warm: (words.warm > 0).then(|| warm.clone()),
     };
-    Ok(Worker::new(Parts {
+    let worker = Worker::new(Parts {
         ledger: ground.broker.ledger,
         bus: ground.broker.bus,
         kept: ground.kept,
@@ -85,7 +95,23 @@ pub(crate) fn worker(
         clock: Clock::system(),
         now,
         settings,
-    }))
+    });
+    Ok((worker, warm))
+}
+
+/// Containers that stand ready, as the words say.
+fn warm(runner: &Path, home: &Home, words: &SlotWords) -> Warm {
+    let settings = container::Settings {
+        count: words.warm,
+        warm_max: words.warm.saturating_mul(WARM_KINDS).max(1),
+        ..container::Settings::default()
+    };
+    Warm::new(
+        runner.to_path_buf(),
+        home.clone(),
+        sweep::docker(),
+        settings,
+    )
 }
 
 fn processors() -> u32 {
@@ -122,16 +148,32 @@ pub(crate) fn run(
             name: words.name.clone().unwrap_or_else(host),
             has_sandbox: words.sandbox,
         };
-        let worker = worker(ground, &words.slots, &surroundings)?;
+        let (worker, warm) = worker(ground, &words.slots, &surroundings)?;
         output::text(&format!("working for pool {}\n", words.slots.pool))?;
         let (standing, told) = watch::channel(Standing::Working);
-        let mut running = std::pin::pin!(worker.run(told));
+        let mut running = std::pin::pin!(beside_warm(worker, warm, told));
         tokio::select! {
             ended = &mut running => ended?,
             () = ending::drain(&mut signals, &standing, limit) => running.await?,
         }
         Ok(Exit::Succeeded)
     })
+}
+
+/// Runs a worker, and keeps containers ready until it has ended.
+pub(crate) async fn beside_warm(
+    worker: Worker,
+    warm: Warm,
+    told: watch::Receiver<Standing>,
+) -> Result<(), croft_worker::farm::WorkerError> {
+    let over = CancellationToken::new();
+    let working = async {
+        let ended = worker.run(told).await;
+        over.cancel();
+        ended
+    };
+    let (ended, ()) = tokio::join!(working, warm.run(over.clone()));
+    ended
 }
 
 pub(crate) fn host() -> String {
