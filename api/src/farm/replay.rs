@@ -36,7 +36,7 @@ impl Replay {
         let attempt = build.settled.as_ref()?.attempt;
         let seen = last.and_then(|last| last.chunk.checked_sub(ARCHIVED));
         let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-        let (kept, now, id) = (state.farm.kept.clone(), state.farm.clock.now(), build.id);
+        let (kept, now, id) = (state.kept(), state.farm.clock.now(), build.id);
         state.tasks.spawn_blocking(move || {
             let found = files::open(&kept, &tree, Path::new("events.ndjson"), now);
             let read = found.and_then(|file| {
