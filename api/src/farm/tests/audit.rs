@@ -56,7 +56,7 @@ async fn every_change_is_on_record_granted_or_refused_and_the_chain_goes_on_afte
     rig.farm.registry = prometheus::Registry::new();
     rig.stop.send(true).unwrap();
     while rig.tasks.join_next().await.is_some() {}
-    rig.stop.send(false).unwrap();
+    rig.stop.send_replace(false);
     let (ledger, views, stopped) = (
         rig.farm.ledger.clone(),
         rig.farm.views.clone(),
