@@ -109,10 +109,12 @@ async fn offer(call: &mut Call) -> Result<Offer, Problem> {
 
 /// What the store did not take, and why: the sender's fault, or ours.
 fn refused(error: croft_cache::Error) -> Problem {
-    match error {
-        error @ (croft_cache::Error::Sent(_) | croft_cache::Error::TooLarge { .. }) => {
-            Problem::invalid(error.to_string())
-        }
-        error => error.into(),
+    let is_the_senders = matches!(
+        error,
+        croft_cache::Error::Sent(_) | croft_cache::Error::TooLarge { .. }
+    );
+    if is_the_senders {
+        return Problem::invalid(error.to_string());
     }
+    error.into()
 }

@@ -58,7 +58,7 @@ async fn every_change_is_on_record_granted_or_refused_and_the_chain_goes_on_afte
     while rig.tasks.join_next().await.is_some() {}
     rig.stop.send_replace(false);
     let (ledger, views, stopped) = (
-        rig.farm.ledger.clone(),
+        std::sync::Arc::clone(&rig.farm.ledger),
         rig.farm.views.clone(),
         rig.stop.subscribe(),
     );

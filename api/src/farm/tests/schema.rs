@@ -123,11 +123,11 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
         Some("array") => value.is_array(),
         Some("object") => value.is_object(),
         Some("null") => value.is_null(),
-        _ => true,
+        Some(_) | None => true,
     };
-    match wanted {
-        Value::Array(any) => any.iter().any(is),
-        one => is(one),
+    match wanted.as_array() {
+        Some(any) => any.iter().any(is),
+        None => is(wanted),
     }
 }
 
