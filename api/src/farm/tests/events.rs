@@ -255,3 +255,41 @@ async fn a_stream_ends_with_its_token() {
     assert!(last.contains("not good any more"), "{last}");
     assert_eq!(events.block().await, None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_fast_arrives_whole_and_in_order() {
+    const CHUNKS: u64 = 400;
+    let rig = Rig::start().await;
+    rig.project("web").await;
+    let (id, build) = rig.build("web").await;
+    rig.claim(build, 1).await;
+    let mut events = Events::of(&rig, &id, None).await;
+    while events.next().await.unwrap().data["status"] != "IN_PROGRESS" {}
+    let filler = "x".repeat(60_000);
+    let writing = async {
+        for chunk in 0..CHUNKS {
+            let line = format!("{{\"seq\":{},\"text\":\"{filler}\"}}\n", chunk + 1);
+            rig.put(build, 1, chunk, &line).await;
+        }
+        rig.end(build, 1, CHUNKS).await;
+        rig.settle(build, &id, None).await;
+    };
+    let reading = async {
+        let mut next = 0;
+        loop {
+            let block = events.block().await.unwrap();
+            assert!(!block.contains("event: skipped"), "{block}");
+            if let Some(rest) = block.strip_prefix(&format!("id: 1.{next}\n")) {
+                assert!(rest.len() > filler.len(), "{next}");
+                next += 1;
+            }
+            if block.starts_with("event: end") {
+                return next;
+            }
+        }
+    };
+    let begun = tokio::time::Instant::now();
+    let ((), seen) = tokio::join!(writing, reading);
+    assert_eq!(seen, CHUNKS);
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
