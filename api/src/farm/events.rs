@@ -155,9 +155,13 @@ impl Live {
                 return None;
             }
             if let Some(replay) = &mut self.replay {
-                match replay.next().await {
-                    Some(bytes) => return Some(bytes),
-                    None => self.replay = None,
+                tokio::select! {
+                    biased;
+                    () = self.state.draining.cancelled() => self.stop(),
+                    piece = replay.next() => match piece {
+                        Some(bytes) => return Some(bytes),
+                        None => self.replay = None,
+                    },
                 }
                 continue;
             }
@@ -174,10 +178,7 @@ impl Live {
         let is_over = self.build.stage.is_over();
         tokio::select! {
             biased;
-            () = self.state.draining.cancelled() => {
-                self.ready.push_back(Bytes::from_static(b": this server stops: come back\n\n"));
-                self.has_ended = true;
-            }
+            () = self.state.draining.cancelled() => self.stop(),
             item = self.output.next(), if !self.output_ended => self.came(item),
             changed = &mut self.changed, if !is_over => self.changed(changed).await,
             () = &mut self.tail, if is_over => self.output_ended = true,
@@ -190,6 +191,13 @@ impl Live {
                 }
             }
         }
+    }
+
+    /// The client is to ask another server.
+    fn stop(&mut self) {
+        let stops = Bytes::from_static(b": this server stops: come back\n\n");
+        self.ready.push_back(stops);
+        self.has_ended = true;
     }
 
     fn came(&mut self, item: Option<Result<Item, FollowError>>) {
@@ -237,6 +245,8 @@ impl Live {
         self.ready.push_back(state_event(&self.build));
         if self.build.stage.is_over() {
             self.tail = Box::pin(sleep(TAIL_WAIT));
+            // Of a build that no worker ever had nothing comes.
+            self.output_ended |= self.build.attempts.is_empty();
             if !self.has_output && self.output_ended {
                 self.replay_all();
             }

@@ -96,7 +96,7 @@ pub(super) async fn artifacts(mut call: Call) -> Answer {
             &json!({"artifacts": [], "truncated": false}),
         );
     };
-    let (kept, now) = (call.state.farm.kept.clone(), call.state.farm.clock.now());
+    let (kept, now) = (call.state.kept(), call.state.farm.clock.now());
     let _turn = turn(&call.state).await?;
     let listed = call
         .state
@@ -194,7 +194,7 @@ async fn send(state: &State, tree: Id, path: PathBuf) -> Result<Option<(u64, Bod
     let turn = turn(state).await?;
     let (found, is_found) = oneshot::channel();
     let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
-    let (kept, now) = (state.farm.kept.clone(), state.farm.clock.now());
+    let (kept, now) = (state.kept(), state.farm.clock.now());
     state.tasks.spawn_blocking(move || {
         let _turn = turn;
         let file = match open(&kept, &tree, &path, now) {

@@ -73,8 +73,8 @@ pub(super) const SUBJECT_PAGE: usize = 256;
 pub(super) const VIEW_BEHIND_MAX: Duration = Duration::from_secs(5);
 /// Pieces of a stored file read ahead of the client.
 pub(super) const PIECES_WAITING_MAX: usize = 2;
-/// Stored files read at once; each has a thread and some megabytes.
-pub(super) const FILES_READ_MAX: usize = 16;
+/// Stored files read at once, logs and replays among them; each has a thread and some megabytes, for as long as its client takes.
+pub(super) const FILES_READ_MAX: usize = 64;
 /// Patterns of projects of one token or secret: an event has room for them.
 pub(super) const PATTERNS_MAX: usize = 50;
 /// Characters of the names of tokens, secrets and workers.

@@ -193,13 +193,15 @@ impl From<croft_views::QueryError> for Problem {
 
 impl From<croft_ledger::ReadError> for Problem {
     fn from(error: croft_ledger::ReadError) -> Self {
-        match &error {
-            croft_ledger::ReadError::Unavailable { .. } | croft_ledger::ReadError::Closed => {
-                tracing::warn!(error = %chain(&error), "the ledger cannot be read");
-                Self::unavailable("the ledger cannot be read now: ask again")
-            }
-            _ => Self::internal(&error),
+        let passes = matches!(
+            error,
+            croft_ledger::ReadError::Unavailable { .. } | croft_ledger::ReadError::Closed
+        );
+        if !passes {
+            return Self::internal(&error);
         }
+        tracing::warn!(error = %chain(&error), "the ledger cannot be read");
+        Self::unavailable("the ledger cannot be read now: ask again")
     }
 }
 
@@ -211,9 +213,9 @@ impl From<croft_ledger::SubjectError> for Problem {
 
 impl From<croft_cache::Error> for Problem {
     fn from(error: croft_cache::Error) -> Self {
-        match &error {
-            croft_cache::Error::Busy { .. } => Self::unavailable(error.to_string()),
-            _ => Self::internal(&error),
+        if matches!(error, croft_cache::Error::Busy { .. }) {
+            return Self::unavailable(error.to_string());
         }
+        Self::internal(&error)
     }
 }

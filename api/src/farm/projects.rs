@@ -82,7 +82,9 @@ pub(super) async fn put(mut call: Call) -> Answer {
     };
     let seq = state.farm.handle.project(name.clone(), event).await?;
     // Its builds need the pool's key when they need a secret; without it they still run.
-    ensure_key(state, &pool).await?;
+    if let Err(problem) = ensure_key(state, &pool).await {
+        tracing::warn!(%pool, why = %problem.detail, "a pool has no key yet");
+    }
     if let Some(seq) = seq {
         state.farm.views.reached(seq, READ_WAIT).await;
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use croft_bus::Place;
+use croft_cache::{Id, Store};
+use croft_proto::Timestamp;
 use croft_views::BuildRow;
 use tokio::sync::mpsc;
 
@@ -36,24 +38,29 @@ impl Replay {
         let attempt = build.settled.as_ref()?.attempt;
         let seen = last.and_then(|last| last.chunk.checked_sub(ARCHIVED));
         let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-        let (kept, now, id) = (state.farm.kept.clone(), state.farm.clock.now(), build.id);
-        state.tasks.spawn_blocking(move || {
-            let found = files::open(&kept, &tree, Path::new("events.ndjson"), now);
-            let read = found.and_then(|file| {
-                let Some(file) = file else { return Ok(()) };
-                let mut groups = Groups::new(attempt, seen.unwrap_or_default());
-                let send = |group: Bytes| match sender.blocking_send(group) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_gone) => ControlFlow::Break(()),
-                };
-                file.read(|bytes| groups.take(bytes).into_iter().try_for_each(&send))?;
-                if let Some(rest) = groups.rest() {
-                    drop(sender.blocking_send(rest));
-                }
-                Ok(())
-            });
+        let (kept, now, id) = (state.kept(), state.farm.clock.now(), build.id);
+        let (turns, tasks) = (Arc::clone(&state.files), state.tasks.clone());
+        let reading = move || {
+            let read = read_out(
+                &kept,
+                &tree,
+                now,
+                Groups::new(attempt, seen.unwrap_or_default()),
+                &sender,
+            );
             if let Err(error) = read {
                 tracing::warn!(build = %id, error = %chain(&error), "a build's events cannot be read");
+            }
+        };
+        state.tasks.spawn(async move {
+            // Closed it never is.
+            let Ok(turn) = turns.acquire_owned().await else {
+                return;
+            };
+            let read = tasks.spawn_blocking(reading).await;
+            drop(turn);
+            if let Err(error) = read {
+                tracing::warn!(%error, "a replay broke off");
             }
         });
         Some(Self { pieces })
@@ -62,6 +69,27 @@ impl Replay {
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         self.pieces.recv().await
     }
+}
+
+/// Sends a kept tree's events until all are sent or the client has gone. Blocks.
+fn read_out(
+    kept: &Store,
+    tree: &Id,
+    now: Timestamp,
+    mut groups: Groups,
+    sender: &mpsc::Sender<Bytes>,
+) -> Result<(), croft_cache::Error> {
+    let file = files::open(kept, tree, Path::new("events.ndjson"), now)?;
+    let Some(file) = file else { return Ok(()) };
+    let send = |group: Bytes| match sender.blocking_send(group) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_gone) => ControlFlow::Break(()),
+    };
+    file.read(|bytes| groups.take(bytes).into_iter().try_for_each(send))?;
+    if let Some(rest) = groups.rest() {
+        drop(sender.blocking_send(rest));
+    }
+    Ok(())
 }
 
 /// Bytes to whole lines, many together.

@@ -21,8 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use super::audit;
 use super::front;
 use super::limits::{
-    ACCEPT_AGAIN, CONNECTIONS_MAX, HANDSHAKE_WAIT, HEAD_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX,
-    STALL_MAX, TOKENS_EVERY,
+    ACCEPT_AGAIN, CONNECTIONS_MAX, HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX,
+    TOKENS_EVERY,
 };
 use super::metrics::Metrics;
 use super::reseal;
@@ -184,7 +184,7 @@ where
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
+        .header_read_timeout(state.farm.settings.head_wait)
         .max_buf_size(READ_BUFFER_BYTES_MAX);
     let service = TowerToHyperService::new(router);
     let mut served = pin!(builder.serve_connection(TokioIo::new(socket), service));

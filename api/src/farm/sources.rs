@@ -22,7 +22,7 @@ const CHUNKS_MAX: u64 = 64 << 10;
 /// `POST /v1/sources/wanting`
 pub(super) async fn wanting(mut call: Call) -> Answer {
     let offer = offer(&mut call).await?;
-    let kept = call.state.farm.kept.clone();
+    let kept = call.state.kept();
     let asked = call
         .state
         .tasks
@@ -47,7 +47,7 @@ pub(super) async fn chunks(mut call: Call) -> Answer {
         .await
         .map_err(|error| Problem::internal(&error))?;
     let bytes = call.bytes(CHUNKS_BYTES_MAX).await?;
-    let (kept, clock) = (state.farm.kept.clone(), state.farm.clock.clone());
+    let (kept, clock) = (state.kept(), state.farm.clock.clone());
     let limits = ReceiveLimits {
         bytes_max: CHUNKS_RAW_BYTES_MAX,
         chunks_max: CHUNKS_MAX,
@@ -72,7 +72,7 @@ pub(super) async fn trees(mut call: Call) -> Answer {
     let offer = offer(&mut call).await?;
     let id = offer.tree().id;
     call.is_about(format!("tree.{id}"));
-    let (kept, now) = (call.state.farm.kept.clone(), call.state.farm.clock.now());
+    let (kept, now) = (call.state.kept(), call.state.farm.clock.now());
     let adopted = call
         .state
         .tasks
@@ -109,10 +109,12 @@ async fn offer(call: &mut Call) -> Result<Offer, Problem> {
 
 /// What the store did not take, and why: the sender's fault, or ours.
 fn refused(error: croft_cache::Error) -> Problem {
-    match error {
-        error @ (croft_cache::Error::Sent(_) | croft_cache::Error::TooLarge { .. }) => {
-            Problem::invalid(error.to_string())
-        }
-        error => error.into(),
+    let is_the_senders = matches!(
+        error,
+        croft_cache::Error::Sent(_) | croft_cache::Error::TooLarge { .. }
+    );
+    if is_the_senders {
+        return Problem::invalid(error.to_string());
     }
+    error.into()
 }

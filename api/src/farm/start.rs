@@ -197,7 +197,7 @@ async fn keep_source(
     for tree in all.filter_map(croft_proto::farm::Source::tree) {
         let id = Id::parse(&tree.to_ascii_lowercase())
             .ok_or_else(|| Problem::invalid(format!("x-croft.tree `{tree}` is no digest")))?;
-        let (kept, now) = (state.farm.kept.clone(), state.farm.clock.now());
+        let (kept, now) = (state.kept(), state.farm.clock.now());
         let minutes = u64::from(queued_minutes) + u64::from(requested.timeout_in_minutes);
         let until = now.millis() + minutes * 60_000 * attempts + KEEP_MS;
         let until = Timestamp::from_millis(until);

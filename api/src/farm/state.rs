@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use super::audit::Note;
 use super::limits::{
-    FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST,
-    STRANGERS_PER_SECOND, UPLOADS_MAX,
+    FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND,
+    STRANGERS_BURST, STRANGERS_PER_SECOND, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub metrics: MetricsAccess,
     /// How long requests may go on after the end was asked for.
     pub grace: std::time::Duration,
+    /// How long the head of a request may take to come, and how long a connection may idle between two.
+    pub head_wait: std::time::Duration,
     /// Requests of one token: so many a second, and so many at once.
     pub pace: (u32, u32),
 }
@@ -58,6 +60,7 @@ impl Settings {
             lease: Lease::default(),
             metrics: MetricsAccess::default(),
             grace: std::time::Duration::from_secs(20),
+            head_wait: HEAD_WAIT,
             pace: (REQUESTS_PER_SECOND, REQUESTS_BURST),
         }
     }
@@ -130,6 +133,11 @@ impl State {
             in_step: Mutex::new(None),
             farm,
         }
+    }
+
+    /// The store, to be taken along to another thread.
+    pub(super) fn kept(&self) -> Store {
+        Store::clone(&self.farm.kept)
     }
 
     /// The token in an `Authorization` header, if it is good now.

@@ -1,1 +1,20 @@
-//! tests
+//! The front on a real socket: ledger and bus in memory, a scheduler that runs, a view that follows, a client that speaks HTTP.
+
+/// A farm on a port of its own, and its client.
+mod rig;
+/// Answers against the document.
+mod schema;
+/// Who may do what, and how often.
+mod access;
+/// Builds and projects.
+mod builds;
+/// What happens in a build.
+mod events;
+/// Sources, logs, artifacts.
+mod kept;
+/// Secrets, keys, tokens.
+mod custody;
+/// What is put on record.
+mod audit;
+/// Whether a server is well, and how it ends.
+mod life;
