@@ -45,6 +45,11 @@ struct Attempt {
 }
 
 #[derive(Debug, Deserialize)]
+struct Numbered {
+    seq: u64,
+}
+
+#[derive(Debug, Deserialize)]
 struct State {
     status: String,
 }
@@ -101,7 +106,7 @@ impl Story {
                     // A later server's kinds are not for us.
                     match serde_json::from_str::<Event>(line) {
                         Ok(event) => self.event(event, shown, now),
-                        Err(error) => tracing::warn!(%error, "an event is not understood"),
+                        Err(error) => self.not_understood(line, &error),
                     }
                 }
             }
@@ -172,6 +177,14 @@ impl Story {
             | EventKind::CacheSaved { .. }
             | EventKind::ReportReady { .. }
             | EventKind::Retrying { .. } => shown.sink.event(&event),
+        }
+    }
+
+    /// It counts, or it would seem missed.
+    fn not_understood(&mut self, line: &str, error: &serde_json::Error) {
+        tracing::warn!(%error, "an event is not understood");
+        if let Ok(Numbered { seq }) = serde_json::from_str(line) {
+            self.seq = self.seq.max(seq);
         }
     }
 
