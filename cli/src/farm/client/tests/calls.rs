@@ -102,7 +102,7 @@ async fn nobody_at_the_address_is_told_with_where_it_is_from() {
     let failure = farm.bytes(&Call::get(&["v1", "queue"])).await.unwrap_err();
     assert!(!failure.is_callers());
     let said = format!("{:#}", anyhow::Error::from(failure));
-    for part in [&address, "from a test", "nothing listens there", "croft up"] {
+    for part in [&address, "from a test", "nothing listens at", "croft up"] {
         assert!(said.contains(part), "{said}");
     }
 }
