@@ -35,6 +35,8 @@ pub(crate) struct Story {
     whole_id: Option<String>,
     /// The end as the worker told it: shown when the farm has said that it holds.
     told_end: Option<Event>,
+    /// That something is missing has been said, so that the gap in the numbers need not be.
+    is_gap_told: bool,
     /// Nobody runs it yet.
     pub(crate) is_waiting: bool,
 }
@@ -114,7 +116,10 @@ impl Story {
                 let Attempt { attempt } = serde_json::from_str(message.data)?;
                 self.attempt(attempt, shown, now);
             }
-            "skipped" => self.missed(shown, now),
+            "skipped" => {
+                self.missed(shown, now);
+                self.is_gap_told = true;
+            }
             "state" => {
                 let State { status } = serde_json::from_str(message.data)?;
                 self.is_waiting = status == "QUEUED";
@@ -151,9 +156,10 @@ impl Story {
         if event.seq <= self.seq {
             return;
         }
-        if event.seq > self.seq + 1 {
+        if event.seq > self.seq + 1 && !self.is_gap_told {
             self.missed(shown, now);
         }
+        self.is_gap_told = false;
         self.seq = event.seq;
         match &event.kind {
             EventKind::Output { phase, text } => {

@@ -112,6 +112,7 @@ fn gaps_are_said_and_where_all_of_it_is() {
     told.output("1.1", 1, "one\n");
     told.output("1.9", 5, "five\n");
     told.hear(None, "skipped", "{}");
+    told.output("1.20", 20, "twenty\n");
     let text = told.paper.text();
     assert_eq!(text.matches("croft build logs web:1").count(), 2, "{text}");
 }
