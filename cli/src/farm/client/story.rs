@@ -35,8 +35,8 @@ pub(crate) struct Story {
     whole_id: Option<String>,
     /// The end as the worker told it: shown when the farm has said that it holds.
     told_end: Option<Event>,
-    /// That something is missing has been said, so that the gap in the numbers need not be.
-    is_gap_told: bool,
+    /// The server has skipped something. The next event's number tells whether that was news.
+    is_skipped: bool,
     /// Nobody runs it yet.
     pub(crate) is_waiting: bool,
 }
@@ -116,10 +116,7 @@ impl Story {
                 let Attempt { attempt } = serde_json::from_str(message.data)?;
                 self.attempt(attempt, shown, now);
             }
-            "skipped" => {
-                self.missed(shown, now);
-                self.is_gap_told = true;
-            }
+            "skipped" => self.is_skipped = true,
             "state" => {
                 let State { status } = serde_json::from_str(message.data)?;
                 self.is_waiting = status == "QUEUED";
@@ -156,10 +153,10 @@ impl Story {
         if event.seq <= self.seq {
             return;
         }
-        if event.seq > self.seq + 1 && !self.is_gap_told {
+        if event.seq > self.seq + 1 {
             self.missed(shown, now);
         }
-        self.is_gap_told = false;
+        self.is_skipped = false;
         self.seq = event.seq;
         match &event.kind {
             EventKind::Output { phase, text } => {
@@ -204,6 +201,9 @@ impl Story {
 
     /// The last event of the rendering, made from what the farm recorded.
     fn end(&mut self, ended: &Ended, shown: &mut Shown, now: Timestamp) {
+        if self.is_skipped {
+            self.missed(shown, now);
+        }
         let told = self.told_end.take();
         let (mut seq, mut time, mut summary) = (self.seq + 1, now, Summary::default());
         if let Some(event) = told
