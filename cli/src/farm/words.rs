@@ -445,3 +445,6 @@ pub(crate) struct AuditWords {
     #[command(flatten)]
     pub(crate) connect: Connect,
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ pub(crate) fn build(global: &Global, words: &BuildWords) -> anyhow::Result<Exit>
     block_on(act(&farm, &words.command))
 }
 
-async fn act(farm: &Farm, command: &BuildCommand) -> anyhow::Result<Exit> {
+pub(super) async fn act(farm: &Farm, command: &BuildCommand) -> anyhow::Result<Exit> {
     match command {
         BuildCommand::List {
             project,
@@ -34,10 +34,9 @@ async fn act(farm: &Farm, command: &BuildCommand) -> anyhow::Result<Exit> {
         }
         BuildCommand::Retry { build, output } => {
             let call = Call::new(Method::POST, &["v1", "builds", &build.id, "retry"]);
-            show(
-                build_of(farm.json(&call.only_unsent()).await?),
-                output.output,
-            )
+            // Asked twice, it is the same build.
+            let call = call.header("idempotency-key", uuid::Uuid::new_v4().to_string());
+            show(build_of(farm.json(&call).await?), output.output)
         }
         BuildCommand::Explain { build, output } => {
             explain::explain(farm, &build.id, output.output).await

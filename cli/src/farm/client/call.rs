@@ -56,14 +56,14 @@ pub(crate) struct Call {
 /// Why there is no answer of use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Nobody answered.
-    #[error(
-        "cannot reach {server} ({from}){}", if *.is_refused { ": nothing listens there; is it running? `croft up` starts a server on this machine" } else { "" }
-    )]
+    /// The machine is there, the port is not.
+    #[error("nothing listens at {server} ({from}); `croft up` starts a server on this machine")]
+    Nobody { server: String, from: String },
+    /// It could not be asked.
+    #[error("cannot reach {server} ({from})")]
     Unreachable {
         server: String,
         from: String,
-        is_refused: bool,
         #[source]
         source: reqwest::Error,
     },
@@ -96,7 +96,8 @@ impl Failure {
     pub(crate) fn is_callers(&self) -> bool {
         match self {
             Self::Refused(problem) => problem.is_callers(),
-            Self::Unreachable { .. }
+            Self::Nobody { .. }
+            | Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::Silent { .. }
             | Self::Strange { .. } => false,
@@ -106,7 +107,10 @@ impl Failure {
     /// True when asking again may help.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::Silent { .. } => true,
+            Self::Nobody { .. }
+            | Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::Silent { .. } => true,
             Self::Refused(problem) => problem.is_passing(),
             Self::Strange { .. } => false,
         }
@@ -119,6 +123,7 @@ impl Failure {
 
     fn was_unsent(&self) -> bool {
         match self {
+            Self::Nobody { .. } => true,
             Self::Unreachable { source, .. } => source.is_connect(),
             // It was refused before anything was done.
             Self::Refused(problem) => problem.status == 429,
@@ -129,7 +134,8 @@ impl Failure {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(problem) => problem.retry_after,
-            Self::Unreachable { .. }
+            Self::Nobody { .. }
+            | Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::Silent { .. }
             | Self::Strange { .. } => None,
@@ -280,11 +286,15 @@ impl Farm {
         let answer = match tokio::time::timeout(ANSWER, request.send()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(source)) => {
+                let from = self.connection.server_from.clone();
+                if is_refused(&source) {
+                    return Err(Failure::Nobody { server, from });
+                }
+                let source = source.without_url();
                 return Err(Failure::Unreachable {
                     server,
-                    from: self.connection.server_from.clone(),
-                    is_refused: is_refused(&source),
-                    source: source.without_url(),
+                    from,
+                    source,
                 });
             }
             Err(_) => {

@@ -22,16 +22,19 @@ struct Moment {
 
 impl Rows for Moment {
     fn titles() -> (Vec<&'static str>, usize) {
-        (vec!["EVENT", "AT", "AFTER", "TOOK"], 4)
+        (vec!["EVENT", "AT", "AFTER", "TOOK", "DETAIL"], 5)
     }
 
     fn cells(&self) -> Vec<String> {
-        let took = self.value["millis"].as_u64().map(duration);
+        // What happens in a moment takes no time; its milliseconds count from the beginning.
+        let is_phase = text(&self.value, "/event").starts_with("phase ");
+        let took = self.value["millis"].as_u64().filter(|_| is_phase);
         vec![
             text(&self.value, "/event"),
             at(&self.value).map_or_else(|| "-".into(), date),
             self.since_first_ms.map_or_else(|| "-".into(), duration),
-            took.unwrap_or_else(|| "-".into()),
+            took.map_or_else(|| "-".into(), duration),
+            text(&self.value, "/detail"),
         ]
     }
 

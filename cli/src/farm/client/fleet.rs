@@ -36,7 +36,7 @@ async fn list(farm: &Farm, format: Format) -> anyhow::Result<Exit> {
     Ok(Exit::Succeeded)
 }
 
-async fn tell(farm: &Farm, name: &str, what: &str, said: &str) -> anyhow::Result<Exit> {
+pub(super) async fn tell(farm: &Farm, name: &str, what: &str, said: &str) -> anyhow::Result<Exit> {
     let call = Call::new(Method::POST, &["v1", "workers", name, what]);
     farm.bytes(&call).await?;
     output::text(&format!("{name} {said}\n"))?;

@@ -77,7 +77,7 @@ impl Problem {
     fn advice(&self) -> String {
         match self.status {
             401 => format!(
-                "the token ({}) is not valid there: name one by CROFT_TOKEN or --token-file; `croft token create` makes one",
+                "the server does not know the token ({}): name one by CROFT_TOKEN or --token-file; `croft token create` makes one",
                 self.token_from
             ),
             403 => format!(
@@ -99,6 +99,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.status == 401 {
+            // The server's own words are for programs.
+            return write!(f, "{}", self.advice());
+        }
         let detail = self.detail.trim_end_matches('.');
         if detail.is_empty() {
             write!(f, "the server answers {}", self.status)?;
@@ -130,10 +134,7 @@ mod tests {
         assert_eq!(told(404, body), "there is no project `web`");
         let body = r#"{"title":"Unauthorized","code":"AccessDeniedException"}"#;
         let said = told(401, body);
-        assert!(
-            said.starts_with("Unauthorized; the token (CROFT_TOKEN)"),
-            "{said}"
-        );
+        assert!(said.contains("the token (CROFT_TOKEN)"), "{said}");
         let body = r#"{"detail":"the ledger does not answer","code":"InternalServiceException","requestId":"r-2"}"#;
         let said = told(500, body);
         assert!(said.contains("ledger") && said.contains("r-2"), "{said}");

@@ -17,7 +17,7 @@ pub(super) fn text(value: &Value, pointer: &str) -> String {
         // What repositories and people have named must not move the cursor.
         Some(Value::String(text)) => croft_exec::output::plain_text(text, usize::MAX),
         Some(Value::Array(list)) => {
-            let words: Vec<String> = list.iter().map(|one| text_of(one)).collect();
+            let words: Vec<String> = list.iter().map(text_of).collect();
             if words.is_empty() {
                 "-".into()
             } else {
@@ -209,7 +209,7 @@ rows!(
         ("ROLE", |row| text(row, "/role")),
         ("PROJECTS", |row| every(text(row, "/projects"))),
         ("ENDS", |row| when(row, "/expires")),
-        ("REVOKED", |row| text(row, "/revoked")),
+        ("MADE", |row| when(row, "/created")),
     ]
 );
 
@@ -229,9 +229,10 @@ rows!(
 
 rows!(
     /// A pool, and what waits there.
-    PoolRow, "/pool", 7, [
+    PoolRow, "/pool", 8, [
         ("POOL", |row| text(row, "/pool")),
         ("WAITING", |row| text(row, "/waiting")),
+        ("RUNNING", |row| text(row, "/running")),
         ("OFFERED", |row| text(row, "/offered")),
         ("WORKERS", |row| text(row, "/workers")),
         ("SLOTS", |row| text(row, "/slots")),

@@ -35,6 +35,8 @@ pub(crate) struct Story {
     whole_id: Option<String>,
     /// The end as the worker told it: shown when the farm has said that it holds.
     told_end: Option<Event>,
+    /// The server has skipped something. The next event's number tells whether that was news.
+    is_skipped: bool,
     /// Nobody runs it yet.
     pub(crate) is_waiting: bool,
 }
@@ -42,6 +44,11 @@ pub(crate) struct Story {
 #[derive(Debug, Deserialize)]
 struct Attempt {
     attempt: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Numbered {
+    seq: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,7 +108,7 @@ impl Story {
                     // A later server's kinds are not for us.
                     match serde_json::from_str::<Event>(line) {
                         Ok(event) => self.event(event, shown, now),
-                        Err(error) => tracing::warn!(%error, "an event is not understood"),
+                        Err(error) => self.not_understood(line, &error),
                     }
                 }
             }
@@ -109,7 +116,7 @@ impl Story {
                 let Attempt { attempt } = serde_json::from_str(message.data)?;
                 self.attempt(attempt, shown, now);
             }
-            "skipped" => self.missed(shown, now),
+            "skipped" => self.is_skipped = true,
             "state" => {
                 let State { status } = serde_json::from_str(message.data)?;
                 self.is_waiting = status == "QUEUED";
@@ -149,6 +156,7 @@ impl Story {
         if event.seq > self.seq + 1 {
             self.missed(shown, now);
         }
+        self.is_skipped = false;
         self.seq = event.seq;
         match &event.kind {
             EventKind::Output { phase, text } => {
@@ -175,6 +183,14 @@ impl Story {
         }
     }
 
+    /// It counts, or it would seem missed.
+    fn not_understood(&mut self, line: &str, error: &serde_json::Error) {
+        tracing::warn!(%error, "an event is not understood");
+        if let Ok(Numbered { seq }) = serde_json::from_str(line) {
+            self.seq = self.seq.max(seq);
+        }
+    }
+
     fn missed(&self, shown: &mut Shown, now: Timestamp) {
         let message = format!(
             "something of the output was missed here; all of it: croft build logs {}",
@@ -185,6 +201,9 @@ impl Story {
 
     /// The last event of the rendering, made from what the farm recorded.
     fn end(&mut self, ended: &Ended, shown: &mut Shown, now: Timestamp) {
+        if self.is_skipped {
+            self.missed(shown, now);
+        }
         let told = self.told_end.take();
         let (mut seq, mut time, mut summary) = (self.seq + 1, now, Summary::default());
         if let Some(event) = told

@@ -57,7 +57,7 @@ pub(crate) fn submit(global: &Global, words: &SubmitWords) -> anyhow::Result<Exi
 }
 
 /// What is asked for, but for the tree and the project.
-fn start(words: &SubmitWords, source: &Path) -> anyhow::Result<StartBuild> {
+pub(super) fn start(words: &SubmitWords, source: &Path) -> anyhow::Result<StartBuild> {
     let variables = plan::variables(words.env_file.as_deref(), &words.env)?;
     let variables = variables.into_iter().map(|(name, value)| Variable {
         name,
@@ -98,7 +98,11 @@ fn buildspec(words: &SubmitWords, primary: &PrimarySource) -> anyhow::Result<Opt
 }
 
 /// The project's name, once the farm has it.
-async fn ready_project(farm: &Farm, words: &SubmitWords, source: &Path) -> anyhow::Result<String> {
+pub(super) async fn ready_project(
+    farm: &Farm,
+    words: &SubmitWords,
+    source: &Path,
+) -> anyhow::Result<String> {
     let name = match &words.project {
         Some(name) => plan::named_project(name)?,
         None => plan::project_of_folder(source),
@@ -142,7 +146,7 @@ fn put(store: &Store, source: &Path) -> anyhow::Result<TreeRef> {
 }
 
 /// The build that the farm has accepted; asked twice, it is the same one.
-async fn start_build(
+pub(super) async fn start_build(
     farm: &Farm,
     mut start: StartBuild,
     project: &str,
