@@ -28,6 +28,8 @@ mod serve;
 mod ledger;
 /// Decisions with many builds queued.
 mod scheduler;
+/// A farm as users have it.
+mod farm;
 /// Containers that stand before their build is known.
 mod warm;
 
@@ -40,7 +42,7 @@ use subject::Subject;
 /// One benchmark: its name and what runs it.
 type Benchmark = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
 
-const BENCHMARKS: [Benchmark; 7] = [
+const BENCHMARKS: [Benchmark; 8] = [
     ("noop-sandbox", noop::sandbox),
     ("noop-container", noop::container),
     ("commands", commands::hundred),
@@ -48,6 +50,7 @@ const BENCHMARKS: [Benchmark; 7] = [
     ("memory", output::ordinary),
     ("cached", cached::rust_example),
     ("serve", serve::against_nginx),
+    ("farm", farm::run),
 ];
 
 fn main() -> ExitCode {

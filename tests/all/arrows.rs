@@ -19,11 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         "croft-ledger",
         &["croft-proto", "croft-nats", "croft-nats-testing"],
     ),
+    ("croft-bus", &["croft-nats", "croft-nats-testing"]),
     (
         "croft-scheduler",
         &["croft-proto", "croft-ledger", "croft-bus"],
     ),
-    ("croft-bus", &["croft-nats", "croft-nats-testing"]),
     ("croft-keys", &[]),
     (
         "croft-views",

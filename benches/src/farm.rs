@@ -1,0 +1,48 @@
+//! The whole farm: `croft up` as a user starts it, asked over HTTP as users ask it, on a disk, durable. Against the engine's own
+//! command line and interface, and the disk's own fsync, in the same run.
+
+/// Asking over HTTP.
+mod http;
+/// A farm that runs.
+mod running;
+/// From a submission to the first line of its output.
+mod start;
+/// Builds that do nothing, one after another and side by side.
+mod builds;
+/// Submissions from many clients at once.
+mod submissions;
+/// Output while it is printed.
+mod live;
+/// Memory of roles that do nothing.
+mod idle;
+
+use crate::sample::Verdict;
+use crate::subject::Subject;
+
+/// All rows, or the one that is named.
+pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
+    type Row = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
+    const ROWS: [Row; 6] = [
+        ("idle", idle::memory),
+        ("start-sandbox", start::sandbox),
+        ("start", start::container),
+        ("builds", builds::per_second),
+        ("submissions", submissions::per_second),
+        ("live", live::output),
+    ];
+    let wanted = std::env::var("CROFT_BENCH_FARM").ok();
+    let mut all = Vec::new();
+    for (name, row) in ROWS {
+        if wanted.as_deref().is_none_or(|wanted| wanted == name) {
+            match row(subject) {
+                Ok(verdicts) => all.extend(verdicts),
+                // The others may still be measured.
+                Err(reason) => println!("farm {name}: could not be measured: {reason}"),
+            }
+        }
+    }
+    if all.is_empty() {
+        return Err("nothing was measured".into());
+    }
+    Ok(all)
+}

@@ -1,0 +1,123 @@
+//! A farm that runs: `croft up` with a home on a disk.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::http::{Client, text};
+use crate::subject::Subject;
+
+const START_MAX: Duration = Duration::from_secs(60);
+
+pub(super) struct Farm {
+    child: Child,
+    folder: TempDir,
+    pub(super) server: String,
+    pub(super) token: String,
+}
+
+impl Farm {
+    /// Started with those words more; durable, on the machine's disk.
+    pub(super) fn up(subject: &Subject, words: &[&str]) -> Result<Self, String> {
+        let folder = TempDir::with_prefix_in("croft-bench-", "/var/tmp").map_err(text)?;
+        let home = folder.path().join("home");
+        let mut command = own(subject, folder.path(), &["up", "--listen", "127.0.0.1:0"]);
+        let child = command
+            .args(words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut farm = Self {
+            child: child.map_err(text)?,
+            folder,
+            server: String::new(),
+            token: String::new(),
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < START_MAX {
+            if let Ok(json) = std::fs::read_to_string(home.join("up.json"))
+                && let Ok(up) = serde_json::from_str::<serde_json::Value>(&json)
+            {
+                farm.server = up["server"].as_str().unwrap_or_default().to_string();
+                farm.token = up["token"].as_str().unwrap_or_default().to_string();
+                return Ok(farm);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("croft up did not start".into())
+    }
+
+    pub(super) fn client(&self) -> Result<Client, String> {
+        Client::connect(&self.server, &self.token)
+    }
+
+    /// A project whose builds run there, with that buildspec.
+    pub(super) fn project(
+        &self,
+        name: &str,
+        image: &str,
+        commands: &[&str],
+        env: &str,
+    ) -> Result<(), String> {
+        let list: String = commands
+            .iter()
+            .map(|command| format!("      - {command}\n"))
+            .collect();
+        let buildspec = format!("version: 0.2\n{env}phases:\n  build:\n    commands:\n{list}");
+        let project = serde_json::json!({
+            "name": name,
+            "source": {"type": "NO_SOURCE", "buildspec": buildspec},
+            "environment": {"image": image},
+        });
+        self.client()?
+            .granted("PUT", &format!("/v1/projects/{name}"), &project.to_string())?;
+        Ok(())
+    }
+
+    /// Resident bytes now.
+    pub(super) fn resident_bytes(&self) -> Result<u64, String> {
+        resident_bytes(self.child.id())
+    }
+
+    /// A `croft` of this farm's home.
+    pub(super) fn croft(&self, subject: &Subject, words: &[&str]) -> Command {
+        own(subject, self.folder.path(), words)
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.folder.path().to_path_buf()
+    }
+
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap_or_default();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+fn own(subject: &Subject, folder: &Path, words: &[&str]) -> Command {
+    let mut command = subject.croft(words);
+    command
+        .env("CROFT_HOME", folder.join("home"))
+        .env("CROFT_MASTER_KEY_FILE", folder.join("key/master.key"))
+        .env_remove("CROFT_CACHE_DIR");
+    command
+}
+
+pub(super) fn resident_bytes(process: u32) -> Result<u64, String> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).map_err(text)?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 = line
+        .and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok())
+        .ok_or("no resident size")?;
+    Ok(kib << 10)
+}
