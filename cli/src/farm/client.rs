@@ -49,7 +49,7 @@ use crate::farm::words::Connect;
 use crate::surroundings::home_path;
 pub(crate) use build::build;
 pub(crate) use call::Failure;
-use call::Farm;
+pub(crate) use call::{Call, Farm};
 use connection::{Connection, Found, Up};
 pub(crate) use custody::{audit, token};
 pub(crate) use fleet::{queue, worker};
@@ -74,19 +74,10 @@ fn farm(global: &Global, words: &Connect) -> anyhow::Result<Farm> {
     Ok(Farm::new(Connection::of(&found)?)?)
 }
 
-/// The server to enrol at and the worker's token, if the words, the environment or `croft.toml` name them.
-pub(crate) fn enrolment(
-    global: &Global,
-    words: &Connect,
-) -> anyhow::Result<Option<(String, String)>> {
+/// The server to enrol at, if the words, the environment or `croft.toml` name one.
+pub(crate) fn enrolment(global: &Global, words: &Connect) -> anyhow::Result<Option<Farm>> {
     let is_named = words.server.is_some() || config::farm_table()?.server.is_some();
-    if !is_named {
-        return Ok(None);
-    }
-    let connection = farm(global, words)?.connection;
-    Ok(connection
-        .token
-        .map(|token| (connection.server.to_string(), token)))
+    is_named.then(|| farm(global, words)).transpose()
 }
 
 /// Runs one command to its end.

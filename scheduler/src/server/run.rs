@@ -92,7 +92,7 @@ impl Server {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                chunk = entries.next() => state.fold(chunk.unwrap_or_default())?,
+                chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
                 Some(arrived) = state.on_their_way.next(), if !state.on_their_way.is_empty() => {
                     match arrived {
                         Arrived::Renewals(Some(stream)) => renewals = stream,

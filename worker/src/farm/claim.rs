@@ -36,7 +36,6 @@ pub(crate) async fn claim(ledger: &dyn Ledger, taken: Taken, worker: &str) -> Op
         done(taken).await;
         return None;
     };
-    let hinted = taken.hint.attempt;
     let story = match story::read(ledger, build).await {
         Ok(story) => story,
         Err(error @ StoryError::NotUnderstood { .. }) => {
@@ -51,11 +50,13 @@ pub(crate) async fn claim(ledger: &dyn Ledger, taken: Taken, worker: &str) -> Op
         }
     };
     let is_waiting = !story.is_over && story.current.is_none() && story.submitted.is_some();
-    if !is_waiting || hinted == 0 {
+    if !is_waiting {
         done(taken).await;
         return None;
     }
-    match started(ledger, build, hinted, worker, &story).await {
+    // What the hint says of the attempt may be old.
+    let attempt = story.attempts + 1;
+    match started(ledger, build, attempt, worker, &story).await {
         Ended::Ours(claimed) => {
             done(taken).await;
             Some(*claimed)
@@ -98,6 +99,7 @@ async fn started(
     let ours = |last| {
         let mut story = story.clone();
         story.current = Some((attempt, worker.to_string()));
+        story.attempts = attempt;
         story.last = last;
         Ended::Ours(Box::new(Claimed {
             build,

@@ -16,6 +16,8 @@ pub(crate) struct Story {
     pub(crate) submitted_at: Option<Timestamp>,
     /// The attempt that runs, and whose it is; none while it waits.
     pub(crate) current: Option<(u32, String)>,
+    /// Attempts that were started.
+    pub(crate) attempts: u32,
     /// Somebody wants it to end.
     pub(crate) is_stopping: bool,
     /// It is over, or gone.
@@ -54,6 +56,7 @@ impl Story {
                 self.submitted_at = Some(entry.at);
             }
             BuildEvent::AttemptStarted { attempt, worker } => {
+                self.attempts = attempt;
                 self.current = Some((attempt, worker));
             }
             BuildEvent::AttemptLost { .. } => self.current = None,

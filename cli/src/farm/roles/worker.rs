@@ -21,6 +21,7 @@ use super::substrates::{self, Broker};
 use super::words::{FarmWords, RoleWords, SlotWords};
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
+use crate::farm::client::{Call, Farm};
 use crate::surroundings::{Surroundings, now, person_home};
 use crate::{output, sweep};
 
@@ -123,7 +124,7 @@ fn processors() -> u32 {
 pub(crate) fn run(
     global: &Global,
     words: &RoleWords,
-    server: Option<(String, String)>,
+    server: Option<Farm>,
 ) -> anyhow::Result<Exit> {
     let surroundings = Surroundings::read(global)?;
     super::run(async move {
@@ -132,7 +133,7 @@ pub(crate) fn run(
         let limit = drain_limit(&words.farm)?;
         let lease = substrates::lease(&words.farm)?;
         let keys = match server {
-            Some((server, token)) => enrolled(&server, &token, words, lease).await?,
+            Some(server) => enrolled(&server, words, lease).await?,
             None => {
                 eprintln!(
                     "croft: warning: without --server and a worker's token no secret can be opened; builds that need one will fail"
@@ -202,45 +203,24 @@ struct SealedKey {
 
 /// Asks a server for the pool's keys, sealed to a key that is made for this one answer.
 pub(crate) async fn enrolled(
-    server: &str,
-    token: &str,
+    server: &Farm,
     words: &RoleWords,
     lease: Lease,
 ) -> anyhow::Result<Keys> {
     let pool = &words.slots.pool;
     let own = PoolKey::generate().context("cannot make a key")?;
-    let url = format!(
-        "{}/v1/pools/{pool}/enrolments",
-        server.trim_end_matches('/')
+    let call = Call::new(reqwest::Method::POST, &["v1", "pools", pool, "enrolments"]).json(
+        &serde_json::json!({
+            "publicKey": own.public(),
+            "worker": words.name.clone().unwrap_or_else(host),
+        }),
     );
-    let answer = reqwest::Client::new()
-        .post(&url)
-        .bearer_auth(token)
-        .header("content-type", "application/json")
-        .body(
-            serde_json::json!({
-                "publicKey": own.public(),
-                "worker": words.name.clone().unwrap_or_else(host),
-            })
-            .to_string(),
-        )
-        .send()
+    let answer = server
+        .bytes(&call)
         .await
-        .with_context(|| format!("cannot reach the server {server} to enrol"))?;
-    let status = answer.status();
-    let text = answer
-        .text()
-        .await
-        .context("cannot read the server's answer")?;
-    if !status.is_success() {
-        let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let detail = problem["detail"].as_str().unwrap_or("it does not say why");
-        return Err(anyhow::anyhow!(
-            "the server {server} refused to enrol this worker ({status}): {detail}"
-        ));
-    }
+        .context("cannot enrol this worker")?;
     let enrolment: Enrolment =
-        serde_json::from_str(&text).context("cannot understand the server's answer")?;
+        serde_json::from_slice(&answer).context("cannot understand the server's answer")?;
     if enrolment.lease != lease {
         return Err(Wrong(format!(
             "--lease: this farm's is {} ms; all of a farm must have the same",
