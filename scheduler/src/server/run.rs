@@ -97,7 +97,12 @@ impl Server {
                     match arrived {
                         Arrived::Renewals(Some(stream)) => renewals = stream,
                         Arrived::Announcements(Some(stream)) => announcements = stream,
-                        other => state.arrived(other)?,
+                        Arrived::Renewals(None)
+                        | Arrived::Announcements(None)
+                        | Arrived::Done
+                        | Arrived::Came(_)
+                        | Arrived::Before(..)
+                        | Arrived::Probed(_) => state.arrived(arrived)?,
                     }
                 }
                 Some(renewal) = renewals.next() => state.renewed(renewal)?,
@@ -218,7 +223,7 @@ impl Loop {
                         self.answer(request, verdict);
                     }
                 }
-                other => self.carry_out(other),
+                Action::Append(_) | Action::Publish(_) | Action::Retry(_) => self.carry_out(action),
             }
         }
         Ok(())

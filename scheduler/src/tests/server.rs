@@ -43,8 +43,8 @@ async fn farm(servers: usize, rules: ProjectRules) -> Farm {
     };
     for _ in 0..servers {
         let (server, handle) = Server::new(Parts {
-            ledger: farm.ledger.clone(),
-            bus: farm.bus.clone(),
+            ledger: Arc::clone(&farm.ledger) as Arc<dyn Ledger>,
+            bus: Arc::clone(&farm.bus) as Arc<dyn Bus>,
             lease: Lease::new(1_000).unwrap(),
             clock: Clock::system(),
         });
@@ -330,8 +330,8 @@ async fn servers_go_on_without_each_other() {
     let started = farm.handles[0].start(asked()).await.unwrap();
     // A second server that starts late knows all that happened before.
     let (server, handle) = Server::new(Parts {
-        ledger: farm.ledger.clone(),
-        bus: farm.bus.clone(),
+        ledger: Arc::clone(&farm.ledger) as Arc<dyn Ledger>,
+        bus: Arc::clone(&farm.bus) as Arc<dyn Bus>,
         lease: Lease::default(),
         clock: Clock::system(),
     });

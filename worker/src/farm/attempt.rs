@@ -196,10 +196,9 @@ impl Made {
         match &self.result {
             Ok(outcome) => {
                 let has_artifacts = !outcome.summary.artifacts.is_empty();
-                let status = match outcome.build.build_status {
-                    Status::Succeeded if has_artifacts && unkept.is_some() => Status::Fault,
-                    status => status,
-                };
+                let status = outcome.build.build_status;
+                let is_robbed = status == Status::Succeeded && has_artifacts && unkept.is_some();
+                let status = if is_robbed { Status::Fault } else { status };
                 End::Settled {
                     status,
                     message: unkept,

@@ -125,11 +125,11 @@ async fn value_of(vault: &Opened, reference: &str) -> Result<String, String> {
     let text = vault.value(name).await?.ok_or_else(missing)?;
     let json: serde_json::Value = serde_json::from_str(&text)
         .map_err(|_not_json| format!("secret `{name}` is no JSON, so it has no key `{key}`"))?;
-    match &json[key] {
-        serde_json::Value::String(value) => Ok(value.clone()),
-        serde_json::Value::Null => Err(format!("secret `{name}` has no key `{key}`")),
-        other => Ok(other.to_string()),
-    }
+    let value = json.get(key).filter(|value| !value.is_null());
+    let value = value.ok_or_else(|| format!("secret `{name}` has no key `{key}`"))?;
+    Ok(value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_string))
 }
 
 /// A path in the source, or a text of its own.

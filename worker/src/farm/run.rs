@@ -190,7 +190,8 @@ impl Loop {
                 self.attempts.spawn(async move {
                     let name = parts.settings.name.as_str().to_string();
                     let claimed = claim::claim(parts.ledger.as_ref(), taken, &name).await?;
-                    Some(attempt::run(claimed, parts, leave).await)
+                    // On the heap: it is large, and there are many.
+                    Some(attempt::run(claimed, parts, leave).boxed().await)
                 });
             }
             Err(error) => tracing::warn!(error = %chain(&error), "no hint was taken"),

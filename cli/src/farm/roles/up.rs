@@ -37,7 +37,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         let kept = substrates::kept(&words.farm, &home)?;
         let ground = server::Ground {
             broker: broker.clone(),
-            kept: kept.clone(),
+            kept: std::sync::Arc::clone(&kept),
             lease,
             name: server::name(None, &home)?,
         };
