@@ -92,6 +92,8 @@ mod asked;
 mod gc;
 /// Checking everything.
 mod verify;
+/// Objects that are none of the cache's, at the same kinds of places.
+mod depot;
 
 #[cfg(test)]
 mod tests;
@@ -99,6 +101,7 @@ mod tests;
 pub use asked::AskedFor;
 pub use backend::Place;
 pub use content::Content;
+pub use depot::Depot;
 pub use error::Error;
 pub use gc::{Collected, Departure, Mode, Policy, Pruned, Selector};
 pub use id::Id;

@@ -11,6 +11,10 @@ mod schema;
 mod writer;
 /// Those that read.
 mod readers;
+/// Reading beside the process that writes.
+mod looking;
+/// Writing it all anew.
+mod restoring;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,11 +25,16 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use looking::Looking;
 pub use open::OpenError;
+pub use restoring::EmbeddedRestoring;
 
 use crate::check::check;
 use crate::follow::follow;
-use crate::{Append, AppendError, Appended, Clock, Entry, Health, Ledger, ReadError, Seq, Subject};
+use crate::{
+    Append, AppendError, Appended, Clock, Entry, Health, Ledger, ReadError, RestoreError, Seq,
+    Subject,
+};
 use readers::Readers;
 use writer::{Job, Outcome, Writer};
 
@@ -66,6 +75,24 @@ impl Embedded {
             writer: Some(writer),
             trouble,
         })
+    }
+
+    /// Looks at a file that another process may have open. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it is no ledger of this croft's.
+    pub fn look(path: &Path) -> Result<Looking, OpenError> {
+        Looking::open(path)
+    }
+
+    /// Writes the file anew. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// There is a ledger with entries already, or another process has it open.
+    pub fn restore(path: &Path) -> Result<EmbeddedRestoring, RestoreError> {
+        restoring::begin(path)
     }
 
     /// Hands the writer something to do and waits for what came of it.

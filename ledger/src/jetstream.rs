@@ -17,6 +17,8 @@ mod fetch;
 mod consume;
 /// A message as an entry.
 mod decode;
+/// Writing it all anew.
+mod restoring;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,9 +35,12 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 pub use config::Config;
+pub use restoring::JetStreamRestoring;
 
 use crate::check::check;
-use crate::{Append, AppendError, Appended, Entry, Health, Ledger, ReadError, Seq, Subject};
+use crate::{
+    Append, AppendError, Appended, Entry, Health, Ledger, ReadError, RestoreError, Seq, Subject,
+};
 
 /// Batches of this process that the broker may hold unfinished. It allows 50 to all servers of a farm together.
 const BATCHES_MAX: usize = 16;
@@ -90,6 +95,15 @@ impl JetStream {
                 seen: AtomicU64::new(0),
             }),
         })
+    }
+
+    /// Writes the stream anew.
+    ///
+    /// # Errors
+    ///
+    /// It has, or had, entries; or it cannot be asked.
+    pub async fn restore(&self) -> Result<JetStreamRestoring, RestoreError> {
+        restoring::begin(Arc::clone(&self.shared)).await
     }
 }
 

@@ -33,6 +33,8 @@ mod clock;
 mod ledger;
 /// Entries to come, for logs of this process.
 mod follow;
+/// A log written anew.
+mod restore;
 /// The log in memory.
 mod memory;
 /// The log in a file.
@@ -49,11 +51,12 @@ pub use croft_nats::{Broker, ConnectError, Credentials, Health};
 
 pub use check::{BATCH_MAX, EVENT_BYTES_MAX};
 pub use clock::Clock;
-pub use embedded::{Embedded, OpenError};
+pub use embedded::{Embedded, EmbeddedRestoring, Looking, OpenError};
 pub use entry::{Append, Appended, Body, Entry, Expected};
 pub use error::{AppendError, Cause, ReadError};
-pub use jetstream::{Config, JetStream};
+pub use jetstream::{Config, JetStream, JetStreamRestoring};
 pub use ledger::Ledger;
 pub use memory::Memory;
+pub use restore::{RestoreError, Restoring};
 pub use seq::Seq;
 pub use subject::{SUBJECT_BYTES_MAX, Subject, SubjectError};

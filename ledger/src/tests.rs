@@ -6,6 +6,8 @@ mod embedded;
 mod jetstream;
 /// A broker whose leader dies.
 mod cluster;
+/// Logs written anew.
+mod restoring;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

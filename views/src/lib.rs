@@ -9,7 +9,8 @@
 //! written with what was folded up to it, so no entry is ever folded twice or left out.
 //!
 //! **What is purged.** A build whose entries are purged from the ledger keeps its row: how long a view remembers is its own
-//! affair. A view that is made anew after the purge does not have it, since only a tombstone is left to fold.
+//! affair. A view that is made anew after the purge has it again when it follows the ledger with its past (`croft-archive`'s
+//! `Whole`); following the ledger alone, it finds a tombstone only, and nothing to fold.
 
 #![cfg_attr(
     test,
@@ -41,8 +42,8 @@ pub use build::{Attempt, BuildRow, Happened, Lost, Settlement, Stage, StopReques
 pub use error::{ApplyError, FollowError, OpenError, QueryError};
 pub use follow::follow;
 pub use read::{
-    AuditRow, BuildFilter, CaseRow, Line, Page, PoolKeyRow, ProjectRow, ROWS_MAX, Reading,
-    SecretRow, TokenRow, WorkerRow,
+    AuditRow, BuildFilter, CaseRow, FinishedBuild, Line, Page, PoolKeyRow, ProjectRow, ROWS_MAX,
+    Reading, SecretRow, TokenRow, WorkerRow,
 };
 pub use views::Views;
 

@@ -14,7 +14,7 @@ use croft_ledger::{Seq, Subject};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub use audit::AuditRow;
-pub use builds::{BuildFilter, Line};
+pub use builds::{BuildFilter, FinishedBuild, Line};
 pub use custody::{PoolKeyRow, SecretRow, TokenRow, WorkerRow};
 pub use projects::{CaseRow, ProjectRow};
 

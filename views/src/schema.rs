@@ -7,7 +7,7 @@ use croft_proto::Timestamp;
 pub(crate) const APPLICATION_ID: i32 = 0x4372_7677;
 
 /// Of the tables below. A file of any other is removed: it is quicker to fold anew than to convert.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
+pub(crate) const SCHEMA_VERSION: i32 = 2;
 
 /// Bytes of a page. A build's events are a few thousand bytes: in SQLite's 4096 nearly every row would need pages of its own
 /// beside the table's, two or three to write for each build.
@@ -54,6 +54,7 @@ pub(crate) const TABLES: &str = "
     CREATE INDEX builds_by_project ON builds (project, stage);
     CREATE INDEX builds_by_stage ON builds (stage);
     CREATE INDEX builds_in_pools ON builds (pool, stage) WHERE stage < 3;
+    CREATE INDEX builds_to_archive ON builds (settled_ms) WHERE last = settled_seq;
 
     CREATE TABLE cases (
         project INTEGER NOT NULL,

@@ -63,6 +63,21 @@ impl Place {
         matches!(self.0, Kind::Bucket(_))
     }
 
+    /// The folder of that name within this place; memory has none, and is another one each time.
+    ///
+    /// **Shape.** A plain name, without slashes.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        Self(match &self.0 {
+            Kind::Folder(folder) => Kind::Folder(folder.join(name)),
+            Kind::Memory => Kind::Memory,
+            Kind::Bucket(bucket) => Kind::Bucket(Bucket {
+                prefix: bucket.prefix.clone().join(name),
+                ..bucket.clone()
+            }),
+        })
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.0
     }
@@ -310,6 +325,15 @@ mod tests {
         assert_eq!(bucket.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
         assert_eq!(bucket.region.as_deref(), Some("here"));
         assert_eq!(far.to_string(), "s3://shelf/a/b (http://127.0.0.1:9000)");
+    }
+
+    #[test]
+    fn a_place_below_another_keeps_its_settings() {
+        let below = place("s3://shelf/a?endpoint=https://h").below("archive");
+        assert_eq!(below.to_string(), "s3://shelf/a/archive (https://h)");
+        let whole = place("gs://shelf").below("archive");
+        assert_eq!(whole.to_string(), "gs://shelf/archive");
+        assert_eq!(place("/a").below("b").folder(), Some(Path::new("/a/b")));
     }
 
     #[test]

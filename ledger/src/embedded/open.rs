@@ -124,8 +124,33 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(path, flags)
 }
 
+/// Whether a file is a ledger that this croft can read.
+pub(super) fn check_to_read(path: &Path) -> Result<(), OpenError> {
+    fs::metadata(path).map_err(|source| OpenError::File {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let connection = open_to_read(path).map_err(|error| sort(path, error))?;
+    recognise(path, &connection).map(drop)
+}
+
+/// The last sequence of a file; none when there is no file, or nothing in it.
+pub(super) fn last_of_file(path: &Path) -> Result<Seq, OpenError> {
+    if fs::metadata(path).map_or(true, |found| found.len() == 0) {
+        return Ok(Seq::ZERO);
+    }
+    let sorted = |error| sort(path, error);
+    // As the writer does: what a killed one left in the log beside the file counts.
+    let connection = Connection::open(path).map_err(sorted)?;
+    if recognise(path, &connection)? == 0 {
+        return Ok(Seq::ZERO);
+    }
+    let (last, _) = schema::last(&connection).map_err(sorted)?;
+    Ok(last)
+}
+
 /// A file beside the ledger, since SQLite's own locks on the ledger come and go with each transaction.
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |source| OpenError::File {
         path: path.to_path_buf(),
         source,
@@ -167,7 +192,7 @@ fn recognise(path: &Path, connection: &Connection) -> Result<i32, OpenError> {
 }
 
 /// All at once, so that a killed croft leaves an empty database or a ledger.
-fn make(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn make(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -176,7 +201,7 @@ fn make(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// SQLite makes its files durable, but not that the first one is in its folder.
-fn sync_folder(path: &Path) -> Result<(), OpenError> {
+pub(super) fn sync_folder(path: &Path) -> Result<(), OpenError> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -9,6 +9,10 @@ use crate::{Body, Entry, ReadError, Seq};
 /// On a tombstone: the last sequence of what it replaced.
 pub(super) const PURGED: &str = "Croft-Purged";
 
+/// On an entry that was restored: when it was appended for the first time, in milliseconds. The broker's own time is the
+/// restoring's then.
+pub(super) const AT: &str = "Croft-At";
+
 /// A message as it is stored.
 pub(super) struct Stored<'a> {
     pub(super) seq: Seq,
@@ -37,7 +41,14 @@ impl Stored<'_> {
                     .map_err(|error| damaged(format!("{PURGED}: {error}")))?,
             },
         };
-        let at = u64::try_from(self.at_nanos / 1_000_000).unwrap_or_default();
+        let restored = self.headers.and_then(|headers| headers.get(AT));
+        let at = match restored {
+            None => u64::try_from(self.at_nanos / 1_000_000).unwrap_or_default(),
+            Some(at) => at
+                .as_str()
+                .parse()
+                .map_err(|error| damaged(format!("{AT}: {error}")))?,
+        };
         Ok(Entry {
             seq,
             subject,

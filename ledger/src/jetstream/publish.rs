@@ -15,7 +15,7 @@ const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
-const ROLLUP: &str = "Nats-Rollup";
+pub(super) const ROLLUP: &str = "Nats-Rollup";
 /// Makes the broker refuse a message that another stream would take: the prefix could be configured twice.
 const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
 
@@ -27,6 +27,14 @@ const NOT_THIS_TIME: [u64; 3] = [10176, 10210, 10163];
 const TRIES_MAX: u32 = 5;
 /// And after how long, times the tries before. Whatever of a batch was lost stays with the broker as a beginning without an end.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// One message of a batch.
+#[derive(Debug)]
+pub(super) struct Message<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) headers: HeaderMap,
+    pub(super) event: Bytes,
+}
 
 /// The broker's answer.
 #[derive(Debug, Deserialize)]
@@ -96,33 +104,81 @@ impl Shared {
         }
     }
 
-    /// All but the last are sent without waiting; the broker holds them until the last one's commit, whose answer counts for all.
     async fn send_all(&self, batch: &[Append]) -> Result<Appended, Failed> {
+        let messages = batch.iter().map(|append| Message {
+            subject: &append.subject,
+            headers: self.headers(append.expected),
+            event: append.event.clone(),
+        });
+        self.send_together(messages.collect()).await
+    }
+
+    /// The same of messages whose headers say all; one that is alone is no batch. Nothing is explained and nothing tried again.
+    pub(super) async fn send_messages(
+        &self,
+        mut messages: Vec<Message<'_>>,
+    ) -> Result<Appended, AppendError> {
+        let sent = match (messages.pop(), messages.is_empty()) {
+            (None, _) => return Err(unavailable("there is nothing to send")),
+            (
+                Some(Message {
+                    subject,
+                    headers,
+                    event,
+                }),
+                true,
+            ) => {
+                let reply = self.send(subject, headers, event).await;
+                reply.map(|reply| {
+                    let seq = reply.seq.map(Seq::new).unwrap_or_default();
+                    Appended {
+                        first: seq,
+                        last: seq,
+                    }
+                })
+            }
+            (Some(last), false) => {
+                messages.push(last);
+                self.send_together(messages).await
+            }
+        };
+        sent.map_err(|failed| match failed {
+            Failed::Refused(refusal) => refusal.unavailable(),
+            Failed::Error(error) => error,
+        })
+    }
+
+    /// All but the last are sent without waiting; the broker holds them until the last one's commit, whose answer counts for all.
+    async fn send_together(&self, batch: Vec<Message<'_>>) -> Result<Appended, Failed> {
         let id = self.client.new_inbox().replace('.', "-");
+        let count = batch.len();
         let mut reply = None;
-        for (at, append) in batch.iter().enumerate() {
+        for (at, message) in batch.into_iter().enumerate() {
             self.must_be_connected()?;
-            let mut headers = self.headers(append.expected);
+            let Message {
+                subject,
+                mut headers,
+                event,
+            } = message;
             headers.insert(BATCH_ID, id.as_str());
             headers.insert(BATCH_SEQUENCE, (at + 1).to_string());
-            let event = append.event.clone();
-            if at + 1 == batch.len() {
+            if at + 1 == count {
                 headers.insert(BATCH_COMMIT, "1");
-                reply = Some(self.send(&append.subject, headers, event).await?);
+                reply = Some(self.send(subject, headers, event).await?);
             } else {
-                let subject = self.address(&append.subject);
+                let subject = self.address(subject);
                 let sent = self.client.publish_with_headers(subject, headers, event);
                 // Nothing is stored without the commit.
                 sent.await
                     .map_err(|error| Failed::Error(unavailable(error)))?;
             }
         }
-        let reply = reply.filter(|reply| reply.count == Some(batch.len()));
+        let reply = reply.filter(|reply| reply.count == Some(count));
         let Some(last) = reply.and_then(|reply| reply.seq) else {
             let source = "the broker stored another number of events than it was sent".into();
             return Err(Failed::Error(AppendError::Unknown { source }));
         };
-        let first = last.saturating_sub(batch.len() as u64 - 1);
+        let first = last.saturating_sub(count as u64 - 1);
         Ok(Appended {
             first: Seq::new(first),
             last: Seq::new(last),
@@ -153,7 +209,7 @@ impl Shared {
         }
     }
 
-    fn headers(&self, expected: Expected) -> HeaderMap {
+    pub(super) fn headers(&self, expected: Expected) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(EXPECTED_STREAM, self.stream.as_str());
         // A later message of a subject has no expectation: the broker compares all of a batch with the log before it.

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::{Page, Reading, page_limit};
 use crate::QueryError;
 use crate::build::{BuildRow, Columns, Stage};
-use crate::schema::{of_seq, to_seq, to_time, unsigned};
+use crate::schema::{of_seq, of_time, signed, to_seq, to_time, unsigned};
 
 const COLUMNS: &str = "SELECT id, seq, at_ms, stage, last, submitted, life, settled_seq, settled_ms, settled FROM builds";
 const NEWEST: &str = "SELECT seq FROM builds WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";
@@ -18,6 +18,10 @@ const NEWEST_OF: &str = "SELECT seq FROM builds WHERE seq < ?1 AND stage = ?3 AN
     ORDER BY seq DESC LIMIT ?2";
 const LINES: &str =
     "SELECT pool, stage, count(*), min(seq) FROM builds WHERE stage < 3 GROUP BY pool, stage";
+
+// A tombstone comes after the last event, so what is purged is not among them.
+const FINISHED: &str = "SELECT id, seq, last, settled_ms FROM builds
+    WHERE last = settled_seq AND settled_ms <= ?1 ORDER BY settled_ms LIMIT ?2";
 
 /// Which builds of all. Nothing is every build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +47,42 @@ pub struct Line {
     pub oldest_at: Timestamp,
 }
 
+/// A build that is over, and whose entries are still in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinishedBuild {
+    /// Which.
+    pub build: BuildId,
+    /// The sequence of its first entry.
+    pub submitted_seq: Seq,
+    /// The last sequence of its subject.
+    pub last: Seq,
+    /// When its end was recorded.
+    pub settled: Timestamp,
+}
+
 impl Reading<'_> {
+    /// Builds that were over at `before` and are not purged, those that ended first before the others; at most `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn finished_builds(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<FinishedBuild>, QueryError> {
+        let mut finished = self.connection.prepare_cached(FINISHED)?;
+        let limit = signed(limit as u64);
+        let rows = finished.query_map(params![of_time(before), limit], |row| {
+            Ok(FinishedBuild {
+                build: id(row)?,
+                submitted_seq: to_seq(row.get(1)?),
+                last: to_seq(row.get(2)?),
+                settled: to_time(row.get(3)?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The build, unless the view does not have it.
     ///
     /// # Errors
