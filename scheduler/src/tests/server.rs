@@ -47,6 +47,7 @@ async fn farm(servers: usize, rules: ProjectRules) -> Farm {
             bus: farm.bus.clone(),
             lease: Lease::new(1_000).unwrap(),
             clock: Clock::system(),
+            metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
         });
         farm.servers.spawn(server.run(stopped.clone()));
         farm.handles.push(handle);
@@ -334,6 +335,7 @@ async fn servers_go_on_without_each_other() {
         bus: farm.bus.clone(),
         lease: Lease::default(),
         clock: Clock::system(),
+        metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
     });
     let (stop, stopped) = watch::channel(false);
     let mut late = JoinSet::new();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::claim::Claimed;
 use super::lease::{self, Hold};
 use super::live::{self, Lines, Live};
+use super::metrics::Metrics;
 use super::parts::Parts;
 use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
@@ -79,9 +80,10 @@ pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<S
         }
     };
     if recorded != Some(Recorded::Counts) {
+        parts.metrics.fenced();
         tracing::info!(build = %claimed.build, attempt = claimed.attempt, "the attempt's end counts for nothing");
     }
-    made.remove().await;
+    made.remove(&parts.metrics).await;
     if is_fault { Went::Fault } else { Went::Well }
 }
 
@@ -224,7 +226,8 @@ impl Made {
     }
 
     /// Takes away what was made.
-    async fn remove(self) {
+    async fn remove(self, metrics: &Metrics) {
+        let counting = metrics.clone();
         let removed = tokio::task::spawn_blocking(move || {
             let kept = self.folders.map(|folders| folders.kept);
             for folder in kept
@@ -232,11 +235,13 @@ impl Made {
                 .chain(self.scratch.iter().map(|scratch| &scratch.path))
             {
                 if let Err(error) = crate::sweep::remove(folder) {
+                    counting.leaked();
                     tracing::warn!(%error, folder = %folder.display(), "left for the next start's sweep");
                 }
             }
         });
         if let Err(error) = removed.await {
+            metrics.leaked();
             tracing::warn!(%error, "a build's folders are left for the next start's sweep");
         }
     }
@@ -269,6 +274,7 @@ async fn produce(
         Arc::clone(&parts.bus),
         build,
         claimed.attempt,
+        parts.metrics.clone(),
     );
     let running = async {
         let outcome = execute(claimed, parts, folders, &writer, stop).await;
@@ -315,7 +321,9 @@ async fn execute(
         .places
         .of(&requested.environment)
         .map_err(|places::Unplaced { message }| Unmade::User(message))?;
+    let begun = Instant::now();
     let sources = source::bring(&requested, &parts.kept, folders, (parts.now)()).await;
+    parts.metrics.brought(&submitted.pool, begun.elapsed());
     let sources = sources.map_err(|none| match none {
         NoSource::User(message) => Unmade::User(message),
         NoSource::Machine(message) => Unmade::Machine(message),
@@ -332,6 +340,9 @@ async fn execute(
         clock: parts.now,
     };
     let outcome = crate::run(&request, &engine, stop).await;
+    parts
+        .metrics
+        .ended(&submitted.project, &submitted.pool, &outcome);
     // Until now its files were mounted.
     drop(sources);
     Ok(outcome)
