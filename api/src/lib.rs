@@ -12,5 +12,7 @@
 
 /// One pool of blobs, served in the protocols of other tools.
 pub mod caching;
+/// Health and metrics of roles without an API.
+pub mod probe;
 /// The farm, for its people and its workers.
 pub mod farm;

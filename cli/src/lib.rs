@@ -36,6 +36,8 @@ mod output;
 /// A build on a screen, in a pipe, as JSON.
 pub mod render;
 
+use std::io::IsTerminal as _;
+
 use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
@@ -68,7 +70,7 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             };
         }
     };
-    start_log();
+    start_log(&cli.command);
     act(&cli).unwrap_or_else(|error| {
         if output::reader_went_away(&error) {
             return Exit::Succeeded;
@@ -121,12 +123,39 @@ fn is_callers(error: &anyhow::Error) -> bool {
             .is_some_and(client::Failure::is_callers)
 }
 
-/// Croft's own log, for its developers: off unless `CROFT_LOG` says otherwise.
-fn start_log() {
+/// Croft's own log: what roles of a farm do, as far as `CROFT_LOG` says; of other commands nothing, unless it does. One line of JSON
+/// each with `CROFT_LOG_FORMAT=json`.
+fn start_log(command: &Command) {
+    let usual = if is_role(command) { "info" } else { "off" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("CROFT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    tracing_subscriber::fmt()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    if std::env::var_os("CROFT_LOG_FORMAT").is_some_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        log.init();
+    }
+}
+
+const fn is_role(command: &Command) -> bool {
+    match command {
+        Command::Up(_) | Command::Server(_) => true,
+        Command::Worker(words) => words.command.is_none(),
+        Command::Run(_)
+        | Command::Lint(_)
+        | Command::Doctor(_)
+        | Command::Cache(_)
+        | Command::Submit(_)
+        | Command::Build(_)
+        | Command::Project(_)
+        | Command::Secret(_)
+        | Command::Queue(_)
+        | Command::Token(_)
+        | Command::Audit(_)
+        | Command::Completion { .. }
+        | Command::Version(_) => false,
+    }
 }

@@ -15,6 +15,8 @@ mod journal;
 mod lease;
 /// Secrets, keys, tokens, workers, and who did what.
 mod custody;
+/// Names as labels of metrics.
+mod names;
 
 pub use custody::{
     AuditEvent, PoolEvent, SealedFor, SecretEvent, SecretKind, TokenEvent, WorkerEvent,
@@ -24,6 +26,7 @@ pub use journal::{
     AutoRetry, BuildEvent, LossReason, ProjectEvent, SettledBy, Submitted, TOKEN_VALID_MS,
 };
 pub use lease::Lease;
+pub use names::{Names, POOLS_SHOWN_MAX, PROJECTS_SHOWN_MAX};
 pub use project::{
     Concurrency, ConcurrencyMode, PRIORITIES, Priority, ProjectRules, WEIGHT_MAX, Weight,
 };

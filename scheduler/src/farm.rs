@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use croft_ledger::{Body, Entry, Seq, Subject};
 use croft_proto::farm::{
-    BuildEvent, BuildId, Priority, ProjectEvent, ProjectRules, Submitted, TOKEN_VALID_MS, Weight,
+    BuildEvent, BuildId, LossReason, Priority, ProjectEvent, ProjectRules, SettledBy, Submitted,
+    TOKEN_VALID_MS, Weight,
 };
 use croft_proto::{Status, Timestamp};
 
@@ -42,6 +43,8 @@ pub struct Unfinished {
     pub last: Seq,
     /// When it has waited too long.
     pub deadline: Timestamp,
+    /// When it began to wait: it was submitted, or its last attempt was lost.
+    pub waits_since: Timestamp,
     /// Attempts that were started; the one that runs is among them.
     pub attempts: u32,
     /// Attempts there may be.
@@ -61,14 +64,16 @@ pub(crate) enum Change {
     Nothing,
     /// A project's rules.
     Rules(u32),
-    /// A build waits: it was submitted, or its attempt was lost.
+    /// A build waits: it was submitted.
     Waits(BuildId),
+    /// A build waits again: its attempt was lost.
+    Lost(BuildId, LossReason),
     /// A worker has claimed it.
     Claimed(BuildId, String),
     /// Somebody wants a running one to end.
     Stopping,
     /// It is over.
-    Ended(BuildId, Unfinished, Status),
+    Ended(BuildId, Unfinished, Status, SettledBy),
 }
 
 /// An entry that cannot be folded.
@@ -150,7 +155,7 @@ impl Farm {
     }
 
     /// Every build that is not over, in no order.
-    pub fn unfinished(&self) -> impl Iterator<Item = (BuildId, &Unfinished)> {
+    pub fn unfinished(&self) -> impl ExactSizeIterator<Item = (BuildId, &Unfinished)> {
         self.builds.iter().map(|(id, build)| (*id, build))
     }
 
@@ -266,9 +271,10 @@ impl Farm {
                 build.stage = Stage::Running { stopping: false };
                 Ok(Change::Claimed(id, worker))
             }
-            BuildEvent::AttemptLost { .. } => {
+            BuildEvent::AttemptLost { reason, .. } => {
                 build.stage = Stage::Waiting;
-                Ok(Change::Waits(id))
+                build.waits_since = entry.at;
+                Ok(Change::Lost(id, reason))
             }
             BuildEvent::StopRequested { .. } => {
                 if matches!(build.stage, Stage::Running { .. }) {
@@ -276,10 +282,10 @@ impl Farm {
                 }
                 Ok(Change::Stopping)
             }
-            BuildEvent::Settled { status, .. } => {
+            BuildEvent::Settled { status, by, .. } => {
                 let build = *build;
                 self.end(id, build.project);
-                Ok(Change::Ended(id, build, status))
+                Ok(Change::Ended(id, build, status, by))
             }
         }
     }
@@ -297,6 +303,7 @@ impl Farm {
             deadline: Timestamp::from_millis(
                 entry.at.millis().saturating_add(submitted.queued_ms_max),
             ),
+            waits_since: entry.at,
             attempts: 0,
             attempts_max: submitted.attempts_max,
             retries_left: retry

@@ -45,7 +45,8 @@ pub use intent::{Intent, Recorded, build_subject, project_subject};
 pub use line::AGE_EVERY;
 pub use pool::{Announced, Hint, WORKER_GONE_MS};
 pub use server::{
-    Failed, Handle, Parts, PoolLine, Progress, Refused, Server, ServerError, Started, WorkerSeen,
+    Failed, Handle, Metrics, Parts, PoolLine, Progress, Refused, Server, ServerError, Started,
+    WorkerSeen,
 };
 pub use step::{Action, Input, Now, Renewed, Scheduler, Verdict};
 pub use stop::{Stopping, stop};

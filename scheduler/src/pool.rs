@@ -87,6 +87,11 @@ impl Pool {
         self.out.contains_key(&build)
     }
 
+    /// When the build's hint that is out was published last.
+    pub(crate) fn out_since(&self, build: BuildId) -> Option<u64> {
+        self.out.get(&build).copied()
+    }
+
     /// How many more hints may go out. None at all while nobody is there to take one.
     pub(crate) fn room(&self) -> usize {
         if self.workers.is_empty() {

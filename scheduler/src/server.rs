@@ -9,6 +9,8 @@ mod wishes;
 mod surely;
 /// What workers say of themselves.
 mod seen;
+/// What is measured.
+mod metrics;
 /// The loop.
 mod run;
 
@@ -21,6 +23,7 @@ use croft_proto::farm::Lease;
 use tokio::sync::{mpsc, watch};
 
 pub use handle::{Failed, Handle, PoolLine, Progress, Refused, Started};
+pub use metrics::Metrics;
 pub use run::ServerError;
 pub use seen::WorkerSeen;
 
@@ -40,6 +43,8 @@ pub struct Parts {
     pub lease: Lease,
     /// What time it is.
     pub clock: Clock,
+    /// What it counts.
+    pub metrics: Metrics,
 }
 
 /// A server's loop, to be run.

@@ -2,6 +2,9 @@
 //! its actions are carried out by the same, in order. Carrying one out twice, or not at all, breaks nothing: what is appended
 //! expects a sequence, and what was lost is asked for again after a while.
 
+/// What of it is counted.
+mod measure;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use croft_ledger::{Entry, Expected, Seq};
@@ -17,6 +20,8 @@ use crate::line::Waiting;
 use crate::pool::{Announced, Hint, Pool};
 use crate::stop::{Ending, settled};
 use crate::why::Why;
+
+pub(crate) use measure::{Measured, Noted};
 
 /// An action that should have shown in the ledger is asked for again after this: the append failed, or the server did.
 const AGAIN_MS: u64 = 5_000;
@@ -178,10 +183,20 @@ impl Scheduler {
     /// # Errors
     /// When an entry cannot be folded. A server must then stop acting: it does not know the truth.
     pub fn step(&mut self, input: Input<'_>, now: Now) -> Result<Vec<Action>, FoldError> {
+        self.step_noting(input, now, &mut Vec::new())
+    }
+
+    /// The same; says beside it what has happened, for whoever counts.
+    pub(crate) fn step_noting(
+        &mut self,
+        input: Input<'_>,
+        now: Now,
+        noted: &mut Vec<Noted>,
+    ) -> Result<Vec<Action>, FoldError> {
         let mut actions = Vec::new();
         match input {
             Input::Entry(entry) => {
-                let pool = self.fold(entry, now)?;
+                let pool = self.fold(entry, now, noted)?;
                 self.publish(pool, now, &mut actions);
             }
             Input::CaughtUp => {
@@ -198,14 +213,23 @@ impl Scheduler {
             }
             Input::Renewed(renewed) => actions.extend(self.answer(renewed, now)),
             Input::Before(previous, before) => actions.extend(self.retry(previous, before)),
-            Input::Tick => self.tick(now, &mut actions),
+            Input::Tick => self.tick(now, &mut actions, noted),
         }
         Ok(actions)
     }
 
     /// Folds an entry and keeps account of it; the pool in which a hint may go out now.
-    fn fold(&mut self, entry: &Entry, now: Now) -> Result<Option<u32>, FoldError> {
-        match self.farm.fold(entry)? {
+    fn fold(
+        &mut self,
+        entry: &Entry,
+        now: Now,
+        noted: &mut Vec<Noted>,
+    ) -> Result<Option<u32>, FoldError> {
+        let change = self.farm.fold(entry)?;
+        if self.is_caught_up {
+            noted.extend(self.noted(&change, entry.at, now));
+        }
+        match change {
             Change::Nothing | Change::Stopping => Ok(None),
             Change::Rules(project) => {
                 let rules = self.farm.project(project).rules.as_ref();
@@ -218,9 +242,9 @@ impl Scheduler {
                 }
                 Ok(None)
             }
-            Change::Waits(id) => Ok(self.waits(id)),
+            Change::Waits(id) | Change::Lost(id, _) => Ok(self.waits(id)),
             Change::Claimed(id, worker) => Ok(self.claimed(id, &worker, now)),
-            Change::Ended(id, build, status) => Ok(self.ended(id, &build, status)),
+            Change::Ended(id, build, status, _) => Ok(self.ended(id, &build, status)),
         }
     }
 
@@ -346,13 +370,14 @@ impl Scheduler {
         intents.map(Action::Append)
     }
 
-    fn tick(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn tick(&mut self, now: Now, actions: &mut Vec<Action>, noted: &mut Vec<Noted>) {
         if !self.is_caught_up {
             return;
         }
         for pool in self.pools.values_mut() {
             pool.tick(now.steady_ms);
             let stale = pool.stale(now.steady_ms);
+            noted.extend(stale.iter().map(|_| Noted::OfferedAgain));
             let hints = stale.into_iter().filter_map(|id| hint(&self.farm, id));
             actions.extend(hints.map(Action::Publish));
         }

@@ -34,8 +34,14 @@ mod settle;
 mod fitness;
 /// A build's subject, folded.
 mod story;
+/// What is measured.
+mod metrics;
+/// How the worker is, for who asks.
+mod vitals;
 
 pub use claim::Claimed;
+pub use metrics::Metrics;
 pub use parts::{Keys, Parts, Settings};
 pub use places::{Machine, Places, SANDBOX, Unplaced};
 pub use run::{Standing, Worker, WorkerError};
+pub use vitals::{Condition, Vitals};

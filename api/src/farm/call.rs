@@ -106,10 +106,14 @@ impl Call {
 
     /// What the audit chain shall say it is about.
     pub(super) fn is_about(&self, target: impl Into<String>) {
+        let target = target.into();
+        if let Some(build) = target.strip_prefix("build.") {
+            tracing::Span::current().record("build", build);
+        }
         *self
             .target
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = target.into();
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = target;
     }
 
     /// All of the body, when it is not too large and comes in time.

@@ -12,6 +12,7 @@ use axum::routing::{MethodFilter, on};
 use croft_keys::AccessRecord;
 use croft_keys::audit::AuditAct;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::audit;
 use super::builds;
@@ -98,7 +99,10 @@ async fn answer(
         build: None,
         target: Arc::clone(&target),
     };
-    let mut answer = answered(route, call).await;
+    let span = tracing::info_span!(
+        "request", request = %id, operation = route.operation, build = tracing::field::Empty
+    );
+    let mut answer = answered(route, call).instrument(span.clone()).await;
     if route.effect == Effect::Changes {
         let target = target
             .lock()
@@ -119,6 +123,10 @@ async fn answer(
         problem.response(&id)
     });
     let took = begun.elapsed();
+    if route.effect == Effect::Changes {
+        let (status, millis) = (response.status().as_u16(), took.as_secs_f64() * 1e3);
+        span.in_scope(|| tracing::info!(status, millis, "answered"));
+    }
     state
         .metrics
         .answered(route.path, route.verb.word(), response.status(), took);

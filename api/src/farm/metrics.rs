@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use super::call::{Answer, Call, typed};
 use super::problem::Problem;
+use crate::probe::{METRICS_TYPE, shown};
 
 /// Seconds. From answers out of memory to those that wait for a build.
 const BUCKETS: &[f64] = &[
@@ -43,6 +42,10 @@ impl Metrics {
         )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(refused.clone()))?;
+        // An alert on what is not there would say nothing.
+        for reason in ["connections", "no_route", "pace", "role", "token"] {
+            refused.with_label_values(&[reason]);
+        }
         Ok(Self { requests, refused })
     }
 
@@ -60,13 +63,6 @@ impl Metrics {
 
 /// `GET /metrics`
 pub(super) async fn show(call: Call) -> Answer {
-    let mut text = Vec::new();
-    TextEncoder::new()
-        .encode(&call.state.farm.registry.gather(), &mut text)
-        .map_err(|error| Problem::internal(&error))?;
-    Ok(typed(
-        StatusCode::OK,
-        "text/plain; version=0.0.4; charset=utf-8",
-        Body::from(text),
-    ))
+    let text = shown(&call.state.farm.registry).map_err(|error| Problem::internal(&error))?;
+    Ok(typed(StatusCode::OK, METRICS_TYPE, Body::from(text)))
 }

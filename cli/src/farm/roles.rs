@@ -4,7 +4,7 @@
 /// Their words.
 pub(crate) mod words;
 /// The ledger, the bus and the stores.
-mod substrates;
+pub(crate) mod substrates;
 /// The key that everything else hangs on.
 mod master;
 /// Server and worker in one process.
@@ -15,6 +15,8 @@ pub(crate) mod server;
 pub(crate) mod worker;
 /// The first signal, and the second.
 mod ending;
+/// What every role shows of itself.
+mod observed;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use croft_ledger::Seq;
 use croft_proto::farm::{BuildId, ProjectEvent};
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument as _;
 
 use super::seen::WorkerSeen;
 use crate::{Asked, Granted, Refusal, Why, Wish};
@@ -116,7 +117,9 @@ impl Handle {
     /// The rule that stands against it, or why nothing could be decided.
     pub async fn start(&self, asked: Asked) -> Result<Started, Refused> {
         let wanted = asked.build;
-        match self.wish(Wish::Start(Box::new(asked))).await? {
+        let span = tracing::info_span!("start", build = %wanted, project = asked.project);
+        let granted = self.wish(Wish::Start(Box::new(asked))).instrument(span);
+        match granted.await? {
             (Granted::Started { build, .. }, seq) => Ok(Started { build, seq }),
             (Granted::Same(build), _) => Ok(Started { build, seq: None }),
             (Granted::Stopped | Granted::Told | Granted::NotRunning | Granted::Applied, seq) => {
@@ -134,7 +137,8 @@ impl Handle {
         build: BuildId,
         by: String,
     ) -> Result<(Granted, Option<Seq>), Refused> {
-        self.wish(Wish::Stop { build, by }).await
+        let span = tracing::info_span!("stop", %build);
+        self.wish(Wish::Stop { build, by }).instrument(span).await
     }
 
     /// Records a project's configuration, or its end.

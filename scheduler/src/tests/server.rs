@@ -47,6 +47,7 @@ async fn farm(servers: usize, rules: ProjectRules) -> Farm {
             bus: Arc::clone(&farm.bus) as Arc<dyn Bus>,
             lease: Lease::new(1_000).unwrap(),
             clock: Clock::system(),
+            metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
         });
         farm.servers.spawn(server.run(stopped.clone()));
         farm.handles.push(handle);
@@ -334,6 +335,7 @@ async fn servers_go_on_without_each_other() {
         bus: Arc::clone(&farm.bus) as Arc<dyn Bus>,
         lease: Lease::default(),
         clock: Clock::system(),
+        metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
     });
     let (stop, stopped) = watch::channel(false);
     let mut late = JoinSet::new();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::claim::Claimed;
 use super::lease::{self, Hold};
 use super::live::{self, Lines, Live};
+use super::metrics::Metrics;
 use super::parts::Parts;
 use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
@@ -79,9 +80,10 @@ pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<S
         }
     };
     if recorded != Some(Recorded::Counts) {
+        parts.metrics.fenced();
         tracing::info!(build = %claimed.build, attempt = claimed.attempt, "the attempt's end counts for nothing");
     }
-    made.remove().await;
+    made.remove(&parts.metrics).await;
     if is_fault { Went::Fault } else { Went::Well }
 }
 
@@ -223,7 +225,8 @@ impl Made {
     }
 
     /// Takes away what was made.
-    async fn remove(self) {
+    async fn remove(self, metrics: &Metrics) {
+        let counting = metrics.clone();
         let removed = tokio::task::spawn_blocking(move || {
             let kept = self.folders.map(|folders| folders.kept);
             for folder in kept
@@ -231,11 +234,13 @@ impl Made {
                 .chain(self.scratch.iter().map(|scratch| &scratch.path))
             {
                 if let Err(error) = crate::sweep::remove(folder) {
+                    counting.leaked();
                     tracing::warn!(%error, folder = %folder.display(), "left for the next start's sweep");
                 }
             }
         });
         if let Err(error) = removed.await {
+            metrics.leaked();
             tracing::warn!(%error, "a build's folders are left for the next start's sweep");
         }
     }
@@ -268,6 +273,7 @@ async fn produce(
         Arc::clone(&parts.bus),
         build,
         claimed.attempt,
+        parts.metrics.clone(),
     );
     let running = async {
         let outcome = execute(claimed, parts, folders, &writer, stop).await;
@@ -314,7 +320,9 @@ async fn execute(
         .places
         .of(&requested.environment)
         .map_err(|places::Unplaced { message }| Unmade::User(message))?;
+    let begun = Instant::now();
     let sources = source::bring(&requested, &parts.kept, folders, (parts.now)()).await;
+    parts.metrics.brought(&submitted.pool, begun.elapsed());
     let sources = sources.map_err(|none| match none {
         NoSource::User(message) => Unmade::User(message),
         NoSource::Machine(message) => Unmade::Machine(message),
@@ -331,6 +339,9 @@ async fn execute(
         clock: parts.now,
     };
     let outcome = crate::run(&request, &engine, stop).await;
+    parts
+        .metrics
+        .ended(&submitted.project, &submitted.pool, &outcome);
     // Until now its files were mounted.
     drop(sources);
     Ok(outcome)

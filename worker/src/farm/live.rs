@@ -12,7 +12,9 @@ use croft_bus::{Build, Bus, CHUNK_BYTES_MAX, Chunk as BusChunk};
 use croft_exec::output::{Chunk, Pace, Sink};
 use croft_proto::{Event, EventKind};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::metrics::Metrics;
 use crate::chain;
 
 /// What may wait for the bus before commands wait for it: a sixteenth of a second at the fifty megabytes a second that a
@@ -28,6 +30,8 @@ const PACE_MAX: Duration = Duration::from_secs(20);
 struct Waiting {
     /// Whole lines.
     lines: BytesMut,
+    /// When the oldest of them came.
+    since: Option<Instant>,
     is_finished: bool,
     /// Nothing is sent any more: the bus was too slow for too long.
     is_given_up: bool,
@@ -71,22 +75,28 @@ impl Lines {
         let mut waiting = self.lock();
         if !waiting.is_given_up {
             waiting.lines.extend_from_slice(line);
+            waiting.since.get_or_insert_with(Instant::now);
         }
         drop(waiting);
         self.came.notify_one();
     }
 
-    /// The next chunk, of whole lines; waits for it. None after the last.
-    async fn next(&self) -> Option<Bytes> {
+    /// The next chunk, of whole lines, and when its oldest came; waits for it. None after the last.
+    async fn next(&self) -> Option<(Bytes, Instant)> {
         loop {
             {
                 let mut waiting = self.lock();
                 let cut = end_of_lines(&waiting.lines);
                 if cut > 0 {
                     let chunk = waiting.lines.split_to(cut).freeze();
+                    let now = Instant::now();
+                    let since = waiting.since.take().unwrap_or(now);
+                    if !waiting.lines.is_empty() {
+                        waiting.since = Some(now);
+                    }
                     drop(waiting);
                     self.room.notify_all();
-                    return Some(chunk);
+                    return Some((chunk, since));
                 }
                 if waiting.is_finished {
                     return None;
@@ -110,14 +120,28 @@ fn end_of_lines(lines: &[u8]) -> usize {
 }
 
 /// Sends what comes until the writer has finished, then the end.
-pub(crate) async fn send(lines: Arc<Lines>, bus: Arc<dyn Bus>, build: Build, attempt: u32) {
+pub(crate) async fn send(
+    lines: Arc<Lines>,
+    bus: Arc<dyn Bus>,
+    build: Build,
+    attempt: u32,
+    metrics: Metrics,
+) {
     let mut first = 0;
-    while let Some(bytes) = lines.next().await {
-        // One that is lost leaves a gap, which followers are told of.
-        if let Err(error) = bus.put(&build, attempt, BusChunk { first, bytes }).await {
-            tracing::debug!(%build, error = %chain(&error), "output did not reach the bus");
+    while let Some((bytes, since)) = lines.next().await {
+        let length = bytes.len();
+        match bus.put(&build, attempt, BusChunk { first, bytes }).await {
+            Ok(()) => metrics.sent(length, since.elapsed()),
+            // One that is lost leaves a gap, which followers are told of.
+            Err(error) => {
+                metrics.dropped();
+                tracing::debug!(%build, error = %chain(&error), "output did not reach the bus");
+            }
         }
         first += 1;
+    }
+    if lines.lock().is_given_up {
+        metrics.dropped();
     }
     if let Err(error) = bus.end(&build, attempt, first).await {
         tracing::debug!(%build, error = %chain(&error), "the end of output did not reach the bus");

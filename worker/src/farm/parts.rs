@@ -9,7 +9,9 @@ use croft_keys::PoolKey;
 use croft_ledger::{Clock, Ledger};
 use croft_proto::farm::Lease;
 
+use super::metrics::Metrics;
 use super::places::Places;
+use super::vitals::Vitals;
 use crate::Home;
 
 /// How a worker works.
@@ -55,6 +57,10 @@ pub struct Parts {
     pub clock: Clock,
     /// The same for the engine.
     pub now: fn() -> croft_proto::Timestamp,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// How it is, for who asks.
+    pub vitals: Vitals,
     /// How it works.
     pub settings: Settings,
 }

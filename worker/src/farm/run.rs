@@ -11,10 +11,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument as _;
 
 use super::attempt::{self, Went};
 use super::claim::{self};
-use super::fitness::{Fitness, Unfit};
+use super::fitness::{self, Fitness, Unfit};
 use super::parts::Parts;
 use crate::{Stop, chain};
 
@@ -146,11 +147,11 @@ impl Loop {
     /// Slots that a build could be started in now.
     fn free(&mut self) -> u32 {
         let settings = &self.parts.settings;
-        let unfit = self.fitness.look(
-            Instant::now(),
-            self.parts.home.path(),
-            settings.disk_free_bytes_min,
-        );
+        let home = self.parts.home.path();
+        let bytes_min = settings.disk_free_bytes_min;
+        let unfit = self.fitness.look(Instant::now(), home, bytes_min);
+        let metrics = &self.parts.metrics;
+        metrics.fitness(unfit.as_ref(), self.fitness.faults(), fitness::free(home));
         if unfit != self.unfit {
             match &unfit {
                 Some(why) => tracing::warn!(worker = %settings.name, "no builds are taken: {why}"),
@@ -158,6 +159,9 @@ impl Loop {
                     tracing::info!(worker = %settings.name, faults = self.fitness.faults(), "builds are taken again")
                 }
             }
+            self.parts
+                .vitals
+                .unfit(unfit.as_ref().map(ToString::to_string));
             self.unfit = unfit;
         }
         if self.unfit.is_some() || self.is_drained {
@@ -189,9 +193,13 @@ impl Loop {
                 let (parts, leave) = (self.parts.clone(), self.leave.subscribe());
                 self.attempts.spawn(async move {
                     let name = parts.settings.name.as_str().to_string();
-                    let claimed = claim::claim(parts.ledger.as_ref(), taken, &name).await?;
+                    let claimed = claim::claim(parts.ledger.as_ref(), taken, &name).await;
+                    parts.metrics.claimed(claimed.is_some());
+                    let claimed = claimed?;
+                    let span = tracing::info_span!("attempt", build = %claimed.build, attempt = claimed.attempt);
                     // On the heap: it is large, and there are many.
-                    Some(attempt::run(claimed, parts, leave).boxed().await)
+                    let running = attempt::run(claimed, parts, leave).boxed();
+                    Some(running.instrument(span).await)
                 });
             }
             Err(error) => tracing::warn!(error = %chain(&error), "no hint was taken"),
@@ -210,6 +218,11 @@ impl Loop {
     }
 
     async fn announce_as(&mut self, is_working: bool) {
+        let is_draining = !is_working || self.is_drained;
+        self.parts.vitals.draining(is_draining);
+        self.parts
+            .metrics
+            .standing(self.attempts.len(), is_draining);
         let free = if is_working { self.free() } else { 0 };
         self.announce(free).await;
     }
@@ -223,8 +236,11 @@ impl Loop {
             slots: settings.slots,
             version: settings.version.clone(),
         });
-        if let Err(error) = said.await {
-            tracing::debug!(error = %chain(&error), "not announced; it is said again soon");
+        match said.await {
+            Ok(()) => self.parts.vitals.bus_answered(),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "not announced; it is said again soon");
+            }
         }
     }
 
@@ -240,6 +256,7 @@ impl Loop {
         let Ok(entries) = read.await else {
             return;
         };
+        self.parts.vitals.ledger_answered();
         for entry in entries {
             self.told = entry.seq;
             let Body::Event(event) = &entry.body else {

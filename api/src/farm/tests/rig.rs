@@ -79,11 +79,13 @@ impl Rig {
         let clock = Clock::system();
         let ledger: Arc<dyn Ledger> = Arc::new(Memory::new(clock.clone()));
         let bus: Arc<dyn Bus> = Arc::new(croft_bus::Memory::new(&croft_bus::Settings::default()));
+        let registry = prometheus::Registry::new();
         let (server, handle) = Server::new(Parts {
             ledger: Arc::clone(&ledger),
             bus: Arc::clone(&bus),
             lease: settings.lease,
             clock: clock.clone(),
+            metrics: croft_scheduler::Metrics::new(&registry).unwrap(),
         });
         let farm = Farm {
             handle,
@@ -93,7 +95,7 @@ impl Rig {
             kept: Arc::new(Store::open(&folder.path().join("kept"), 1 << 30).unwrap()),
             master: Arc::new(MasterKey::create(&folder.path().join("master")).unwrap()),
             clock,
-            registry: prometheus::Registry::new(),
+            registry,
             settings,
         };
         let (stop, stopped) = watch::channel(false);

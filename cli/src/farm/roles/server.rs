@@ -9,7 +9,7 @@ use croft_api::farm::{Door, Farm, MetricsAccess, Settings};
 use croft_cache::Store;
 use croft_ledger::Clock;
 use croft_proto::farm::Lease;
-use croft_scheduler::{Parts, Server};
+use croft_scheduler::{Metrics, Parts, Server};
 use croft_views::Views;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::ending::Signals;
 use super::master;
+use super::observed::{self, BrokerMetrics};
 use super::substrates::{self, Broker};
 use super::words::{DoorWords, ServerWords};
 use crate::args::Global;
@@ -32,6 +33,8 @@ pub(crate) struct Ground {
     pub(crate) kept: Arc<Store>,
     pub(crate) lease: Lease,
     pub(crate) name: String,
+    /// What `/metrics` shows.
+    pub(crate) registry: prometheus::Registry,
 }
 
 /// A server that runs.
@@ -73,7 +76,9 @@ impl Running {
             bus: Arc::clone(&ground.broker.bus),
             lease: ground.lease,
             clock: Clock::system(),
+            metrics: Metrics::new(&ground.registry)?,
         });
+        let broker_metrics = BrokerMetrics::new(&ground.registry)?;
         let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;
         let farm = Farm {
             handle,
@@ -83,7 +88,7 @@ impl Running {
             kept: ground.kept,
             master: Arc::new(key),
             clock: Clock::system(),
-            registry: prometheus::Registry::new(),
+            registry: ground.registry,
             settings: Settings {
                 lease: ground.lease,
                 metrics,
@@ -93,6 +98,11 @@ impl Running {
         let mut loops = JoinSet::new();
         let stop = rest_stop.clone();
         loops.spawn(async move { server.run(stop).await.context("the scheduler ended") });
+        let (ledger, stop) = (Arc::clone(&ground.broker.ledger), rest_stop.clone());
+        loops.spawn(async move {
+            observed::watch_broker(broker_metrics, ledger, stop).await;
+            Ok(())
+        });
         let ledger = Arc::clone(&ground.broker.ledger);
         loops.spawn(async move {
             let followed = croft_views::follow(ledger, views, rest_stop).await;
@@ -199,6 +209,7 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
             kept: substrates::kept(&words.farm, &home)?,
             lease: substrates::lease(&words.farm)?,
             name: name(words.name.as_deref(), &home)?,
+            registry: observed::registry()?,
         };
         say_health(&ground.broker).await;
         let mut running = Running::start(ground, &words.door, &home, key).await?;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::ending::{self, Signals};
 use super::server::{self, Running};
 use super::words::UpWords;
-use super::{master, substrates, worker};
+use super::{master, observed, substrates, worker};
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::farm::client::connection::{UP_FILE, Up};
@@ -35,11 +35,13 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
         let broker = substrates::embedded(&surroundings.home)?;
         let kept = substrates::kept(&words.farm, &home)?;
+        let registry = observed::registry()?;
         let ground = server::Ground {
             broker: broker.clone(),
             kept: std::sync::Arc::clone(&kept),
             lease,
             name: server::name(None, &home)?,
+            registry: registry.clone(),
         };
         let mut running = Running::start(ground, &words.door, &home, key).await?;
         let keys = croft_api::farm::keys_of_pool(&running.farm, &words.slots.pool)
@@ -53,8 +55,9 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             lease,
             name: worker::host(),
             has_sandbox: !words.no_sandbox,
+            registry,
         };
-        let (worker, warm) = worker::worker(ground, &words.slots, &surroundings)?;
+        let (worker, warm, _vitals) = worker::worker(ground, &words.slots, &surroundings)?;
         let token = token(&running, &home).await?;
         write_up(&home, &running.url, &token)?;
         output::text(&format!(

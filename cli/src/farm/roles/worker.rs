@@ -1,22 +1,30 @@
 //! A worker: what this machine offers, its keys, and the loop. `croft worker` runs it over a broker; `croft up` beside a server.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use anyhow::Context;
+use croft_api::probe::{self, Probe};
 use croft_cache::Store;
 use croft_keys::{PoolKey, Sealed};
-use croft_ledger::Clock;
+use croft_ledger::{Clock, Ledger};
 use croft_proto::farm::Lease;
 use croft_worker::Home;
-use croft_worker::farm::{Keys, Machine, Parts, Settings, Standing, Worker};
+use croft_worker::farm::{
+    Condition, Keys, Machine, Metrics, Parts, Settings, Standing, Vitals, Worker,
+};
 use croft_worker::runtime::container::{self, Warm};
 use croft_worker::runtime::install_runner;
+use prometheus::Registry;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ending::{self, Signals};
+use super::observed::{self, BrokerMetrics};
 use super::substrates::{self, Broker};
 use super::words::{FarmWords, RoleWords, SlotWords};
 use crate::args::Global;
@@ -37,14 +45,16 @@ pub(crate) struct Ground {
     /// What its name begins with.
     pub(crate) name: String,
     pub(crate) has_sandbox: bool,
+    /// What `/metrics` shows.
+    pub(crate) registry: Registry,
 }
 
-/// A worker of those words.
+/// A worker of those words, its warm containers, and how it is.
 pub(crate) fn worker(
     ground: Ground,
     words: &SlotWords,
     surroundings: &Surroundings,
-) -> anyhow::Result<(Worker, Warm)> {
+) -> anyhow::Result<(Worker, Warm, Vitals)> {
     let home = surroundings.home.clone();
     let runner = install_runner(home.path())?;
     let cache = match surroundings.open_cache() {
@@ -72,13 +82,17 @@ pub(crate) fn worker(
     let environment = std::env::vars_os()
         .map(|(name, value)| (name.into_encoded_bytes(), value.into_encoded_bytes()))
         .collect();
-    let warm = warm(&runner, &home, words);
+    let docker = sweep::docker();
+    let warm = warm(&runner, &home, &docker, words);
+    let metrics = Metrics::new(&ground.registry)?;
+    Metrics::watch_containers(&ground.registry, warm.clone(), docker.clone())?;
+    let vitals = Vitals::default();
     let places = Machine {
         runner,
         home: home.path().to_path_buf(),
         sandbox_home: ground.has_sandbox.then(person_home),
         environment,
-        docker: sweep::docker(),
+        docker,
         allows_privileged: words.privileged,
         pull: container::Pull::Missing,
         network: words.network.clone(),
@@ -95,24 +109,21 @@ pub(crate) fn worker(
         keys: ground.keys,
         clock: Clock::system(),
         now,
+        metrics,
+        vitals: vitals.clone(),
         settings,
     });
-    Ok((worker, warm))
+    Ok((worker, warm, vitals))
 }
 
 /// Containers that stand ready, as the words say.
-fn warm(runner: &Path, home: &Home, words: &SlotWords) -> Warm {
+fn warm(runner: &Path, home: &Home, docker: &container::Docker, words: &SlotWords) -> Warm {
     let settings = container::Settings {
         count: words.warm,
         warm_max: words.warm.saturating_mul(WARM_KINDS).max(1),
         ..container::Settings::default()
     };
-    Warm::new(
-        runner.to_path_buf(),
-        home.clone(),
-        sweep::docker(),
-        settings,
-    )
+    Warm::new(runner.to_path_buf(), home.clone(), docker.clone(), settings)
 }
 
 fn processors() -> u32 {
@@ -148,8 +159,12 @@ pub(crate) fn run(
             lease,
             name: words.name.clone().unwrap_or_else(host),
             has_sandbox: words.sandbox,
+            registry: observed::registry()?,
         };
-        let (worker, warm) = worker(ground, &words.slots, &surroundings)?;
+        let ledger = Arc::clone(&ground.broker.ledger);
+        let registry = ground.registry.clone();
+        let (worker, warm, vitals) = worker(ground, &words.slots, &surroundings)?;
+        let beside = Beside::start(words.listen, registry, ledger, vitals).await?;
         output::text(&format!("working for pool {}\n", words.slots.pool))?;
         let (standing, told) = watch::channel(Standing::Working);
         let mut running = std::pin::pin!(beside_warm(worker, warm, told));
@@ -157,8 +172,57 @@ pub(crate) fn run(
             ended = &mut running => ended?,
             () = ending::drain(&mut signals, &standing, limit) => running.await?,
         }
+        beside.stop().await;
         Ok(Exit::Succeeded)
     })
+}
+
+/// What goes on beside a worker: its probe, and a look at its broker.
+struct Beside {
+    loops: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Beside {
+    async fn start(
+        listen: Option<SocketAddr>,
+        registry: Registry,
+        ledger: Arc<dyn Ledger>,
+        vitals: Vitals,
+    ) -> anyhow::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let mut loops = JoinSet::new();
+        let metrics = BrokerMetrics::new(&registry)?;
+        loops.spawn(observed::watch_broker(metrics, ledger, stopped.clone()));
+        if let Some(address) = listen {
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!("cannot listen on {address}; name another address and port with --listen")
+            })?;
+            let address = listener.local_addr().context("cannot tell the address")?;
+            output::text(&format!("metrics on http://{address}/metrics\n"))?;
+            let ready = Arc::new(move || readiness(&vitals.now()));
+            let probe = Probe { registry, ready };
+            loops.spawn(probe::serve(probe, listener, stopped));
+        }
+        Ok(Self { loops, stop })
+    }
+
+    async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.loops.join_next().await.is_some() {}
+    }
+}
+
+fn readiness(condition: &Condition) -> (bool, serde_json::Value) {
+    let is_ready = condition.is_ready();
+    let why = serde_json::json!({
+        "ready": is_ready,
+        "busAnswers": condition.has_bus,
+        "ledgerAnswers": condition.has_ledger,
+        "unfit": condition.unfit,
+        "draining": condition.is_draining,
+    });
+    (is_ready, why)
 }
 
 /// Runs a worker, and keeps containers ready until it has ended.

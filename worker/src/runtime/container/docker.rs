@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
 
@@ -25,6 +27,23 @@ pub struct Docker {
     pub(crate) path: Option<OsString>,
     /// Given to credential helpers.
     pub(crate) home: PathBuf,
+    /// Shared by clones.
+    pulls: Arc<PullCounts>,
+}
+
+/// What was asked of registries so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulls {
+    /// Images that are here now; those that were here already among them.
+    pub succeeded: u64,
+    /// Images that could not be had.
+    pub failed: u64,
+}
+
+#[derive(Debug, Default)]
+struct PullCounts {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// `config.json`, as far as it matters here. What is missing is empty.
@@ -63,6 +82,23 @@ struct ContextEndpoint {
 }
 
 impl Docker {
+    /// What was asked of registries through this and its clones.
+    #[must_use]
+    pub fn pulls(&self) -> Pulls {
+        Pulls {
+            succeeded: self.pulls.succeeded.load(Ordering::Relaxed),
+            failed: self.pulls.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn pulled(&self, is_there: bool) {
+        let counter = match is_there {
+            true => &self.pulls.succeeded,
+            false => &self.pulls.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The docker of a user with that home and those variables (`DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `PATH`).
     #[must_use]
     pub fn new(home: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Self {
@@ -78,6 +114,7 @@ impl Docker {
             folder: folder.map_or_else(|| home.join(".docker"), PathBuf::from),
             path: variable("PATH"),
             home: home.to_path_buf(),
+            pulls: Arc::default(),
         }
     }
 

@@ -45,7 +45,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use docker::Docker;
+pub use docker::{Docker, Pulls};
 pub use engine::engine_version;
 pub use image::Pull;
 pub use limits::{

@@ -75,11 +75,15 @@ pub(crate) async fn pull(
     let mut messages = engine.docker.create_image(Some(options), None, credentials);
     let (start, mut progress) = (Instant::now(), PullProgress::default());
     while let Some(message) = messages.next().await {
-        let message = message.map_err(|error| refused(&name, &error, anonymous))?;
+        let message = message.map_err(|error| {
+            docker.pulled(false);
+            refused(&name, &error, anonymous)
+        })?;
         if let Some(line) = progress.step(&message, start.elapsed()) {
             report(Progress::Line(format!("pulling {name}: {line}")));
         }
     }
+    docker.pulled(true);
     report(Progress::Line(format!(
         "pulled {name}: {}",
         progress.summary(start.elapsed())
