@@ -155,7 +155,7 @@ fn server(found: &Found<'_>) -> Result<(Url, String), Wrong> {
 
 fn parse_server(text: &str, from: &str) -> Result<Url, Wrong> {
     let wrong = |reason: &str| Wrong(format!("the server {text:?} ({from}): {reason}"));
-    let example = "write an address such as https://croft.example:9090";
+    let example = "write an address such as https://croft.example:9470";
     let mut url: Url = match text.parse() {
         Ok(url) => url,
         Err(_) => return Err(wrong(example)),
@@ -298,7 +298,7 @@ mod tests {
         let table = "token = \"croft_a\"";
         for (server, is_fine) in [
             ("http://farm.example", false),
-            ("http://10.0.0.1:9090", false),
+            ("http://10.0.0.1:9470", false),
             ("http://127.0.0.1.example", false),
             ("http://localhost:1", true),
             ("http://127.8.0.1:1", true),

@@ -110,7 +110,7 @@ pub(crate) struct DoorWords {
         long,
         env = "CROFT_LISTEN",
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:9090"
+        default_value = "127.0.0.1:9470"
     )]
     pub(crate) listen: SocketAddr,
     /// The certificate chain to show, in PEM; without one the port speaks plain HTTP
