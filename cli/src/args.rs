@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cache::CacheWords;
+use crate::farm::roles::words::NatsWords;
 use crate::farm::words::{
     AuditWords, BuildWords, ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords,
     WorkerWords,
@@ -86,7 +87,7 @@ pub(crate) enum Command {
     /// Check a buildspec and explain its mistakes and traps
     Lint(LintWords),
     /// Tell what this machine can do and what is missing
-    Doctor(OutputWords),
+    Doctor(Box<DoctorWords>),
     /// Look at the cache and act on it
     Cache(CacheWords),
     /// Build a folder on a farm
@@ -327,6 +328,17 @@ pub(crate) struct LintWords {
     /// How findings are printed
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorWords {
+    /// The farm's store to look at, such as s3://bucket/prefix [default: the one in CROFT_HOME]
+    #[arg(long, env = "CROFT_STORE", value_name = "PLACE")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) nats: NatsWords,
+    #[command(flatten)]
+    pub(crate) output: OutputWords,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,15 @@
 //! `croft doctor`: what this machine can do, what is missing, and what to do about it.
 
+/// What a farm's role would stand on.
+mod farm;
+
 use std::path::Path;
 use std::process::Command;
 
 use croft_worker::runtime::container::{Docker, engine_version};
 use serde::Serialize;
 
-use crate::args::{Global, OutputWords};
+use crate::args::{DoctorWords, Global};
 use crate::exit::Exit;
 use crate::output::{self, Rows};
 use crate::render::size;
@@ -89,7 +92,7 @@ impl Rows for Check {
 }
 
 /// Something broken gives exit code 2; something missing that only some builds need does not.
-pub(crate) fn doctor(global: &Global, words: &OutputWords) -> anyhow::Result<Exit> {
+pub(crate) fn doctor(global: &Global, words: &DoctorWords) -> anyhow::Result<Exit> {
     let mut checks = vec![sandbox()];
     match Surroundings::read(global) {
         Ok(surroundings) => {
@@ -100,6 +103,7 @@ pub(crate) fn doctor(global: &Global, words: &OutputWords) -> anyhow::Result<Exi
             checks.push(room("disk of the state", surroundings.home.path()));
             checks.push(cache(&surroundings));
             checks.push(overlay(surroundings.home.path()));
+            checks.push(farm::store(words.store.as_deref(), &surroundings));
         }
         Err(error) => checks.push(Check::broken(
             "state",
@@ -107,6 +111,7 @@ pub(crate) fn doctor(global: &Global, words: &OutputWords) -> anyhow::Result<Exi
             "name another folder with --home",
         )),
     }
+    checks.extend(farm::broker(&words.nats)?);
     checks.push(engine()?);
     checks.push(program(
         "git",
@@ -116,7 +121,7 @@ pub(crate) fn doctor(global: &Global, words: &OutputWords) -> anyhow::Result<Exi
         "aws",
         "needed only for parameters and secrets with -c: install AWS's command line",
     ));
-    output::rows(&checks, words.output)?;
+    output::rows(&checks, words.output.output)?;
     let broken = checks.iter().any(|check| check.verdict == Verdict::Broken);
     Ok(if broken {
         Exit::Infrastructure

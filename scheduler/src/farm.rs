@@ -329,7 +329,7 @@ impl Farm {
         }
     }
 
-    fn number_of(&mut self, name: &str) -> u32 {
+    pub(crate) fn number_of(&mut self, name: &str) -> u32 {
         if let Some(number) = self.by_name.get(name) {
             return *number;
         }

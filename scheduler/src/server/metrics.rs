@@ -387,3 +387,61 @@ fn whole(count: u64) -> f64 {
 fn seconds(ms: u64) -> f64 {
     std::time::Duration::from_millis(ms).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use croft_proto::farm::BuildId;
+
+    fn text(registry: &Registry) -> String {
+        prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_given_up_is_counted_and_what_never_happened_is_there_at_0() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let begun = text(&registry);
+        assert!(begun.contains("croft_jobs_deadlettered_total{reason=\"queue_timeout\"} 0"));
+        let mut farm = Farm::default();
+        let project = farm.number_of("web");
+        let build = BuildId::derived([1; 16]);
+        metrics.count(
+            &Noted::Ended {
+                build,
+                project,
+                status: Status::TimedOut,
+                by: SettledBy::QueueTimeout,
+            },
+            &farm,
+        );
+        let reason = LossReason::Unheard { silent_ms: 1 };
+        metrics.count(&Noted::Lost { build, reason }, &farm);
+        let shown = text(&registry);
+        for line in [
+            "croft_builds_total{project=\"web\",result=\"timed_out\"} 1",
+            "croft_jobs_deadlettered_total{reason=\"queue_timeout\"} 1",
+            "croft_jobs_redelivered_total{reason=\"lease_expired\"} 1",
+            "croft_jobs_redelivered_total{reason=\"given_back\"} 0",
+        ] {
+            assert!(shown.contains(line), "{line} in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_is_gone_is_0_and_a_second_server_in_a_process_is_refused() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let mut farm = Farm::default();
+        let project = farm.number_of("web");
+        let mut measured = Measured::default();
+        measured.running.insert(project, 3);
+        metrics.show(&measured, &[], &farm);
+        assert!(text(&registry).contains("croft_builds_running{project=\"web\"} 3"));
+        metrics.show(&Measured::default(), &[], &farm);
+        assert!(text(&registry).contains("croft_builds_running{project=\"web\"} 0"));
+        assert!(Metrics::new(&registry).is_err());
+    }
+}

@@ -63,7 +63,8 @@ pub(crate) async fn nats(words: &NatsWords) -> anyhow::Result<Broker> {
     })
 }
 
-fn broker(words: &NatsWords) -> anyhow::Result<croft_nats::Broker> {
+/// Where those words say that it is.
+pub(crate) fn broker(words: &NatsWords) -> anyhow::Result<croft_nats::Broker> {
     let credentials = match (&words.credentials, &words.password) {
         (Some(path), _) => Credentials::File(path.clone()),
         (None, Some(path)) => {
@@ -100,17 +101,7 @@ pub(crate) fn lease(words: &FarmWords) -> anyhow::Result<Lease> {
 
 /// The store of sources, logs and artifacts. Nothing in it is evicted.
 pub(crate) fn kept(words: &FarmWords, home: &Path) -> anyhow::Result<Arc<Store>> {
-    let near = home.join("store");
-    let store = match &words.store {
-        None => Store::open(&near, u64::MAX),
-        Some(place) => {
-            let place: Place = place
-                .parse()
-                .map_err(|error| Wrong(format!("--store {place}: {error}")))?;
-            Store::open_at(&place, &near, NEAR_BYTES_MAX)
-        }
-    };
-    let store = store.context("cannot open the store of sources, logs and artifacts")?;
+    let store = kept_at(words.store.as_deref(), home)?;
     let folder = store
         .trust_folder()
         .context("the store has no folder here")?;
@@ -122,6 +113,21 @@ pub(crate) fn kept(words: &FarmWords, home: &Path) -> anyhow::Result<Arc<Store>>
         host.nodename().to_string_lossy()
     );
     Ok(Arc::new(store.trusting(trust.producing_as(producer))))
+}
+
+/// The store itself, there or in this home.
+pub(crate) fn kept_at(place: Option<&str>, home: &Path) -> anyhow::Result<Store> {
+    let near = home.join("store");
+    let store = match place {
+        None => Store::open(&near, u64::MAX),
+        Some(place) => {
+            let place: Place = place
+                .parse()
+                .map_err(|error| Wrong(format!("--store {place}: {error}")))?;
+            Store::open_at(&place, &near, NEAR_BYTES_MAX)
+        }
+    };
+    store.context("cannot open the store of sources, logs and artifacts")
 }
 
 /// What of a far store is kept near: sources that builds have in common.
