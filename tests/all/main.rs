@@ -33,5 +33,7 @@ mod cache_mount;
 mod caching;
 /// The programs that a build can call.
 mod helpers;
+/// The farm, in both its sizes.
+mod farm;
 /// The rooms of this workspace and the arrows between them.
 mod arrows;
