@@ -35,5 +35,7 @@ mod caching;
 mod metrics;
 /// The programs that a build can call.
 mod helpers;
+/// The farm, in both its sizes.
+mod farm;
 /// The rooms of this workspace and the arrows between them.
 mod arrows;

@@ -62,7 +62,7 @@ fn percent(value: &str, kept: &[u8]) -> String {
 }
 
 /// Every form that Promise D names, of one value.
-fn forms(value: &str) -> Vec<String> {
+pub(crate) fn forms(value: &str) -> Vec<String> {
     let json = serde_json::to_string(value).unwrap();
     let json = json.trim_matches('"').to_string();
     let mut forms = vec![

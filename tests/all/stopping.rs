@@ -19,7 +19,7 @@ fn mark(farm: &Farm) -> String {
 }
 
 /// Processes of this machine that have `mark` among their words, in whatever namespace.
-fn processes(mark: &str) -> Vec<String> {
+pub(crate) fn processes(mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();

@@ -21,11 +21,24 @@ pub struct Swept {
 /// The first thing that cannot be removed; the rest is tried at the next start.
 pub fn sweep(home: &Home) -> io::Result<Swept> {
     let mut swept = Swept::default();
-    for (_, folder) in home.abandoned()? {
+    for (name, folder) in home.abandoned()? {
+        if is_attempt(&name) {
+            remove(&home.path().join("builds").join(&name))?;
+        }
         remove(&folder)?;
         swept.folders += 1;
     }
     Ok(swept)
+}
+
+/// A farm's attempt is called by its build's uuid and its number. What it leaves lies in the home only until it is in the farm's
+/// store; of one whose worker is gone nobody takes it there any more. A build of `croft run` has its results there for good.
+fn is_attempt(name: &str) -> bool {
+    const UUID_CHARS: usize = 36;
+    let number = name
+        .get(UUID_CHARS..)
+        .and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// Removes one build's folder with everything that is mounted in it.
@@ -123,5 +136,21 @@ mod tests {
         assert_eq!(sweep(&home).unwrap(), Swept { folders: 1 });
         assert!(!dead.exists() && held.path.exists());
         assert!(precious.path().join("file").exists());
+    }
+
+    #[test]
+    fn what_a_killed_worker_kept_of_an_attempt_goes_and_what_a_run_left_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let run = "0190f3c2-6b7a-7c3e-9a51-2f6f0f1a7d10";
+        let attempt = format!("{run}-2");
+        for name in [run, &attempt] {
+            drop(home.scratch(name).unwrap());
+            std::fs::write(home.kept(name).unwrap().join("build.log"), "said\n").unwrap();
+        }
+        assert_eq!(sweep(&home).unwrap(), Swept { folders: 2 });
+        let kept = home.path().join("builds");
+        assert!(kept.join(run).join("build.log").exists());
+        assert!(!kept.join(&attempt).exists());
     }
 }

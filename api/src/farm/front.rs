@@ -87,7 +87,8 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let id = request_id(&parts.headers);
     let authorization = parts.headers.get(AUTHORIZATION);
-    let caller = state.admit(authorization.and_then(|value| value.to_str().ok()));
+    let authorization = authorization.and_then(|value| value.to_str().ok());
+    let caller = state.admit(authorization).await;
     let target = Arc::new(std::sync::Mutex::new(target_of(&params)));
     let call = Call {
         state: Arc::clone(&state),

@@ -53,6 +53,11 @@ pub(super) const PACES_MAX: usize = 10_000;
 pub(super) const STRANGERS_PER_SECOND: u32 = 1;
 /// The same, at once.
 pub(super) const STRANGERS_BURST: u32 = 60;
+/// How often a second the truth is asked about a token that is not known, over all callers: a person waits for a token that was
+/// just made, a guesser must not keep the ledger busy.
+pub(super) const NEWCOMERS_PER_SECOND: u32 = 5;
+/// The same, at once.
+pub(super) const NEWCOMERS_BURST: u32 = 20;
 /// Notes that wait for the audit chain's writer: as many as there are connections, and some.
 pub(super) const NOTES_MAX: usize = 1_024;
 /// How long a call waits for its note to be durable.

@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 
 use super::audit::Note;
 use super::limits::{
-    FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND,
-    STRANGERS_BURST, STRANGERS_PER_SECOND, UPLOADS_MAX,
+    FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST, NEWCOMERS_PER_SECOND,
+    READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST, STRANGERS_PER_SECOND,
+    UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
@@ -97,6 +98,7 @@ pub(super) struct State {
     pub(super) notes: mpsc::Sender<Note>,
     pub(super) paces: Paces<TokenId>,
     pub(super) strangers: Paces<()>,
+    newcomers: Paces<()>,
     pub(super) uploads: Semaphore,
     pub(super) files: Arc<Semaphore>,
     /// Blocking work that a request began; some of it outlives the request.
@@ -124,6 +126,7 @@ impl State {
             notes,
             paces: Paces::new(per_second, burst),
             strangers: Paces::new(STRANGERS_PER_SECOND, STRANGERS_BURST),
+            newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             uploads: Semaphore::new(UPLOADS_MAX),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
             tasks: TaskTracker::new(),
@@ -140,8 +143,24 @@ impl State {
         Store::clone(&self.farm.kept)
     }
 
-    /// The token in an `Authorization` header, if it is good now.
-    pub(super) fn admit(&self, authorization: Option<&str>) -> Option<Arc<AccessRecord>> {
+    /// The token in an `Authorization` header, if it is good now. One that is not known may have been issued a moment ago, by
+    /// this server or another: then the truth is looked at, as often as that may be.
+    pub(super) async fn admit(&self, authorization: Option<&str>) -> Option<Arc<AccessRecord>> {
+        if let Some(known) = self.known(authorization) {
+            return Some(known);
+        }
+        token_of_authorization(authorization?)?;
+        self.newcomers.take((), Instant::now()).ok()?;
+        let last = self.farm.ledger.last().await.ok()?;
+        self.farm.views.reached(last, READ_WAIT).await;
+        if let Err(error) = self.load_tokens().await {
+            let error = super::problem::chain(&error);
+            tracing::warn!(%error, "the tokens cannot be read; those known stay good");
+        }
+        self.known(authorization)
+    }
+
+    fn known(&self, authorization: Option<&str>) -> Option<Arc<AccessRecord>> {
         let token = token_of_authorization(authorization?)?;
         let now_ms = self.farm.clock.now().millis();
         let record = self.tokens().find(&token, now_ms).cloned();

@@ -39,12 +39,12 @@ fn dispatch(arguments: &[OsString]) -> io::Result<ExitCode> {
     };
     match mode.to_str() {
         Some("sandbox") => {
-            let status = sandbox::outer()?;
+            let status = sandbox::outer(rest)?;
             Ok(ExitCode::from(u8::try_from(status).unwrap_or(255)))
         }
         Some("inside") => sandbox::inside(
             &UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?),
-            None,
+            lease(rest)?,
         )
         .map(done),
         Some("serve") => serve_in_container(rest).map(done),
@@ -66,17 +66,7 @@ fn dispatch(arguments: &[OsString]) -> io::Result<ExitCode> {
 
 /// Connects to the worker's socket, sends everything the build prints to the worker's pipe, and serves.
 fn serve_in_container(arguments: &[OsString]) -> io::Result<()> {
-    let lease = match arguments {
-        [] => None,
-        [milliseconds] => {
-            let number = milliseconds
-                .to_str()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(usage)?;
-            Some(Duration::from_millis(number))
-        }
-        _ => return Err(usage()),
-    };
+    let lease = lease(arguments)?;
     let control = UnixStream::connect(protocol::CONTROL)?;
     let output = std::fs::OpenOptions::new()
         .write(true)
@@ -84,6 +74,21 @@ fn serve_in_container(arguments: &[OsString]) -> io::Result<()> {
     rustix::stdio::dup2_stdout(&output)?;
     rustix::stdio::dup2_stderr(&output)?;
     serve::serve(&control, lease, protocol::Owner::default())
+}
+
+/// How long the worker may be silent, in milliseconds; for ever, when nothing is said.
+fn lease(arguments: &[OsString]) -> io::Result<Option<Duration>> {
+    match arguments {
+        [] => Ok(None),
+        [milliseconds] => {
+            let number = milliseconds
+                .to_str()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(usage)?;
+            Ok(Some(Duration::from_millis(number)))
+        }
+        _ => Err(usage()),
+    }
 }
 
 fn done((): ()) -> ExitCode {

@@ -5,6 +5,7 @@
 //! `unshare` and `mount` would cost a process a mount. All mounts live in a namespace that dies with the last process, so
 //! whatever kills Croft leaves none behind.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
@@ -38,11 +39,11 @@ const PROC_HIDDEN: [&str; 7] = [
     "timer_list",
 ];
 
-/// The outer process: new namespaces, the inner process in them, its exit status.
+/// The outer process: new namespaces, the inner process in them with the same further words, its exit status.
 ///
 /// # Errors
 /// When the kernel refuses the namespaces: not root, or forbidden inside a container.
-pub fn outer() -> io::Result<i32> {
+pub fn outer(words: &[OsString]) -> io::Result<i32> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let spaces = UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
@@ -54,7 +55,10 @@ pub fn outer() -> io::Result<i32> {
         reason = "its unsafe successor guards against shared descriptor tables, which is not asked for"
     )]
     rustix::thread::unshare(spaces)?;
-    let ended = Command::new("/proc/self/exe").arg("inside").status()?;
+    let ended = Command::new("/proc/self/exe")
+        .arg("inside")
+        .args(words)
+        .status()?;
     Ok(ended
         .code()
         .or_else(|| ended.signal().map(|signal| 128 + signal))

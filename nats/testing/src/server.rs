@@ -126,6 +126,12 @@ impl Server {
         self.wait();
     }
 
+    /// Where its store, its settings and its log are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What it has said so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -176,7 +182,7 @@ fn spawn(setup: &Setup, folder: &Path, port: &str) -> Child {
     } = setup;
     let settings = format!(
         "host: {host}\nport: {port}\nhttp: \"{host}:-1\"\nports_file_dir: \"{at}\"\n\
-         jetstream {{ store_dir: \"{at}/store\", max_file: 8G, max_mem: 64M, sync_interval: {sync_interval} }}\n{more}\n"
+         jetstream {{ store_dir: \"{at}/store\", max_file: 8G, max_mem: 2G, sync_interval: {sync_interval} }}\n{more}\n"
     );
     let file = folder.join("settings");
     std::fs::write(&file, settings).unwrap();

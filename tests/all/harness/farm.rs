@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::{At, Live, Ran};
 
 /// Variables of this machine that the program needs to find its engine and its tools.
-const KEPT: [&str; 3] = ["PATH", "DOCKER_HOST", "TMPDIR"];
+pub(super) const KEPT: [&str; 3] = ["PATH", "DOCKER_HOST", "TMPDIR"];
 
 /// Everything one test's builds read and write.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Farm {
 }
 
 /// The program under test: another one when `CROFT_BIN` names it, such as a release build.
-fn croft_binary() -> PathBuf {
+pub(super) fn croft_binary() -> PathBuf {
     std::env::var_os("CROFT_BIN").map_or_else(
         || PathBuf::from(env!("CARGO_BIN_EXE_croft-under-test")),
         PathBuf::from,

@@ -48,7 +48,7 @@ pub struct Machine {
     pub pull: Pull,
     /// The containers' network; none is the engine's default.
     pub network: Option<String>,
-    /// How long a container's runner goes on without hearing its worker: one that is frozen must leave nothing running.
+    /// How long a build's runner goes on without hearing its worker: one that is frozen must leave nothing running.
     pub lease: std::time::Duration,
     /// Containers that are started before their build is known; none for cold starts only.
     pub warm: Option<Warm>,
@@ -79,11 +79,9 @@ impl Machine {
                 message: "this pool runs containers only: name an image, or start its workers with --sandbox".into(),
             });
         };
-        Ok(Arc::new(Sandbox::new(
-            self.runner.clone(),
-            home.clone(),
-            self.environment.clone(),
-        )))
+        let (runner, environment) = (self.runner.clone(), self.environment.clone());
+        let sandbox = Sandbox::new(runner, home.clone(), environment);
+        Ok(Arc::new(sandbox.leased(self.lease)))
     }
 
     /// What kind of container an environment wants.

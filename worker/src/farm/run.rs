@@ -99,7 +99,7 @@ impl Worker {
             if taking.is_none() && is_working && state.free() > 0 {
                 taking = Some(state.take());
             }
-            if !is_working {
+            if !is_working || state.is_drained {
                 // A hint on its way comes back to the others.
                 taking = None;
             }

@@ -33,6 +33,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(10);
 pub struct Sandbox {
     runner: PathBuf,
     host: Host,
+    lease: Option<Duration>,
 }
 
 impl Sandbox {
@@ -42,7 +43,16 @@ impl Sandbox {
         Self {
             runner,
             host: Host { home, environment },
+            lease: None,
         }
+    }
+
+    /// The same, whose builds end by themselves when this process was silent for so long: one that is frozen must not have
+    /// them run on while they are started elsewhere.
+    #[must_use]
+    pub const fn leased(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
     }
 }
 
@@ -109,6 +119,7 @@ impl Sandbox {
         let mut command = Command::new(self.runner.join("croft-runner"));
         command
             .arg("sandbox")
+            .args(self.lease.map(|lease| lease.as_millis().to_string()))
             .env_clear()
             .stdin(OwnedFd::from(theirs));
         command
@@ -146,6 +157,9 @@ impl Sandbox {
                 overlay: false,
             } => return Err(doing()(std::io::Error::other(reason))),
         };
+        if let Some(lease) = self.lease {
+            link.renew(lease);
+        }
         let process = inner_process(&child).map_err(doing())?;
         let root = Root::open(Path::new(&format!("/proc/{process}/root")))
             .map_err(doing())?
@@ -264,4 +278,20 @@ mod tests {
     }
 
     super::super::suite::cases!(sandbox());
+
+    #[tokio::test]
+    async fn a_sandbox_whose_worker_is_frozen_leaves_after_its_lease_and_stays_before() {
+        let Some(sandbox) = sandbox() else { return };
+        let lease = Duration::from_secs(1);
+        let mut bench = super::super::suite::Bench::new(&sandbox.leased(lease)).await;
+        // For longer than a lease: this process says that it is there.
+        assert_eq!(bench.sh("sleep 2; echo there").await, (0, "there\n".into()));
+        // The test's only thread waits here, as that of a frozen process: nothing renews.
+        let limit = std::time::Instant::now() + Duration::from_secs(30);
+        while bench.slot.link.is_open() {
+            assert!(std::time::Instant::now() < limit, "it goes on unheard");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bench.release().await;
+    }
 }

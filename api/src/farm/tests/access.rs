@@ -48,6 +48,18 @@ async fn without_a_good_token_nothing_is_answered_but_health() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_was_issued_elsewhere_a_moment_ago_is_known() {
+    let rig = Rig::start().await;
+    for name in ["one", "another", "a third"] {
+        // As `croft up` and other servers do: nothing of it passes through this front.
+        let token = super::super::token_of_this_machine(&rig.farm, name, None);
+        let token = token.await.unwrap();
+        let answer = rig.ask("GET", "/v1/projects", Some(&token), &[], "");
+        answer.await.is(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_role_may_do_what_the_document_says_and_nothing_else() {
     let rig = Rig::start().await;
     let (mut allowed, mut denied) = (0, 0);

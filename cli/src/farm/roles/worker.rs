@@ -247,7 +247,9 @@ pub(crate) fn host() -> String {
 }
 
 pub(crate) fn drain_limit(words: &FarmWords) -> Result<std::time::Duration, Wrong> {
-    crate::files::parse_time(&words.drain).map_err(|reason| Wrong(format!("--drain: {reason}")))
+    crate::files::parse_span_ms(&words.drain)
+        .map(std::time::Duration::from_millis)
+        .map_err(|reason| Wrong(format!("--drain: {reason}")))
 }
 
 /// The answer to an enrolment.
@@ -305,4 +307,26 @@ fn opened(own: &PoolKey, pool: &str, keys: Vec<SealedKey>) -> anyhow::Result<Key
         opened.insert(key.generation, key_of_pool);
     }
     Ok(Arc::new(RwLock::new(opened)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        words: FarmWords,
+    }
+
+    #[test]
+    fn a_worker_may_be_told_to_leave_at_once() {
+        for (text, seconds) in [("0s", 0), ("90s", 90), ("2h", 7_200)] {
+            let line = Line::try_parse_from(["croft", "--drain", text]).unwrap();
+            let limit = drain_limit(&line.words).unwrap();
+            assert_eq!(limit.as_secs(), seconds, "{text}");
+        }
+    }
 }

@@ -1,0 +1,147 @@
+//! Secrets: a build has them, and nobody finds them afterwards, wherever they look.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::harness::Ran;
+use crate::harness::rig::{Rig, each_size};
+use crate::secrets::forms;
+
+each_size!(small large |plan| plan;
+    a_secret_is_used_by_a_build_and_found_nowhere,
+);
+
+/// Every kind of character that an encoding treats in a way of its own.
+const TOKEN: &str = "t/o+k \"e\\ö&<7>=%?-e2e";
+const PARAMETER: &str = "p/a+r \"a\\ö&<8>=%?-e2e";
+/// Where a frame of zstd begins.
+const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// More than any frame of this test's has.
+const FRAME_BYTES_MAX: u64 = 64 << 20;
+
+fn set(rig: &Rig, name: &str, kind: &str, value: &str) {
+    let mut command = rig.croft(&["secret", "set", name, "--kind", kind]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(value.as_bytes())
+        .unwrap();
+    Ran::of(&rig.client_home(), child.wait_with_output().unwrap()).assert_code(0);
+}
+
+fn a_secret_is_used_by_a_build_and_found_nowhere(rig: &mut Rig) {
+    set(rig, "app/token", "secrets-manager", TOKEN);
+    set(rig, "/app/parameter", "parameter-store", PARAMETER);
+    let listed = rig.told(&["secret", "list", "-o", "name"]);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    let spec = "version: 0.2\nenv:\n  secrets-manager: {TOKEN: app/token}\n  parameter-store: {PARAMETER: /app/parameter}\nphases:\n  build:\n    commands:\n      - echo \"[$TOKEN][$PARAMETER]\"\n      - for before in '' a ab; do printf '%s' \"$before$TOKEN:rest\" | base64 -w0; echo; done\n      - printf '%s' \"$TOKEN\" | wc -c\n      - printf '%s' \"$PARAMETER\" | wc -c > count\n      - echo \"$TOKEN\" >&2\nartifacts:\n  files: [count]\n";
+    let source = rig.source("keeper", spec);
+    let ran = rig.submit(&source, &[]);
+    ran.assert_code(0);
+    assert!(ran.output().starts_with("[***][***]\n"), "{}", ran.output());
+    assert!(
+        ran.output().contains(&format!("\n{}\n", TOKEN.len())),
+        "it is the real one: {}",
+        ran.output()
+    );
+    let id = ran.build()["id"].as_str().unwrap().to_string();
+    let mut all = vec![("what submit showed".to_string(), ran.stdout.clone())];
+    all.push(("the log".into(), rig.log(&id).into_bytes()));
+    for path in ["explain", "reports", "artifacts"] {
+        let answer = rig.ask("GET", &format!("/v1/builds/{id}/{path}"), "");
+        all.push((path.to_string(), answer.body));
+    }
+    all.push(("audit".into(), rig.ask("GET", "/v1/audit", "").body));
+    everything(rig, &mut all);
+
+    let needles: Vec<String> = [TOKEN, PARAMETER].into_iter().flat_map(forms).collect();
+    let mut frames = 0;
+    for (name, bytes) in &all {
+        assert_without(name, bytes, &needles);
+        for frame in frames_of(bytes) {
+            frames += 1;
+            assert_without(&format!("a frame of {name}"), &frame, &needles);
+        }
+    }
+    // Else nothing was looked at.
+    assert!(
+        frames > 0 && all.iter().any(|(_, bytes)| find(bytes, b"keeper")),
+        "{frames}"
+    );
+    assert!(all.iter().any(|(_, bytes)| {
+        frames_of(bytes)
+            .iter()
+            .any(|frame| find(frame, b"[***][***]"))
+    }));
+}
+
+/// Each byte that the farm keeps, by where it is.
+fn everything(rig: &Rig, all: &mut Vec<(String, Vec<u8>)>) {
+    files(rig.folder(), all);
+    if let Some(s3) = &rig.s3 {
+        all.extend(s3.objects());
+    }
+    if let Some(nats) = &rig.nats {
+        files(nats.folder(), all);
+    }
+}
+
+fn files(folder: &Path, all: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files(&path, all);
+        } else if kind.is_file() {
+            // One that is removed meanwhile holds nothing any more.
+            all.push((
+                path.display().to_string(),
+                fs::read(&path).unwrap_or_default(),
+            ));
+        }
+    }
+}
+
+/// What is compressed in there.
+fn frames_of(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let starts = bytes.windows(FRAME.len()).enumerate();
+    let starts = starts.filter(|(_, window)| *window == FRAME);
+    let frames = starts.filter_map(|(at, _)| {
+        let mut frame = Vec::new();
+        let decoder = zstd::Decoder::new(&bytes[at..]).ok()?.single_frame();
+        // What only looks like the beginning of a frame ends with an error, sooner or later.
+        drop(decoder.take(FRAME_BYTES_MAX).read_to_end(&mut frame));
+        Some(frame)
+    });
+    frames.collect()
+}
+
+fn find(bytes: &[u8], needle: &[u8]) -> bool {
+    let Some(first) = needle.first() else {
+        return false;
+    };
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        if rest[at..].starts_with(needle) {
+            return true;
+        }
+        rest = &rest[at + 1..];
+    }
+    false
+}
+
+#[track_caller]
+fn assert_without(name: &str, bytes: &[u8], needles: &[String]) {
+    for needle in needles {
+        assert!(!find(bytes, needle.as_bytes()), "{needle:?} is in {name}");
+    }
+}

@@ -1,0 +1,23 @@
+//! The farm from outside, in its two sizes: `croft up` on one machine; servers and workers around a NATS server and object storage.
+//! One list of cases, each a test of either size.
+
+/// From a folder to its artifacts.
+mod journey;
+/// Processes that are killed, frozen, told to leave.
+mod faults;
+/// The same with the lease that a farm has by itself.
+mod lease;
+/// Limits, priorities, workers that take nothing.
+mod queue;
+/// Secrets.
+mod custody;
+/// What is away, or gone, and was not the truth.
+mod stores;
+/// Who may ask, and over what.
+mod door;
+/// All kinds of faults, for as long as one likes.
+mod soak;
+/// A broker of three servers.
+mod cluster;
+/// Somebody's first minute.
+mod newcomer;

@@ -1,0 +1,132 @@
+//! What is away for a while, or gone for good, and was not the truth: object storage, the broker's memory, a server's files.
+
+use crate::harness::eventually;
+use crate::harness::rig::{Rig, commands, each_size, http, in_size};
+
+in_size!(large LARGE, |plan| plan.soon();
+    an_outcome_waits_for_object_storage_that_is_away,
+    builds_that_wait_run_though_the_queue_is_gone,
+    a_server_with_an_empty_home_tells_the_same_history,
+);
+
+each_size!(view_small view_large |plan| plan;
+    a_read_model_that_is_gone_is_made_anew,
+);
+
+fn an_outcome_waits_for_object_storage_that_is_away(rig: &mut Rig) {
+    let sleep = format!("sleep {}; echo made > made", rig.seconds(2));
+    let spec = format!(
+        "version: 0.2\nphases:\n  build:\n    commands: ['{sleep}']\nartifacts:\n  files: [made]\n"
+    );
+    let id = rig.detach(&rig.source("patient", &spec), &[]);
+    rig.until_sleeping(2, 1);
+    let s3 = rig.s3.as_mut().unwrap();
+    s3.shut();
+    eventually("a worker has tried to store what there is", || {
+        rig.workers
+            .iter()
+            .any(|worker| worker.log().contains("not stored yet"))
+    });
+    assert_eq!(
+        rig.stage(&id),
+        "running",
+        "nothing is said before it is stored"
+    );
+    rig.s3.as_mut().unwrap().reopen();
+    rig.over_as(&id, "SUCCEEDED", 1);
+    let made = rig.ask("GET", &format!("/v1/builds/{id}/artifacts/made"), "");
+    assert_eq!((made.status, made.text().as_str()), (200, "made\n"));
+    rig.assert_nothing_left();
+}
+
+fn builds_that_wait_run_though_the_queue_is_gone(rig: &mut Rig) {
+    let nap = format!("sleep {}", rig.seconds(1));
+    let source = rig.source("waiting", &commands(&[&nap]));
+    let ids: Vec<String> = (0..8).map(|_| rig.detach(&source, &[])).collect();
+    rig.until_sleeping(1, 1);
+    let removed = remove_queue(rig);
+    assert!(!removed.is_empty(), "there are streams in memory");
+    for id in &ids {
+        rig.over_as(id, "SUCCEEDED", 1);
+    }
+    rig.assert_nothing_left();
+}
+
+/// Deletes the broker's streams that are in its memory; their names.
+fn remove_queue(rig: &Rig) -> Vec<String> {
+    let nats = rig.nats.as_ref().unwrap();
+    let monitoring = nats.monitoring.trim_start_matches("http://");
+    let page = http::ask(monitoring, "GET", "/jsz?streams=1&config=1", &[], b"").unwrap();
+    let page = page.json();
+    let accounts = page["account_details"].as_array().unwrap();
+    let streams = accounts
+        .iter()
+        .flat_map(|account| account["stream_detail"].as_array().unwrap());
+    let in_memory = streams.filter(|stream| stream["config"]["storage"] == "memory");
+    let names: Vec<String> = in_memory
+        .map(|stream| stream["name"].as_str().unwrap().to_string())
+        .collect();
+    for name in &names {
+        request(&nats.address, &format!("$JS.API.STREAM.DELETE.{name}"));
+    }
+    names
+}
+
+/// A request without words, in the protocol itself; it must be granted.
+fn request(address: &str, subject: &str) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let at = address.trim_start_matches("nats://");
+    let mut socket = std::net::TcpStream::connect(at).unwrap();
+    write!(socket, "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true}}\r\nSUB answer 1\r\nPUB {subject} answer 0\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(socket.try_clone().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let answer = loop {
+        let line = lines.next().expect("the broker answers");
+        if line == "PING" {
+            socket.write_all(b"PONG\r\n").unwrap();
+        }
+        if line.starts_with("MSG ") {
+            break lines.next().unwrap();
+        }
+    };
+    assert!(answer.contains("\"success\":true"), "{answer}");
+}
+
+fn a_server_with_an_empty_home_tells_the_same_history(rig: &mut Rig) {
+    let ids = some_history(rig);
+    rig.add_server();
+    rig.addresses = rig.addresses.split_off(2);
+    assert_eq!(history(rig), ids);
+}
+
+fn a_read_model_that_is_gone_is_made_anew(rig: &mut Rig) {
+    let ids = some_history(rig);
+    for server in 0..rig.servers.len() {
+        rig.servers[server].kill();
+        for name in ["views.db", "views.db-wal", "views.db-shm"] {
+            std::fs::remove_file(rig.servers[server].home().join(name)).unwrap_or_default();
+        }
+        rig.restart_server(server);
+    }
+    assert_eq!(history(rig), ids);
+    let audit = rig.told(&["audit", "--verify"]);
+    assert!(audit.contains("as it was written"), "{audit}");
+}
+
+/// A few builds that are over: each as JSON, the newest first.
+fn some_history(rig: &Rig) -> Vec<serde_json::Value> {
+    let sources = [
+        rig.source("good", &commands(&["true"])),
+        rig.source("bad", &commands(&["false"])),
+    ];
+    for source in &sources {
+        let id = rig.detach(source, &[]);
+        rig.over(&id);
+    }
+    history(rig)
+}
+
+fn history(rig: &Rig) -> Vec<serde_json::Value> {
+    rig.get("/v1/builds")["builds"].as_array().unwrap().clone()
+}

@@ -1,0 +1,309 @@
+//! A farm for one test, in one of its two sizes: its processes, its stores, and a client that asks it. Each test has all of it to
+//! itself, below one folder, on addresses that are its own.
+
+/// Asking it, as a person or as a tool.
+mod asking;
+/// Requests.
+pub(crate) mod http;
+/// What it leaves on the machine.
+mod leftovers;
+/// Its processes.
+mod role;
+/// Object storage.
+mod s3;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+pub(crate) use asking::commands;
+pub(crate) use role::Role;
+pub(crate) use s3::S3;
+
+use super::skip;
+
+/// One process, or servers and workers around a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// `croft up` over files.
+    Small,
+    /// NATS, S3, `croft server` and `croft worker`.
+    Large,
+}
+
+/// What a test wants of its farm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) size: Size,
+    pub(crate) lease: &'static str,
+    pub(crate) drain: &'static str,
+    /// Of a large one.
+    pub(crate) servers: usize,
+    /// Of a large one.
+    pub(crate) workers: usize,
+    /// Builds at once, of each worker.
+    pub(crate) slots: &'static str,
+    /// Whether the broker of a large one is three servers.
+    pub(crate) is_cluster: bool,
+}
+
+impl Plan {
+    pub(crate) const SMALL: Self = Self {
+        size: Size::Small,
+        lease: "15s",
+        drain: "60s",
+        servers: 0,
+        workers: 0,
+        slots: "2",
+        is_cluster: false,
+    };
+    pub(crate) const LARGE: Self = Self {
+        size: Size::Large,
+        servers: 2,
+        workers: 2,
+        ..Self::SMALL
+    };
+
+    /// The same where what is lost is noticed soon.
+    pub(crate) const fn soon(mut self) -> Self {
+        self.lease = "2s";
+        self
+    }
+
+    pub(crate) const fn slots(mut self, slots: &'static str) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    pub(crate) const fn cluster(mut self) -> Self {
+        self.is_cluster = true;
+        self
+    }
+
+    pub(crate) const fn drain(mut self, drain: &'static str) -> Self {
+        self.drain = drain;
+        self
+    }
+}
+
+/// A running farm. Dropped, all of it is killed.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    pub(crate) plan: Plan,
+    /// `croft up`, or the servers.
+    pub(crate) servers: Vec<Role>,
+    /// None in a small one.
+    pub(crate) workers: Vec<Role>,
+    pub(crate) s3: Option<S3>,
+    pub(crate) nats: Option<croft_nats_testing::Server>,
+    pub(crate) cluster: Option<croft_nats_testing::Cluster>,
+    /// A token for everything.
+    pub(crate) token: String,
+    /// Where each server is, `127.0.0.1:1`.
+    pub(crate) addresses: Vec<String>,
+    /// Last: what is running must not lose its files first.
+    folder: TempDir,
+}
+
+impl Rig {
+    /// One that is ready; none, and said so, where something for it is missing.
+    pub(crate) fn start(plan: Plan) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            skip("the sandbox needs root");
+            return None;
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("croft-farm-")
+            .tempdir()
+            .unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(folder.path().join("person")).unwrap();
+        let mut rig = Self {
+            plan,
+            servers: Vec::new(),
+            workers: Vec::new(),
+            s3: None,
+            nats: None,
+            cluster: None,
+            token: String::new(),
+            addresses: Vec::new(),
+            folder,
+        };
+        match plan.size {
+            Size::Small => rig.small(),
+            Size::Large => {
+                if plan.is_cluster {
+                    rig.cluster = Some(croft_nats_testing::Cluster::start()?);
+                } else {
+                    rig.nats = Some(croft_nats_testing::Server::start()?);
+                }
+                rig.s3 = Some(S3::start()?);
+                rig.large();
+            }
+        }
+        Some(rig)
+    }
+
+    fn small(&mut self) {
+        self.add_server();
+        let up = fs::read(self.servers[0].home().join("up.json")).unwrap();
+        let up: serde_json::Value = serde_json::from_slice(&up).unwrap();
+        self.token = up["token"].as_str().unwrap().to_string();
+    }
+
+    fn large(&mut self) {
+        for _ in 0..self.plan.servers {
+            self.add_server();
+        }
+        for _ in 0..self.plan.workers {
+            self.add_worker();
+        }
+    }
+
+    /// The folder that everything is in; nothing else on the machine has this path.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The home of whoever asks: beside `croft up` its own.
+    pub(crate) fn client_home(&self) -> PathBuf {
+        match self.plan.size {
+            Size::Small => self.folder().join("up"),
+            Size::Large => self.folder().join("client"),
+        }
+    }
+
+    fn role(&self, name: &str, words: &[&str]) -> Role {
+        let mut role = Role::new(self.folder(), name, words)
+            .with("CROFT_LEASE", self.plan.lease)
+            .with("CROFT_DRAIN", self.plan.drain)
+            .with("CROFT_DISK_FREE", "16m")
+            .with("CROFT_WARM", "0")
+            .with(
+                "CROFT_MASTER_KEY_FILE",
+                self.folder().join("master.key").display().to_string(),
+            );
+        if let Some(nats) = &self.nats {
+            role = role.with("CROFT_NATS", &nats.address);
+        }
+        if let Some(cluster) = &self.cluster {
+            role = role
+                .with("CROFT_NATS", cluster.addresses().join(","))
+                .with("CROFT_NATS_REPLICAS", "3");
+        }
+        if let Some(s3) = &self.s3 {
+            role = role.with("CROFT_STORE", s3.place());
+            for (name, value) in S3::keys() {
+                role = role.with(name, value);
+            }
+        }
+        role
+    }
+
+    /// `croft up`, or one more server; waits until it is ready.
+    pub(crate) fn add_server(&mut self) {
+        let listen = format!("{}:0", croft_nats_testing::host());
+        let mut role = match self.plan.size {
+            Size::Small => self
+                .role("up", &["up", "--listen", &listen])
+                .with("CROFT_SLOTS", self.plan.slots),
+            Size::Large => {
+                let name = format!("server-{}", self.servers.len());
+                self.role(&name, &["server", "--listen", &listen])
+            }
+        };
+        role.start();
+        if self.plan.size == Size::Large && self.token.is_empty() {
+            self.token = role.says("admin token, shown once: ");
+        }
+        let url = role.says("listening on ");
+        let address = url.rsplit('/').next().unwrap().to_string();
+        // Started again it is where it was.
+        role.words()[2].clone_from(&address);
+        self.addresses.push(address);
+        self.servers.push(role);
+        self.ready(self.servers.len() - 1);
+    }
+
+    /// One more worker of the pool `default`; waits until it works.
+    pub(crate) fn add_worker(&mut self) {
+        let number = self.workers.len();
+        let name = format!("worker-{number}");
+        let words = [
+            "token", "create", &name, "--role", "worker", "--pool", "default",
+        ];
+        let made = self.told(&words);
+        let server = format!("http://{}", self.addresses[number % self.addresses.len()]);
+        let mut role = self
+            .role(
+                &name,
+                &["worker", "--sandbox", "--name", &name, "--server", &server],
+            )
+            .with("CROFT_SLOTS", self.plan.slots)
+            .with("CROFT_TOKEN", made.trim());
+        role.start();
+        role.says("working for pool ");
+        self.workers.push(role);
+    }
+
+    /// Waits until that server knows the truth.
+    pub(crate) fn ready(&self, server: usize) {
+        super::eventually("a server is ready", || {
+            let asked = http::ask(&self.addresses[server], "GET", "/readyz", &[], b"");
+            asked.is_ok_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// Starts a server again that was killed, or has ended.
+    pub(crate) fn restart_server(&mut self, server: usize) {
+        self.servers[server].start();
+        self.servers[server].says("listening on ");
+        self.ready(server);
+    }
+
+    /// Whoever runs builds: `croft up`, or the workers.
+    pub(crate) fn builders(&mut self) -> &mut Vec<Role> {
+        match self.plan.size {
+            Size::Small => &mut self.servers,
+            Size::Large => &mut self.workers,
+        }
+    }
+
+    /// Starts again whatever runs builds and has ended.
+    pub(crate) fn restart_builder(&mut self, builder: usize) {
+        match self.plan.size {
+            Size::Small => self.restart_server(builder),
+            Size::Large => {
+                self.workers[builder].start();
+                self.workers[builder].says("working for pool ");
+            }
+        }
+    }
+}
+
+/// One test of each function in each size.
+macro_rules! each_size {
+    ($small:ident $large:ident $plan:expr; $($name:ident),* $(,)?) => {
+        $crate::harness::rig::in_size!($small SMALL, $plan; $($name),*);
+        $crate::harness::rig::in_size!($large LARGE, $plan; $($name),*);
+    };
+}
+
+/// One test of each function in one size, in a module of that name; the plan is made by that function.
+macro_rules! in_size {
+    ($module:ident $size:ident, $plan:expr; $($name:ident),* $(,)?) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                let plan: fn($crate::harness::rig::Plan) -> $crate::harness::rig::Plan = $plan;
+                if let Some(mut rig) = $crate::harness::rig::Rig::start(plan($crate::harness::rig::Plan::$size)) {
+                    super::$name(&mut rig);
+                }
+            })*
+        }
+    };
+}
+
+pub(crate) use {each_size, in_size};
