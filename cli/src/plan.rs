@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use croft_worker::{AwsAccess, BuildspecFile, PrimarySource, SecretSource};
+use croft_worker::{AwsAccess, BuildspecFile, PrimarySource, Repository, SecretSource};
 
 use crate::args::RunWords;
 use crate::exit::Wrong;
@@ -33,7 +33,7 @@ impl Sources {
     pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
         let primary = match &self.primary {
             PrimarySource::Folder(folder) => Some(folder.as_path()),
-            PrimarySource::Git { .. } => None,
+            PrimarySource::Git(_) => None,
         };
         let secondary = self.secondary.iter().map(|(_, folder)| folder.as_path());
         primary.into_iter().chain(secondary)
@@ -82,7 +82,7 @@ pub(crate) fn sources(words: &RunWords) -> anyhow::Result<Sources> {
     let primary = if is_url(&word) {
         let (url, revision) = split_revision(&word);
         refuse_options(&url, revision.as_deref())?;
-        PrimarySource::Git { url, revision }
+        PrimarySource::Git(Repository::new(url, revision))
     } else {
         PrimarySource::Folder(folder_of(&word)?)
     };
@@ -134,7 +134,7 @@ fn refuse_options(url: &str, revision: Option<&str>) -> Result<(), Wrong> {
 fn address_of(source: &PrimarySource) -> String {
     match source {
         PrimarySource::Folder(folder) => folder.display().to_string(),
-        PrimarySource::Git { url, .. } => croft_worker::address::without_sign_in(url),
+        PrimarySource::Git(repository) => croft_worker::address::without_sign_in(&repository.url),
     }
 }
 
@@ -292,8 +292,9 @@ fn name_of(source: &PrimarySource) -> String {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned(),
-        PrimarySource::Git { url, .. } => {
-            let name = url
+        PrimarySource::Git(repository) => {
+            let name = repository
+                .url
                 .trim_end_matches('/')
                 .rsplit(['/', ':'])
                 .next()
@@ -397,10 +398,7 @@ mod tests {
         assert_eq!(sanitised("my.app v2"), "my-app-v2");
         assert_eq!(sanitised(""), "build");
         assert_eq!(sanitised("_x"), "build");
-        let url = PrimarySource::Git {
-            url: "git@host:team/app.git".into(),
-            revision: None,
-        };
+        let url = PrimarySource::Git(Repository::new("git@host:team/app.git".into(), None));
         assert_eq!(name_of(&url), "app");
     }
 

@@ -174,8 +174,9 @@ fn request(
         is_local: true,
         initiator: person(),
         image: words.image.clone().unwrap_or_else(|| "sandbox".to_string()),
-        source: sources.primary,
+        source: kept_in(home, sources.primary),
         secondary_sources: sources.secondary,
+        secondary_repositories: Vec::new(),
         in_place: words.in_place,
         buildspec,
         overrides,
@@ -195,6 +196,14 @@ fn request(
         hidden: vec![home.path().to_path_buf(), surroundings.cache_dir.clone()],
         log_path: kept.join("build.log"),
     })
+}
+
+/// What is fetched of a repository is kept for the next build of it.
+fn kept_in(home: &Home, mut source: PrimarySource) -> PrimarySource {
+    if let PrimarySource::Git(repository) = &mut source {
+        repository.mirrors = Some(home.mirrors());
+    }
+    source
 }
 
 /// A cache that cannot be opened is said and done without.
@@ -258,7 +267,7 @@ fn start_writer(
         .filter(|(name, _)| is_secret(name))
         .map(|(_, value)| value.clone());
     let address = match &request.source {
-        PrimarySource::Git { url, .. } => address::secrets(url),
+        PrimarySource::Git(repository) => address::secrets(&repository.url),
         PrimarySource::Folder(_) => Vec::new(),
     };
     let secrets = credentials

@@ -1,6 +1,8 @@
 //! What of a repository's address may be shown. Receives addresses as a person wrote them, hands back what is safe to keep
 //! in a repository's settings or a build's variables, and what has to be masked. Pure.
 
+use crate::request::SignIn;
+
 /// A user's name in an address that is at least so long is taken for an access token: `https://TOKEN@host/path`.
 const TOKEN_CHARS_MIN: usize = 20;
 
@@ -36,6 +38,33 @@ pub fn secrets(address: &str) -> Vec<String> {
     }
     found.retain(|secret| !secret.is_empty());
     found
+}
+
+/// Who signs in with an address of the web; `None` when nobody does.
+#[must_use]
+pub fn sign_in(address: &str) -> Option<SignIn> {
+    let (scheme, user, _) = parts(address)?;
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    (is_web(scheme) && !user.is_empty()).then(|| SignIn {
+        user: decoded(name),
+        password: decoded(password),
+    })
+}
+
+/// Scheme, host and port of an address without sign-in, when they are the web's.
+pub(crate) fn web_server(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    (is_web(scheme) && !host.is_empty()).then(|| format!("{scheme}://{host}"))
+}
+
+/// The protocol that an address is fetched with, in git's words.
+pub(crate) fn scheme(address: &str) -> &str {
+    match address.split_once("://") {
+        Some((scheme, _)) => scheme,
+        None if address.split('/').next().unwrap_or_default().contains(':') => "ssh",
+        None => "file",
+    }
 }
 
 /// Scheme, user with password, and all after the `@`; `None` when nobody signs in.

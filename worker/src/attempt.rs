@@ -17,6 +17,7 @@ use crate::pump::Pump;
 use crate::request::{BuildRequest, PrimarySource};
 use crate::run::{self, Engine, Read};
 use crate::runtime::{self, Slot, Source};
+use crate::source;
 use crate::timeline::{Context, Timeline};
 
 /// Commands quicker than this are not worth a line of the summary.
@@ -149,8 +150,8 @@ impl<'a> Attempt<'a> {
         let request = self.request;
         let (directory, in_place) = match &request.source {
             PrimarySource::Folder(folder) => (folder.clone(), request.in_place),
-            PrimarySource::Git { .. } => {
-                let checkout = request.directory.join("checkout");
+            PrimarySource::Git(_) => {
+                let checkout = request.directory.join(source::PRIMARY_FOLDER);
                 std::fs::create_dir_all(&checkout)?;
                 (checkout, true)
             }
@@ -165,6 +166,15 @@ impl<'a> Attempt<'a> {
                 directory: folder.clone(),
                 inside: inside(&request.project, identifier),
                 in_place: request.in_place,
+            });
+        }
+        for (identifier, _) in &request.secondary_repositories {
+            let directory = request.directory.join(source::secondary_folder(identifier));
+            std::fs::create_dir_all(&directory)?;
+            sources.push(Source {
+                directory,
+                inside: inside(&request.project, identifier),
+                in_place: true,
             });
         }
         Ok(runtime::Request {
@@ -213,6 +223,7 @@ impl<'a> Attempt<'a> {
             Err((unprepared, session, root)) => {
                 match unprepared {
                     Unprepared::Failed(context) => timeline.end(Status::Failed, context),
+                    Unprepared::Fault(context) => timeline.end(Status::Fault, context),
                     Unprepared::Interrupted(status) => timeline.end(status, Context::none()),
                 }
                 (Next::Finish, session, root)

@@ -66,7 +66,8 @@ pub use environment::is_reserved;
 pub use interrupt::Stop;
 pub use record::{Home, Scratch};
 pub use request::{
-    AwsAccess, BuildRequest, BuildspecFile, Expected, PrimarySource, SecretSource, Vault,
+    AwsAccess, BuildRequest, BuildspecFile, Expected, PrimarySource, Repository, SecretSource,
+    SignIn, Vault,
 };
 pub use run::{Engine, Outcome, run};
 

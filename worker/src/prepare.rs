@@ -1,7 +1,7 @@
 //! DOWNLOAD_SOURCE: source, buildspec, parameters, runtimes and cache are brought into a place.
 //! Receives an empty place from the try, hands it back [`Prepared`], or says why not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use croft_beneath::Root;
@@ -12,7 +12,7 @@ use crate::attempt::{Attempt, inside};
 use crate::cached::{self, Cached};
 use crate::commands::{Limit, Session};
 use crate::environment::{self, Environment, Facts};
-use crate::request::PrimarySource;
+use crate::request::{PrimarySource, Repository};
 use crate::run;
 use crate::runtime::Place;
 use crate::timeline::{Context, Timeline};
@@ -34,6 +34,8 @@ pub(crate) struct Prepared {
 pub(crate) enum Unprepared {
     /// The user's to mend.
     Failed(Context),
+    /// This machine's fault, or its network's.
+    Fault(Context),
     /// Stopped meanwhile.
     Interrupted(Status),
 }
@@ -79,10 +81,10 @@ impl Attempt<'_> {
         timeline: &mut Timeline,
     ) -> Result<(Buildspec, Vec<croft_spec::Command>, Vec<String>), Unprepared> {
         let client = |message: String| Unprepared::Failed(Context::new("CLIENT_ERROR", message));
-        let repository_url = self.checkout(timeline).await?;
+        let repository_url = self.checkout(session, timeline).await?;
         let read = self.read.get_or_insert_with(|| {
             run::read_in(
-                &self.request.directory.join("checkout"),
+                &self.request.directory.join(source::PRIMARY_FOLDER),
                 &self.request.buildspec,
             )
         });
@@ -135,34 +137,60 @@ impl Attempt<'_> {
         ))
     }
 
-    /// Brings a repository in; its address.
-    async fn checkout(&mut self, timeline: &mut Timeline) -> Result<Option<String>, Unprepared> {
-        match &self.request.source {
-            PrimarySource::Git { url, revision } => {
-                let into = self.request.directory.join("checkout");
-                let commit = tokio::select! {
-                    commit = source::fetch(url, revision.as_deref(), &into) => commit,
-                    status = self.interrupts.any() => return Err(Unprepared::Interrupted(status)),
-                };
-                match commit {
-                    Ok(commit) => timeline.build.resolved_source_version = Some(commit),
-                    Err(error) => {
-                        return Err(Unprepared::Failed(Context::new(
-                            "CLIENT_ERROR",
-                            crate::chain(&error),
-                        )));
-                    }
-                }
-                Ok(Some(address::without_sign_in(url)))
+    /// Brings the repositories in; the primary one's address.
+    async fn checkout(
+        &mut self,
+        session: &Session,
+        timeline: &mut Timeline,
+    ) -> Result<Option<String>, Unprepared> {
+        let request = self.request;
+        let mut address = None;
+        match &request.source {
+            PrimarySource::Git(repository) => {
+                let into = request.directory.join(source::PRIMARY_FOLDER);
+                let commit = self.fetch(session, repository, &into).await?;
+                timeline.build.resolved_source_version = Some(commit);
+                address = Some(address::without_sign_in(&repository.url));
             }
             PrimarySource::Folder(folder) => {
                 if source::is_checkout(folder) {
                     // A folder without a commit yet is built all the same.
                     timeline.build.resolved_source_version = source::head(folder).await.ok();
                 }
-                Ok(None)
             }
         }
+        for (identifier, repository) in &request.secondary_repositories {
+            let into = request.directory.join(source::secondary_folder(identifier));
+            self.fetch(session, repository, &into).await?;
+        }
+        Ok(address)
+    }
+
+    async fn fetch(
+        &mut self,
+        session: &Session,
+        repository: &Repository,
+        into: &Path,
+    ) -> Result<String, Unprepared> {
+        let sign_in = repository.sign_in.iter();
+        for secret in sign_in.map(|sign_in| sign_in.password.clone()) {
+            session.writer.add_secret(&secret);
+        }
+        for secret in address::secrets(&repository.url) {
+            session.writer.add_secret(&secret);
+        }
+        let commit = tokio::select! {
+            commit = source::fetch(repository, into) => commit,
+            status = self.interrupts.any() => return Err(Unprepared::Interrupted(status)),
+        };
+        commit.map_err(|error| {
+            let message = crate::chain(&error);
+            // A person at their own machine mends their own network; a farm tries another of its machines.
+            if error.is_the_machines() && !self.request.is_local {
+                return Unprepared::Fault(Context::new("INTERNAL_ERROR", message));
+            }
+            Unprepared::Failed(Context::new("CLIENT_ERROR", message))
+        })
     }
 
     fn fill_environment(
@@ -188,11 +216,10 @@ impl Attempt<'_> {
             source_directory: text(inside(&self.request.project, "")),
             secondary_directories: self
                 .request
-                .secondary_sources
-                .iter()
-                .map(|(identifier, _)| {
+                .secondary_identifiers()
+                .map(|identifier| {
                     (
-                        identifier.clone(),
+                        identifier.to_string(),
                         text(inside(&self.request.project, identifier)),
                     )
                 })

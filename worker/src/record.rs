@@ -84,6 +84,12 @@ impl Home {
         &self.path
     }
 
+    /// The folder that keeps what was fetched of repositories; may be missing.
+    #[must_use]
+    pub fn mirrors(&self) -> PathBuf {
+        self.path.join("git")
+    }
+
     /// The folder that keeps a build's log, result, reports and artifacts; made when missing.
     ///
     /// # Errors

@@ -15,12 +15,56 @@ pub enum PrimarySource {
     /// A folder of this machine, absolute.
     Folder(PathBuf),
     /// A git repository that has to be fetched.
-    Git {
-        /// Whatever `git fetch` takes.
-        url: String,
-        /// A branch, tag or commit; `None` is the remote's default branch.
-        revision: Option<String>,
-    },
+    Git(Repository),
+}
+
+/// A git repository, which version of it, and how it is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Whatever `git fetch` takes. Who signs in may stand in it; it is used and shown nowhere.
+    pub url: String,
+    /// A branch, tag, commit, `pr/N`, `refs/...`, or one of these with `^{<commit>}`; `None` is the remote's default branch.
+    pub revision: Option<String>,
+    /// So many commits of its history; `None` is all.
+    pub depth: Option<u32>,
+    /// Whether its submodules are fetched too.
+    pub submodules: bool,
+    /// Who one is there; wins over what stands in the address.
+    pub sign_in: Option<SignIn>,
+    /// The folder of this machine that keeps what was fetched for the next build; fetched anew without.
+    pub mirrors: Option<PathBuf>,
+}
+
+impl Repository {
+    /// With all its history, for anybody, and kept nowhere.
+    #[must_use]
+    pub fn new(url: String, revision: Option<String>) -> Self {
+        Self {
+            url,
+            revision,
+            depth: None,
+            submodules: false,
+            sign_in: None,
+            mirrors: None,
+        }
+    }
+}
+
+/// Who one is to a server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignIn {
+    /// The user's name.
+    pub user: String,
+    /// Their password, or a token. Never shown.
+    pub password: String,
+}
+
+impl std::fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignIn")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Which buildspec.
@@ -97,6 +141,8 @@ pub struct BuildRequest {
     pub source: PrimarySource,
     /// Identifier and folder of each secondary source.
     pub secondary_sources: Vec<(String, PathBuf)>,
+    /// Identifier and repository of each secondary source that has to be fetched.
+    pub secondary_repositories: Vec<(String, Repository)>,
     /// Work on the folders themselves (`-m`).
     pub in_place: bool,
     /// Which buildspec.
@@ -127,4 +173,14 @@ pub struct BuildRequest {
     pub hidden: Vec<PathBuf>,
     /// The masked log.
     pub log_path: PathBuf,
+}
+
+impl BuildRequest {
+    /// What the secondary sources are called, in the order of their places.
+    pub(crate) fn secondary_identifiers(&self) -> impl Iterator<Item = &str> {
+        let folders = self.secondary_sources.iter();
+        let folders = folders.map(|(identifier, _)| identifier.as_str());
+        let repositories = self.secondary_repositories.iter();
+        folders.chain(repositories.map(|(identifier, _)| identifier.as_str()))
+    }
 }

@@ -186,7 +186,7 @@ fn new_build(request: &BuildRequest, now: Timestamp) -> Build {
         build_status: Status::InProgress,
         build_complete: false,
         source_version: match &request.source {
-            PrimarySource::Git { revision, .. } => revision.clone(),
+            PrimarySource::Git(repository) => repository.revision.clone(),
             PrimarySource::Folder(_) => None,
         },
         resolved_source_version: None,

@@ -1,22 +1,36 @@
-//! Sources: fetching a git repository, asking a folder which commit it stands on. Uses the `git` program, which knows
-//! every protocol and every way to sign in, with nothing of the repository's own allowed to run.
+//! Sources: fetching a git repository, asking a folder which commit it stands on. Receives a [`Repository`] from whoever
+//! prepares a build, hands back the commit that lies in the build's folder.
+//!
+//! Everything goes through the `git` program, which knows every protocol and every way to sign in, with nothing of the
+//! repository's own allowed to run. What was fetched is kept in a mirror, and copied from there: a build owns every byte of its
+//! checkout, so it can neither change the mirror nor miss it.
+
+/// Running git.
+mod git;
+/// What is asked of a repository.
+mod asked;
+/// What was fetched, for the next build.
+mod mirror;
+/// From a mirror to a build's folder.
+mod copy;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::Path;
-use std::process::{Output, Stdio};
 
-use crate::{address, program};
+use asked::Asked;
+use git::Git;
 
-/// What of git's own variables a person sets for signing in and for the way to a server. All others would tell git to work on
-/// another repository than the folder it is started in, `GIT_DIR` first of all.
-const GIT_KEPT: [&str; 6] = [
-    "GIT_SSH",
-    "GIT_SSL_",
-    "GIT_ASKPASS",
-    "GIT_TERMINAL_PROMPT",
-    "GIT_HTTP_",
-    "GIT_PROXY_",
-];
+use crate::request::Repository;
+
+/// The primary source's folder in a build's own.
+pub(crate) const PRIMARY_FOLDER: &str = "checkout";
+
+/// A secondary source's folder in a build's own.
+pub(crate) fn secondary_folder(identifier: &str) -> String {
+    format!("{PRIMARY_FOLDER}-{identifier}")
+}
 
 /// Why a source could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -27,180 +41,159 @@ pub(crate) enum Error {
     Git { doing: &'static str, words: String },
     #[error("{0:?} is no address or revision of a repository: it starts with a hyphen")]
     Option(String),
+    #[error("{0}")]
+    Asked(String),
+    #[error("cannot keep what is fetched in {folder}")]
+    Mirror {
+        folder: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("another build has been fetching the same repository for {0} minutes")]
+    Busy(u64),
 }
 
-/// Fetches `revision` (the default branch when absent) of the repository at `url` into the empty folder `into`, as AWS does:
-/// a detached HEAD with full history. The commit that was checked out. What signs in stays out of the repository's settings.
-pub(crate) async fn fetch(url: &str, revision: Option<&str>, into: &Path) -> Result<String, Error> {
-    for word in [Some(url), revision].into_iter().flatten() {
-        // Git would take it for an option, some of which name programs to run.
-        if word.starts_with('-') {
-            return Err(Error::Option(word.to_string()));
+/// What git says when a server, or the way to it, is out of order: nobody's who wrote the project.
+const OUT_OF_ORDER: [&str; 14] = [
+    "Could not resolve host",
+    "Temporary failure in name resolution",
+    "Failed to connect",
+    "Couldn't connect to server",
+    "Could not connect to server",
+    "Connection refused",
+    "Connection timed out",
+    "Connection reset",
+    "Operation timed out",
+    "Operation too slow",
+    "No route to host",
+    "Network is unreachable",
+    "returned error: 5",
+    "No space left on device",
+];
+/// What git says when a server answered and will not give what was asked for. The mirror is not to blame for it.
+const REFUSED: [&str; 8] = [
+    "Authentication failed",
+    "could not read Username",
+    "could not read Password",
+    "couldn't find remote ref",
+    "not our ref",
+    "does not appear to be a git repository",
+    "unable to access",
+    "Could not read from remote repository",
+];
+const NOT_FOUND: &str = "not found";
+
+impl Error {
+    /// Whether another machine, or this one later, may fetch it. Everything else is the user's to mend.
+    pub(crate) fn is_the_machines(&self) -> bool {
+        match self {
+            Self::Git { words, .. } => OUT_OF_ORDER.iter().any(|known| words.contains(known)),
+            Self::NoProgram(_) | Self::Mirror { .. } | Self::Busy(_) => true,
+            Self::Option(_) | Self::Asked(_) => false,
         }
     }
-    git(into, "init", &["init", "--quiet"]).await?;
-    git(into, "remote", &["remote", "add", "origin", "--", url]).await?;
-    let wanted = revision.unwrap_or("HEAD");
-    let commit = match get(into, wanted).await {
-        Ok(_) => "FETCH_HEAD".to_string(),
-        // Many servers give no commit by its number alone; everything they have includes it.
-        Err(Error::Git { .. }) if is_commit(wanted) => {
-            get(into, "+refs/heads/*:refs/remotes/origin/*").await?;
-            wanted.to_string()
+
+    /// Whether what was kept of the repository may be to blame.
+    fn may_be_damage(&self) -> bool {
+        match self {
+            Self::Git { words, .. } => {
+                let known = OUT_OF_ORDER.iter().chain(&REFUSED);
+                !known.chain([&NOT_FOUND]).any(|known| words.contains(known))
+            }
+            Self::Mirror { .. } => true,
+            Self::NoProgram(_) | Self::Option(_) | Self::Asked(_) | Self::Busy(_) => false,
         }
-        Err(error) => return Err(error),
-    };
-    git(
-        into,
-        "checkout",
-        &["checkout", "--quiet", "--detach", &commit],
-    )
-    .await?;
-    let shown = address::without_sign_in(url);
-    if shown != url {
-        let set = ["remote", "set-url", "--", "origin", &shown];
-        git(into, "remote", &set).await?;
+    }
+}
+
+/// Fetches a repository into the empty folder `into`, as AWS does: a detached HEAD with full history, or so much of it as was
+/// asked for. The commit that was checked out. Who signs in stays out of the repository's settings.
+///
+/// # Cancel
+/// Safe: the mirror is good for the next build or made anew by it; `into` holds a part.
+pub(crate) async fn fetch(repository: &Repository, into: &Path) -> Result<String, Error> {
+    let asked = Asked::of(repository)?;
+    let git = Git::of(repository)?;
+    let got = get(&git, &asked, repository.mirrors.as_deref(), into).await;
+    match got {
+        // Many servers give no commit by its number alone; everything they have includes it.
+        Err(Error::Git { words, .. }) if asked.is_commit() && !is_out_of_order(&words) => {
+            git::empty(into)?;
+            let asked = asked.with_all_branches();
+            get(&git, &asked, repository.mirrors.as_deref(), into).await?;
+        }
+        other => other?,
+    }
+    if repository.submodules {
+        git.submodules(into, &asked).await?;
     }
     head(into).await
 }
 
-async fn get(into: &Path, wanted: &str) -> Result<Output, Error> {
-    let words = [
-        "fetch",
-        "--quiet",
-        "--tags",
-        "--end-of-options",
-        "origin",
-        wanted,
-    ];
-    git(into, "fetch", &words).await
+fn is_out_of_order(words: &str) -> bool {
+    OUT_OF_ORDER.iter().any(|known| words.contains(known))
+}
+
+async fn get(git: &Git, asked: &Asked, mirrors: Option<&Path>, into: &Path) -> Result<(), Error> {
+    git.run(into, "init", &["init", "--quiet"]).await?;
+    let remote = ["remote", "add", "origin", "--", &asked.address];
+    git.run(into, "remote", &remote).await?;
+    let Some(mirrors) = mirrors else {
+        let commit = mirror::fetch(git, into, asked).await?;
+        mirror::drop_anchors(git, into).await?;
+        return checkout(git, into, &commit).await;
+    };
+    let (was_kept, outcome) = through(git, asked, mirrors, into, mirror::Use::AsItIs).await;
+    match outcome {
+        Err(error) if was_kept && error.may_be_damage() => {
+            tracing::warn!(error = %crate::chain(&error), address = asked.address, "a mirror is made anew");
+            git::empty(into)?;
+            git.run(into, "init", &["init", "--quiet"]).await?;
+            git.run(into, "remote", &remote).await?;
+            through(git, asked, mirrors, into, mirror::Use::Anew)
+                .await
+                .1
+        }
+        outcome => outcome,
+    }
+}
+
+/// Through the mirror into the folder; and whether there was a mirror.
+async fn through(
+    git: &Git,
+    asked: &Asked,
+    mirrors: &Path,
+    into: &Path,
+    how: mirror::Use,
+) -> (bool, Result<(), Error>) {
+    let held = match mirror::hold(mirrors, asked, how).await {
+        Ok(held) => held,
+        Err(error) => return (false, Err(error)),
+    };
+    let was_kept = held.was_kept();
+    let filled = held.fill(git, asked, into).await;
+    // Another build may fetch while this one's files are written.
+    drop(held);
+    let outcome = match filled {
+        Ok(commit) => checkout(git, into, &commit).await,
+        Err(error) => Err(error),
+    };
+    mirror::trim_sometimes(mirrors).await;
+    (was_kept, outcome)
+}
+
+async fn checkout(git: &Git, into: &Path, commit: &str) -> Result<(), Error> {
+    let words = ["checkout", "--quiet", "--detach", commit];
+    git.run(into, "checkout", &words).await.map(drop)
 }
 
 /// The commit a folder stands on; an error when it is no git repository.
 pub(crate) async fn head(folder: &Path) -> Result<String, Error> {
-    let output = git(folder, "rev-parse", &["rev-parse", "--verify", "HEAD"]).await?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    let words = ["rev-parse", "--verify", "HEAD"];
+    Git::default().line(folder, "rev-parse", &words).await
 }
 
 /// True when a folder or one above it is a git checkout.
 pub(crate) fn is_checkout(folder: &Path) -> bool {
     folder.ancestors().any(|above| above.join(".git").exists())
-}
-
-fn is_commit(revision: &str) -> bool {
-    (7..=64).contains(&revision.len()) && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-async fn git(folder: &Path, doing: &'static str, arguments: &[&str]) -> Result<Output, Error> {
-    let mut command = program::command("git");
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("GIT_") && !GIT_KEPT.iter().any(|kept| text.starts_with(kept)) {
-            command.env_remove(&name);
-        }
-    }
-    let output = command
-        .args([
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "safe.directory=*",
-        ])
-        .args([
-            "-c",
-            "advice.detachedHead=false",
-            "-c",
-            "protocol.ext.allow=never",
-        ])
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(Error::NoProgram)?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    Err(Error::Git {
-        doing,
-        words: String::from_utf8_lossy(&output.stderr).trim().to_string(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn repository() -> (tempfile::TempDir, String) {
-        let folder = tempfile::tempdir().unwrap();
-        git(folder.path(), "init", &["init", "--quiet"])
-            .await
-            .unwrap();
-        std::fs::write(folder.path().join("file"), "one").unwrap();
-        git(folder.path(), "add", &["add", "."]).await.unwrap();
-        let commit = [
-            "-c",
-            "user.name=t",
-            "-c",
-            "user.email=t@localhost",
-            "commit",
-            "--quiet",
-            "-m",
-            "one",
-        ];
-        git(folder.path(), "commit", &commit).await.unwrap();
-        git(folder.path(), "tag", &["tag", "v1"]).await.unwrap();
-        let head = head(folder.path()).await.unwrap();
-        (folder, head)
-    }
-
-    #[tokio::test]
-    async fn the_default_branch_a_tag_and_a_commit_are_fetched() {
-        let (repository, commit) = repository().await;
-        let url = repository.path().to_str().unwrap();
-        for revision in [None, Some("v1"), Some(commit.as_str())] {
-            let into = tempfile::tempdir().unwrap();
-            assert_eq!(
-                fetch(url, revision, into.path()).await.unwrap(),
-                commit,
-                "{revision:?}"
-            );
-            assert_eq!(
-                std::fs::read_to_string(into.path().join("file")).unwrap(),
-                "one"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn what_git_would_take_for_an_option_is_refused() {
-        let (repository, _) = repository().await;
-        let url = format!("file://{}", repository.path().display());
-        let into = tempfile::tempdir().unwrap();
-        let mark = into.path().join("ran");
-        let option = format!("--upload-pack=touch {};x", mark.display());
-        for (url, revision) in [(url.as_str(), Some(option.as_str())), ("--help", None)] {
-            let error = fetch(url, revision, into.path()).await.unwrap_err();
-            assert!(matches!(error, Error::Option(_)), "{error}");
-        }
-        let told = get(into.path(), &option).await;
-        assert!(told.is_err() && !mark.exists());
-    }
-
-    #[tokio::test]
-    async fn a_revision_that_is_not_there_is_said_in_gits_words() {
-        let (repository, _) = repository().await;
-        let into = tempfile::tempdir().unwrap();
-        let error = fetch(
-            repository.path().to_str().unwrap(),
-            Some("no-such"),
-            into.path(),
-        )
-        .await
-        .unwrap_err();
-        assert!(error.to_string().contains("no-such"), "{error}");
-    }
 }

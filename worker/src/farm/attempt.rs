@@ -18,10 +18,10 @@ use super::metrics::Metrics;
 use super::parts::Parts;
 use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
-use super::source::{self, NoSource, Sources};
+use super::source::{self, Bringing, NoSource};
 use super::vault::Opened;
 use super::{keep, places};
-use crate::{BuildRequest, Engine, Outcome, Scratch, Stop, chain};
+use crate::{Engine, Outcome, Scratch, Stop, chain};
 
 /// How long a build that was given back is tried to be recorded as such. Servers notice without it, a lease later.
 const GIVING_BACK: std::time::Duration = std::time::Duration::from_secs(30);
@@ -320,14 +320,33 @@ async fn execute(
         .places
         .of(&requested.environment)
         .map_err(|places::Unplaced { message }| Unmade::User(message))?;
+    let vault = Arc::new(Opened {
+        ledger: Arc::clone(&parts.ledger),
+        keys: Arc::clone(&parts.keys),
+        pool: submitted.pool.clone(),
+        project: submitted.project.clone(),
+    });
+    let bringing = Bringing {
+        kept: &parts.kept,
+        home: &parts.home,
+        folders,
+        vault: vault.as_ref(),
+        now: (parts.now)(),
+    };
     let begun = Instant::now();
-    let sources = source::bring(&requested, &parts.kept, folders, (parts.now)()).await;
+    let sources = source::bring(&requested, &bringing).await;
     parts.metrics.brought(&submitted.pool, begun.elapsed());
     let sources = sources.map_err(|none| match none {
         NoSource::User(message) => Unmade::User(message),
         NoSource::Machine(message) => Unmade::Machine(message),
     })?;
-    let request = build_request(claimed, submitted, &requested, parts, folders, &sources);
+    let accepted = Accepted {
+        uuid: claimed.build.to_string(),
+        submitted,
+        at: claimed.story.submitted_at,
+        requested: &requested,
+    };
+    let request = request::request(&accepted, parts, folders, &sources, vault);
     let (request, secrets) = request.await.map_err(Unmade::User)?;
     for secret in &secrets {
         writer.add_secret(secret);
@@ -345,27 +364,4 @@ async fn execute(
     // Until now its files were mounted.
     drop(sources);
     Ok(outcome)
-}
-
-async fn build_request(
-    claimed: &Claimed,
-    submitted: &croft_proto::farm::Submitted,
-    requested: &Requested,
-    parts: &Parts,
-    folders: &Folders,
-    sources: &Sources,
-) -> Result<(BuildRequest, Vec<String>), String> {
-    let accepted = Accepted {
-        uuid: claimed.build.to_string(),
-        submitted,
-        at: claimed.story.submitted_at,
-        requested,
-    };
-    let vault = Arc::new(Opened {
-        ledger: Arc::clone(&parts.ledger),
-        keys: Arc::clone(&parts.keys),
-        pool: submitted.pool.clone(),
-        project: submitted.project.clone(),
-    });
-    request::request(&accepted, parts, folders, sources, vault).await
 }

@@ -72,6 +72,7 @@ pub(crate) async fn request(
         image: requested.environment.image.clone(),
         source: sources.primary.clone(),
         secondary_sources: sources.secondary.clone(),
+        secondary_repositories: sources.repositories.clone(),
         in_place: false,
         buildspec,
         overrides,

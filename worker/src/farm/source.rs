@@ -1,5 +1,8 @@
-//! The source's folder: an uploaded tree, made once for all builds of it on this machine; a repository, left to the engine to
-//! fetch; or nothing.
+//! Where the sources are: an uploaded tree, made once for all builds of it on this machine; a repository, left to the engine to
+//! fetch, with who signs in there; or nothing. Receives what was requested, hands [`Sources`] to whoever makes the request.
+
+/// Who one is to a repository's server.
+mod sign_in;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,13 +12,15 @@ use croft_proto::Timestamp;
 use croft_proto::farm::{Requested, Source};
 
 use super::request::Folders;
-use crate::{PrimarySource, chain};
+use super::vault::Opened;
+use crate::{Home, PrimarySource, Repository, chain};
 
 /// Where the sources are. The trees stay as long as this is held.
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) primary: PrimarySource,
     pub(crate) secondary: Vec<(String, PathBuf)>,
+    pub(crate) repositories: Vec<(String, Repository)>,
     _held: Vec<Live>,
 }
 
@@ -28,64 +33,126 @@ pub(crate) enum NoSource {
     Machine(String),
 }
 
+/// What sources are brought from, and for whom.
+pub(crate) struct Bringing<'a> {
+    pub(crate) kept: &'a Arc<Store>,
+    pub(crate) home: &'a Home,
+    pub(crate) folders: &'a Folders,
+    pub(crate) vault: &'a Opened,
+    pub(crate) now: Timestamp,
+}
+
+/// All sources of a build.
 pub(crate) async fn bring(
     requested: &Requested,
-    kept: &Arc<Store>,
-    folders: &Folders,
-    now: Timestamp,
+    bringing: &Bringing<'_>,
 ) -> Result<Sources, NoSource> {
-    let mut held = Vec::new();
-    let primary = match place(&requested.source, kept, now).await? {
+    let mut sources = Sources {
+        primary: PrimarySource::Folder(PathBuf::new()),
+        secondary: Vec::new(),
+        repositories: Vec::new(),
+        _held: Vec::new(),
+    };
+    let version = requested.source_version.as_deref();
+    sources.primary = match bringing.place(&requested.source, version).await? {
         Place::Tree(live) => {
             let folder = live.folder(Anchor::Source);
-            held.push(live);
+            sources._held.push(live);
             PrimarySource::Folder(folder)
         }
-        Place::Git(url) => PrimarySource::Git {
-            url,
-            revision: requested.source_version.clone(),
-        },
-        Place::Nothing => PrimarySource::Folder(empty(folders)?),
+        Place::Git(repository) => PrimarySource::Git(repository),
+        Place::Folder(folder) => PrimarySource::Folder(folder),
     };
-    let mut secondary = Vec::new();
     for source in &requested.secondary_sources {
         let identifier = source.source_identifier.clone().unwrap_or_default();
-        match place(source, kept, now).await? {
+        if !is_identifier(&identifier) {
+            return Err(NoSource::User(format!(
+                "sourceIdentifier `{identifier}`: 1 to {} of [A-Za-z0-9_]",
+                IDENTIFIER_CHARS_MAX
+            )));
+        }
+        let versions = requested.secondary_source_versions.iter();
+        let version = versions
+            .filter(|version| version.source_identifier == identifier)
+            .map(|version| version.source_version.as_str())
+            .next_back();
+        match bringing.place(source, version).await? {
             Place::Tree(live) => {
-                secondary.push((identifier, live.folder(Anchor::Source)));
-                held.push(live);
+                let folder = live.folder(Anchor::Source);
+                sources.secondary.push((identifier, folder));
+                sources._held.push(live);
             }
-            Place::Nothing => secondary.push((identifier, empty(folders)?)),
-            Place::Git(url) => {
-                return Err(NoSource::User(format!(
-                    "secondary source {identifier} ({url}): a farm's workers fetch repositories as primary sources only"
-                )));
-            }
+            Place::Folder(folder) => sources.secondary.push((identifier, folder)),
+            Place::Git(repository) => sources.repositories.push((identifier, repository)),
         }
     }
-    Ok(Sources {
-        primary,
-        secondary,
-        _held: held,
-    })
+    Ok(sources)
+}
+
+/// AWS's longest identifier of a source.
+const IDENTIFIER_CHARS_MAX: usize = 127;
+
+fn is_identifier(text: &str) -> bool {
+    (1..=IDENTIFIER_CHARS_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 enum Place {
     Tree(Live),
-    Git(String),
-    Nothing,
+    Git(Repository),
+    Folder(PathBuf),
 }
 
-async fn place(source: &Source, kept: &Arc<Store>, now: Timestamp) -> Result<Place, NoSource> {
-    if let Some(tree) = source.tree() {
-        return tree_of(tree, kept, now).await.map(Place::Tree);
+impl Bringing<'_> {
+    async fn place(&self, source: &Source, version: Option<&str>) -> Result<Place, NoSource> {
+        if let Some(tree) = source.tree() {
+            return tree_of(tree, self.kept, self.now).await.map(Place::Tree);
+        }
+        match &source.location {
+            Some(url) if source.source_type.is_git() => {
+                self.repository(source, url, version).await.map(Place::Git)
+            }
+            Some(location) => Err(NoSource::User(format!(
+                "source {location}: a farm's workers do not fetch archives from object storage yet"
+            ))),
+            None => empty(self.folders).map(Place::Folder),
+        }
     }
-    match &source.location {
-        Some(url) if source.source_type.is_git() => Ok(Place::Git(url.clone())),
-        Some(location) => Err(NoSource::User(format!(
-            "source {location}: a farm's workers do not fetch archives from object storage yet"
-        ))),
-        None => Ok(Place::Nothing),
+
+    async fn repository(
+        &self,
+        source: &Source,
+        url: &str,
+        version: Option<&str>,
+    ) -> Result<Repository, NoSource> {
+        self.refuse_own(url)?;
+        let submodules = source.git_submodules_config.as_ref();
+        Ok(Repository {
+            depth: source.git_clone_depth,
+            submodules: submodules.is_some_and(|config| config.fetch_submodules),
+            sign_in: sign_in::of(source, self.vault).await?,
+            mirrors: Some(self.home.mirrors()),
+            ..Repository::new(url.to_string(), version.map(str::to_string))
+        })
+    }
+
+    /// What this worker keeps, other projects' repositories first of all, is nobody's source.
+    fn refuse_own(&self, url: &str) -> Result<(), NoSource> {
+        let path = match url.split_once("://") {
+            Some((scheme, path)) if scheme.eq_ignore_ascii_case("file") => path,
+            Some(_) => return Ok(()),
+            None => url,
+        };
+        let is_own =
+            std::fs::canonicalize(path).is_ok_and(|path| path.starts_with(self.home.path()));
+        if is_own {
+            return Err(NoSource::User(format!(
+                "source {url}: a worker's own folders are no source"
+            )));
+        }
+        Ok(())
     }
 }
 

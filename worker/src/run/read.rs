@@ -24,7 +24,7 @@ pub(super) fn read_early(request: &BuildRequest) -> Option<Read> {
     match (&request.source, &request.buildspec) {
         (_, BuildspecFile::OnHost(path)) => Some(read_on_host(path)),
         (PrimarySource::Folder(folder), file) => Some(read_in(folder, file)),
-        (PrimarySource::Git { .. }, _) => None,
+        (PrimarySource::Git(_), _) => None,
     }
 }
 
