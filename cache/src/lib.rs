@@ -97,7 +97,7 @@ mod verify;
 mod tests;
 
 pub use asked::AskedFor;
-pub use backend::Place;
+pub use backend::{Place, ReadError, Reading};
 pub use content::Content;
 pub use error::Error;
 pub use gc::{Collected, Departure, Mode, Policy, Pruned, Selector};

@@ -17,7 +17,7 @@ use super::live::{self, Lines, Live};
 use super::parts::Parts;
 use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
-use super::source::{self, Bringing, NoSource};
+use super::source::{self, Bringing, NoSource, Sources};
 use super::vault::Opened;
 use super::{keep, places};
 use crate::{Engine, Outcome, Scratch, Stop, chain};
@@ -299,6 +299,13 @@ fn writer(parts: &Parts, folders: &Folders, lines: &Arc<Lines>) -> Result<Arc<Wr
     Ok(Arc::new(writer.paced_by(lines.pace())))
 }
 
+/// Waits until the build is asked to stop. Whoever is gone asks no more.
+async fn halted(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|stop| *stop > Stop::No).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn execute(
     claimed: &Claimed,
     parts: &Parts,
@@ -328,7 +335,12 @@ async fn execute(
         vault: vault.as_ref(),
         now: (parts.now)(),
     };
-    let sources = source::bring(&requested, &bringing).await;
+    let mut halt = stop.clone();
+    let sources = tokio::select! {
+        sources = source::bring(&requested, &bringing) => sources,
+        // The engine sees the same stop before it looks at any source.
+        () = halted(&mut halt) => Sources::none(folders),
+    };
     let sources = sources.map_err(|none| match none {
         NoSource::User(message) => Unmade::User(message),
         NoSource::Machine(message) => Unmade::Machine(message),
