@@ -233,7 +233,10 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_string(), (*value).to_string()))
             .collect();
-        SecretSource { values, aws: None }
+        SecretSource {
+            values,
+            ..SecretSource::default()
+        }
     }
 
     #[tokio::test]
