@@ -88,6 +88,9 @@ fn read(location: &str) -> Result<(&str, Named<'_>), String> {
         return Err(shape());
     }
     let key = key.trim_start_matches('/');
+    if key.is_empty() {
+        return Ok((bucket, Named::Folder("")));
+    }
     if let Some(folder) = key.strip_suffix('/') {
         return Ok((bucket, Named::Folder(folder)));
     }
