@@ -30,6 +30,8 @@ mod tier;
 mod place;
 /// Clients for object storage.
 mod bucket;
+/// Objects that are not the cache's.
+mod object;
 /// Stores that misbehave.
 #[cfg(test)]
 pub(crate) mod faults;
@@ -49,6 +51,7 @@ use answer::{damage, is_missing};
 use bucket::{Environment, client, environment};
 use guard::{Guard, Limits};
 use lane::Lane;
+pub use object::{ReadError, Reading};
 use place::Kind;
 pub use place::Place;
 use reactor::Reactor;

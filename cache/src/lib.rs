@@ -99,7 +99,7 @@ mod depot;
 mod tests;
 
 pub use asked::AskedFor;
-pub use backend::Place;
+pub use backend::{Place, ReadError, Reading};
 pub use content::Content;
 pub use depot::Depot;
 pub use error::Error;

@@ -20,6 +20,7 @@ use std::io;
 use std::path::Path;
 
 use asked::Asked;
+pub(crate) use copy::Given;
 use git::Git;
 
 use crate::request::Repository;

@@ -15,7 +15,7 @@ use super::transfer::{put, send};
 use super::{Site, noise, skip};
 use crate::backend::Objects;
 use crate::backend::guard::Limits;
-use crate::{Place, Store, Trust};
+use crate::{Place, ReadError, Reading, Store, Trust};
 
 /// An AWS of this test's own. Dropped, it ends.
 struct Moto {
@@ -145,6 +145,49 @@ fn emptied(text: &str) -> Objects {
         objects.delete(&left.name).unwrap();
     }
     objects
+}
+
+#[test]
+fn what_others_put_into_a_bucket_is_read_within_limits() {
+    let Some(moto) = Moto::start() else {
+        return;
+    };
+    moto.make_bucket("shelf");
+    let objects = bucket(&moto.address, "");
+    let bytes = noise(7, 3_000_000);
+    objects.put(&Path::from("x/a.zip"), bytes.clone()).unwrap();
+    objects.put(&Path::from("x/y/b"), b"b".to_vec()).unwrap();
+    let reading = Reading::open_in(&place(&moto.address, ""), &keys()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut got = Vec::new();
+        let size = reading.object("x/a.zip", None, 3_000_000, &mut got).await;
+        assert_eq!((size.unwrap(), got == bytes), (3_000_000, true));
+        let much = reading
+            .object("x/a.zip", None, 2_999_999, &mut Vec::new())
+            .await;
+        assert!(matches!(much, Err(ReadError::TooMuch { .. })), "{much:?}");
+        let missing = reading.object("x/no", None, 9, &mut Vec::new()).await;
+        assert!(matches!(missing, Err(ReadError::Missing(_))), "{missing:?}");
+        let mut listed = reading.list("x", 2).await.unwrap();
+        listed.sort();
+        let expected = [("x/a.zip".to_owned(), 3_000_000), ("x/y/b".to_owned(), 1)];
+        assert_eq!(listed, expected);
+        let many = reading.list("x", 1).await;
+        assert!(matches!(many, Err(ReadError::TooMuch { .. })), "{many:?}");
+        let none = reading.list("z", 1).await;
+        assert!(matches!(none, Err(ReadError::Missing(_))), "{none:?}");
+    });
+    let nobody = "s3://shelf/?endpoint=http://127.0.0.1:9&region=here&allow_http=true";
+    let nobody = Reading::open_in(&nobody.parse().unwrap(), &keys()).unwrap();
+    let failed = runtime.block_on(nobody.list("x", 1));
+    assert!(
+        matches!(failed, Err(ReadError::Failed { .. })),
+        "{failed:?}"
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 use super::parts::Parts;
 use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
-use super::source::{self, Bringing, NoSource};
+use super::source::{self, Bringing, NoSource, Sources};
 use super::vault::Opened;
 use super::{keep, places};
 use crate::{Engine, Outcome, Scratch, Stop, chain};
@@ -304,6 +304,13 @@ fn writer(parts: &Parts, folders: &Folders, lines: &Arc<Lines>) -> Result<Arc<Wr
     Ok(Arc::new(writer.paced_by(lines.pace())))
 }
 
+/// Waits until the build is asked to stop. Whoever is gone asks no more.
+async fn halted(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|stop| *stop > Stop::No).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn execute(
     claimed: &Claimed,
     parts: &Parts,
@@ -334,7 +341,12 @@ async fn execute(
         now: (parts.now)(),
     };
     let begun = Instant::now();
-    let sources = source::bring(&requested, &bringing).await;
+    let mut halt = stop.clone();
+    let sources = tokio::select! {
+        sources = source::bring(&requested, &bringing) => sources,
+        // The engine sees the same stop before it looks at any source.
+        () = halted(&mut halt) => Sources::none(folders),
+    };
     parts.metrics.brought(&submitted.pool, begun.elapsed());
     let sources = sources.map_err(|none| match none {
         NoSource::User(message) => Unmade::User(message),

@@ -3,6 +3,10 @@
 
 /// Who one is to a repository's server.
 mod sign_in;
+/// What others put into buckets.
+mod bucket;
+/// Unpacking it.
+mod archive;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,17 +46,27 @@ pub(crate) struct Bringing<'a> {
     pub(crate) now: Timestamp,
 }
 
+impl Sources {
+    /// No source at all, for a build that is stopped before it has one.
+    pub(crate) fn none(folders: &Folders) -> Result<Self, NoSource> {
+        Ok(Self {
+            primary: PrimarySource::Folder(empty(folders)?),
+            secondary: Vec::new(),
+            repositories: Vec::new(),
+            _held: Vec::new(),
+        })
+    }
+}
+
 /// All sources of a build.
+///
+/// # Cancel
+/// Safe: what was unpacked by then lies in the build's own folder.
 pub(crate) async fn bring(
     requested: &Requested,
     bringing: &Bringing<'_>,
 ) -> Result<Sources, NoSource> {
-    let mut sources = Sources {
-        primary: PrimarySource::Folder(PathBuf::new()),
-        secondary: Vec::new(),
-        repositories: Vec::new(),
-        _held: Vec::new(),
-    };
+    let mut sources = Sources::none(bringing.folders)?;
     let version = requested.source_version.as_deref();
     sources.primary = match bringing.place(&requested.source, version).await? {
         Place::Tree(live) => {
@@ -114,9 +128,11 @@ impl Bringing<'_> {
             Some(url) if source.source_type.is_git() => {
                 self.repository(source, url, version).await.map(Place::Git)
             }
-            Some(location) => Err(NoSource::User(format!(
-                "source {location}: a farm's workers do not fetch archives from object storage yet"
-            ))),
+            Some(location) => {
+                let into = self.folders.scratch.join(folder_of(source));
+                bucket::bring(location, version, &into).await?;
+                Ok(Place::Folder(into))
+            }
             None => empty(self.folders).map(Place::Folder),
         }
     }
@@ -171,6 +187,14 @@ async fn tree_of(tree: &str, kept: &Arc<Store>, now: Timestamp) -> Result<Live, 
         ))),
         Ok(Err(error)) => Err(NoSource::Machine(chain(&error))),
         Err(gone) => Err(NoSource::Machine(gone.to_string())),
+    }
+}
+
+/// Where in a build's own folder an archive is unpacked.
+fn folder_of(source: &Source) -> String {
+    match &source.source_identifier {
+        Some(identifier) if is_identifier(identifier) => format!("unpacked-{identifier}"),
+        Some(_) | None => "unpacked".to_string(),
     }
 }
 

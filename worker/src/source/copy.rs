@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Error;
 
-/// Asks the copying to end when whoever waits for it is gone.
-struct Given(Arc<AtomicBool>);
+/// Asks work on another thread to end when whoever waits for it is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Given(pub(crate) Arc<AtomicBool>);
 
 impl Drop for Given {
     fn drop(&mut self) {
@@ -24,7 +25,7 @@ pub(super) async fn copy(from: PathBuf, to: PathBuf) -> Result<(), Error> {
         source,
     };
     let folder = from.clone();
-    let given = Given(Arc::new(AtomicBool::new(false)));
+    let given = Given::default();
     let is_over = Arc::clone(&given.0);
     let copied = tokio::task::spawn_blocking(move || all(&from, &to, &is_over)).await;
     drop(given);

@@ -403,7 +403,7 @@ async fn a_fetch_that_is_given_up_leaves_the_mirror_to_the_next() {
     let repository = site.of(&url, None);
     let given_up = tokio::time::timeout(Duration::from_millis(300), fetched(&repository)).await;
     assert!(given_up.is_err());
-    let name = asked::Asked::of(&repository).unwrap();
+    let name = Asked::of(&repository).unwrap();
     mirror::hold(&site.mirrors(), &name, mirror::Use::AsItIs)
         .await
         .unwrap();
