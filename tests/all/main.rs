@@ -31,6 +31,8 @@ mod cache_killed;
 mod cache_mount;
 /// The cache for other tools.
 mod caching;
+/// A farm's ledger: what leaves it, and what it is restored from.
+mod backup;
 /// The programs that a build can call.
 mod helpers;
 /// The rooms of this workspace and the arrows between them.

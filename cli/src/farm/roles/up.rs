@@ -38,6 +38,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         let ground = server::Ground {
             broker: broker.clone(),
             kept: kept.clone(),
+            archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease,
             name: server::name(None, &home)?,
         };
