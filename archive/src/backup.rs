@@ -151,7 +151,9 @@ async fn continued(
     if before.last > upto {
         return Err(other);
     }
-    let tip = history.read(Seq::new(before.last.get() - 1), 1).await?;
+    let tip = history
+        .read(Seq::new(before.last.get().saturating_sub(1)), 1)
+        .await?;
     let is_same = tip.entries.first().map(digest).as_ref() == Some(&before.tip);
     if !is_same {
         return Err(other);

@@ -41,7 +41,7 @@ pub use history::{History, Page};
 pub use lineage::Lineage;
 pub use log::Log;
 pub use manifest::{Manifest, ManifestError};
-pub use restore::{Checked, Restored, RestoreError, check};
+pub use restore::{Checked, RestoreError, Restored, check};
 pub use retention::{Due, Passed, Retention, RetentionError, plan};
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 pub use whole::Whole;

@@ -32,7 +32,9 @@ pub enum ManifestError {
         reason: String,
     },
     /// A newer croft wrote it; use that one.
-    #[error("the backup is of version {version}, and this croft knows {VERSION}: use the croft that wrote it")]
+    #[error(
+        "the backup is of version {version}, and this croft knows {VERSION}: use the croft that wrote it"
+    )]
     Newer {
         /// Of the manifest.
         version: u32,

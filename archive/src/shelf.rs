@@ -106,9 +106,11 @@ impl Shelf {
     }
 
     fn recent(&self, name: &Name) -> Result<Arc<Vec<Entry>>, Error> {
-        let found = self.known().recent.iter().find_map(|(known, entries)| {
-            (known == name).then(|| Arc::clone(entries))
-        });
+        let found = self
+            .known()
+            .recent
+            .iter()
+            .find_map(|(known, entries)| (known == name).then(|| Arc::clone(entries)));
         if let Some(found) = found {
             return Ok(found);
         }

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use croft_cache::Depot;
-use croft_ledger::{
-    Append, AppendError, Appended, Entry, Health, Ledger, ReadError, Seq, Subject,
-};
+use croft_ledger::{Append, AppendError, Appended, Entry, Health, Ledger, ReadError, Seq, Subject};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -48,7 +46,10 @@ impl Whole {
                 source: error.into(),
             }),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the ledger's past cannot be read");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the ledger's past cannot be read"
+                );
                 self.ledger.read(after, limit).await
             }
         }
@@ -94,16 +95,19 @@ impl Ledger for Whole {
     fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
         let whole = self.clone();
         let entries = self.ledger.follow(after);
-        let following = stream::unfold((whole, entries, after), |(whole, mut entries, at)| async move {
-            let (given, at) = match entries.next().await? {
-                Err(error) => (Err(error), at),
-                Ok(entry) => {
-                    let seq = entry.seq;
-                    (whole.filled(at, entry).await, seq)
-                }
-            };
-            Some((given, (whole, entries, at)))
-        });
+        let following = stream::unfold(
+            (whole, entries, after),
+            |(whole, mut entries, at)| async move {
+                let (given, at) = match entries.next().await? {
+                    Err(error) => (Err(error), at),
+                    Ok(entry) => {
+                        let seq = entry.seq;
+                        (whole.filled(at, entry).await, seq)
+                    }
+                };
+                Some((given, (whole, entries, at)))
+            },
+        );
         following
             .flat_map(|given| {
                 stream::iter(match given {

@@ -110,6 +110,10 @@ pub(crate) enum Command {
     Token(TokenWords),
     /// Show who asked a farm for what
     Audit(AuditWords),
+    /// Write down a farm's ledger elsewhere
+    Backup(Box<crate::farm::roles::words::BackupWords>),
+    /// Begin a farm's ledger from a backup
+    Restore(Box<crate::farm::roles::words::RestoreWords>),
     /// Print the completions for a shell
     Completion {
         /// Which shell

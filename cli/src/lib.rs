@@ -103,6 +103,8 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
         },
         Command::Up(words) => roles::up::up(&cli.global, words),
         Command::Server(words) => roles::server::server(&cli.global, words),
+        Command::Backup(words) => roles::backup::backup(&cli.global, words),
+        Command::Restore(words) => roles::backup::restore(&cli.global, words),
         Command::Queue(words) => client::queue(&cli.global, words),
         Command::Token(words) => client::token(&cli.global, words),
         Command::Audit(words) => client::audit(&cli.global, words),

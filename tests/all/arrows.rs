@@ -34,6 +34,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["croft-proto", "croft-beneath", "croft-keys"],
     ),
     (
+        "croft-archive",
+        &[
+            "croft-proto",
+            "croft-ledger",
+            "croft-nats-testing",
+            "croft-cache",
+            "croft-views",
+        ],
+    ),
+    (
         "croft-collect",
         &["croft-proto", "croft-beneath", "croft-spec"],
     ),
@@ -82,6 +92,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-bus",
             "croft-scheduler",
             "croft-views",
+            "croft-archive",
         ],
     ),
     ("croft-tests", &["croft", "croft-nats-testing"]),
@@ -125,6 +136,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-exec", &["tokio", "bollard", "object_store"]),
     ("croft-runner", &["tokio", "bollard", "object_store"]),
     ("croft-cache", &["bollard"]),
+    ("croft-archive", &["bollard", "croft-nats-testing"]),
     // Only tests and benchmarks start servers of their own.
     ("croft", &["croft-nats-testing"]),
 ];

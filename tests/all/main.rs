@@ -33,6 +33,8 @@ mod cache_mount;
 mod caching;
 /// What a farm shows to Prometheus.
 mod metrics;
+/// A farm's ledger: what leaves it, and what it is restored from.
+mod backup;
 /// The programs that a build can call.
 mod helpers;
 /// The farm, in both its sizes.

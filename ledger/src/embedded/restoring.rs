@@ -16,7 +16,7 @@ use crate::{Body, Entry, OpenError, RestoreError, Restoring, Seq};
 /// A file that is being written.
 #[derive(Debug)]
 pub struct EmbeddedRestoring {
-    /// None only while a chunk is written.
+    /// None before the first chunk, and while one is written.
     connection: Option<Connection>,
     fresh: PathBuf,
     path: PathBuf,
@@ -33,17 +33,9 @@ pub(super) fn begin(path: &Path) -> Result<EmbeddedRestoring, RestoreError> {
         let ledger = format!("the ledger {}", path.display());
         return Err(RestoreError::NotEmpty { ledger, last });
     }
-    let fresh = beside(path, "-restoring");
-    remove_with_journals(&fresh)?;
-    let mut connection = Connection::open(&fresh).map_err(unavailable)?;
-    // The file counts only once it has its name, so nothing of it has to survive a crash before that.
-    connection
-        .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;")
-        .map_err(unavailable)?;
-    open::make(&mut connection).map_err(unavailable)?;
     Ok(EmbeddedRestoring {
-        connection: Some(connection),
-        fresh,
+        connection: None,
+        fresh: beside(path, "-restoring"),
         path: path.to_path_buf(),
         last: Seq::ZERO,
         _lock: lock,
@@ -54,14 +46,18 @@ impl Restoring for EmbeddedRestoring {
     fn write(&mut self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), RestoreError>> {
         async move {
             let last = follow_on(self.last, &entries)?;
-            let connection = self.connection.take();
-            let mut connection =
-                connection.ok_or_else(|| unavailable("an earlier part was not written"))?;
+            let (known, fresh) = (self.connection.take(), self.fresh.clone());
+            let is_first = self.last == Seq::ZERO;
             let written = tokio::task::spawn_blocking(move || {
-                write(&mut connection, &entries).map(|()| connection)
+                let mut connection = match known {
+                    Some(connection) => connection,
+                    None if is_first => make(&fresh)?,
+                    None => return Err(unavailable("an earlier part was not written")),
+                };
+                write(&mut connection, &entries).map_err(unavailable)?;
+                Ok(connection)
             });
-            let connection = written.await.map_err(unavailable)?;
-            self.connection = Some(connection.map_err(unavailable)?);
+            self.connection = Some(written.await.map_err(unavailable)??);
             self.last = last;
             Ok(())
         }
@@ -93,6 +89,17 @@ impl EmbeddedRestoring {
         open::sync_folder(&self.path)?;
         Ok(self.last)
     }
+}
+
+/// A file that counts only once it has the ledger's name, so that nothing of it has to survive a crash before that.
+fn make(fresh: &Path) -> Result<Connection, RestoreError> {
+    remove_with_journals(fresh)?;
+    let mut connection = Connection::open(fresh).map_err(unavailable)?;
+    connection
+        .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;")
+        .map_err(unavailable)?;
+    open::make(&mut connection).map_err(unavailable)?;
+    Ok(connection)
 }
 
 fn write(connection: &mut Connection, entries: &[Entry]) -> rusqlite::Result<()> {

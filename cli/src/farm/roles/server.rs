@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use croft_api::farm::{Door, Farm, MetricsAccess, Settings};
+use croft_archive::Whole;
 use croft_cache::Store;
-use croft_ledger::Clock;
+use croft_ledger::{Clock, Ledger};
 use croft_proto::farm::Lease;
 use croft_scheduler::{Metrics, Parts, Server};
 use croft_views::Views;
@@ -31,6 +32,7 @@ use crate::surroundings::Surroundings;
 pub(crate) struct Ground {
     pub(crate) broker: Broker,
     pub(crate) kept: Arc<Store>,
+    pub(crate) archive: substrates::Archive,
     pub(crate) lease: Lease,
     pub(crate) name: String,
     /// What `/metrics` shows.
@@ -104,10 +106,7 @@ impl Running {
             Ok(())
         });
         let ledger = Arc::clone(&ground.broker.ledger);
-        loops.spawn(async move {
-            let followed = croft_views::follow(ledger, views, rest_stop).await;
-            followed.context("the read model ended")
-        });
+        past(&mut loops, ground.archive, ledger, views, &rest_stop);
         let served = croft_api::farm::serve(farm.clone(), listener, tls, front_stop);
         loops.spawn(async move { served.await.context("the API ended") });
         Ok(Self {
@@ -143,6 +142,29 @@ impl Running {
         }
         first
     }
+}
+
+/// What follows the ledger with its past: the read model, which has purged builds too when it is made anew; and what makes finished
+/// builds past.
+fn past(
+    loops: &mut JoinSet<anyhow::Result<()>>,
+    archive: substrates::Archive,
+    ledger: Arc<dyn Ledger>,
+    views: Views,
+    stop: &watch::Receiver<bool>,
+) {
+    if let Some(retention) = archive.retention(Arc::clone(&ledger), views.clone()) {
+        let stop = stop.clone();
+        loops.spawn(async move {
+            retention.run(stop).await;
+            Ok(())
+        });
+    }
+    let (whole, stop) = (Arc::new(Whole::new(ledger, archive.depot)), stop.clone());
+    loops.spawn(async move {
+        let followed = croft_views::follow(whole, views, stop).await;
+        followed.context("the read model ended")
+    });
 }
 
 /// The rest of a set's ends.
@@ -207,6 +229,7 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
         let ground = Ground {
             broker: substrates::nats(&words.nats).await?,
             kept: substrates::kept(&words.farm, &home)?,
+            archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease: substrates::lease(&words.farm)?,
             name: name(words.name.as_deref(), &home)?,
             registry: observed::registry()?,
@@ -234,12 +257,15 @@ async fn say_health(broker: &Broker) {
     }
 }
 
+/// Where a name that was drawn is kept, within the home.
+pub(crate) const NAME_FILE: &str = "server-name";
+
 /// A server's name in the audit log: as given, or drawn once and kept.
 pub(crate) fn name(given: Option<&str>, home: &Path) -> anyhow::Result<String> {
     if let Some(given) = given {
         return Ok(given.to_string());
     }
-    let path = home.join("server-name");
+    let path = home.join(NAME_FILE);
     if let Ok(known) = std::fs::read_to_string(&path) {
         return Ok(known.trim().to_string());
     }

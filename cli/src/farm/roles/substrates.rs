@@ -2,16 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use croft_archive::Retention;
 use croft_bus::{Bus, Settings};
-use croft_cache::{Place, Scopes, Store, Trust};
+use croft_cache::{Depot, Place, Scopes, Store, Trust};
 use croft_ledger::{Clock, Embedded, JetStream, Ledger};
 use croft_nats::Credentials;
 use croft_proto::farm::Lease;
+use croft_views::Views;
 use croft_worker::Home;
 
-use super::words::{FarmWords, NatsWords};
+use super::words::{FarmWords, KeepWords, NatsWords};
 use crate::exit::Wrong;
 
 /// Truth and messages.
@@ -63,6 +66,16 @@ pub(crate) async fn nats(words: &NatsWords) -> anyhow::Result<Broker> {
     })
 }
 
+/// The ledger of a broker alone, over a connection of its own.
+pub(crate) async fn jetstream(words: &NatsWords) -> anyhow::Result<JetStream> {
+    let mut config = croft_ledger::Config::new(String::new());
+    config.broker = broker(words)?;
+    config.replicas = words.replicas;
+    JetStream::connect(config)
+        .await
+        .context("cannot use NATS as the ledger")
+}
+
 /// Where those words say that it is.
 pub(crate) fn broker(words: &NatsWords) -> anyhow::Result<croft_nats::Broker> {
     let credentials = match (&words.credentials, &words.password) {
@@ -97,6 +110,65 @@ pub(crate) fn lease(words: &FarmWords) -> anyhow::Result<Lease> {
         .map_err(|reason| Wrong(format!("--lease: {reason}")))?;
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Lease::new(ms).map_err(|reason| Wrong(format!("--lease: {reason}")).into())
+}
+
+/// A ledger's past, and how long it is not past yet.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    pub(crate) depot: Depot,
+    /// None is for ever.
+    keep_ms: Option<u64>,
+    every: Duration,
+}
+
+impl Archive {
+    pub(crate) fn of(words: &FarmWords, keep: &KeepWords, home: &Path) -> anyhow::Result<Self> {
+        let span = |flag: &str, text: &str| {
+            crate::files::parse_span_ms(text)
+                .map_err(|reason| Wrong(format!("{flag}: {reason}; 0 keeps them for ever")))
+        };
+        let keep_ms = match keep.keep_builds.as_str() {
+            "0" => None,
+            text => Some(span("--keep-builds", text)?),
+        };
+        let every = Duration::from_millis(span("--keep-every", &keep.keep_every)?);
+        if every.is_zero() {
+            return Err(Wrong("--keep-every: it takes some time".into()).into());
+        }
+        Ok(Self {
+            depot: archive(words.store.as_deref(), home)?,
+            keep_ms,
+            every,
+        })
+    }
+
+    /// The loop that keeps the ledger small; none when it need not be.
+    pub(crate) fn retention(&self, ledger: Arc<dyn Ledger>, views: Views) -> Option<Retention> {
+        let keep_ms = self.keep_ms.filter(|keep_ms| *keep_ms > 0)?;
+        Some(Retention {
+            ledger,
+            views,
+            archive: self.depot.clone(),
+            clock: Clock::system(),
+            keep_ms,
+            every: self.every,
+        })
+    }
+}
+
+/// What is archived of the ledger: beside what the store holds, wherever that is.
+pub(crate) fn archive(store: Option<&str>, home: &Path) -> anyhow::Result<Depot> {
+    let store = match store {
+        None => Place::from(home.join("store")),
+        Some(place) => self::place("--store", place)?,
+    };
+    Depot::open(&store.below("archive")).context("cannot open the ledger's archive")
+}
+
+/// A place as a person writes it.
+pub(crate) fn place(flag: &str, text: &str) -> Result<Place, Wrong> {
+    text.parse()
+        .map_err(|error| Wrong(format!("{flag} {text}: {error}")))
 }
 
 /// The store of sources, logs and artifacts. Nothing in it is evicted.

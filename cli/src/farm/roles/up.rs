@@ -39,6 +39,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         let ground = server::Ground {
             broker: broker.clone(),
             kept: std::sync::Arc::clone(&kept),
+            archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease,
             name: server::name(None, &home)?,
             registry: registry.clone(),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use crate::args::Format;
+
 /// Where the farm's broker is, and as whom.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct NatsWords {
@@ -188,6 +190,61 @@ pub(crate) struct SlotWords {
     pub(crate) disk_free: String,
 }
 
+/// How long the ledger remembers.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeepWords {
+    /// How long builds stay in the ledger after their end, such as 90d; then they are archived beside the store, and still listed. 0
+    /// is for ever
+    #[arg(
+        long,
+        env = "CROFT_KEEP_BUILDS",
+        value_name = "TIME",
+        default_value = "90d"
+    )]
+    pub(crate) keep_builds: String,
+    /// How often that is looked at
+    #[arg(
+        long,
+        env = "CROFT_KEEP_EVERY",
+        value_name = "TIME",
+        default_value = "1h",
+        hide = true
+    )]
+    pub(crate) keep_every: String,
+}
+
+/// `croft backup`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BackupWords {
+    /// Where the backup goes: a folder, or a place such as s3://bucket/prefix; again to the same place, what is new goes there
+    #[arg(long, env = "CROFT_BACKUP", value_name = "DIR|PLACE")]
+    pub(crate) to: String,
+    /// Where the farm keeps sources, logs and artifacts, and its archive beside them [default: store in CROFT_HOME]
+    #[arg(long, env = "CROFT_STORE", value_name = "PLACE")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) nats: NatsWords,
+    /// How what was done is printed
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `croft restore`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RestoreWords {
+    /// Where the backup is: a folder, or a place such as s3://bucket/prefix
+    #[arg(long, env = "CROFT_BACKUP", value_name = "DIR|PLACE")]
+    pub(crate) from: String,
+    /// Where the farm will keep sources, logs and artifacts, and its archive beside them [default: store in CROFT_HOME]
+    #[arg(long, env = "CROFT_STORE", value_name = "PLACE")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) nats: NatsWords,
+    /// How what was done is printed
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
 /// `croft up`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct UpWords {
@@ -195,6 +252,8 @@ pub(crate) struct UpWords {
     pub(crate) door: DoorWords,
     #[command(flatten)]
     pub(crate) farm: FarmWords,
+    #[command(flatten)]
+    pub(crate) keep: KeepWords,
     #[command(flatten)]
     pub(crate) slots: SlotWords,
     /// Run builds in containers only, not with this machine's own tools
@@ -209,6 +268,8 @@ pub(crate) struct ServerWords {
     pub(crate) door: DoorWords,
     #[command(flatten)]
     pub(crate) farm: FarmWords,
+    #[command(flatten)]
+    pub(crate) keep: KeepWords,
     #[command(flatten)]
     pub(crate) nats: NatsWords,
     /// This server's name in the audit log, unlike any other's [default: drawn at the first start and kept]
