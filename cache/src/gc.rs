@@ -22,6 +22,7 @@ mod plan;
 mod rewrite;
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use croft_proto::Timestamp;
 use object_store::path::Path;
@@ -107,7 +108,9 @@ impl Store {
             live_bytes_max: Some(cap_bytes),
             ..Policy::default()
         };
-        self.collect(&policy, Mode::Act, now).map(Pruned::from)
+        let pruned = self.collect(&policy, Mode::Act, now).map(Pruned::from)?;
+        self.evicted.fetch_add(pruned.entries, Ordering::Relaxed);
+        Ok(pruned)
     }
 
     /// Removes entries and everything that only they used. Waits a while for others to leave a local folder, so that the

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use object_store::ObjectStore;
 
@@ -37,6 +38,8 @@ pub struct Store {
     pub(crate) live_bytes_max: u64,
     pub(crate) trust: Arc<Trust>,
     pub(crate) meter: Arc<Meter>,
+    /// Entries that had to go for want of room, through this and its clones.
+    pub(crate) evicted: Arc<AtomicU64>,
     /// Where this machine remembers what it knows of the store.
     near: Option<PathBuf>,
     /// Where its key and keyring are.
@@ -81,6 +84,7 @@ impl Store {
             live_bytes_max: cap_bytes,
             trust: Arc::new(Trust::of_folder(&near)?),
             meter: Arc::default(),
+            evicted: Arc::default(),
             trust_folder: Some(near.clone()),
             near: Some(near),
             folder: Some(dir.to_path_buf()),
@@ -113,6 +117,7 @@ impl Store {
             live_bytes_max: cap_bytes,
             trust: Arc::new(Trust::of_folder(&trust_folder)?),
             meter: Arc::default(),
+            evicted: Arc::default(),
             near: Some(own.join(NEAR)),
             trust_folder: Some(trust_folder),
             folder: None,
@@ -139,6 +144,7 @@ impl Store {
             live_bytes_max: u64::MAX,
             trust: Arc::new(trust),
             meter: Arc::default(),
+            evicted: Arc::default(),
             near: Some(near.to_path_buf()),
             trust_folder: Some(near.to_path_buf()),
             folder: None,
@@ -176,6 +182,7 @@ impl Store {
             live_bytes_max: cap_bytes,
             trust: Arc::new(Trust::of_this_process()?),
             meter: Arc::default(),
+            evicted: Arc::default(),
             near: None,
             trust_folder: None,
             folder: None,
@@ -206,6 +213,12 @@ impl Store {
             near: Some(near.to_path_buf()),
             ..self
         }
+    }
+
+    /// Entries that had to go for want of room, through this store and all its clones.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     /// How far the work of this store, and of all its clones, has come.

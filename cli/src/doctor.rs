@@ -103,7 +103,7 @@ pub(crate) fn doctor(global: &Global, words: &DoctorWords) -> anyhow::Result<Exi
             checks.push(room("disk of the state", surroundings.home.path()));
             checks.push(cache(&surroundings));
             checks.push(overlay(surroundings.home.path()));
-            checks.push(farm::store(words.store.as_deref(), &surroundings));
+            checks.extend(farm::store(words.store.as_deref(), &surroundings));
         }
         Err(error) => checks.push(Check::broken(
             "state",

@@ -207,6 +207,9 @@ fn prometheus_sees_every_documented_metric_and_none_that_is_not_documented() {
         return;
     };
     let (_up, address) = up(&farm);
+    eventually("the farm knows this machine's token", || {
+        farm.end(farm.croft(&["queue"])).code == Some(0)
+    });
     let (_prometheus, port) = prometheus(&farm, &address);
     eventually_is(port, "croft_build_info", 1.0);
 

@@ -56,7 +56,10 @@ async fn look(words: &NatsWords) -> Vec<Check> {
         let version = client.server_info().version;
         return vec![Check::missing(
             "broker",
-            format!("nats-server {version}; no ledger there yet: {}", chain(&error)),
+            format!(
+                "nats-server {version}; no ledger there yet: {}",
+                chain(&error)
+            ),
             "croft server makes it at its first start",
         )];
     }
@@ -87,19 +90,22 @@ fn judged(health: &croft_ledger::Health) -> Vec<Check> {
     vec![broker, durable]
 }
 
-/// The store of a farm, where one is named; else this machine's.
-pub(super) fn store(place: Option<&str>, surroundings: &Surroundings) -> Check {
+/// The store of a farm, where one is named; else the one in this machine's state, if there is one.
+pub(super) fn store(place: Option<&str>, surroundings: &Surroundings) -> Option<Check> {
     let shown = place.unwrap_or("in the state").to_string();
     let home = surroundings.home.path();
+    if place.is_none() && !home.join("store").exists() {
+        return None;
+    }
     let opened = substrates::kept_at(place, home);
-    match opened.and_then(|store| Ok(store.usage()?)) {
+    Some(match opened.and_then(|store| Ok(store.usage()?)) {
         Ok(_) => Check::ok("store", shown),
         Err(error) => Check::broken(
             "store",
             format!("{shown}: {error:#}"),
             "see whether it is there, and the variables with its credentials",
         ),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -114,7 +120,12 @@ mod tests {
             durable,
             wrong: Vec::new(),
         };
-        let verdicts = |durable| judged(&health(durable)).into_iter().map(|check| check.verdict).collect::<Vec<_>>();
+        let verdicts = |durable| {
+            judged(&health(durable))
+                .into_iter()
+                .map(|check| check.verdict)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(verdicts(Some(true)), [Verdict::Ok, Verdict::Ok]);
         assert_eq!(verdicts(Some(false)), [Verdict::Ok, Verdict::Broken]);
         assert_eq!(verdicts(None), [Verdict::Ok, Verdict::Missing]);

@@ -31,13 +31,7 @@ const DISPATCHES: &[f64] = &[
 /// What a server counts. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    depth: Levels,
-    reasons: Levels,
-    oldest: Levels,
-    running: Levels,
-    workers: Levels,
-    slots: Levels,
-    heartbeats: Levels,
+    levels: Gauges,
     waits: HistogramVec,
     dispatches: HistogramVec,
     published: IntCounterVec,
@@ -49,30 +43,25 @@ pub struct Metrics {
     names: Arc<Mutex<Shown>>,
 }
 
-#[derive(Debug)]
-struct Shown {
-    projects: Names,
-    pools: Names,
+/// How much there is of everything.
+#[derive(Clone, Debug)]
+struct Gauges {
+    depth: Levels,
+    reasons: Levels,
+    oldest: Levels,
+    running: Levels,
+    workers: Levels,
+    slots: Levels,
+    heartbeats: Levels,
 }
 
-impl Metrics {
-    /// Registered there, once.
-    ///
-    /// # Errors
-    /// When metrics of these names are there already: there is a second server in this process.
-    pub fn new(registry: &Registry) -> Result<Self, Error> {
+impl Gauges {
+    fn new(registry: &Registry) -> Result<Self, Error> {
         let levels = |name: &str, help: &str, labels: &[&str]| {
             let gauge = register_gauge_vec_with_registry!(name, help, labels, registry);
             gauge.map(Levels::new)
         };
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            register_int_counter_vec_with_registry!(name, help, labels, registry)
-        };
-        let times = |name: &str, help: &str, buckets: &[f64]| {
-            let buckets = buckets.to_vec();
-            register_histogram_vec_with_registry!(name, help, &["pool"], buckets, registry)
-        };
-        let metrics = Self {
+        Ok(Self {
             depth: levels(
                 "croft_queue_depth",
                 "Builds that wait, by where they are.",
@@ -108,6 +97,31 @@ impl Metrics {
                 "Since the most silent worker was heard.",
                 &["pool"],
             )?,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Shown {
+    projects: Names,
+    pools: Names,
+}
+
+impl Metrics {
+    /// Registered there, once.
+    ///
+    /// # Errors
+    /// When metrics of these names are there already: there is a second server in this process.
+    pub fn new(registry: &Registry) -> Result<Self, Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
+        };
+        let times = |name: &str, help: &str, buckets: &[f64]| {
+            let buckets = buckets.to_vec();
+            register_histogram_vec_with_registry!(name, help, &["pool"], buckets, registry)
+        };
+        let metrics = Self {
+            levels: Gauges::new(registry)?,
             waits: times(
                 "croft_queue_wait_seconds",
                 "Time a build waited for its claim.",
@@ -275,10 +289,10 @@ impl Metrics {
             let name = names.projects.shown(farm.project_name(*project));
             running.add(&[name], whole(*count));
         }
-        self.depth.show(depth);
-        self.reasons.show(reasons);
-        self.oldest.show(oldest);
-        self.running.show(running);
+        self.levels.depth.show(depth);
+        self.levels.reasons.show(reasons);
+        self.levels.oldest.show(oldest);
+        self.levels.running.show(running);
         self.show_workers(workers, &mut names.pools);
     }
 
@@ -298,9 +312,9 @@ impl Metrics {
             }
             ages.most(&[pool], seconds(worker.silent_ms));
         }
-        self.workers.show(counts);
-        self.slots.show(slots);
-        self.heartbeats.show(ages);
+        self.levels.workers.show(counts);
+        self.levels.slots.show(slots);
+        self.levels.heartbeats.show(ages);
     }
 
     fn names(&self) -> MutexGuard<'_, Shown> {

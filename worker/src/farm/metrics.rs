@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use croft_cache::Store;
 use croft_proto::farm::{Names, PROJECTS_SHOWN_MAX};
 use croft_proto::{Build, CacheMethod, CacheStatus, CacheSummary, PhaseType, Status};
 use prometheus::core::{Collector, Desc};
@@ -42,19 +43,11 @@ pub struct Metrics {
     provisioning: HistogramVec,
     claims: IntCounterVec,
     fenced: IntCounter,
-    running: IntGauge,
-    fit: IntGauge,
-    draining: IntGauge,
-    disk_free: IntGauge,
-    failures: IntGauge,
-    leaks: IntCounterVec,
+    machine: Machine,
     log_bytes: IntCounter,
     log_lag: Histogram,
     log_dropped: IntCounter,
-    cache_requests: IntCounterVec,
-    cache_bytes: IntCounterVec,
-    cache_restores: HistogramVec,
-    cache_saves: HistogramVec,
+    cache: Caches,
     projects: Arc<Mutex<Names>>,
 }
 
@@ -73,8 +66,6 @@ impl Metrics {
         };
         let counter =
             |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
-        let level =
-            |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
         let metrics = Self {
             builds: times(
                 "croft_build_duration_seconds",
@@ -103,25 +94,7 @@ impl Metrics {
                 "croft_jobs_fenced_total",
                 "Ends of attempts here that counted for nothing: another attempt had taken over.",
             )?,
-            running: level("croft_worker_builds", "Builds that run here.")?,
-            fit: level("croft_worker_fit", "1 when this machine may take builds.")?,
-            draining: level(
-                "croft_worker_draining",
-                "1 when it was told to take no more.",
-            )?,
-            disk_free: level(
-                "croft_worker_disk_free_bytes",
-                "Free on the disk of Croft's state.",
-            )?,
-            failures: level(
-                "croft_worker_consecutive_failures",
-                "Builds in a row that the machine failed.",
-            )?,
-            leaks: counters(
-                "croft_sandbox_leaks_total",
-                "What could not be removed after a build and waits for a sweep.",
-                &["kind"],
-            )?,
+            machine: Machine::new(registry)?,
             log_bytes: counter(
                 "croft_log_bytes_total",
                 "Bytes of live output that the bus has.",
@@ -136,28 +109,7 @@ impl Metrics {
                 "croft_log_dropped_total",
                 "Pieces of live output that did not reach the bus; the log has them.",
             )?,
-            cache_requests: counters(
-                "croft_cache_requests_total",
-                "Caches that builds asked for.",
-                &["cache", "result"],
-            )?,
-            cache_bytes: counters(
-                "croft_cache_bytes_total",
-                "Bytes of caches' contents that builds were given, or that were newly stored.",
-                &["cache", "direction"],
-            )?,
-            cache_restores: times(
-                "croft_cache_restore_seconds",
-                "Time to bring a cache's contents in.",
-                &["cache", "method"],
-                STARTS,
-            )?,
-            cache_saves: times(
-                "croft_cache_save_seconds",
-                "Time to store a cache's contents.",
-                &["cache"],
-                STARTS,
-            )?,
+            cache: Caches::new(registry)?,
             projects: Arc::new(Mutex::new(Names::at_most(PROJECTS_SHOWN_MAX))),
         };
         metrics.begin();
@@ -169,20 +121,23 @@ impl Metrics {
         for result in ["ours", "none"] {
             self.claims.with_label_values(&[result]);
         }
-        self.leaks.with_label_values(&["folder"]);
+        self.machine.leaks.with_label_values(&["folder"]);
         for result in ["hit", "partial", "miss", "skipped", "error"] {
-            self.cache_requests
+            self.cache
+                .requests
                 .with_label_values(&[BUILD_CACHE, result]);
         }
         for direction in ["restored", "stored"] {
-            self.cache_bytes
+            self.cache
+                .bytes
                 .with_label_values(&[BUILD_CACHE, direction]);
         }
         for method in ["mounted", "copied"] {
-            self.cache_restores
+            self.cache
+                .restores
                 .with_label_values(&[BUILD_CACHE, method]);
         }
-        self.cache_saves.with_label_values(&[BUILD_CACHE]);
+        self.cache.saves.with_label_values(&[BUILD_CACHE]);
     }
 
     /// Shows what a pool of warm containers and its engine have done, whenever somebody looks.
@@ -191,6 +146,24 @@ impl Metrics {
     /// When that is shown already.
     pub fn watch_containers(registry: &Registry, warm: Warm, docker: Docker) -> Result<(), Error> {
         registry.register(Box::new(Containers::new(warm, docker)?))
+    }
+
+    /// Shows what a cache had to let go, whenever somebody looks.
+    ///
+    /// # Errors
+    /// When that is shown already.
+    pub fn watch_cache(registry: &Registry, cache: Arc<Store>) -> Result<(), Error> {
+        let name = "croft_cache_evictions_total";
+        let evicted = IntCounter::new(
+            name,
+            "Entries that this worker removed from the cache for want of room.",
+        )?;
+        let looking = Mutex::default();
+        registry.register(Box::new(Evictions {
+            cache,
+            evicted,
+            looking,
+        }))
     }
 
     pub(super) fn claimed(&self, is_ours: bool) {
@@ -203,19 +176,23 @@ impl Metrics {
     }
 
     pub(super) fn leaked(&self) {
-        self.leaks.with_label_values(&["folder"]).inc();
+        self.machine.leaks.with_label_values(&["folder"]).inc();
     }
 
     pub(super) fn standing(&self, running: usize, is_draining: bool) {
-        self.running.set(i64::try_from(running).unwrap_or(i64::MAX));
-        self.draining.set(i64::from(is_draining));
+        self.machine
+            .running
+            .set(i64::try_from(running).unwrap_or(i64::MAX));
+        self.machine.draining.set(i64::from(is_draining));
     }
 
     pub(super) fn fitness(&self, unfit: Option<&Unfit>, faults: u32, free_bytes: Option<u64>) {
-        self.fit.set(i64::from(unfit.is_none()));
-        self.failures.set(i64::from(faults));
+        self.machine.fit.set(i64::from(unfit.is_none()));
+        self.machine.failures.set(i64::from(faults));
         if let Some(free) = free_bytes {
-            self.disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+            self.machine
+                .disk_free
+                .set(i64::try_from(free).unwrap_or(i64::MAX));
         }
     }
 
@@ -245,9 +222,9 @@ impl Metrics {
             self.restored(pool, restored);
         }
         if let Some(saved) = &outcome.summary.cache_saved {
-            let bytes = self.cache_bytes.with_label_values(&[BUILD_CACHE, "stored"]);
+            let bytes = self.cache.bytes.with_label_values(&[BUILD_CACHE, "stored"]);
             bytes.inc_by(saved.stored_bytes);
-            let saves = self.cache_saves.with_label_values(&[BUILD_CACHE]);
+            let saves = self.cache.saves.with_label_values(&[BUILD_CACHE]);
             saves.observe(seconds(saved.duration_ms));
         }
     }
@@ -279,7 +256,8 @@ impl Metrics {
             CacheStatus::Unusable => "error",
             CacheStatus::Saved | CacheStatus::Unchanged | CacheStatus::Skipped => "skipped",
         };
-        self.cache_requests
+        self.cache
+            .requests
             .with_label_values(&[BUILD_CACHE, result])
             .inc();
         let Some(method) = cache.method else {
@@ -290,16 +268,101 @@ impl Metrics {
             CacheMethod::Copied => "copied",
         };
         let took = seconds(cache.duration_ms);
-        self.cache_restores
+        self.cache
+            .restores
             .with_label_values(&[BUILD_CACHE, method])
             .observe(took);
         self.provisioning
             .with_label_values(&[pool, "cache_restore"])
             .observe(took);
         let bytes = self
-            .cache_bytes
+            .cache
+            .bytes
             .with_label_values(&[BUILD_CACHE, "restored"]);
         bytes.inc_by(cache.size_bytes);
+    }
+}
+
+/// Of builds' caches.
+#[derive(Clone, Debug)]
+struct Caches {
+    requests: IntCounterVec,
+    bytes: IntCounterVec,
+    restores: HistogramVec,
+    saves: HistogramVec,
+}
+
+impl Caches {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let times = |name: &str, help: &str, labels: &[&str]| {
+            let buckets = STARTS.to_vec();
+            register_histogram_vec_with_registry!(name, help, labels, buckets, registry)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
+        };
+        Ok(Self {
+            requests: counters(
+                "croft_cache_requests_total",
+                "Caches that builds asked for.",
+                &["cache", "result"],
+            )?,
+            bytes: counters(
+                "croft_cache_bytes_total",
+                "Bytes of caches' contents that builds were given, or that were newly stored.",
+                &["cache", "direction"],
+            )?,
+            restores: times(
+                "croft_cache_restore_seconds",
+                "Time to bring a cache's contents in.",
+                &["cache", "method"],
+            )?,
+            saves: times(
+                "croft_cache_save_seconds",
+                "Time to store a cache's contents.",
+                &["cache"],
+            )?,
+        })
+    }
+}
+
+/// Of this machine.
+#[derive(Clone, Debug)]
+struct Machine {
+    running: IntGauge,
+    fit: IntGauge,
+    draining: IntGauge,
+    disk_free: IntGauge,
+    failures: IntGauge,
+    leaks: IntCounterVec,
+}
+
+impl Machine {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let level =
+            |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+        Ok(Self {
+            running: level("croft_worker_builds", "Builds that run here.")?,
+            fit: level("croft_worker_fit", "1 when this machine may take builds.")?,
+            draining: level(
+                "croft_worker_draining",
+                "1 when it was told to take no more.",
+            )?,
+            disk_free: level(
+                "croft_worker_disk_free_bytes",
+                "Free on the disk of Croft's state.",
+            )?,
+            failures: level(
+                "croft_worker_consecutive_failures",
+                "Builds in a row that the machine failed.",
+            )?,
+            leaks: register_int_counter_vec_with_registry!(
+                "croft_sandbox_leaks_total",
+                "What could not be removed after a build and waits for a sweep.",
+                &["kind"],
+                registry
+            )?,
+        })
     }
 }
 
@@ -376,6 +439,27 @@ impl Collector for Containers {
     }
 }
 
+/// What a cache had to let go.
+struct Evictions {
+    cache: Arc<Store>,
+    evicted: IntCounter,
+    /// As for [`Containers`].
+    looking: Mutex<()>,
+}
+
+impl Collector for Evictions {
+    fn desc(&self) -> Vec<&Desc> {
+        self.evicted.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        up_to(&self.evicted, self.cache.evicted());
+        self.evicted.collect()
+    }
+}
+
+/// Brings a counter up to what was counted elsewhere.
 fn up_to(counter: &IntCounter, count: u64) {
     counter.inc_by(count.saturating_sub(counter.get()));
 }

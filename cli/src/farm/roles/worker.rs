@@ -86,6 +86,9 @@ pub(crate) fn worker(
     let warm = warm(&runner, &home, &docker, words);
     let metrics = Metrics::new(&ground.registry)?;
     Metrics::watch_containers(&ground.registry, warm.clone(), docker.clone())?;
+    if let Some(cache) = &cache {
+        Metrics::watch_cache(&ground.registry, Arc::clone(cache))?;
+    }
     let vitals = Vitals::default();
     let places = Machine {
         runner,
