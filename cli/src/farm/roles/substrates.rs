@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use croft_bus::{Bus, Settings};
 use croft_cache::{Place, Scopes, Store, Trust};
+use croft_keys::{Keyring, Signer};
 use croft_ledger::{Clock, Embedded, JetStream, Ledger};
 use croft_nats::Credentials;
 use croft_proto::farm::Lease;
@@ -98,8 +99,13 @@ pub(crate) fn lease(words: &FarmWords) -> anyhow::Result<Lease> {
     Lease::new(ms).map_err(|reason| Wrong(format!("--lease: {reason}")).into())
 }
 
-/// The store of sources, logs and artifacts. Nothing in it is evicted.
-pub(crate) fn kept(words: &FarmWords, home: &Path) -> anyhow::Result<Arc<Store>> {
+/// The store of sources, logs and artifacts. Nothing in it is evicted. Its members sign as one, by the farm's key; where there is
+/// none, by this home's own, which nobody else believes.
+pub(crate) fn kept(
+    words: &FarmWords,
+    home: &Path,
+    signer: Option<Signer>,
+) -> anyhow::Result<Arc<Store>> {
     let near = home.join("store");
     let store = match &words.store {
         None => Store::open(&near, u64::MAX),
@@ -114,7 +120,10 @@ pub(crate) fn kept(words: &FarmWords, home: &Path) -> anyhow::Result<Arc<Store>>
     let folder = store
         .trust_folder()
         .context("the store has no folder here")?;
-    let trust = Trust::in_scopes_of_folder(folder, Scopes::trusted())?;
+    let trust = match signer {
+        Some(signer) => Trust::new(signer, Keyring::default(), Scopes::trusted()),
+        None => Trust::in_scopes_of_folder(folder, Scopes::trusted())?,
+    };
     let host = rustix::system::uname();
     let producer = format!(
         "croft {} on {}",
