@@ -155,6 +155,8 @@ const fn is_role(command: &Command) -> bool {
         | Command::Project(_)
         | Command::Secret(_)
         | Command::Queue(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Token(_)
         | Command::Audit(_)
         | Command::Completion { .. }

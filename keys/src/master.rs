@@ -19,10 +19,13 @@ use std::path::{Path, PathBuf};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::key_file::{self, FileFault, Made};
-use crate::{NoRandom, hex, random_bytes};
+use crate::{NoRandom, Secret, hex, random_bytes};
 
 /// What the file starts with.
 const WORD: &str = "croft-master-key-v1 ";
+
+/// What is derived for signing is derived for nothing else.
+const SEED_WORD: &[u8] = b"croft 2026 signing seed\0";
 
 /// A farm's master key.
 ///
@@ -108,6 +111,14 @@ impl MasterKey {
         }
     }
 
+    /// The seed of a signing key that all who have this key have without asking each other, another one for each purpose.
+    #[must_use]
+    pub fn signing_seed(&self, purpose: &str) -> Secret {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.0);
+        let message = [SEED_WORD, purpose.as_bytes()].concat();
+        Secret::new(ring::hmac::sign(&key, &message).as_ref().to_vec())
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         let digits = text.strip_prefix(WORD.as_bytes())?.strip_suffix(b"\n")?;
         hex::decode(str::from_utf8(digits).ok()?).map(Self)
@@ -172,6 +183,19 @@ mod tests {
         let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "nothing is left beside the key");
         assert!(!format!("{made:?}").contains(digits.trim_end()));
+    }
+
+    #[test]
+    fn whoever_has_the_key_signs_as_the_others_and_for_each_purpose_apart() {
+        let (one, other) = (MasterKey([1; 32]), MasterKey([2; 32]));
+        let id = |key: &MasterKey, purpose| {
+            let signer = crate::Signer::of_seed(&key.signing_seed(purpose)).unwrap();
+            signer.key_id().to_string()
+        };
+        assert_eq!(id(&one, "a"), id(&MasterKey([1; 32]), "a"));
+        assert_ne!(id(&one, "a"), id(&one, "b"));
+        assert_ne!(id(&one, "a"), id(&other, "a"));
+        assert!(crate::Signer::of_seed(&Secret::new(vec![1; 31])).is_none());
     }
 
     #[test]

@@ -9,8 +9,8 @@ use ring::pkcs8;
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
-use crate::hex;
 use crate::key_file::{self, FileFault};
+use crate::{Secret, hex};
 
 /// Why a signing key cannot be used. The owner of the file can mend each.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,15 @@ impl Signer {
     /// [`KeyError::NoRandom`] when the operating system gives no random bytes.
     pub fn of_this_process() -> Result<Self, KeyError> {
         Self::parse(Path::new("(in memory)"), fresh()?.as_ref())
+    }
+
+    /// The key of that seed, as [`MasterKey::signing_seed`](crate::MasterKey::signing_seed) gives it; none of other than 32 bytes.
+    #[must_use]
+    pub fn of_seed(seed: &Secret) -> Option<Self> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).ok()?;
+        let public = pair.public_key().as_ref().try_into();
+        let key_id = KeyId(public.expect("an Ed25519 public key has 32 bytes"));
+        Some(Self { pair, key_id })
     }
 
     fn parse(path: &Path, pkcs8: &[u8]) -> Result<Self, KeyError> {

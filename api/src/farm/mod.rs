@@ -58,7 +58,7 @@ mod pools;
 mod reseal;
 
 pub use audit::ResumeError;
-pub use pools::{Enrolled, GivenKey, KeysError, keys_of_pool};
+pub use pools::{Enrolled, GivenKey, KeysError, keys_of_pool, signer_of_store};
 pub use serve::{Door, ServeError, serve};
 pub use state::{Farm, MetricsAccess, Settings};
 pub use tokens::{FirstTokenError, first_token, token_of_this_machine};

@@ -1,7 +1,7 @@
 //! Pools' keys: made at the first need, given to workers that enrol, made anew when a worker is not trusted any more.
 
 use axum::http::StatusCode;
-use croft_keys::{PoolKey, PoolPublic, Wrapped};
+use croft_keys::{MasterKey, PoolKey, PoolPublic, Signer, Wrapped};
 use croft_ledger::{Seq, Subject};
 use croft_proto::farm::PoolEvent;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ use super::tokens::{admits, is_name};
 
 /// Keys that a worker is given: the newest, and those before it that builds on their way may still need.
 const KEYS_GIVEN_MAX: usize = 4;
+
+/// What the key is derived for that signs what is in the store.
+const STORE: &str = "store";
 
 /// What a worker is given when it enrols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,6 +67,7 @@ pub(super) async fn enrol(mut call: Call) -> Answer {
     let body = json!({
         "pool": enrolled.pool,
         "keys": enrolled.keys,
+        "storeKey": store_key(&state.farm, &pool, &public)?,
         "lease": state.farm.settings.lease,
     });
     changed(StatusCode::OK, &body, seq)
@@ -98,6 +102,21 @@ async fn give(farm: &Farm, pool: &str, to: &PoolPublic) -> Result<Enrolled, Prob
         pool: pool.into(),
         keys,
     })
+}
+
+/// The seed of the farm's key for its store, sealed to the worker.
+fn store_key(farm: &Farm, pool: &str, to: &PoolPublic) -> Result<String, Problem> {
+    let seed = farm.master.signing_seed(STORE);
+    let sealed = croft_keys::seal(to, &["enrolment", pool, "store"], seed.expose())
+        .map_err(|error| Problem::invalid(format!("publicKey: {error}")))?;
+    Ok(sealed.to_string())
+}
+
+/// Who signs what is in a farm's store: all its servers and workers as one, so that each believes what another has put there. What
+/// is in there is named by its contents' digest; the signature says that a member of the farm has listed it.
+#[must_use]
+pub fn signer_of_store(master: &MasterKey) -> Signer {
+    Signer::of_seed(&master.signing_seed(STORE)).expect("a seed has 32 bytes")
 }
 
 /// Why a pool's keys cannot be had.

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::eventually;
 use crate::harness::rig::{Rig, Size, commands, each_size, in_size};
+use crate::harness::{At, eventually};
 
 each_size!(small large |plan| plan.soon();
     a_killed_builders_build_starts_again,
+    a_killed_builders_container_goes_and_its_build_starts_again,
     a_frozen_builders_attempt_changes_nothing_and_runs_on_nowhere,
     a_build_outlives_its_servers,
     kills_at_any_moment_lose_no_build,
@@ -82,6 +83,24 @@ fn a_killed_builders_build_starts_again(rig: &mut Rig) {
     if rig.plan.size == Size::Large {
         rig.restart_builder(builder);
     }
+    rig.assert_nothing_left();
+}
+
+fn a_killed_builders_container_goes_and_its_build_starts_again(rig: &mut Rig) {
+    let Some(image) = At::CONTAINER.farm().and_then(|farm| farm.at().image) else {
+        return;
+    };
+    let nap = format!("cat /etc/os-release; sleep {}", rig.seconds(NAP));
+    let source = rig.source("contained", &commands(&[&nap]));
+    let id = rig.detach(&source, &["--image", image]);
+    rig.until_sleeping(NAP, 1);
+    assert_eq!(rig.containers().len(), 1);
+    let builder = builder_of(rig, &id);
+    rig.builders()[builder].kill();
+    rig.restart_builder(builder);
+    rig.over_as(&id, "SUCCEEDED", 2);
+    assert!(rig.log(&id).contains("Debian"), "{}", rig.log(&id));
+    eventually("no container is left", || rig.containers().is_empty());
     rig.assert_nothing_left();
 }
 

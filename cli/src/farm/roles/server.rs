@@ -226,9 +226,10 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
         let mut signals = Signals::new().context("cannot wait for signals")?;
         let key =
             master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
+        let signer = croft_api::farm::signer_of_store(&key);
         let ground = Ground {
             broker: substrates::nats(&words.nats).await?,
-            kept: substrates::kept(&words.farm, &home)?,
+            kept: substrates::kept(&words.farm, &home, Some(signer))?,
             archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease: substrates::lease(&words.farm)?,
             name: name(words.name.as_deref(), &home)?,

@@ -8,6 +8,7 @@ use anyhow::Context;
 use croft_archive::Retention;
 use croft_bus::{Bus, Settings};
 use croft_cache::{Depot, Place, Scopes, Store, Trust};
+use croft_keys::{Keyring, Signer};
 use croft_ledger::{Clock, Embedded, JetStream, Ledger};
 use croft_nats::Credentials;
 use croft_proto::farm::Lease;
@@ -171,13 +172,21 @@ pub(crate) fn place(flag: &str, text: &str) -> Result<Place, Wrong> {
         .map_err(|error| Wrong(format!("{flag} {text}: {error}")))
 }
 
-/// The store of sources, logs and artifacts. Nothing in it is evicted.
-pub(crate) fn kept(words: &FarmWords, home: &Path) -> anyhow::Result<Arc<Store>> {
+/// The store of sources, logs and artifacts. Nothing in it is evicted. Its members sign as one, by the farm's key; where there is
+/// none, by this home's own, which nobody else believes.
+pub(crate) fn kept(
+    words: &FarmWords,
+    home: &Path,
+    signer: Option<Signer>,
+) -> anyhow::Result<Arc<Store>> {
     let store = kept_at(words.store.as_deref(), home)?;
     let folder = store
         .trust_folder()
         .context("the store has no folder here")?;
-    let trust = Trust::in_scopes_of_folder(folder, Scopes::trusted())?;
+    let trust = match signer {
+        Some(signer) => Trust::new(signer, Keyring::default(), Scopes::trusted()),
+        None => Trust::in_scopes_of_folder(folder, Scopes::trusted())?,
+    };
     let host = rustix::system::uname();
     let producer = format!(
         "croft {} on {}",

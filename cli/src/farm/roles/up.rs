@@ -34,7 +34,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         let key =
             master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
         let broker = substrates::embedded(&surroundings.home)?;
-        let kept = substrates::kept(&words.farm, &home)?;
+        let kept = substrates::kept(&words.farm, &home, None)?;
         let registry = observed::registry()?;
         let ground = server::Ground {
             broker: broker.clone(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use anyhow::Context;
 use croft_api::probe::{self, Probe};
 use croft_cache::Store;
-use croft_keys::{PoolKey, Sealed};
+use croft_keys::{PoolKey, Sealed, Signer};
 use croft_ledger::{Clock, Ledger};
 use croft_proto::farm::Lease;
 use croft_worker::Home;
@@ -146,18 +146,18 @@ pub(crate) fn run(
         sweep::sweep(&surroundings.home).await;
         let limit = drain_limit(&words.farm)?;
         let lease = substrates::lease(&words.farm)?;
-        let keys = match server {
+        let Enrolled { keys, signer } = match server {
             Some(server) => enrolled(&server, words, lease).await?,
             None => {
                 eprintln!(
-                    "croft: warning: without --server and a worker's token no secret can be opened; builds that need one will fail"
+                    "croft: warning: without --server and a worker's token no secret can be opened and no uploaded source is believed; builds that need one will fail"
                 );
-                Keys::default()
+                Enrolled::default()
             }
         };
         let ground = Ground {
             broker: substrates::nats(&words.nats).await?,
-            kept: substrates::kept(&words.farm, surroundings.home.path())?,
+            kept: substrates::kept(&words.farm, surroundings.home.path(), signer)?,
             keys,
             lease,
             name: words.name.clone().unwrap_or_else(host),
@@ -260,7 +260,17 @@ pub(crate) fn drain_limit(words: &FarmWords) -> Result<std::time::Duration, Wron
 #[serde(rename_all = "camelCase")]
 struct Enrolment {
     keys: Vec<SealedKey>,
+    /// None of a server that is older.
+    store_key: Option<Sealed>,
     lease: Lease,
+}
+
+/// What a worker has of its farm.
+#[derive(Default)]
+pub(crate) struct Enrolled {
+    keys: Keys,
+    /// Signs in the farm's name what is put into its store.
+    signer: Option<Signer>,
 }
 
 #[derive(serde::Deserialize)]
@@ -275,7 +285,7 @@ pub(crate) async fn enrolled(
     server: &Farm,
     words: &RoleWords,
     lease: Lease,
-) -> anyhow::Result<Keys> {
+) -> anyhow::Result<Enrolled> {
     let pool = &words.slots.pool;
     let own = PoolKey::generate().context("cannot make a key")?;
     let call = Call::new(reqwest::Method::POST, &["v1", "pools", pool, "enrolments"]).json(
@@ -297,7 +307,19 @@ pub(crate) async fn enrolled(
         ))
         .into());
     }
-    opened(&own, pool, enrolment.keys)
+    let signer = enrolment
+        .store_key
+        .map(|sealed| store_signer(&own, pool, &sealed));
+    Ok(Enrolled {
+        keys: opened(&own, pool, enrolment.keys)?,
+        signer: signer.transpose()?,
+    })
+}
+
+fn store_signer(own: &PoolKey, pool: &str, sealed: &Sealed) -> anyhow::Result<Signer> {
+    let seed = croft_keys::open(own, &["enrolment", pool, "store"], sealed)
+        .context("cannot open the key of the farm's store")?;
+    Signer::of_seed(&seed).context("the key of the farm's store is none")
 }
 
 fn opened(own: &PoolKey, pool: &str, keys: Vec<SealedKey>) -> anyhow::Result<Keys> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::super::eventually;
+use super::super::{docker, eventually};
 use super::Rig;
 use crate::stopping::processes;
 
@@ -32,6 +32,19 @@ impl Rig {
         eventually("builds are in the middle of it", || {
             self.sleeping(seconds).len() >= count
         });
+    }
+
+    /// Containers of this test's builds.
+    pub(crate) fn containers(&mut self) -> Vec<String> {
+        let homes = self.builders().iter().map(|role| role.home().to_owned());
+        let homes: Vec<_> = homes.collect();
+        let of = |home: &std::path::PathBuf| {
+            let filter = format!("label=croft.home={}", home.display());
+            docker(&["ps", "--all", "--quiet", "--filter", &filter])
+        };
+        let told: Vec<String> = homes.iter().map(of).collect();
+        let ids = told.iter().flat_map(|ids| ids.lines());
+        ids.map(str::to_string).collect()
     }
 
     fn leftovers(&mut self) -> Vec<String> {
