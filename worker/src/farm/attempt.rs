@@ -144,7 +144,7 @@ impl Made {
                 };
             }
         };
-        let result = produce(claimed, parts, &folders, stop).await;
+        let result = Box::pin(produce(claimed, parts, &folders, stop)).await;
         Self {
             folders: Some(folders),
             scratch: Some(scratch),
