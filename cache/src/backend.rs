@@ -147,6 +147,13 @@ impl Objects {
         Ok(Self(Inner::Tiers(Arc::new(tiers))))
     }
 
+    /// From now on, in all copies of this, a write has reached its store when it has succeeded; nothing waits near.
+    pub(crate) fn be_prompt(&self) {
+        if let Inner::Tiers(tiers) = &self.0 {
+            tiers.be_prompt();
+        }
+    }
+
     /// Writes or replaces an object, whole or not at all.
     pub(crate) fn put(&self, name: &Path, bytes: impl Into<Bytes>) -> Result<(), Error> {
         let written = ask!(self, put(name, bytes.into()));

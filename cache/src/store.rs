@@ -151,6 +151,14 @@ impl Store {
         }
     }
 
+    /// The same store, in which a write that object storage does not take fails, where else it would wait on this machine to be
+    /// sent: for what others are told of as soon as it is written, and must find.
+    #[must_use]
+    pub fn prompt(self) -> Self {
+        self.objects.be_prompt();
+        self
+    }
+
     /// Sends what was stored while the far tier was away. What cannot be sent now is sent later.
     pub(crate) fn send_pending(&self) {
         if let Err(error) = self.objects.flush_pending() {

@@ -18,6 +18,7 @@ mod pace;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -56,6 +57,8 @@ pub(crate) struct Tiered {
     distrusted: Mutex<HashSet<Path>>,
     /// Held while what waits is sent, so that two threads do not send the same.
     flushing: Mutex<()>,
+    /// What cannot be sent fails, and does not wait.
+    is_prompt: AtomicBool,
 }
 
 /// How an object may be treated.
@@ -104,7 +107,13 @@ impl Tiered {
             sizes: Mutex::default(),
             distrusted: Mutex::default(),
             flushing: Mutex::default(),
+            is_prompt: AtomicBool::new(false),
         })
+    }
+
+    /// From now on nothing more is left waiting: a write that the far store does not take fails.
+    pub(crate) fn be_prompt(&self) {
+        self.is_prompt.store(true, Ordering::Relaxed);
     }
 
     /// Stored far; or near, waiting to be sent, when the far store does not take it.
@@ -125,6 +134,9 @@ impl Tiered {
             }
             return Ok(());
         };
+        if self.is_prompt.load(Ordering::Relaxed) {
+            return Err(error);
+        }
         match self.let_wait(name, &bytes) {
             Ok(()) => {
                 tracing::debug!(%name, %error, "waits to be sent");

@@ -203,6 +203,20 @@ fn what_waits_is_sent_in_order_once_the_far_store_answers() {
 }
 
 #[test]
+fn what_must_be_there_at_once_fails_and_never_waits() {
+    let tiers = Tiers::new();
+    tiers.objects.be_prompt();
+    let name = Path::from("v2/trees/t");
+    tiers.far_is(gone());
+    tiers.objects.put(&name, b"tree".to_vec()).unwrap_err();
+    assert_eq!(tiers.objects.waiting().unwrap(), 0);
+    tiers.far_is_well();
+    tiers.pass(5_000);
+    tiers.objects.put(&name, b"tree".to_vec()).unwrap();
+    assert!(tiers.is_far("v2/trees/t"));
+}
+
+#[test]
 fn what_waits_outlives_the_process() {
     let tiers = Tiers::new();
     tiers.far_is(gone());

@@ -7,7 +7,7 @@ in_size!(large LARGE, |plan| plan.cluster().slots("25");
 );
 
 const BUILDS: usize = 50;
-const NAP: u32 = 12;
+const NAP: u32 = 20;
 
 fn no_attempt_is_lost_with_the_brokers_leader(rig: &mut Rig) {
     let nap = format!("sleep {}", rig.seconds(NAP));

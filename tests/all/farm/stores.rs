@@ -1,7 +1,7 @@
 //! What is away for a while, or gone for good, and was not the truth: object storage, the broker's memory, a server's files.
 
-use crate::harness::eventually;
 use crate::harness::rig::{Rig, commands, each_size, http, in_size};
+use crate::harness::{Live, eventually};
 
 in_size!(large LARGE, |plan| plan.soon();
     an_outcome_waits_for_object_storage_that_is_away,
@@ -32,8 +32,11 @@ fn an_outcome_waits_for_object_storage_that_is_away(rig: &mut Rig) {
         "running",
         "nothing is said before it is stored"
     );
+    let late = rig.source("late", &commands(&["echo in time"]));
+    let mut late = Live::start(rig.croft(&["submit", late.to_str().unwrap(), "-o", "ndjson"]));
     rig.s3.as_mut().unwrap().reopen();
     rig.over_as(&id, "SUCCEEDED", 1);
+    assert_eq!(late.end().code(), Some(0), "{:#?}", late.seen);
     let made = rig.ask("GET", &format!("/v1/builds/{id}/artifacts/made"), "");
     assert_eq!((made.status, made.text().as_str()), (200, "made\n"));
     rig.assert_nothing_left();

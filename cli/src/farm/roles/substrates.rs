@@ -205,7 +205,8 @@ pub(crate) fn kept_at(place: Option<&str>, home: &Path) -> anyhow::Result<Store>
             let place: Place = place
                 .parse()
                 .map_err(|error| Wrong(format!("--store {place}: {error}")))?;
-            Store::open_at(&place, &near, NEAR_BYTES_MAX)
+            // An outcome names what is in there: it must not be recorded before others can find that.
+            Store::open_at(&place, &near, NEAR_BYTES_MAX).map(Store::prompt)
         }
     };
     store.context("cannot open the store of sources, logs and artifacts")

@@ -283,6 +283,30 @@ impl Rig {
     }
 }
 
+impl Drop for Rig {
+    /// A test that failed must not leave containers to the next one. What killed roles leave else goes by itself.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for role in self.servers.iter().chain(&self.workers) {
+            let filter = format!("label=croft.home={}", role.home().display());
+            let found = std::process::Command::new("docker")
+                .args(["ps", "--all", "--quiet", "--filter", &filter])
+                .output();
+            // Without an engine there are none.
+            let ids = found.map(|found| String::from_utf8_lossy(&found.stdout).into_owned());
+            for id in ids.unwrap_or_default().lines() {
+                std::process::Command::new("docker")
+                    .args(["rm", "--force", id])
+                    .output()
+                    .map(drop)
+                    .unwrap_or_default();
+            }
+        }
+    }
+}
+
 /// One test of each function in each size.
 macro_rules! each_size {
     ($small:ident $large:ident $plan:expr; $($name:ident),* $(,)?) => {
