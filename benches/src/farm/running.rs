@@ -89,10 +89,6 @@ impl Farm {
     pub(super) fn folder(&self) -> PathBuf {
         self.folder.path().to_path_buf()
     }
-
-    pub(super) fn process(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Farm {

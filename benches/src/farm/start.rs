@@ -111,17 +111,13 @@ fn tree_of(farm: &Farm, builds: &serde_json::Value) -> Result<String, String> {
 }
 
 fn find_tree(value: &serde_json::Value) -> Option<String> {
-    match value {
-        serde_json::Value::Object(map) => {
-            map.iter()
-                .find_map(|(name, value)| match (name.as_str(), value.as_str()) {
-                    ("tree", Some(tree)) => Some(tree.to_string()),
-                    _ => find_tree(value),
-                })
-        }
-        serde_json::Value::Array(list) => list.iter().find_map(find_tree),
-        _ => None,
+    if let Some(list) = value.as_array() {
+        return list.iter().find_map(find_tree);
     }
+    let map = value.as_object()?;
+    let own = map.get("tree").and_then(|tree| tree.as_str());
+    own.map(str::to_string)
+        .or_else(|| map.values().find_map(find_tree))
 }
 
 fn sample(client: &mut Client, tree: &str) -> Result<Duration, String> {

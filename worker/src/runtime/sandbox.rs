@@ -104,6 +104,16 @@ impl Sandbox {
         }
     }
 
+    fn runner_command(&self, control: StdUnixStream) -> Command {
+        let mut command = Command::new(self.runner.join("croft-runner"));
+        command
+            .arg("sandbox")
+            .args(self.lease.map(|lease| lease.as_millis().to_string()))
+            .env_clear()
+            .stdin(OwnedFd::from(control));
+        command
+    }
+
     async fn start(&self, request: &Request, views: &[View]) -> Result<Started, Error> {
         let doing = || Error::at("cannot start the sandbox");
         let owner = owner_of(request).map_err(doing())?;
@@ -116,12 +126,7 @@ impl Sandbox {
         let (ours, theirs) = StdUnixStream::pair().map_err(doing())?;
         ours.set_nonblocking(true).map_err(doing())?;
         let (output, input) = output_pipe().map_err(doing())?;
-        let mut command = Command::new(self.runner.join("croft-runner"));
-        command
-            .arg("sandbox")
-            .args(self.lease.map(|lease| lease.as_millis().to_string()))
-            .env_clear()
-            .stdin(OwnedFd::from(theirs));
+        let mut command = self.runner_command(theirs);
         command
             .stdout(input.try_clone().map_err(doing())?)
             .stderr(input);

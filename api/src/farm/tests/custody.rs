@@ -41,7 +41,7 @@ async fn enrol(rig: &Rig, token: &str, pool: &str) -> Vec<(u32, PoolKey)> {
     assert_eq!(given["lease"]["ms"], 15_000);
     // What one of the farm puts into its store, all the others believe.
     let store_key: Sealed = given["storeKey"].as_str().unwrap().parse().unwrap();
-    let seed = croft_keys::open(&own, &["enrolment", pool, "store"], &store_key).unwrap();
+    let seed = open(&own, &["enrolment", pool, "store"], &store_key).unwrap();
     let signer = croft_keys::Signer::of_seed(&seed).unwrap();
     let of_servers = super::super::signer_of_store(&rig.farm.master);
     assert_eq!(signer.key_id(), of_servers.key_id());

@@ -62,10 +62,11 @@ pub(super) fn drop_stale(mirror: &Path) {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if is_folder && (folder != mirror || name == "refs") {
                 folders.push(entry.path());
-            } else if !is_folder && (name.ends_with(".lock") || name.starts_with("tmp_")) {
-                if let Err(error) = std::fs::remove_file(entry.path()) {
-                    tracing::debug!(%error, file = %entry.path().display(), "left in a mirror");
-                }
+            } else if !is_folder
+                && (name.ends_with(".lock") || name.starts_with("tmp_"))
+                && let Err(error) = std::fs::remove_file(entry.path())
+            {
+                tracing::debug!(%error, file = %entry.path().display(), "left in a mirror");
             }
         }
     }

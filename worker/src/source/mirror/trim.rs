@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::lock;
@@ -79,7 +79,7 @@ pub(super) fn trim(mirrors: &Path, limits: Limits, now: SystemTime) -> io::Resul
 }
 
 /// True when it is gone; one that is used stays.
-fn remove(mirror: &PathBuf) -> io::Result<bool> {
+fn remove(mirror: &Path) -> io::Result<bool> {
     let held: Option<File> = lock::try_hold_quietly(mirror)?;
     let Some(held) = held else {
         return Ok(false);
@@ -105,6 +105,8 @@ fn bytes_in(folder: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn mirror(mirrors: &Path, name: &str, bytes: usize, age: u64) -> PathBuf {
