@@ -86,6 +86,11 @@ impl<'a> Findings<'a> {
             self.dropped += 1;
             return;
         }
+        // The parser skips byte order marks in the middle of a text without counting them: what it says may point into a character.
+        let span = Span::new(
+            self.source.floor_char_boundary(span.start),
+            self.source.ceil_char_boundary(span.end),
+        );
         self.list.push(Diagnostic {
             code: code.name().to_owned(),
             level: code.level(),

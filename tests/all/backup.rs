@@ -94,7 +94,7 @@ fn project(farm: &Farm, spec: &str) {
         &project,
         r#"{"name": "web", "source": {"type": "NO_SOURCE", "buildspec": "version: 0.2"},
             "artifacts": {"type": "NO_ARTIFACTS"},
-            "environment": {"type": "LINUX_CONTAINER", "computeType": "BUILD_GENERAL1_SMALL"}}"#,
+            "environment": {"type": "LINUX_CONTAINER", "image": "sandbox", "computeType": "BUILD_GENERAL1_SMALL"}}"#,
     )
     .unwrap();
     let path = project.display().to_string();
