@@ -92,7 +92,7 @@ fn project(farm: &Farm, spec: &str) {
     let project = farm.folder().join("project.json");
     fs::write(
         &project,
-        r#"{"name": "web", "source": {"type": "NO_SOURCE", "buildspec": "version: 0.2"},
+        r#"{"name": "web", "source": {"type": "NO_SOURCE"},
             "artifacts": {"type": "NO_ARTIFACTS"},
             "environment": {"type": "LINUX_CONTAINER", "image": "sandbox", "computeType": "BUILD_GENERAL1_SMALL"}}"#,
     )
@@ -153,6 +153,15 @@ fn a_farm_that_is_lost_comes_back_from_its_backup() {
     up.stop();
 }
 
+/// All builds, without where each one's last entry is: purging is one more.
+fn builds(farm: &Farm) -> Value {
+    let mut builds = json(farm, &["build", "list"]);
+    for build in builds.as_array_mut().unwrap() {
+        build["x-croft"].as_object_mut().unwrap().remove("lastSeq");
+    }
+    builds
+}
+
 /// How many entries are in the archive only, as a restore of a backup of it all says.
 fn archived(farm: &Farm, try_number: usize) -> u64 {
     let to = farm.folder().join("backup").display().to_string();
@@ -176,7 +185,7 @@ fn builds_that_left_the_ledger_are_listed_by_a_read_model_made_anew() {
     for _ in 0..2 {
         submit(&farm);
     }
-    let was = json(&farm, &["build", "list"]);
+    let was = builds(&farm);
     assert_eq!(was.as_array().unwrap().len(), 2);
     let mut tries = 0;
     eventually("both builds are archived", || {
@@ -189,7 +198,7 @@ fn builds_that_left_the_ledger_are_listed_by_a_read_model_made_anew() {
         fs::remove_file(farm.home().join(name)).unwrap_or_default();
     }
     let up = Up::start(&farm, &[]);
-    assert_eq!(json(&farm, &["build", "list"]), was);
+    assert_eq!(builds(&farm), was);
     submit(&farm);
     let newest = &json(&farm, &["build", "list", "--limit", "1"])[0];
     assert_eq!(newest["buildNumber"], 3);
@@ -201,6 +210,6 @@ fn builds_that_left_the_ledger_are_listed_by_a_read_model_made_anew() {
     fs::remove_dir_all(farm.home()).unwrap();
     fs::rename(farm.folder().join("other"), farm.home()).unwrap();
     let up = Up::start(&farm, &[]);
-    assert_eq!(json(&farm, &["build", "list"]), was);
+    assert_eq!(builds(&farm), was);
     up.stop();
 }

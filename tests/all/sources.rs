@@ -254,9 +254,10 @@ fn who_signs_in_to_a_repository_stays_out_of_the_build_and_its_log() {
     let ran = farm.run(&[address]);
     assert_eq!(ran.build()["buildStatus"], "FAILED");
     assert_unsaid(&farm, &ran);
+    // Git is asked for the address without who signs in, which it is told in another way.
     settings(
         &farm,
-        &format!("[url \"{url}\"]\n\tinsteadOf = {address}\n"),
+        &format!("[url \"{url}\"]\n\tinsteadOf = https://localhost:1/app.git\n"),
     );
     let ran = farm.run(&[address]);
     ran.assert_code(0);
