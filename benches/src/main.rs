@@ -30,6 +30,8 @@ mod ledger;
 mod scheduler;
 /// A farm as users have it.
 mod farm;
+/// A server's read model, made anew.
+mod views;
 /// Containers that stand before their build is known.
 mod warm;
 
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         // Without the binary: it measures a library.
         Some("ledger") => return conclude("ledger", ledger::run()),
         Some("scheduler") => return conclude("scheduler", scheduler::run()),
+        Some("views") => return conclude("views", views::run()),
         Some("warm") => return conclude("warm", warm::run()),
         _ => {}
     }

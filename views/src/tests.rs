@@ -13,8 +13,6 @@ mod files;
 mod asking;
 /// Builds as they are shown.
 mod shown;
-/// How fast it is.
-mod speed;
 
 pub(crate) const ID: &str = "00000000-0000-4000-8000-000000000001";
 

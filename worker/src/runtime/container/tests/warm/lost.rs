@@ -33,7 +33,7 @@ impl Owner {
         let test = format!("{}::an_owner_for_other_tests", module_path!());
         let (_, test) = test.split_once("::").unwrap();
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--ignored", "--nocapture"])
+            .args(["--exact", test, "--nocapture"])
             .env(FOLDER, folder.path())
             // What it leaves goes with the folder.
             .env("TMPDIR", folder.path())
@@ -88,8 +88,8 @@ impl Drop for Owner {
     }
 }
 
+/// Started by other tests, to be killed and frozen; by itself it does nothing.
 #[test]
-#[ignore = "started by other tests, to be killed and frozen"]
 fn an_owner_for_other_tests() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;
