@@ -66,7 +66,7 @@ impl Client {
         serde_json::from_str(&answer.body).map_err(text)
     }
 
-    /// Begins to follow; then [`Client::line`] gives the stream's lines.
+    /// Begins to follow; then [`Client::chunk`] gives the stream's lines.
     pub(super) fn follow(&mut self, path: &str) -> Result<(), String> {
         self.send("GET", path, "")?;
         let (status, _) = self.head()?;
