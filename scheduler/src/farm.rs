@@ -203,6 +203,7 @@ impl Farm {
             return Ok(Change::Nothing);
         }
         let change = match (&entry.body, entry.subject.kind()) {
+            (Body::Tombstone { .. }, "build") => self.bury(entry),
             (Body::Tombstone { .. }, _) => Change::Nothing,
             (Body::Event(event), "build") => self.fold_build(entry, event)?,
             (Body::Event(event), "project") => self.fold_project(entry, event)?,
@@ -211,6 +212,20 @@ impl Farm {
         };
         self.last = entry.seq;
         Ok(change)
+    }
+
+    /// A build that is gone from the ledger was over. Its end may have been purged after its beginning was folded here.
+    fn bury(&mut self, entry: &Entry) -> Change {
+        let name = entry.subject.parts().nth(1).unwrap_or_default();
+        let Some((id, build)) = name
+            .parse::<BuildId>()
+            .ok()
+            .and_then(|id| Some((id, *self.builds.get(&id)?)))
+        else {
+            return Change::Nothing;
+        };
+        self.end(id, build.project);
+        Change::Ended(id, build, Status::Stopped, SettledBy::Stop)
     }
 
     fn fold_project(&mut self, entry: &Entry, event: &[u8]) -> Result<Change, FoldError> {

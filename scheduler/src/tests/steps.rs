@@ -496,3 +496,45 @@ fn what_cannot_be_folded_stops_the_server_and_says_where() {
         .unwrap_err();
     assert!(matches!(error, FoldError::Impossible { .. }), "{error}");
 }
+
+#[test]
+fn a_build_whose_end_was_purged_before_it_was_folded_is_over() {
+    let mut bench = Bench::new(rules());
+    let submitted = BuildEvent::Submitted(Box::new(submitted_as(1)));
+    bench.entry(
+        build_subject(id(1)),
+        serde_json::to_vec(&submitted).unwrap(),
+    );
+    assert!(bench.scheduler.farm().build(id(1)).is_some());
+    bench.seq += 1;
+    let tombstone = Entry {
+        seq: Seq::new(bench.seq),
+        subject: build_subject(id(1)),
+        at: bench.now.wall,
+        body: Body::Tombstone {
+            last: Seq::new(bench.seq - 1),
+        },
+    };
+    bench.input(Input::Entry(&tombstone));
+    assert!(bench.scheduler.farm().has_ended(id(1)));
+    assert_eq!(bench.scheduler.pool("default").0, 0);
+    assert_eq!(bench.scheduler.lines().map(|line| line.2).sum::<usize>(), 0);
+}
+
+fn submitted_as(number: u64) -> croft_proto::farm::Submitted {
+    croft_proto::farm::Submitted {
+        project: "app".into(),
+        number,
+        pool: "default".into(),
+        priority: Priority::NORMAL,
+        queued_ms_max: 60_000,
+        attempts_max: 3,
+        auto_retry: croft_proto::farm::AutoRetry {
+            auto_retry_limit: 0,
+            auto_retry_number: 0,
+            previous_auto_retry: None,
+        },
+        initiator: "test".into(),
+        request: Box::default(),
+    }
+}

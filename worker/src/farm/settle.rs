@@ -97,6 +97,15 @@ async fn once(
             build,
             at,
         },
+        // Nobody shall start anew what somebody has stopped.
+        End::GivenBack { message } if story.is_stopping => BuildEvent::Settled {
+            attempt,
+            status: Status::Stopped,
+            by: SettledBy::Worker,
+            message: Some(format!("stopped; {message}")),
+            build: None,
+            at: story.last_at,
+        },
         End::GivenBack { message } => BuildEvent::AttemptLost {
             attempt,
             reason: LossReason::GivenBack { message },
