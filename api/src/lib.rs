@@ -10,6 +10,10 @@
     allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
 )]
 
+/// Connections within a limit.
+mod accept;
+/// Errors in one line.
+mod chain;
 /// One pool of blobs, served in the protocols of other tools.
 pub mod caching;
 /// Health and metrics of roles without an API.

@@ -5,7 +5,6 @@
 //! the address is for a network that only those who run the farm reach.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +17,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::accept::accept;
 
 /// A few Prometheus servers and probes at once; who comes beyond them is closed.
 const CONNECTIONS_MAX: usize = 32;
@@ -27,8 +28,6 @@ const CONNECTIONS_MAX: usize = 32;
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// A head is a few lines.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// Out of file descriptors, most likely: those that are there must close first.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Whether a role should be asked for anything, and why, in JSON.
 pub type Ready = Arc<dyn Fn() -> (bool, Value) + Send + Sync>;
@@ -50,30 +49,16 @@ impl std::fmt::Debug for Probe {
 
 /// Answers until `stop` is true or its sender is gone, and then closes every connection.
 pub async fn serve(probe: Probe, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
-    let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    loop {
-        let accepted = tokio::select! {
-            _ = &mut stopped => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match (accepted, Arc::clone(&places).try_acquire_owned()) {
-            (Ok((socket, _)), Ok(place)) => {
-                let probe = probe.clone();
-                connections.spawn(async move {
-                    connection(probe, socket).await;
-                    drop(place);
-                });
-            }
-            (Ok(_), Err(_)) => tracing::debug!("a probe too many"),
-            (Err(error), _) => {
-                tracing::warn!(%error, "failed to accept a probe's connection");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
-            }
-        }
-    }
+    accept(
+        listener,
+        CONNECTIONS_MAX,
+        &mut connections,
+        stop.wait_for(|stop| *stop),
+        |_| tracing::debug!("a probe too many"),
+        |socket| connection(probe.clone(), socket),
+    )
+    .await;
     connections.shutdown().await;
 }
 

@@ -27,6 +27,8 @@ mod lint;
 mod doctor;
 /// `croft cache`.
 mod cache;
+/// Being asked to end.
+mod signals;
 /// `croft cache serve`.
 mod serve;
 /// Asking a farm.

@@ -14,12 +14,12 @@ use croft_api::caching::{
 use croft_cache::Store;
 use croft_keys::{ScopeName, Tokens};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Exit, Wrong};
 use crate::files::parse_size;
 use crate::output;
 use crate::render::{count, size};
+use crate::signals::Signals;
 
 /// After the service has ended, for threads that still wait for the storage.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -122,25 +122,6 @@ async fn run(listen: SocketAddr, options: Options) -> anyhow::Result<Summary> {
         }
     };
     Ok(Service::new(options).run(listener, drain, cut).await)
-}
-
-/// Ctrl-C, and what service managers send.
-struct Signals(Signal, Signal);
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self(
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ))
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
-        }
-    }
 }
 
 fn gate(words: &ServeWords) -> anyhow::Result<Arc<dyn Gate>> {

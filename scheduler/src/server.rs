@@ -6,7 +6,7 @@ mod handle;
 /// Wishes on their way into the ledger.
 mod wishes;
 /// Appends that must be known to have happened or not.
-mod surely;
+pub(crate) mod surely;
 /// What workers say of themselves.
 mod seen;
 /// What is measured.

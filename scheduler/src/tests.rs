@@ -4,3 +4,5 @@ mod steps;
 mod simulation;
 /// The loop over a ledger and a bus in memory.
 mod server;
+/// Appends that are lost sight of.
+mod surely;

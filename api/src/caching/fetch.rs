@@ -20,6 +20,7 @@ use super::pool::{Found, Name, PIECE_BYTES_MAX, Pieces, Pool, Trouble};
 use super::reply::{self, Body, Cut, Problem, Turn};
 use super::result::{self, Digest};
 use super::upload::hex;
+use crate::chain::chain;
 
 /// The SHA-256 of nothing. Tools ask for it without anybody having stored it.
 pub(super) const EMPTY: [u8; 32] = [
@@ -108,17 +109,6 @@ fn unanswered(trouble: &Trouble) -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "the cache's storage does not answer: build without it, or ask again later",
     )
-}
-
-/// An error and its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// An entry with as much of it as was read before the answer began. Damage seen until then is a miss and no torn answer.

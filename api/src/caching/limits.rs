@@ -74,5 +74,3 @@ pub(super) const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 pub(super) const REFUSED_BYTES_MAX: u64 = 1 << 20;
 /// What a refused client is told to wait, in seconds, before it asks again.
 pub(super) const RETRY_AFTER_SECONDS: &str = "5";
-/// After running out of file descriptors, until the next attempt to accept.
-pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

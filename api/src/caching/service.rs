@@ -11,18 +11,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, sleep, timeout_at};
+use tokio::time::{Instant, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::counts::Summary;
 use super::engine::Engine;
 use super::front::Mount;
 use super::gate::Gate;
-use super::limits::{ACCEPT_AGAIN, Limits, READ_BUFFER_BYTES_MAX};
+use super::limits::{Limits, READ_BUFFER_BYTES_MAX};
 use super::pool::Pool;
 use super::pulse::{Beating, Pulse};
+use crate::accept::{ACCEPT_AGAIN, accept};
 
 /// What is sent before a connection too many is closed.
 const TURNED_AWAY: &[u8] =
@@ -71,7 +71,19 @@ impl Service {
     ) -> Summary {
         let (engine, draining) = (self.engine, CancellationToken::new());
         let mut connections = JoinSet::new();
-        accept(&engine, listener, &draining, &mut connections, drain).await;
+        accept(
+            listener,
+            engine.limits.connections_max,
+            &mut connections,
+            drain,
+            |socket| {
+                engine.turned_away.one();
+                // It fits a new socket's buffer; whoever does not get it sees the connection close.
+                socket.try_write(TURNED_AWAY).unwrap_or_default();
+            },
+            |socket| connection(Arc::clone(&engine), socket, draining.clone()),
+        )
+        .await;
         draining.cancel();
         let end = Instant::now() + engine.limits.grace;
         let all = async { while connections.join_next().await.is_some() {} };
@@ -93,48 +105,8 @@ impl Service {
     }
 }
 
-/// Accepts connections until `drain` is ready. The listener closes with it.
-async fn accept(
-    engine: &Arc<Engine>,
-    listener: TcpListener,
-    draining: &CancellationToken,
-    connections: &mut JoinSet<()>,
-    drain: impl Future<Output = ()>,
-) {
-    let places = Arc::new(Semaphore::new(engine.limits.connections_max));
-    let mut drain = pin!(drain);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut drain => return,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match (accepted, Arc::clone(&places).try_acquire_owned()) {
-            (Ok((socket, _)), Ok(place)) => {
-                let (engine, draining) = (Arc::clone(engine), draining.clone());
-                connections.spawn(connection(engine, socket, draining, place));
-            }
-            (Ok((socket, _)), Err(_)) => {
-                engine.turned_away.one();
-                // It fits a new socket's buffer; whoever does not get it sees the connection close.
-                socket.try_write(TURNED_AWAY).unwrap_or_default();
-            }
-            (Err(error), _) => {
-                // Out of file descriptors, most likely: those that are there must close first.
-                tracing::warn!(%error, "failed to accept a connection");
-                sleep(ACCEPT_AGAIN).await;
-            }
-        }
-    }
-}
-
 /// One connection's life.
-async fn connection(
-    engine: Arc<Engine>,
-    socket: TcpStream,
-    draining: CancellationToken,
-    _place: OwnedSemaphorePermit,
-) {
+async fn connection(engine: Arc<Engine>, socket: TcpStream, draining: CancellationToken) {
     // Answers are written whole: waiting for more to send with them only costs time.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");

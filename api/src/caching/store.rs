@@ -8,8 +8,8 @@ use croft_cache::{Error, NamedAs, ScopeName, Scopes, Shelf, Space, Store};
 use croft_keys::ScopePattern;
 use croft_proto::Timestamp;
 
-use super::fetch::chain;
 use super::pool::{Found, Name, Pool, Trouble};
+use crate::chain::chain;
 
 /// A store, as the fronts see it.
 #[derive(Debug)]

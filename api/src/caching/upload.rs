@@ -14,7 +14,6 @@ use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::engine::{Ask, Engine};
-use super::fetch::chain;
 use super::front::Kind;
 use super::limits::{
     RESULT_BYTES_MAX, UPLOAD_BYTES_PER_SECOND_MIN, UPLOAD_MAX, UPLOAD_PIECES_WAITING_MAX,
@@ -23,6 +22,7 @@ use super::pace::{Pace, TooSlow};
 use super::pool::Trouble;
 use super::reply::{self, Body, Problem};
 use super::result::{Digest, Malformed, Named};
+use crate::chain::chain;
 
 /// Stores the body under the entry's name.
 pub(super) async fn store(

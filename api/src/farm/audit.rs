@@ -16,8 +16,9 @@ use tokio::time::{sleep, timeout};
 
 use super::call::{Answer, Call, json as answer_json};
 use super::limits::{NOTE_AGAIN, NOTE_CHARS_MAX, NOTE_WAIT, SUBJECT_PAGE};
-use super::problem::{Problem, chain};
+use super::problem::Problem;
 use super::state::{Farm, State};
+use crate::chain::chain;
 
 /// An act that is to be noted, and who waits for it to be durable.
 #[derive(Debug)]

@@ -24,9 +24,10 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 use super::builds;
 use super::call::{Answer, Call, typed};
 use super::limits::{COMPLETE_WAIT_MAX, KEEP_ALIVE, TAIL_WAIT};
-use super::problem::{Problem, chain};
+use super::problem::Problem;
 use super::replay;
 use super::state::{Following, State};
+use crate::chain::chain;
 
 /// Where a client that comes back was.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -23,8 +23,9 @@ use tokio::time::timeout;
 use super::call::{Answer, Call, json as answer_json, short, typed};
 use super::events::name;
 use super::limits::{LIVE_LOG_BYTES_MAX, LIVE_LOG_WAIT, PIECES_WAITING_MAX};
-use super::problem::{Problem, chain};
+use super::problem::Problem;
 use super::state::{State, is_inside};
+use crate::chain::chain;
 
 /// Where artifacts are in what is kept of a build.
 const ARTIFACTS: &str = "artifacts";

@@ -20,8 +20,6 @@ pub(super) const STALL_MAX: Duration = Duration::from_secs(60);
 pub(super) const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Connections at once: a process may often have only 1024 files open, and needs some itself.
 pub(super) const CONNECTIONS_MAX: usize = 768;
-/// After running out of file descriptors, until the next attempt to accept.
-pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long a TLS handshake may take.
 pub(super) const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// Rows of a list when the caller does not say.

@@ -8,6 +8,7 @@ use croft_scheduler::{Failed, Refusal, Refused};
 use serde_json::json;
 
 use super::limits::RETRY_AFTER_SECONDS;
+use crate::chain::chain;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,18 +131,6 @@ impl Problem {
         }
         response
     }
-}
-
-/// An error and its sources, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 impl From<Refused> for Problem {

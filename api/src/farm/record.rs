@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::limits::{SUBJECT_PAGE, TRIES_MAX};
-use super::problem::{Problem, chain};
+use super::problem::Problem;
+use crate::chain::chain;
 
 /// A subject as it is.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use super::events::lines;
 use super::files;
 use super::limits::PIECES_WAITING_MAX;
-use super::problem::chain;
 use super::state::State;
+use crate::chain::chain;
 
 /// Places from here on are of a replay: this and the number of the build's event. No live chunk has such a number, and a client that
 /// was following live gets all of a replay; the events' own `seq` tells it what it has seen.

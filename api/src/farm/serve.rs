@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -21,12 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use super::audit;
 use super::front;
 use super::limits::{
-    ACCEPT_AGAIN, CONNECTIONS_MAX, HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX,
-    TOKENS_EVERY,
+    CONNECTIONS_MAX, HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX, TOKENS_EVERY,
 };
 use super::metrics::Metrics;
 use super::reseal;
 use super::state::{Farm, State};
+use crate::accept::{ACCEPT_AGAIN, accept};
 
 /// What is sent before a connection too many is closed.
 const TURNED_AWAY: &[u8] =
@@ -87,7 +87,7 @@ pub async fn serve(
     farm: Farm,
     listener: TcpListener,
     door: Door,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let metrics = Metrics::new(&farm.registry)?;
     let writer = audit::Writer::resume(&farm).await?;
@@ -101,7 +101,19 @@ pub async fn serve(
     beside.spawn(writer.run(noted));
     let mut connections = JoinSet::new();
     let router = front::router(&state);
-    accept(&state, &router, listener, &door, &mut connections, stop).await;
+    accept(
+        listener,
+        CONNECTIONS_MAX,
+        &mut connections,
+        stop.wait_for(|stop| *stop),
+        |socket| {
+            state.metrics.refused("connections");
+            // It fits a new socket's buffer; whoever does not get it sees the connection close.
+            socket.try_write(TURNED_AWAY).unwrap_or_default();
+        },
+        |socket| connection(Arc::clone(&state), router.clone(), socket, door.clone()),
+    )
+    .await;
     state.draining.cancel();
     let all = async { while connections.join_next().await.is_some() {} };
     if timeout(grace, all).await.is_err() {
@@ -119,50 +131,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// Accepts connections until `stop` says so. The listener closes with it.
-async fn accept(
-    state: &Arc<State>,
-    router: &Router,
-    listener: TcpListener,
-    door: &Door,
-    connections: &mut JoinSet<()>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    loop {
-        let accepted = tokio::select! {
-            _ = &mut stopped => return,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match (accepted, Arc::clone(&places).try_acquire_owned()) {
-            (Ok((socket, _)), Ok(place)) => {
-                let (state, router, door) = (Arc::clone(state), router.clone(), door.clone());
-                connections.spawn(connection(state, router, socket, door, place));
-            }
-            (Ok((socket, _)), Err(_)) => {
-                state.metrics.refused("connections");
-                // It fits a new socket's buffer; whoever does not get it sees the connection close.
-                socket.try_write(TURNED_AWAY).unwrap_or_default();
-            }
-            (Err(error), _) => {
-                // Out of file descriptors, most likely: those that are there must close first.
-                tracing::warn!(%error, "failed to accept a connection");
-                sleep(ACCEPT_AGAIN).await;
-            }
-        }
-    }
-}
-
 /// One connection's life.
-async fn connection(
-    state: Arc<State>,
-    router: Router,
-    socket: TcpStream,
-    door: Door,
-    _place: OwnedSemaphorePermit,
-) {
+async fn connection(state: Arc<State>, router: Router, socket: TcpStream, door: Door) {
     // Answers are written whole: waiting for more to send with them only costs time.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
@@ -212,7 +182,7 @@ async fn watch_tokens(state: Arc<State>) {
     let mut positions = state.farm.views.positions();
     while positions.changed().await.is_ok() {
         if let Err(error) = state.load_tokens().await {
-            let error = super::problem::chain(&error);
+            let error = crate::chain::chain(&error);
             tracing::warn!(%error, "the tokens cannot be read; those known stay good");
         }
         sleep(TOKENS_EVERY).await;

@@ -154,7 +154,7 @@ impl State {
         let last = self.farm.ledger.last().await.ok()?;
         self.farm.views.reached(last, READ_WAIT).await;
         if let Err(error) = self.load_tokens().await {
-            let error = super::problem::chain(&error);
+            let error = crate::chain::chain(&error);
             tracing::warn!(%error, "the tokens cannot be read; those known stay good");
         }
         self.known(authorization)

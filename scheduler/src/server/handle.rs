@@ -116,15 +116,13 @@ impl Handle {
     /// # Errors
     /// The rule that stands against it, or why nothing could be decided.
     pub async fn start(&self, asked: Asked) -> Result<Started, Refused> {
-        let wanted = asked.build;
-        let span = tracing::info_span!("start", build = %wanted, project = asked.project);
-        let granted = self.wish(Wish::Start(Box::new(asked))).instrument(span);
-        match granted.await? {
+        match self.wish(Wish::Start(Box::new(asked))).await? {
             (Granted::Started { build, .. }, seq) => Ok(Started { build, seq }),
             (Granted::Same(build), _) => Ok(Started { build, seq: None }),
-            (Granted::Stopped | Granted::Told | Granted::NotRunning | Granted::Applied, seq) => {
-                Ok(Started { build: wanted, seq })
-            }
+            (
+                other @ (Granted::Stopped | Granted::Told | Granted::NotRunning | Granted::Applied),
+                _,
+            ) => unreachable!("a start was answered with {other:?}"),
         }
     }
 

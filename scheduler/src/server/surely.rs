@@ -14,7 +14,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// How an append ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// It is in the ledger, up to there.
     There(Seq),
     /// It is not: a subject has moved on.
@@ -25,8 +25,8 @@ pub(super) enum Ended {
     Unknown,
 }
 
-/// Appends, and finds out. `witness` is a subject that the batch writes first, if it writes a new one: its being there is the proof.
-pub(super) async fn append(
+/// Appends, and finds out. `witness` is a subject that the batch makes, if it makes one: its being there is the proof.
+pub(crate) async fn append(
     ledger: Arc<dyn Ledger>,
     batch: Vec<Append>,
     witness: Option<Subject>,
@@ -38,7 +38,7 @@ pub(super) async fn append(
             Ok(appended) => return Ended::There(appended.last),
             Err(AppendError::Conflict { .. }) if is_doubtful => {
                 return match &witness {
-                    Some(witness) => witnessed(&ledger, witness).await,
+                    Some(witness) => witnessed(&ledger, witness, &batch).await,
                     None => Ended::Conflict,
                 };
             }
@@ -55,10 +55,15 @@ pub(super) async fn append(
     Ended::Unknown
 }
 
-async fn witnessed(ledger: &Arc<dyn Ledger>, witness: &Subject) -> Ended {
+async fn witnessed(ledger: &Arc<dyn Ledger>, witness: &Subject, batch: &[Append]) -> Ended {
+    let behind = batch
+        .iter()
+        .rev()
+        .take_while(|append| append.subject != *witness);
     match ledger.read_subject(witness, Seq::ZERO, 1).await {
         Ok(entries) => match entries.first() {
-            Some(entry) => Ended::There(entry.seq),
+            // A batch's entries follow each other without a gap.
+            Some(entry) => Ended::There(behind.fold(entry.seq, |seq, _| seq.next())),
             None => Ended::Conflict,
         },
         Err(_) => Ended::Unknown,

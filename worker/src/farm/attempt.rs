@@ -99,6 +99,7 @@ async fn told_to_leave(mut leave: watch::Receiver<Stop>, ask: watch::Sender<Stop
 async fn given_back(claimed: &Claimed, parts: &Parts) -> Option<Recorded> {
     let end = End::GivenBack {
         message: "no server had answered its worker for almost a lease".into(),
+        at: (parts.now)(),
     };
     let settled = settle::settle(parts.ledger.as_ref(), claimed.build, claimed.attempt, &end);
     tokio::time::timeout(GIVING_BACK, settled).await.ok()
@@ -175,11 +176,13 @@ impl Made {
         if leaves {
             return End::GivenBack {
                 message: "its worker was told to leave".into(),
+                at: (parts.now)(),
             };
         }
         if self.is_fault() && claimed.attempt < attempts_max {
             return End::GivenBack {
                 message: self.fault(),
+                at: (parts.now)(),
             };
         }
         let kept = match &self.folders {

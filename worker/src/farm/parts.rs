@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use croft_bus::{Bus, Pool, Worker};
 use croft_cache::Store;
 use croft_keys::PoolKey;
-use croft_ledger::{Clock, Ledger};
+use croft_ledger::Ledger;
 use croft_proto::farm::Lease;
 
 use super::metrics::Metrics;
@@ -54,8 +54,6 @@ pub struct Parts {
     /// For opening secrets.
     pub keys: Keys,
     /// What time it is.
-    pub clock: Clock,
-    /// The same for the engine.
     pub now: fn() -> croft_proto::Timestamp,
     /// What it counts.
     pub metrics: Metrics,

@@ -29,7 +29,7 @@ pub(crate) enum End {
         at: Timestamp,
     },
     /// Without: another worker shall have it.
-    GivenBack { message: String },
+    GivenBack { message: String, at: Timestamp },
 }
 
 /// What came of recording it.
@@ -98,15 +98,15 @@ async fn once(
             at,
         },
         // Nobody shall start anew what somebody has stopped.
-        End::GivenBack { message } if story.is_stopping => BuildEvent::Settled {
+        End::GivenBack { message, at } if story.is_stopping => BuildEvent::Settled {
             attempt,
             status: Status::Stopped,
             by: SettledBy::Worker,
             message: Some(format!("stopped; {message}")),
             build: None,
-            at: story.last_at,
+            at,
         },
-        End::GivenBack { message } => BuildEvent::AttemptLost {
+        End::GivenBack { message, .. } => BuildEvent::AttemptLost {
             attempt,
             reason: LossReason::GivenBack { message },
         },

@@ -24,8 +24,6 @@ pub(crate) struct Story {
     pub(crate) is_over: bool,
     /// Its last entry: what the next one expects.
     pub(crate) last: Seq,
-    /// When that was appended.
-    pub(crate) last_at: Timestamp,
 }
 
 /// Why a subject could not be folded.
@@ -44,7 +42,6 @@ pub(crate) enum StoryError {
 impl Story {
     pub(crate) fn fold(&mut self, entry: &Entry) -> Result<(), StoryError> {
         self.last = entry.seq;
-        self.last_at = entry.at;
         let Body::Event(event) = &entry.body else {
             self.is_over = true;
             return Ok(());

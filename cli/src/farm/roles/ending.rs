@@ -3,28 +3,9 @@
 use std::time::Duration;
 
 use croft_worker::farm::Standing;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Ctrl-C, and what service managers send.
-#[derive(Debug)]
-pub(crate) struct Signals(Signal, Signal);
-
-impl Signals {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self(
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ))
-    }
-
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
-        }
-    }
-}
+use crate::signals::Signals;
 
 /// Tells a worker to drain at the first signal, and to leave after that time or at the second one.
 pub(crate) async fn drain(

@@ -18,7 +18,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ending::Signals;
 use super::master;
 use super::observed::{self, BrokerMetrics};
 use super::substrates::{self, Broker};
@@ -26,6 +25,7 @@ use super::words::{DoorWords, ServerWords};
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
 use crate::output;
+use crate::signals::Signals;
 use crate::surroundings::Surroundings;
 
 /// What a server's loops stand on.

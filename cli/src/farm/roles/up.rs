@@ -9,13 +9,14 @@ use anyhow::Context;
 use croft_worker::farm::Standing;
 use tokio::sync::watch;
 
-use super::ending::{self, Signals};
+use super::ending;
 use super::server::{self, Running};
 use super::words::UpWords;
 use super::{master, observed, substrates, worker};
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::farm::client::connection::{UP_FILE, Up};
+use crate::signals::Signals;
 use crate::surroundings::Surroundings;
 use crate::{output, sweep};
 

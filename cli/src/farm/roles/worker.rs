@@ -9,7 +9,7 @@ use anyhow::Context;
 use croft_api::probe::{self, Probe};
 use croft_cache::Store;
 use croft_keys::{PoolKey, Sealed, Signer};
-use croft_ledger::{Clock, Ledger};
+use croft_ledger::Ledger;
 use croft_proto::farm::Lease;
 use croft_worker::Home;
 use croft_worker::farm::{
@@ -23,13 +23,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ending::{self, Signals};
+use super::ending;
 use super::observed::{self, BrokerMetrics};
 use super::substrates::{self, Broker};
 use super::words::{FarmWords, RoleWords, SlotWords};
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
 use crate::farm::client::{Call, Farm};
+use crate::signals::Signals;
 use crate::surroundings::{Surroundings, now, person_home};
 use crate::{output, sweep};
 
@@ -110,7 +111,6 @@ pub(crate) fn worker(
         home,
         places: Arc::new(places),
         keys: ground.keys,
-        clock: Clock::system(),
         now,
         metrics,
         vitals: vitals.clone(),
