@@ -31,6 +31,11 @@ impl Leases {
         self.connected_since = None;
     }
 
+    /// Renewals that came before this moment were not counted: everybody has a whole lease from here on.
+    pub(crate) fn caught_up(&mut self, now_ms: u64) {
+        self.connected_since = self.connected_since.map(|_| now_ms);
+    }
+
     /// An attempt was claimed, or says that it goes on.
     pub(crate) fn hear(&mut self, build: BuildId, now_ms: u64) {
         self.heard.insert(build, now_ms);
@@ -72,6 +77,19 @@ mod tests {
         assert_eq!(lost, [(BuildId::derived(BUILD), LEASE_MS + 1)]);
         leases.hear(BuildId::derived(BUILD), 2_000);
         assert_eq!(leases.silent(1_001 + LEASE_MS), []);
+    }
+
+    #[test]
+    fn a_server_that_took_long_to_catch_up_grants_everybody_a_lease() {
+        let mut leases = Leases::default();
+        leases.connected(0);
+        leases.hear(BuildId::derived(BUILD), 0);
+        leases.caught_up(2 * LEASE_MS);
+        assert_eq!(leases.silent(3 * LEASE_MS), []);
+        assert_eq!(leases.silent(3 * LEASE_MS + 1).len(), 1);
+        leases.disconnected();
+        leases.caught_up(4 * LEASE_MS);
+        assert_eq!(leases.silent(9 * LEASE_MS), [], "it is not connected");
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod wishes;
 pub(crate) mod surely;
 /// What workers say of themselves.
 mod seen;
+/// Renewals before everything is folded.
+pub(crate) mod behind;
 /// What is measured.
 mod metrics;
 /// The loop.

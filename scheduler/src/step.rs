@@ -201,6 +201,7 @@ impl Scheduler {
             }
             Input::CaughtUp => {
                 self.is_caught_up = true;
+                self.leases.caught_up(now.steady_ms);
                 self.publish_all(now, &mut actions);
             }
             Input::Connected => self.leases.connected(now.steady_ms),

@@ -4,5 +4,7 @@ mod steps;
 mod simulation;
 /// The loop over a ledger and a bus in memory.
 mod server;
+/// Renewals before everything is folded.
+mod behind;
 /// Appends that are lost sight of.
 mod surely;

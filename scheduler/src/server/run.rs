@@ -13,6 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::behind;
 use super::handle::{Command, PoolLine, Progress};
 use super::seen::Seen;
 use super::surely::{self, Ended, chain};
@@ -97,6 +98,8 @@ impl Server {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                // Before entries: a long history must not keep workers from hearing that they may go on.
+                Some(renewal) = renewals.next() => state.renewed(renewal)?,
                 chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
                 Some(arrived) = state.on_their_way.next(), if !state.on_their_way.is_empty() => {
                     match arrived {
@@ -110,7 +113,6 @@ impl Server {
                         | Arrived::Probed(_) => state.arrived(arrived)?,
                     }
                 }
-                Some(renewal) = renewals.next() => state.renewed(renewal)?,
                 Some(announcement) = announcements.next() => state.announced(announcement)?,
                 // When nobody can ask any more, the farm goes on.
                 Some(command) = self.commands.recv() => state.asked(command),
@@ -257,6 +259,10 @@ impl Loop {
             build,
             attempt: request.renewal.attempt,
         };
+        if !self.progress.is_caught_up {
+            self.judge(request, renewed);
+            return Ok(());
+        }
         let now = self.now();
         let actions = self.scheduler.step(Input::Renewed(renewed), now)?;
         let mut request = Some(request);
@@ -275,16 +281,22 @@ impl Loop {
 
     fn answer(&self, request: RenewalRequest, verdict: Verdict) {
         self.parts.metrics.answered(verdict);
-        let verdict = match verdict {
-            Verdict::Go => croft_bus::Verdict::Go,
-            Verdict::Stop => croft_bus::Verdict::Stop {
-                reason: "somebody asked for it to be stopped".into(),
-            },
-            Verdict::Lost => croft_bus::Verdict::Lost,
-        };
         self.send(async move {
-            if let Err(error) = request.answer(verdict).await {
-                tracing::debug!(error = %chain(&error), "a worker was not answered; it asks again");
+            said(request, verdict).await;
+            Arrived::Done
+        });
+    }
+
+    /// Answers from the ledger what is not folded yet.
+    fn judge(&self, request: RenewalRequest, renewed: Renewed) {
+        if self.on_their_way.len() >= ON_THEIR_WAY_MAX {
+            return;
+        }
+        let (ledger, metrics) = (Arc::clone(&self.parts.ledger), self.parts.metrics.clone());
+        self.send(async move {
+            if let Some(verdict) = behind::judge(ledger, renewed).await {
+                metrics.answered(verdict);
+                said(request, verdict).await;
             }
             Arrived::Done
         });
@@ -456,6 +468,19 @@ impl Loop {
 
     fn send(&self, future: impl Future<Output = Arrived> + Send + 'static) {
         self.on_their_way.push(future.boxed());
+    }
+}
+
+async fn said(request: RenewalRequest, verdict: Verdict) {
+    let verdict = match verdict {
+        Verdict::Go => croft_bus::Verdict::Go,
+        Verdict::Stop => croft_bus::Verdict::Stop {
+            reason: "somebody asked for it to be stopped".into(),
+        },
+        Verdict::Lost => croft_bus::Verdict::Lost,
+    };
+    if let Err(error) = request.answer(verdict).await {
+        tracing::debug!(error = %chain(&error), "a worker was not answered; it asks again");
     }
 }
 

@@ -521,7 +521,7 @@ fn a_build_whose_end_was_purged_before_it_was_folded_is_over() {
     assert_eq!(bench.scheduler.lines().map(|line| line.2).sum::<usize>(), 0);
 }
 
-fn submitted_as(number: u64) -> croft_proto::farm::Submitted {
+pub(super) fn submitted_as(number: u64) -> croft_proto::farm::Submitted {
     croft_proto::farm::Submitted {
         project: "app".into(),
         number,
