@@ -101,13 +101,14 @@ impl Views {
             }
         }
         chunk.write(position)?;
-        let has_waiters = self.0.changes.receiver_count() > 0;
-        let changed = has_waiters.then(|| chunk.touched().collect());
+        let changed: Vec<BuildId> = chunk.touched().collect();
         transaction.commit()?;
         self.0.position.send_replace(position);
-        if let Some(changed) = changed {
+        // Looked at behind the commit: whoever began to listen before it may have read what was there before it.
+        if self.0.changes.receiver_count() > 0 {
+            let changed = Arc::new(changed.into_iter().collect());
             // When nobody listens any more, nobody has to know.
-            drop(self.0.changes.send(Arc::new(changed)));
+            drop(self.0.changes.send(changed));
         }
         wrong.map_or(Ok(position), Err)
     }

@@ -203,3 +203,22 @@ async fn an_event_that_is_not_understood_ends_the_following_with_its_place() {
         "the event at 1 of project.web is not understood"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_begins_to_wait_while_a_chunk_is_written_is_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let views = Views::open(&folder.path().join("views.db")).unwrap();
+    let rounds = 3_000;
+    for round in 1..=rounds {
+        let build = format!("build.{}", id(round));
+        let entry = entry(round, &build, submitted("web", round));
+        let id = id(round).parse().unwrap();
+        let writer = views.clone();
+        let written = tokio::task::spawn_blocking(move || writer.apply(&[entry]).unwrap());
+        // At another moment of the writing each round.
+        (0..round * 37 % 20_000).for_each(|_| std::hint::spin_loop());
+        let told = views.wait_change(id, Seq::ZERO, LONG).await.unwrap();
+        assert_eq!(told, Some(Seq::new(round)), "in round {round}");
+        written.await.unwrap();
+    }
+}
