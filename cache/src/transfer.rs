@@ -32,6 +32,7 @@ mod adopt;
 mod keep;
 
 pub use adopt::Adoption;
+pub use keep::HOLD_MS_MAX;
 pub use offer::{Offer, Offered};
 pub use receive::{ReceiveLimits, Received};
 pub use send::Export;

@@ -32,6 +32,8 @@ mod ready;
 mod openapi;
 /// What is built.
 mod projects;
+/// Sources that are kept for builds.
+mod held;
 /// Starting, stopping, starting again.
 mod start;
 /// Builds as they are.

@@ -12,15 +12,13 @@ use serde_json::{Value, json};
 
 use super::builds;
 use super::call::{Answer, Call, changed};
+use super::held::Need;
 use super::problem::Problem;
 use super::projects;
 use super::state::State;
 
 /// The same as a start's `idempotencyToken`.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// What a source is kept for beyond the longest that its build may wait and run: whoever looks after it has time to.
-const KEEP_MS: u64 = 60 * 60 * 1000;
 
 /// `POST /v1/builds`
 pub(super) async fn start(mut call: Call) -> Answer {
@@ -197,16 +195,21 @@ async fn keep_source(
     for tree in all.filter_map(croft_proto::farm::Source::tree) {
         let id = Id::parse(&tree.to_ascii_lowercase())
             .ok_or_else(|| Problem::invalid(format!("x-croft.tree `{tree}` is no digest")))?;
-        let (kept, now) = (state.kept(), state.farm.clock.now());
         let minutes = u64::from(queued_minutes) + u64::from(requested.timeout_in_minutes);
-        let until = now.millis() + minutes * 60_000 * attempts + KEEP_MS;
-        let until = Timestamp::from_millis(until);
+        let need = Need {
+            now: state.farm.clock.now(),
+            ms: minutes * 60_000 * attempts,
+        };
+        if state.held.covers(&id, need) {
+            continue;
+        }
+        let kept = state.kept();
         let held = state
             .tasks
-            .spawn_blocking(move || kept.hold_tree(&id, until, now))
+            .spawn_blocking(move || kept.hold_tree(&id, need.until(), need.now))
             .await;
         match held {
-            Ok(Ok(_until)) => {}
+            Ok(Ok(until)) => state.held.note(id, until, need.now),
             Ok(Err(croft_cache::Error::Missing { .. })) => {
                 return Err(Problem::invalid(format!(
                     "the source `{tree}` is not here, or not any more: upload it (again)"

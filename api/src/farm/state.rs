@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::Note;
+use super::held::Held;
 use super::limits::{
     FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST, NEWCOMERS_PER_SECOND,
     READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST, STRANGERS_PER_SECOND,
@@ -99,6 +100,8 @@ pub(super) struct State {
     pub(super) paces: Paces<TokenId>,
     pub(super) strangers: Paces<()>,
     newcomers: Paces<()>,
+    /// Sources that the store was asked to keep.
+    pub(super) held: Held,
     pub(super) uploads: Semaphore,
     pub(super) files: Arc<Semaphore>,
     /// Blocking work that a request began; some of it outlives the request.
@@ -127,6 +130,7 @@ impl State {
             paces: Paces::new(per_second, burst),
             strangers: Paces::new(STRANGERS_PER_SECOND, STRANGERS_BURST),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
+            held: Held::default(),
             uploads: Semaphore::new(UPLOADS_MAX),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
             tasks: TaskTracker::new(),

@@ -10,6 +10,9 @@ use crate::records::record::Outcome;
 use crate::restore::parse_list;
 use crate::{Error, Id, Store};
 
+/// The longest that a tree is kept for without being asked again, in milliseconds: a day.
+pub const HOLD_MS_MAX: u64 = TTL_MS_MAX;
+
 impl Store {
     /// Keeps a visible tree, and its record, until `until` or for a day, whichever ends first; until when. Whoever needs it for
     /// longer asks again before. Nothing ends it sooner, not even the end of this process, but a person who removes the tree.

@@ -39,6 +39,15 @@ async fn a_source_is_uploaded_and_built() {
     assert_eq!(made["tree"], tree.id.to_string());
     let start = json!({"projectName": "web", "x-croft": {"tree": tree.id.to_string()}});
     rig.send("POST", "/v1/builds", &start).await.is(201);
+    // The next builds of it find it kept already.
+    let leases = || {
+        let folder = rig.folder.path().join("kept/v2/leases");
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let held = leases();
+    assert!(held > 0);
+    rig.send("POST", "/v1/builds", &start).await.is(201);
+    assert_eq!(leases(), held);
     for path in [
         "/v1/sources/trees",
         "/v1/sources/wanting",
