@@ -8,7 +8,8 @@
 use croft_ledger::Expected;
 use croft_proto::Timestamp;
 use croft_proto::farm::{
-    AutoRetry, BuildEvent, BuildId, ConcurrencyMode, Priority, ProjectEvent, Submitted,
+    AutoRetry, BuildEvent, BuildId, ConcurrencyMode, Priority, ProjectEvent, ProjectRules,
+    Submitted,
 };
 
 use crate::farm::Farm;
@@ -127,15 +128,11 @@ pub(crate) fn admit_after(
         };
     }
     let unfinished = project.unfinished + ahead.builds;
-    if let Some(concurrency) = &rules.concurrency
-        && concurrency.group.is_none()
-        && concurrency.mode == ConcurrencyMode::Reject
-        && unfinished >= concurrency.limit
-    {
+    if let Some(limit) = limit(rules).filter(|limit| unfinished >= *limit) {
         return Err(Refusal::Limit {
             project: asked.project,
             unfinished,
-            limit: concurrency.limit,
+            limit,
         });
     }
     let minutes = asked
@@ -185,10 +182,35 @@ impl Ahead {
     }
 }
 
-/// The next of a chain of automatic retries: what was submitted, once more. None when the project is gone.
-pub(crate) fn again(farm: &Farm, previous: BuildId, before: &Submitted) -> Option<Vec<Intent>> {
-    let project = farm.project_named(&before.project)?;
-    project.rules.as_ref()?;
+/// How many builds of a project may be unfinished, when more are refused.
+fn limit(rules: &ProjectRules) -> Option<u32> {
+    let concurrency = rules.concurrency.as_ref()?;
+    let refuses = concurrency.group.is_none() && concurrency.mode == ConcurrencyMode::Reject;
+    refuses.then_some(concurrency.limit)
+}
+
+/// What becomes of an automatic retry.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Again {
+    /// It is appended.
+    Now(Vec<Intent>),
+    /// The project's limit stands against it; nobody is there to be refused, so it waits.
+    Later,
+    /// The project is gone.
+    Never,
+}
+
+/// The next of a chain of automatic retries: what was submitted, once more.
+pub(crate) fn again(farm: &Farm, previous: BuildId, before: &Submitted) -> Again {
+    let Some((project, rules)) = farm
+        .project_named(&before.project)
+        .and_then(|project| Some((project, project.rules.as_ref()?)))
+    else {
+        return Again::Never;
+    };
+    if limit(rules).is_some_and(|limit| project.unfinished >= limit) {
+        return Again::Later;
+    }
     let submitted = Submitted {
         number: project.number + 1,
         auto_retry: AutoRetry {
@@ -199,7 +221,7 @@ pub(crate) fn again(farm: &Farm, previous: BuildId, before: &Submitted) -> Optio
         ..before.clone()
     };
     let expected = Expected::Last(project.last);
-    intents(expected, retry_id(previous), submitted, None)
+    intents(expected, retry_id(previous), submitted, None).map_or(Again::Never, Again::Now)
 }
 
 /// The id of the automatic retry of a build: derived, so that whichever servers start it start the same one.

@@ -40,6 +40,23 @@ pub enum Wish {
     },
 }
 
+/// What a wish is about: who else's wishes stand or fall with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Project(String),
+    Build(BuildId),
+}
+
+impl Wish {
+    pub(crate) fn about(&self) -> About {
+        match self {
+            Self::Start(asked) => About::Project(asked.project.clone()),
+            Self::Stop { build, .. } => About::Build(*build),
+            Self::Project { name, .. } => About::Project(name.clone()),
+        }
+    }
+}
+
 /// What was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Granted {

@@ -15,8 +15,9 @@ use croft_proto::{Status, Timestamp};
 /// Builds that ended last and are still known to have.
 const ENDED_MAX: usize = 10_000;
 
-/// Tokens remembered for a project: far more than anybody submits in five minutes.
-const TOKENS_MAX: usize = 10_000;
+/// Tokens remembered for a project: 333 submissions a second for five minutes, and some 25 MB. Beyond it the oldest are forgotten
+/// early.
+const TOKENS_MAX: usize = 100_000;
 
 /// Where an unfinished build is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,13 +112,19 @@ pub(crate) struct Project {
     /// Of its last build.
     pub(crate) number: u64,
     pub(crate) unfinished: u32,
-    tokens: VecDeque<Token>,
+    tokens: Tokens,
+}
+
+/// Idempotency tokens, by their hash, and in the order in which they came.
+#[derive(Debug, Default)]
+struct Tokens {
+    known: HashMap<Box<str>, Token>,
+    order: VecDeque<(Timestamp, Box<str>)>,
 }
 
 #[derive(Debug)]
 struct Token {
     at: Timestamp,
-    token: String,
     asked: String,
     build: BuildId,
 }
@@ -191,8 +198,7 @@ impl Farm {
         token: &str,
         now: Timestamp,
     ) -> Option<(BuildId, String)> {
-        let mut tokens = project.tokens.iter().rev();
-        let found = tokens.find(|known| known.token == token)?;
+        let found = project.tokens.known.get(token)?;
         let is_valid = now.millis_since(found.at) < TOKEN_VALID_MS;
         is_valid.then(|| (found.build, found.asked.clone()))
     }
@@ -250,12 +256,8 @@ impl Farm {
             } => {
                 project.number = project.number.max(number);
                 if let Some((token, asked)) = token {
-                    project.remember(Token {
-                        at: entry.at,
-                        token,
-                        asked,
-                        build,
-                    });
+                    let at = entry.at;
+                    project.tokens.remember(token, Token { at, asked, build });
                 }
                 Ok(Change::Nothing)
             }
@@ -355,7 +357,7 @@ impl Farm {
             last: Seq::ZERO,
             number: 0,
             unfinished: 0,
-            tokens: VecDeque::new(),
+            tokens: Tokens::default(),
         });
         self.by_name.insert(name.to_string(), number);
         number
@@ -372,15 +374,21 @@ impl Farm {
     }
 }
 
-impl Project {
-    fn remember(&mut self, token: Token) {
-        let now = token.at;
-        while let Some(oldest) = self.tokens.front()
-            && (self.tokens.len() >= TOKENS_MAX || now.millis_since(oldest.at) >= TOKEN_VALID_MS)
+impl Tokens {
+    fn remember(&mut self, token: String, as_what: Token) {
+        let now = as_what.at;
+        while let Some((at, oldest)) = self.order.front()
+            && (self.order.len() >= TOKENS_MAX || now.millis_since(*at) >= TOKEN_VALID_MS)
         {
-            self.tokens.pop_front();
+            // One that was used anew meanwhile stays.
+            if self.known.get(oldest).is_some_and(|known| known.at == *at) {
+                self.known.remove(oldest);
+            }
+            self.order.pop_front();
         }
-        self.tokens.push_back(token);
+        let token = token.into_boxed_str();
+        self.order.push_back((now, token.clone()));
+        self.known.insert(token, as_what);
     }
 }
 

@@ -11,7 +11,7 @@ use croft_ledger::{Entry, Expected, Seq};
 use croft_proto::farm::{BuildEvent, BuildId, Lease, LossReason, SettledBy, Submitted};
 use croft_proto::{Status, Timestamp};
 
-use crate::admit::{again, retry_id};
+use crate::admit::{Again, again, retry_id};
 use crate::farm::{Change, Farm, FoldError, Stage, Unfinished};
 use crate::gate::Gates;
 use crate::intent::Intent;
@@ -363,12 +363,15 @@ impl Scheduler {
     fn retry(&mut self, previous: BuildId, before: &Submitted) -> Option<Action> {
         let next = retry_id(previous);
         self.retries.get(&next)?;
-        let intents = again(&self.farm, previous, before);
-        if intents.is_none() {
-            // Its project is gone.
-            self.retries.remove(&next);
+        match again(&self.farm, previous, before) {
+            Again::Now(intents) => Some(Action::Append(intents)),
+            // It is asked for again.
+            Again::Later => None,
+            Again::Never => {
+                self.retries.remove(&next);
+                None
+            }
         }
-        intents.map(Action::Append)
     }
 
     fn tick(&mut self, now: Now, actions: &mut Vec<Action>, noted: &mut Vec<Noted>) {

@@ -6,5 +6,7 @@ mod simulation;
 mod server;
 /// Renewals before everything is folded.
 mod behind;
+/// Subjects that many want.
+mod contended;
 /// Appends that are lost sight of.
 mod surely;

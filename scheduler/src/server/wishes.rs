@@ -20,6 +20,10 @@ use crate::{Granted, Refusal, Wish, build_subject};
 /// How often a wish is decided anew because others were faster.
 const TRIES_MAX: u32 = 20;
 
+/// After so many of those a wish is appended only with others about the same: a project that many servers contend for must not
+/// take unrelated ones down with it.
+const TOGETHER_MAX: u32 = 5;
+
 type Reply = oneshot::Sender<Result<(Granted, Option<Seq>), Refused>>;
 
 #[derive(Debug)]
@@ -76,9 +80,20 @@ impl Wishes {
         }
         let mut batch = Batch::default();
         let mut later = VecDeque::new();
+        let first = self.waiting.front();
+        let alone = first
+            .filter(|first| first.tries >= TOGETHER_MAX)
+            .map(|first| first.wish.about());
         let mut witness: Option<Subject> = None;
         while let Some(waiting) = self.waiting.pop_front() {
             if waiting.reply.is_closed() && waiting.tries == 0 {
+                continue;
+            }
+            if alone
+                .as_ref()
+                .is_some_and(|about| *about != waiting.wish.about())
+            {
+                later.push_back(waiting);
                 continue;
             }
             match batch.take(farm, &waiting.wish, now) {
@@ -181,13 +196,19 @@ impl Wishes {
     /// Somebody was faster: what there is to fold is folded, and all of it decided anew.
     fn again(&mut self) {
         self.not_before = self.not_before.max(self.decided_at.next());
-        for (mut waiting, _) in self.flying.drain(..).rev() {
+        let mut soon = Vec::new();
+        for (mut waiting, _) in self.flying.drain(..) {
             waiting.tries += 1;
             if waiting.tries > TRIES_MAX {
                 answer(waiting.reply, Err(Failed::Contended.into()));
+            } else if waiting.tries >= TOGETHER_MAX {
+                self.waiting.push_back(waiting);
             } else {
-                self.waiting.push_front(waiting);
+                soon.push(waiting);
             }
+        }
+        for waiting in soon.into_iter().rev() {
+            self.waiting.push_front(waiting);
         }
     }
 

@@ -447,6 +447,51 @@ fn a_failed_build_is_retried_as_often_as_it_may_and_by_the_same_id_everywhere() 
 }
 
 #[test]
+fn an_automatic_retry_waits_for_room_under_a_limit_that_refuses() {
+    let limited = ProjectRules {
+        auto_retry_limit: 1,
+        concurrency: Some(Concurrency {
+            limit: 1,
+            mode: ConcurrencyMode::Reject,
+            group: None,
+        }),
+        ..rules()
+    };
+    let mut bench = Bench::new(limited);
+    bench.submit(asked(1));
+    bench.build(1, &started(1, "w"));
+    bench.settle(1, Status::Failed);
+    bench.submit(asked(2));
+    assert_eq!(bench.pass(1_000), [Action::Retry(id(1))]);
+    let before = submitted_as(1);
+    assert_eq!(bench.input(Input::Before(id(1), &before)), []);
+    bench.build(2, &started(1, "w"));
+    bench.settle(2, Status::Succeeded);
+    assert!(bench.pass(6_000).contains(&Action::Retry(id(1))));
+    let again = bench.input(Input::Before(id(1), &before));
+    assert!(matches!(again[..], [Action::Append(_)]), "{again:?}");
+}
+
+#[test]
+fn a_token_that_was_used_anew_outlives_its_first_use() {
+    let mut bench = Bench::new(rules());
+    let with_token = |number: u8| Asked {
+        token: Some("t".into()),
+        ..asked(number)
+    };
+    bench.submit(with_token(1));
+    bench.pass(5 * 60_000);
+    bench.submit(with_token(2));
+    // Remembering another forgets what is older than five minutes.
+    bench.submit(Asked {
+        token: Some("other".into()),
+        ..asked(3)
+    });
+    let again = admit(bench.scheduler.farm(), with_token(4), bench.now.wall);
+    assert_eq!(again, Ok(Admission::Same(id(2))));
+}
+
+#[test]
 fn a_token_gives_the_same_build_for_five_minutes_and_refuses_another() {
     let mut bench = Bench::new(rules());
     let with_token = |number: u8, token: &str| Asked {

@@ -1,0 +1,133 @@
+use std::sync::Arc;
+
+use croft_bus::{Bus, Memory as MemoryBus, Settings};
+use croft_ledger::{
+    Append, AppendError, Appended, Clock, Entry, Expected, Health, Ledger, Memory, ReadError, Seq,
+    Subject,
+};
+use croft_proto::farm::{BuildId, Lease};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::steps::{applied, rules};
+use crate::*;
+
+/// Somebody else is always faster with one project.
+#[derive(Debug)]
+struct Contended {
+    inner: Memory,
+    project: Subject,
+}
+
+impl Contended {
+    async fn overtake(&self) -> AppendError {
+        let entries = self.inner.read_subject(&self.project, Seq::ZERO, 1_000);
+        let last = entries.await.unwrap().last().unwrap().seq;
+        let other = Append {
+            subject: self.project.clone(),
+            expected: Expected::Last(last),
+            event: serde_json::to_vec(&applied(rules())).unwrap().into(),
+        };
+        let actual = self.inner.append(vec![other]).await.unwrap().last;
+        AppendError::Conflict {
+            subject: self.project.clone(),
+            expected: last,
+            actual: Some(actual),
+        }
+    }
+}
+
+impl Ledger for Contended {
+    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        async move {
+            let is_about = |append: &Append| append.subject == self.project;
+            let is_first = |append: &Append| append.expected == Expected::NEW;
+            if batch
+                .iter()
+                .any(|append| is_about(append) && !is_first(append))
+            {
+                return Err(self.overtake().await);
+            }
+            self.inner.append(batch).await
+        }
+        .boxed()
+    }
+
+    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        self.inner.read(after, limit)
+    }
+
+    fn read_subject(
+        &self,
+        subject: &Subject,
+        after: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        self.inner.read_subject(subject, after, limit)
+    }
+
+    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
+        self.inner.follow(after)
+    }
+
+    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
+        self.inner.last()
+    }
+
+    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
+        self.inner.purge(subject, last)
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        self.inner.health()
+    }
+}
+
+fn asked(project: &str) -> Asked {
+    Asked {
+        project: project.into(),
+        build: BuildId::from(uuid::Uuid::new_v4()),
+        priority: None,
+        auto_retry_limit: None,
+        queued_timeout_in_minutes: None,
+        token: None,
+        initiator: "test".into(),
+        request: serde_json::json!({}),
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_others_are_always_faster_with_takes_nobody_else_down() {
+    let ledger: Arc<dyn Ledger> = Arc::new(Contended {
+        inner: Memory::new(Clock::system()),
+        project: Subject::of("project", "hot").unwrap(),
+    });
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new(&Settings::default()));
+    let (server, handle) = Server::new(Parts {
+        ledger,
+        bus,
+        lease: Lease::default(),
+        clock: Clock::system(),
+        metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = JoinSet::new();
+    servers.spawn(server.run(stopped));
+    for name in ["hot", "cold"] {
+        handle.project(name.into(), applied(rules())).await.unwrap();
+    }
+    // In one batch, both orders.
+    let (first, hot, second) = tokio::join!(
+        handle.start(asked("cold")),
+        handle.start(asked("hot")),
+        handle.start(asked("cold"))
+    );
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(hot.unwrap_err(), Refused::Failed(Failed::Contended));
+    stop.send_replace(true);
+    servers.join_next().await.unwrap().unwrap().unwrap();
+}
