@@ -11,6 +11,7 @@ use crate::secrets::forms;
 
 each_size!(small large |plan| plan;
     a_secret_is_used_by_a_build_and_found_nowhere,
+    after_another_workers_token_was_revoked_builds_have_secrets_without_any_start,
 );
 
 /// Every kind of character that an encoding treats in a way of its own.
@@ -144,4 +145,35 @@ fn assert_without(name: &str, bytes: &[u8], needles: &[String]) {
     for needle in needles {
         assert!(!find(bytes, needle.as_bytes()), "{needle:?} is in {name}");
     }
+}
+
+/// The pool's keys are made anew, and every secret is sealed to them.
+fn after_another_workers_token_was_revoked_builds_have_secrets_without_any_start(rig: &mut Rig) {
+    set(rig, "app/token", "secrets-manager", TOKEN);
+    let spec = "version: 0.2\nenv:\n  secrets-manager: {TOKEN: app/token}\nphases:\n  build:\n    commands:\n      - printf '%s' \"$TOKEN\" | wc -c\n";
+    let source = rig.source("keeper", spec);
+    let runs = |rig: &Rig| {
+        let ran = rig.submit(&source, &[]);
+        ran.assert_code(0);
+        assert!(ran.output().contains(&TOKEN.len().to_string()));
+        let id = ran.build()["id"].as_str().unwrap().to_string();
+        rig.over_as(&id, "SUCCEEDED", 1);
+    };
+    runs(rig);
+    rig.told(&[
+        "token", "create", "gone", "--role", "worker", "--pool", "default",
+    ]);
+    let tokens = rig.told_json(&["token", "list"]);
+    let all = tokens.as_array().unwrap();
+    let gone = all.iter().find(|token| token["name"] == "gone").unwrap();
+    rig.told(&["token", "revoke", gone["id"].as_str().unwrap()]);
+    // At once, and with a value that was never sealed to the first key.
+    runs(rig);
+    set(
+        rig,
+        "app/token",
+        "secrets-manager",
+        &TOKEN.replace('t', "T"),
+    );
+    runs(rig);
 }

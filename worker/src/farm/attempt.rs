@@ -21,10 +21,13 @@ use super::settle::{self, End, Recorded};
 use super::source::{self, Bringing, NoSource, Sources};
 use super::vault::Opened;
 use super::{keep, places};
-use crate::{Engine, Outcome, Scratch, Stop, chain};
+use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
 
 /// How long a build that was given back is tried to be recorded as such. Servers notice without it, a lease later.
 const GIVING_BACK: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Of a build that was asked to stop while its source and secrets were fetched.
+const HALTED: &str = "it was stopped before anything of it ran";
 
 /// How an attempt went, for whoever keeps account of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +121,17 @@ enum Unmade {
     User(String),
     /// The machine's fault.
     Machine(String),
+    /// It was asked to stop before there was anything to run.
+    Halted,
+}
+
+impl Unmade {
+    fn of(why: NoValue) -> Self {
+        match why {
+            NoValue::User(message) => Self::User(message),
+            NoValue::Machine(message) => Self::Machine(message),
+        }
+    }
 }
 
 impl Made {
@@ -156,7 +170,7 @@ impl Made {
     fn is_fault(&self) -> bool {
         match &self.result {
             Ok(outcome) => outcome.build.build_status == Status::Fault,
-            Err(Unmade::User(_)) => false,
+            Err(Unmade::User(_) | Unmade::Halted) => false,
             Err(Unmade::Machine(_)) => true,
         }
     }
@@ -179,7 +193,8 @@ impl Made {
                 at: (parts.now)(),
             };
         }
-        if self.is_fault() && claimed.attempt < attempts_max {
+        let is_halted = matches!(self.result, Err(Unmade::Halted));
+        if is_halted || (self.is_fault() && claimed.attempt < attempts_max) {
             return End::GivenBack {
                 message: self.fault(),
                 at: (parts.now)(),
@@ -213,6 +228,7 @@ impl Made {
             }
             Err(Unmade::User(message)) => settled(Status::Failed, message, tree, at),
             Err(Unmade::Machine(message)) => settled(Status::Fault, message, tree, at),
+            Err(Unmade::Halted) => settled(Status::Stopped, HALTED, tree, at),
         }
     }
 
@@ -224,6 +240,7 @@ impl Made {
                 .clone()
                 .unwrap_or_else(|| "its worker's machine failed it".into()),
             Err(Unmade::User(message) | Unmade::Machine(message)) => message.clone(),
+            Err(Unmade::Halted) => HALTED.to_string(),
         }
     }
 
@@ -280,10 +297,14 @@ async fn produce(
     );
     let running = async {
         let outcome = execute(claimed, parts, folders, &writer, stop).await;
-        if let Err(Unmade::User(message) | Unmade::Machine(message)) = &outcome {
+        if let Err(unmade) = &outcome {
+            let message = match unmade {
+                Unmade::User(message) | Unmade::Machine(message) => message.as_str(),
+                Unmade::Halted => HALTED,
+            };
             writer.emit(EventKind::Notice {
                 level: NoticeLevel::Error,
-                message: message.clone(),
+                message: message.to_string(),
             });
             writer.finish();
         }
@@ -332,7 +353,7 @@ async fn execute(
         .map_err(|places::Unplaced { message }| Unmade::User(message))?;
     let vault = Arc::new(Opened {
         ledger: Arc::clone(&parts.ledger),
-        keys: Arc::clone(&parts.keys),
+        keys: parts.keys.clone(),
         pool: submitted.pool.clone(),
         project: submitted.project.clone(),
     });
@@ -362,7 +383,14 @@ async fn execute(
         requested: &requested,
     };
     let request = request::request(&accepted, parts, folders, &sources, vault);
-    let (request, secrets) = request.await.map_err(Unmade::User)?;
+    let mut halt = stop.clone();
+    let (request, secrets) = tokio::select! {
+        request = request => request.map_err(Unmade::of)?,
+        // A key of the pool's may be waited for.
+        () = halted(&mut halt) => {
+            return Err(Unmade::Halted);
+        }
+    };
     for secret in &secrets {
         writer.add_secret(secret);
     }
@@ -380,3 +408,6 @@ async fn execute(
     drop(sources);
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests;

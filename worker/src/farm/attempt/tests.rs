@@ -1,0 +1,243 @@
+//! Attempts on a worker whose surroundings are in memory; its places say when somebody comes that far.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use croft_bus::{Hint, Pool};
+use croft_cache::Store;
+use croft_keys::{PoolKey, PoolPublic};
+use croft_ledger::{Append, Clock, Expected, Memory, Seq, Subject};
+use croft_proto::Timestamp;
+use croft_proto::farm::{
+    BuildEvent, BuildId, Environment, LossReason, SealedFor, SecretEvent, SecretKind, Submitted,
+};
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+
+use super::super::pool_keys::tests::Giver;
+use super::super::{
+    KeySource, Metrics, Places, PoolKeys, Settings, Unplaced, Vitals, claim, story,
+};
+use super::*;
+use crate::Home;
+use crate::runtime::{self, Report, Request, Runtime, Slot};
+
+const BUILD: [u8; 16] = [7; 16];
+const POOL: &str = "default";
+
+/// A place that never stands; counts who asked for one.
+#[derive(Debug, Default)]
+struct Nowhere(Arc<Mutex<u32>>);
+
+impl Places for Nowhere {
+    fn of(&self, _environment: &Environment) -> Result<Arc<dyn Runtime>, Unplaced> {
+        Ok(Arc::new(Self(Arc::clone(&self.0))))
+    }
+}
+
+impl Runtime for Nowhere {
+    fn provision<'a>(
+        &'a self,
+        _request: &'a Request,
+        _report: Report<'a>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Slot, runtime::Error>> + Send + 'a>> {
+        *self.0.lock().unwrap() += 1;
+        Box::pin(async {
+            Err(runtime::Error::User {
+                code: "NOWHERE",
+                message: "there is no place".into(),
+            })
+        })
+    }
+}
+
+/// Gives the pool's second key, once.
+#[derive(Debug)]
+struct Second(Mutex<Option<PoolKey>>);
+
+impl KeySource for Second {
+    fn keys(&self) -> BoxFuture<'_, Result<BTreeMap<u32, PoolKey>, String>> {
+        let given = self.0.lock().unwrap().take();
+        Box::pin(async { Ok(given.map(|key| (2, key)).into_iter().collect()) })
+    }
+}
+
+/// A worker with one build that waits for it.
+struct Rig {
+    parts: Parts,
+    provisioned: Arc<Mutex<u32>>,
+    _folder: TempDir,
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000)
+}
+
+fn build() -> BuildId {
+    BuildId::derived(BUILD)
+}
+
+impl Rig {
+    async fn new(keys: PoolKeys) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let places = Nowhere::default();
+        let rig = Self {
+            provisioned: Arc::clone(&places.0),
+            parts: Parts {
+                ledger: Arc::new(Memory::new(Clock::from_fn(now))),
+                bus: Arc::new(croft_bus::Memory::new(&croft_bus::Settings::default())),
+                kept: Arc::new(Store::in_memory(1 << 30).unwrap()),
+                cache: None,
+                home,
+                places: Arc::new(places),
+                keys,
+                now,
+                metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+                vitals: Vitals::default(),
+                settings: Settings {
+                    name: "worker-1".parse().unwrap(),
+                    pool: POOL.parse().unwrap(),
+                    slots: 1,
+                    version: "1".into(),
+                    lease: croft_proto::farm::Lease::default(),
+                    disk_free_bytes_min: 0,
+                    region: "us-east-1".into(),
+                },
+            },
+            _folder: folder,
+        };
+        let submitted = rig.submitted();
+        rig.append(
+            "build",
+            &build().to_string(),
+            &BuildEvent::Submitted(submitted),
+        )
+        .await;
+        rig
+    }
+
+    /// A build that has a secret in a variable.
+    fn submitted(&self) -> Box<Submitted> {
+        Box::new(
+            serde_json::from_value(serde_json::json!({
+                "project": "web", "number": 1, "pool": POOL, "priority": 2, "queuedMsMax": 60_000,
+                "attemptsMax": 2, "autoRetry": {"autoRetryLimit": 0, "autoRetryNumber": 0},
+                "initiator": "me", "request": {
+                    "source": {"type": "NO_SOURCE", "buildspec": "version: 0.2\nphases:\n  build:\n    commands: [\"true\"]\n"},
+                    "environment": {"image": "any", "environmentVariables":
+                        [{"name": "TOKEN", "value": "app/token", "type": "SECRETS_MANAGER"}]},
+                    "artifacts": {}, "timeoutInMinutes": 5
+                }
+            }))
+            .unwrap(),
+        )
+    }
+
+    async fn append(&self, kind: &str, name: &str, event: &impl serde::Serialize) {
+        let subject = Subject::of(kind, name).unwrap();
+        let read = self.parts.ledger.read_subject(&subject, Seq::ZERO, 100);
+        let last = read
+            .await
+            .unwrap()
+            .last()
+            .map_or(Seq::ZERO, |entry| entry.seq);
+        let append = Append {
+            subject,
+            expected: Expected::Last(last),
+            event: serde_json::to_vec(event).unwrap().into(),
+        };
+        self.parts.ledger.append(vec![append]).await.unwrap();
+    }
+
+    /// Sets the secret, sealed to that key of the pool.
+    async fn seal(&self, generation: u32, public: PoolPublic) {
+        let sealed = croft_keys::seal(&public, &["secret", "app/token", "1", POOL], b"hunter2");
+        let event = SecretEvent::Set {
+            version: 1,
+            kind: SecretKind::SecretsManager,
+            projects: Vec::new(),
+            wrapped: String::new(),
+            sealed: vec![SealedFor {
+                pool: POOL.into(),
+                generation,
+                sealed: sealed.unwrap().to_string(),
+            }],
+        };
+        self.append("secret", "app/token", &event).await;
+    }
+
+    async fn claimed(&self) -> Claimed {
+        let story = story::read(self.parts.ledger.as_ref(), build())
+            .await
+            .unwrap();
+        let hint = Hint {
+            build: build().to_string().parse().unwrap(),
+            attempt: story.attempts + 1,
+            seq: story.last.get(),
+        };
+        let pool: Pool = POOL.parse().unwrap();
+        self.parts.bus.publish(&pool, hint).await.unwrap();
+        let taken = self.parts.bus.take(&pool, Duration::from_secs(1)).await;
+        let taken = taken.unwrap().expect("a hint is out");
+        claim::claim(self.parts.ledger.as_ref(), taken, "worker-1")
+            .await
+            .expect("it waits")
+    }
+
+    async fn run(&self) -> Went {
+        let (_leave, left) = watch::channel(Stop::No);
+        run(self.claimed().await, self.parts.clone(), left).await
+    }
+
+    /// What happened to the build.
+    async fn events(&self) -> Vec<BuildEvent> {
+        let subject = story::subject(build());
+        let read = self.parts.ledger.read_subject(&subject, Seq::ZERO, 100);
+        let entries = read.await.unwrap();
+        let events = entries.iter().map(|entry| entry.event().unwrap());
+        events
+            .map(|event| serde_json::from_slice(event).unwrap())
+            .collect()
+    }
+
+    fn provisioned(&self) -> u32 {
+        *self.provisioned.lock().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_key_made_since_the_worker_started_is_asked_for_and_opens_the_secret() {
+    let (first, second) = (PoolKey::generate().unwrap(), PoolKey::generate().unwrap());
+    let public = second.public();
+    let source = Arc::new(Second(Mutex::new(Some(second))));
+    let rig = Rig::new(PoolKeys::new(BTreeMap::from([(1, first)]), Some(source))).await;
+    rig.seal(2, public).await;
+    assert_eq!(rig.run().await, Went::Well);
+    assert_eq!(rig.provisioned(), 1, "it came as far as its place");
+}
+
+#[tokio::test]
+async fn a_build_whose_key_the_worker_is_not_given_is_given_back_and_not_failed() {
+    let giver = Giver::of(0);
+    let keys = PoolKeys::new(BTreeMap::new(), Some(Arc::clone(&giver) as Arc<_>));
+    let rig = Rig::new(keys).await;
+    rig.seal(2, PoolKey::generate().unwrap().public()).await;
+    assert_eq!(rig.run().await, Went::Fault);
+    assert_eq!(giver.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(rig.provisioned(), 0);
+    let events = rig.events().await;
+    let Some(BuildEvent::AttemptLost {
+        attempt: 1,
+        reason: LossReason::GivenBack { message, .. },
+    }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    assert!(
+        message.contains("sealed to key 2") && message.contains("no server is there"),
+        "{message}"
+    );
+}
