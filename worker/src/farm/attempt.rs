@@ -3,6 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use croft_bus::Renewal;
 use croft_exec::output::{Options, Writer};
@@ -24,7 +25,7 @@ use super::{keep, places};
 use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
 
 /// How long a build that was given back is tried to be recorded as such. Servers notice without it, a lease later.
-const GIVING_BACK: std::time::Duration = std::time::Duration::from_secs(30);
+const GIVING_BACK: Duration = Duration::from_secs(30);
 
 /// Of a build that was asked to stop while its source and secrets were fetched.
 const HALTED: &str = "it was stopped before anything of it ran";
@@ -44,7 +45,13 @@ pub(crate) enum Went {
 /// # Cancel
 /// Not safe; ask through `leave`.
 pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<Stop>) -> Went {
-    let begun = Instant::now();
+    if claimed.since.elapsed() >= Duration::from_millis(parts.settings.lease.kill_ms()) {
+        tracing::warn!(build = %claimed.build, attempt = claimed.attempt, "its claim took a lease to be answered: it is not begun");
+        if given_back(&claimed, &parts).await != Some(Recorded::Counts) {
+            parts.metrics.fenced();
+        }
+        return Went::Well;
+    }
     let (ask, stop) = watch::channel(Stop::No);
     let Ok(bus_build) = claimed.build.to_string().parse::<croft_bus::Build>() else {
         return Went::Well;
@@ -59,7 +66,7 @@ pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<S
         bus,
         renewal,
         parts.settings.lease,
-        begun,
+        claimed.since,
         ask.clone()
     ));
     let mut leaving = pin!(told_to_leave(leave, ask));

@@ -8,12 +8,16 @@ use std::time::Duration;
 use croft_bus::{Hint, Pool};
 use croft_cache::Store;
 use croft_keys::{PoolKey, PoolPublic};
-use croft_ledger::{Append, Clock, Expected, Memory, Seq, Subject};
+use croft_ledger::{
+    Append, AppendError, Appended, Clock, Entry, Expected, Health, Ledger, Memory, ReadError, Seq,
+    Subject,
+};
 use croft_proto::Timestamp;
 use croft_proto::farm::{
     BuildEvent, BuildId, Environment, LossReason, SealedFor, SecretEvent, SecretKind, Submitted,
 };
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use tempfile::TempDir;
 
 use super::super::pool_keys::tests::Giver;
@@ -28,12 +32,16 @@ const BUILD: [u8; 16] = [7; 16];
 const POOL: &str = "default";
 
 /// A place that never stands; counts who asked for one.
-#[derive(Debug, Default)]
-struct Nowhere(Arc<Mutex<u32>>);
+#[derive(Clone, Debug, Default)]
+struct Nowhere {
+    asked: Arc<Mutex<u32>>,
+    /// Whether it is waited for until somebody stops the build.
+    is_awaited: bool,
+}
 
 impl Places for Nowhere {
     fn of(&self, _environment: &Environment) -> Result<Arc<dyn Runtime>, Unplaced> {
-        Ok(Arc::new(Self(Arc::clone(&self.0))))
+        Ok(Arc::new(self.clone()))
     }
 }
 
@@ -43,13 +51,71 @@ impl Runtime for Nowhere {
         _request: &'a Request,
         _report: Report<'a>,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Slot, runtime::Error>> + Send + 'a>> {
-        *self.0.lock().unwrap() += 1;
+        *self.asked.lock().unwrap() += 1;
         Box::pin(async {
+            if self.is_awaited {
+                std::future::pending::<()>().await;
+            }
             Err(runtime::Error::User {
                 code: "NOWHERE",
                 message: "there is no place".into(),
             })
         })
+    }
+}
+
+/// A ledger whose next answer to an append takes so long, and may then be that nobody knows.
+#[derive(Debug)]
+struct Slow {
+    inner: Memory,
+    next: Mutex<Option<(Duration, bool)>>,
+}
+
+impl Ledger for Slow {
+    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        let slow = self.next.lock().unwrap().take();
+        Box::pin(async move {
+            let appended = self.inner.append(batch).await;
+            let Some((wait, is_unknown)) = slow else {
+                return appended;
+            };
+            tokio::time::sleep(wait).await;
+            if is_unknown {
+                return Err(AppendError::Unknown {
+                    source: "the connection broke".into(),
+                });
+            }
+            appended
+        })
+    }
+
+    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        self.inner.read(after, limit)
+    }
+
+    fn read_subject(
+        &self,
+        subject: &Subject,
+        after: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        self.inner.read_subject(subject, after, limit)
+    }
+
+    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
+        self.inner.follow(after)
+    }
+
+    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
+        self.inner.last()
+    }
+
+    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
+        self.inner.purge(subject, last)
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        self.inner.health()
     }
 }
 
@@ -67,6 +133,7 @@ impl KeySource for Second {
 /// A worker with one build that waits for it.
 struct Rig {
     parts: Parts,
+    ledger: Arc<Slow>,
     provisioned: Arc<Mutex<u32>>,
     _folder: TempDir,
 }
@@ -84,10 +151,15 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
         let places = Nowhere::default();
+        let ledger = Arc::new(Slow {
+            inner: Memory::new(Clock::from_fn(now)),
+            next: Mutex::new(None),
+        });
         let rig = Self {
-            provisioned: Arc::clone(&places.0),
+            provisioned: Arc::clone(&places.asked),
+            ledger: Arc::clone(&ledger),
             parts: Parts {
-                ledger: Arc::new(Memory::new(Clock::from_fn(now))),
+                ledger,
                 bus: Arc::new(croft_bus::Memory::new(&croft_bus::Settings::default())),
                 kept: Arc::new(Store::in_memory(1 << 30).unwrap()),
                 cache: None,
@@ -169,6 +241,24 @@ impl Rig {
         self.append("secret", "app/token", &event).await;
     }
 
+    /// One that has its secret, and whose build comes as far as its place and waits there.
+    async fn waiting() -> Self {
+        let key = PoolKey::generate().unwrap();
+        let public = key.public();
+        let mut rig = Self::new(PoolKeys::new(BTreeMap::from([(1, key)]), None)).await;
+        rig.seal(1, public).await;
+        rig.parts.places = Arc::new(Nowhere {
+            asked: Arc::clone(&rig.provisioned),
+            is_awaited: true,
+        });
+        rig
+    }
+
+    /// The answer to the claim takes so long, and is no answer perhaps.
+    fn claims_after(&self, wait: Duration, is_unknown: bool) {
+        *self.ledger.next.lock().unwrap() = Some((wait, is_unknown));
+    }
+
     async fn claimed(&self) -> Claimed {
         let story = story::read(self.parts.ledger.as_ref(), build())
             .await
@@ -201,6 +291,20 @@ impl Rig {
         events
             .map(|event| serde_json::from_slice(event).unwrap())
             .collect()
+    }
+
+    async fn assert_given_back(&self) {
+        let events = self.events().await;
+        assert!(
+            matches!(
+                events.last(),
+                Some(BuildEvent::AttemptLost {
+                    attempt: 1,
+                    reason: LossReason::GivenBack { .. }
+                })
+            ),
+            "{events:?}"
+        );
     }
 
     fn provisioned(&self) -> u32 {
@@ -240,4 +344,33 @@ async fn a_build_whose_key_the_worker_is_not_given_is_given_back_and_not_failed(
         message.contains("sealed to key 2") && message.contains("no server is there"),
         "{message}"
     );
+}
+
+/// A server that has folded the claim counts fifteen seconds from then.
+#[tokio::test(start_paused = true)]
+async fn a_build_whose_worker_nobody_answers_is_killed_fourteen_seconds_after_its_claim_was_sent() {
+    let rig = Rig::waiting().await;
+    rig.claims_after(Duration::from_secs(10), false);
+    let sent = Instant::now();
+    rig.run().await;
+    assert_eq!(rig.provisioned(), 1, "four seconds were left to it");
+    let killed = sent.elapsed();
+    assert!(
+        (Duration::from_secs(14)..Duration::from_secs(15)).contains(&killed),
+        "after {killed:?}"
+    );
+    rig.assert_given_back().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_took_fourteen_seconds_to_be_known_is_given_back_before_anything_runs() {
+    for is_unknown in [false, true] {
+        let rig = Rig::waiting().await;
+        // Of the one that nobody knew of it is learned at the next try, a moment later.
+        let seconds = if is_unknown { 13.9 } else { 14.0 };
+        rig.claims_after(Duration::from_secs_f64(seconds), is_unknown);
+        assert_eq!(rig.run().await, Went::Well);
+        assert_eq!(rig.provisioned(), 0, "{is_unknown}");
+        rig.assert_given_back().await;
+    }
 }
