@@ -6,7 +6,9 @@ use croft_cache::Id;
 use croft_keys::AccessRole;
 use croft_ledger::{Body, Seq};
 use croft_proto::Timestamp;
-use croft_proto::farm::{BuildEvent, BuildId, Project, Requested, StartBuild, Submitted};
+use croft_proto::farm::{
+    BuildEvent, BuildId, LEAVING_MAX, Project, Requested, StartBuild, Submitted,
+};
 use croft_scheduler::{Asked, build_subject};
 use serde_json::{Value, json};
 
@@ -199,6 +201,7 @@ async fn keep_source(
             .ok_or_else(|| Problem::invalid(format!("x-croft.tree `{tree}` is no digest")))?;
         let (kept, now) = (state.kept(), state.farm.clock.now());
         let minutes = u64::from(queued_minutes) + u64::from(requested.timeout_in_minutes);
+        let attempts = attempts + u64::from(LEAVING_MAX);
         let until = now.millis() + minutes * 60_000 * attempts + KEEP_MS;
         let until = Timestamp::from_millis(until);
         let held = state

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use croft_bus::Renewal;
 use croft_exec::output::{Options, Writer};
-use croft_proto::farm::Requested;
+use croft_proto::farm::{GivenBackFor, LossReason, Requested};
 use croft_proto::{EventKind, NoticeLevel, Status};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use super::parts::Parts;
 use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
 use super::source::{self, Bringing, NoSource, Sources};
+use super::story::Story;
 use super::vault::Opened;
 use super::{keep, places};
 use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
@@ -108,6 +109,7 @@ async fn told_to_leave(mut leave: watch::Receiver<Stop>, ask: watch::Sender<Stop
 /// A build whose lease is gone: others shall have it, the sooner the better.
 async fn given_back(claimed: &Claimed, parts: &Parts) -> Option<Recorded> {
     let end = End::GivenBack {
+        cause: GivenBackFor::Lease,
         message: "no server had answered its worker for almost a lease".into(),
         at: (parts.now)(),
     };
@@ -189,21 +191,10 @@ impl Made {
 
     /// How the attempt ends. What it leaves is in the store before that is said.
     async fn end(&self, claimed: &Claimed, parts: &Parts, leaves: bool) -> End {
-        let attempts_max = claimed
-            .story
-            .submitted
-            .as_ref()
-            .map_or(1, |submitted| submitted.attempts_max);
-        if leaves {
+        if let Some((cause, message)) = self.given_back_for(&claimed.story, leaves) {
             return End::GivenBack {
-                message: "its worker was told to leave".into(),
-                at: (parts.now)(),
-            };
-        }
-        let is_halted = matches!(self.result, Err(Unmade::Halted));
-        if is_halted || (self.is_fault() && claimed.attempt < attempts_max) {
-            return End::GivenBack {
-                message: self.fault(),
+                cause,
+                message,
                 at: (parts.now)(),
             };
         }
@@ -237,6 +228,26 @@ impl Made {
             Err(Unmade::Machine(message)) => settled(Status::Fault, message, tree, at),
             Err(Unmade::Halted) => settled(Status::Stopped, HALTED, tree, at),
         }
+    }
+
+    /// Why others shall have it, if they shall. A machine's fault that is the last that the build may have is its outcome.
+    fn given_back_for(&self, story: &Story, leaves: bool) -> Option<(GivenBackFor, String)> {
+        if leaves {
+            let message = "its worker was told to leave".to_string();
+            return Some((GivenBackFor::Leaving, message));
+        }
+        if matches!(self.result, Err(Unmade::Halted)) {
+            return Some((GivenBackFor::Unsaid, self.fault()));
+        }
+        let message = self.is_fault().then(|| self.fault())?;
+        let cause = GivenBackFor::Machine;
+        let submitted = story.submitted.as_ref();
+        let attempts_max = submitted.map_or(1, |submitted| submitted.attempts_max);
+        let with_this = story.losses.and(&LossReason::GivenBack {
+            message: String::new(),
+            cause,
+        });
+        (!with_this.is_last(attempts_max)).then_some((cause, message))
     }
 
     fn fault(&self) -> String {

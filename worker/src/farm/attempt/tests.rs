@@ -14,7 +14,8 @@ use croft_ledger::{
 };
 use croft_proto::Timestamp;
 use croft_proto::farm::{
-    BuildEvent, BuildId, Environment, LossReason, SealedFor, SecretEvent, SecretKind, Submitted,
+    BuildEvent, BuildId, Environment, GivenBackFor, LossReason, SealedFor, SecretEvent, SecretKind,
+    Submitted,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -373,4 +374,55 @@ async fn a_claim_that_took_fourteen_seconds_to_be_known_is_given_back_before_any
         assert_eq!(rig.provisioned(), 0, "{is_unknown}");
         rig.assert_given_back().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_leaving_worker_gives_back_says_so_and_a_machines_fault_is_an_outcome_only_at_last()
+{
+    let rig = Rig::waiting().await;
+    for attempt in 1..=3 {
+        let (leave, left) = watch::channel(Stop::No);
+        let running = run(rig.claimed().await, rig.parts.clone(), left);
+        let leaving = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            leave.send_replace(Stop::Now);
+        };
+        tokio::join!(running, leaving);
+        let events = rig.events().await;
+        let cause = GivenBackFor::Leaving;
+        assert!(
+            matches!(events.last(), Some(BuildEvent::AttemptLost { attempt: number, reason: LossReason::GivenBack { cause: why, .. } })
+                if (*number, *why) == (attempt, cause)),
+            "{events:?}"
+        );
+    }
+    // Sealed to a key that nobody gives: the machine's fault. There may be two of them.
+    rig.seal(2, PoolKey::generate().unwrap().public()).await;
+    assert_eq!(rig.run().await, Went::Fault);
+    let events = rig.events().await;
+    assert!(
+        matches!(
+            events.last(),
+            Some(BuildEvent::AttemptLost {
+                attempt: 4,
+                reason: LossReason::GivenBack {
+                    cause: GivenBackFor::Machine,
+                    ..
+                }
+            })
+        ),
+        "{events:?}"
+    );
+    assert_eq!(rig.run().await, Went::Fault);
+    let events = rig.events().await;
+    let Some(BuildEvent::Settled {
+        attempt: 5,
+        status: Status::Fault,
+        message: Some(message),
+        ..
+    }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    assert!(message.contains("sealed to key 2"), "{message}");
 }
