@@ -22,6 +22,8 @@ mod source;
 mod vault;
 /// What opens them.
 mod pool_keys;
+/// Who one is to its image's registry.
+mod registry;
 /// Where it runs.
 mod places;
 /// Its output on the bus.

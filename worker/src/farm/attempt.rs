@@ -22,7 +22,8 @@ use super::settle::{self, End, Recorded};
 use super::source::{self, Bringing, NoSource, Sources};
 use super::story::Story;
 use super::vault::Opened;
-use super::{keep, places};
+use super::{keep, places, registry};
+use crate::runtime::Runtime;
 use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
 
 /// How long a build that was given back is tried to be recorded as such. Servers notice without it, a lease later.
@@ -353,6 +354,25 @@ async fn halted(stop: &mut watch::Receiver<Stop>) {
     }
 }
 
+/// Where it runs; its image's registry is asked as whom the project says.
+async fn runtime(
+    requested: &Requested,
+    parts: &Parts,
+    (vault, writer): (&Opened, &Writer),
+    mut halt: watch::Receiver<Stop>,
+) -> Result<Arc<dyn Runtime>, Unmade> {
+    let environment = &requested.environment;
+    let login = tokio::select! {
+        login = registry::login(environment, vault) => login.map_err(Unmade::of)?,
+        () = halted(&mut halt) => return Err(Unmade::Halted),
+    };
+    if let Some(login) = &login {
+        writer.add_secret(&login.password);
+    }
+    let place = parts.places.of(environment, login);
+    place.map_err(|places::Unplaced { message }| Unmade::User(message))
+}
+
 async fn execute(
     claimed: &Claimed,
     parts: &Parts,
@@ -365,16 +385,13 @@ async fn execute(
     };
     let requested: Requested = serde_json::from_value((*submitted.request).clone())
         .map_err(|error| Unmade::User(format!("what was submitted cannot be read: {error}")))?;
-    let runtime = parts
-        .places
-        .of(&requested.environment)
-        .map_err(|places::Unplaced { message }| Unmade::User(message))?;
     let vault = Arc::new(Opened {
         ledger: Arc::clone(&parts.ledger),
         keys: parts.keys.clone(),
         pool: submitted.pool.clone(),
         project: submitted.project.clone(),
     });
+    let runtime = runtime(&requested, parts, (vault.as_ref(), writer), stop.clone()).await?;
     let bringing = Bringing {
         kept: &parts.kept,
         home: &parts.home,

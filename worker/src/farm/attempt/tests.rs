@@ -26,8 +26,8 @@ use super::super::{
     KeySource, Metrics, Places, PoolKeys, Settings, Unplaced, Vitals, claim, story,
 };
 use super::*;
-use crate::Home;
 use crate::runtime::{self, Report, Request, Runtime, Slot};
+use crate::{Home, SignIn};
 
 const BUILD: [u8; 16] = [7; 16];
 const POOL: &str = "default";
@@ -36,12 +36,19 @@ const POOL: &str = "default";
 #[derive(Clone, Debug, Default)]
 struct Nowhere {
     asked: Arc<Mutex<u32>>,
+    /// As whom its image would be fetched.
+    login: Arc<Mutex<Option<SignIn>>>,
     /// Whether it is waited for until somebody stops the build.
     is_awaited: bool,
 }
 
 impl Places for Nowhere {
-    fn of(&self, _environment: &Environment) -> Result<Arc<dyn Runtime>, Unplaced> {
+    fn of(
+        &self,
+        _environment: &Environment,
+        login: Option<SignIn>,
+    ) -> Result<Arc<dyn Runtime>, Unplaced> {
+        *self.login.lock().unwrap() = login;
         Ok(Arc::new(self.clone()))
     }
 }
@@ -136,6 +143,7 @@ struct Rig {
     parts: Parts,
     ledger: Arc<Slow>,
     provisioned: Arc<Mutex<u32>>,
+    login: Arc<Mutex<Option<SignIn>>>,
     _folder: TempDir,
 }
 
@@ -158,6 +166,7 @@ impl Rig {
         });
         let rig = Self {
             provisioned: Arc::clone(&places.asked),
+            login: Arc::clone(&places.login),
             ledger: Arc::clone(&ledger),
             parts: Parts {
                 ledger,
@@ -192,7 +201,7 @@ impl Rig {
         rig
     }
 
-    /// A build that has a secret in a variable.
+    /// A build that has a secret in a variable, and one to its image's registry.
     fn submitted(&self) -> Box<Submitted> {
         Box::new(
             serde_json::from_value(serde_json::json!({
@@ -200,7 +209,8 @@ impl Rig {
                 "attemptsMax": 2, "autoRetry": {"autoRetryLimit": 0, "autoRetryNumber": 0},
                 "initiator": "me", "request": {
                     "source": {"type": "NO_SOURCE", "buildspec": "version: 0.2\nphases:\n  build:\n    commands: [\"true\"]\n"},
-                    "environment": {"image": "any", "environmentVariables":
+                    "environment": {"image": "any", "registryCredential":
+                        {"credential": "app/login", "credentialProvider": "SECRETS_MANAGER"}, "environmentVariables":
                         [{"name": "TOKEN", "value": "app/token", "type": "SECRETS_MANAGER"}]},
                     "artifacts": {}, "timeoutInMinutes": 5
                 }
@@ -225,9 +235,16 @@ impl Rig {
         self.parts.ledger.append(vec![append]).await.unwrap();
     }
 
-    /// Sets the secret, sealed to that key of the pool.
+    /// Sets its secrets, sealed to that key of the pool.
     async fn seal(&self, generation: u32, public: PoolPublic) {
-        let sealed = croft_keys::seal(&public, &["secret", "app/token", "1", POOL], b"hunter2");
+        self.set("app/token", "hunter2", (generation, public)).await;
+        let login = r#"{"username": "me", "password": "hunter3"}"#;
+        self.set("app/login", login, (generation, public)).await;
+    }
+
+    async fn set(&self, name: &str, value: &str, (generation, public): (u32, PoolPublic)) {
+        let context = ["secret", name, "1", POOL];
+        let sealed = croft_keys::seal(&public, &context, value.as_bytes());
         let event = SecretEvent::Set {
             version: 1,
             kind: SecretKind::SecretsManager,
@@ -239,7 +256,7 @@ impl Rig {
                 sealed: sealed.unwrap().to_string(),
             }],
         };
-        self.append("secret", "app/token", &event).await;
+        self.append("secret", name, &event).await;
     }
 
     /// One that has its secret, and whose build comes as far as its place and waits there.
@@ -250,6 +267,7 @@ impl Rig {
         rig.seal(1, public).await;
         rig.parts.places = Arc::new(Nowhere {
             asked: Arc::clone(&rig.provisioned),
+            login: Arc::clone(&rig.login),
             is_awaited: true,
         });
         rig
@@ -425,4 +443,19 @@ async fn what_a_leaving_worker_gives_back_says_so_and_a_machines_fault_is_an_out
         panic!("{events:?}");
     };
     assert!(message.contains("sealed to key 2"), "{message}");
+}
+
+#[tokio::test]
+async fn an_images_registry_is_asked_as_whom_the_environments_secret_says() {
+    let key = PoolKey::generate().unwrap();
+    let public = key.public();
+    let rig = Rig::new(PoolKeys::new(BTreeMap::from([(1, key)]), None)).await;
+    rig.seal(1, public).await;
+    assert_eq!(rig.run().await, Went::Well);
+    let login = rig.login.lock().unwrap().clone().unwrap();
+    assert_eq!(
+        (login.user.as_str(), login.password.as_str()),
+        ("me", "hunter3")
+    );
+    assert!(!format!("{login:?}").contains("hunter3"));
 }
