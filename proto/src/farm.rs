@@ -11,6 +11,8 @@ mod settings;
 mod request;
 /// What happened to it, and to its builds.
 mod journal;
+/// What lost attempts count for.
+mod losses;
 /// How long an attempt may be silent.
 mod lease;
 /// Secrets, keys, tokens, workers, and who did what.
@@ -23,9 +25,11 @@ pub use custody::{
 };
 pub use id::BuildId;
 pub use journal::{
-    AutoRetry, BuildEvent, LossReason, ProjectEvent, SettledBy, Submitted, TOKEN_VALID_MS,
+    AutoRetry, BuildEvent, GivenBackFor, LossReason, ProjectEvent, SettledBy, Submitted,
+    TOKEN_VALID_MS,
 };
 pub use lease::Lease;
+pub use losses::{LEAVING_MAX, Losses};
 pub use names::{Names, POOLS_SHOWN_MAX, PROJECTS_SHOWN_MAX};
 pub use project::{
     Concurrency, ConcurrencyMode, PRIORITIES, Priority, ProjectRules, WEIGHT_MAX, Weight,

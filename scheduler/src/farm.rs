@@ -7,10 +7,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use croft_ledger::{Body, Entry, Seq, Subject};
 use croft_proto::farm::{
-    BuildEvent, BuildId, LossReason, Priority, ProjectEvent, ProjectRules, SettledBy, Submitted,
-    TOKEN_VALID_MS, Weight,
+    BuildEvent, BuildId, LossReason, Losses, Priority, ProjectEvent, ProjectRules, SettledBy,
+    Submitted, TOKEN_VALID_MS, Weight,
 };
 use croft_proto::{Status, Timestamp};
+
+use crate::evidence::Evidence;
 
 /// Builds that ended last and are still known to have.
 const ENDED_MAX: usize = 10_000;
@@ -48,7 +50,9 @@ pub struct Unfinished {
     pub waits_since: Timestamp,
     /// Attempts that were started; the one that runs is among them.
     pub attempts: u32,
-    /// Attempts there may be.
+    /// Those of them that were lost.
+    pub losses: Losses,
+    /// Losses that count there may be.
     pub attempts_max: u32,
     /// Automatic retries that may follow.
     pub retries_left: u32,
@@ -56,6 +60,14 @@ pub struct Unfinished {
     pub priority: Priority,
     /// Where it is.
     pub stage: Stage,
+}
+
+impl Unfinished {
+    /// True when it waits and gets no other attempt.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.stage == Stage::Waiting && self.losses.is_last(self.attempts_max)
+    }
 }
 
 /// What an entry changed, for those that keep account of it.
@@ -137,6 +149,8 @@ pub struct Farm {
     pools: Vec<String>,
     pool_by_name: HashMap<String, u32>,
     builds: HashMap<BuildId, Unfinished>,
+    /// Of those that lost attempts.
+    evidence: HashMap<BuildId, Evidence>,
     ended: HashSet<BuildId>,
     ended_order: VecDeque<BuildId>,
     last: Seq,
@@ -159,6 +173,11 @@ impl Farm {
     #[must_use]
     pub fn has_ended(&self, id: BuildId) -> bool {
         self.ended.contains(&id)
+    }
+
+    /// What became of its lost attempts.
+    pub(crate) fn evidence(&self, id: BuildId) -> Evidence {
+        self.evidence.get(&id).cloned().unwrap_or_default()
     }
 
     /// Every build that is not over, in no order.
@@ -288,7 +307,9 @@ impl Farm {
                 build.stage = Stage::Running { stopping: false };
                 Ok(Change::Claimed(id, worker))
             }
-            BuildEvent::AttemptLost { reason, .. } => {
+            BuildEvent::AttemptLost { attempt, reason } => {
+                self.evidence.entry(id).or_default().add(attempt, &reason);
+                build.losses.add(&reason);
                 build.stage = Stage::Waiting;
                 build.waits_since = entry.at;
                 Ok(Change::Lost(id, reason))
@@ -322,6 +343,7 @@ impl Farm {
             ),
             waits_since: entry.at,
             attempts: 0,
+            losses: Losses::default(),
             attempts_max: submitted.attempts_max,
             retries_left: retry
                 .auto_retry_limit
@@ -334,6 +356,7 @@ impl Farm {
 
     fn end(&mut self, id: BuildId, project: u32) {
         self.builds.remove(&id);
+        self.evidence.remove(&id);
         let project = &mut self.projects[project as usize];
         project.unfinished = project.unfinished.saturating_sub(1);
         if self.ended.insert(id) {

@@ -27,6 +27,8 @@ mod batch;
 mod line;
 /// Limits on builds at once.
 mod gate;
+/// What became of lost attempts, in words.
+mod evidence;
 /// Which attempts are heard of.
 mod lease;
 /// A pool: its line, its workers, the hints that are out.

@@ -12,6 +12,7 @@ use croft_proto::farm::{BuildEvent, BuildId, Lease, LossReason, SettledBy, Submi
 use croft_proto::{Status, Timestamp};
 
 use crate::admit::{Again, again, retry_id};
+use crate::evidence::Evidence;
 use crate::farm::{Change, Farm, FoldError, Stage, Unfinished};
 use crate::gate::Gates;
 use crate::intent::Intent;
@@ -103,6 +104,8 @@ pub struct Scheduler {
     leases: Leases,
     /// When each waiting build is given up.
     deadlines: BTreeSet<(Timestamp, BuildId)>,
+    /// Builds that wait and get no other attempt: a worker gave the last one back.
+    spent: BTreeSet<BuildId>,
     /// Builds about which something was appended that does not show yet, and when that was.
     asked: BTreeMap<BuildId, u64>,
     /// Automatic retries that have not been seen yet: the failed build before each, and when it was last asked for.
@@ -261,6 +264,11 @@ impl Scheduler {
         }
         let pool = self.pools.entry(build.pool).or_default();
         pool.take_in(id);
+        if build.is_spent() {
+            // It is given up with the next tick, unless whoever lost it has done that already.
+            self.spent.insert(id);
+            return Some(build.pool);
+        }
         pool.line.add(Waiting {
             build: id,
             submitted: build.submitted,
@@ -273,6 +281,7 @@ impl Scheduler {
     fn claimed(&mut self, id: BuildId, worker: &str, now: Now) -> Option<u32> {
         let build = *self.farm.build(id)?;
         self.asked.remove(&id);
+        self.spent.remove(&id);
         self.deadlines.remove(&(build.deadline, id));
         self.leases.hear(id, now.steady_ms);
         let pool = self.pools.entry(build.pool).or_default();
@@ -287,6 +296,7 @@ impl Scheduler {
 
     fn ended(&mut self, id: BuildId, build: &Unfinished, status: Status) -> Option<u32> {
         self.asked.remove(&id);
+        self.spent.remove(&id);
         self.deadlines.remove(&(build.deadline, id));
         self.leases.forget(id);
         self.uncount(id, build);
@@ -389,6 +399,7 @@ impl Scheduler {
             let reason = LossReason::Unheard { silent_ms };
             actions.extend(self.lose(id, reason, now));
         }
+        self.give_up(now, actions);
         self.expire(now, actions);
         for (previous, asked) in self.retries.values_mut() {
             if asked.is_none_or(|asked| now.steady_ms.saturating_sub(asked) >= AGAIN_MS) {
@@ -403,6 +414,8 @@ impl Scheduler {
     fn lose(&mut self, id: BuildId, reason: LossReason, now: Now) -> Option<Action> {
         let build = *self.farm.build(id)?;
         self.may_ask(id, now)?;
+        let is_last = build.losses.and(&reason).is_last(build.attempts_max);
+        let evidence = self.farm.evidence(id).and(build.attempts, &reason);
         let lost = BuildEvent::AttemptLost {
             attempt: build.attempts,
             reason,
@@ -415,15 +428,8 @@ impl Scheduler {
                 by: SettledBy::Stop,
                 message: "its worker was lost after somebody had asked it to stop".into(),
             })
-        } else if build.attempts >= build.attempts_max {
-            Some(Ending {
-                status: Status::Fault,
-                by: SettledBy::Quarantine,
-                message: format!(
-                    "each of the {} workers that took it was lost: the last log says what it did to them",
-                    build.attempts
-                ),
-            })
+        } else if is_last {
+            Some(quarantined(&build, &evidence))
         } else {
             None
         };
@@ -431,6 +437,22 @@ impl Scheduler {
             Intent::build(id, Expected::Previous, settled(&build, ending, now.wall))
         }));
         Some(Action::Append(intents))
+    }
+
+    /// Gives up what gets no other attempt.
+    fn give_up(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for id in self.spent.clone() {
+            let Some(build) = self.farm.build(id).copied() else {
+                continue;
+            };
+            if self.may_ask(id, now).is_none() {
+                continue;
+            }
+            let ending = quarantined(&build, &self.farm.evidence(id));
+            let settled = settled(&build, ending, now.wall);
+            let intent = Intent::build(id, Expected::Last(build.last), settled);
+            actions.push(Action::Append(vec![intent]));
+        }
     }
 
     /// Gives up what has waited too long.
@@ -468,6 +490,14 @@ impl Scheduler {
         }
         self.asked.insert(id, now.steady_ms);
         Some(())
+    }
+}
+
+fn quarantined(build: &Unfinished, evidence: &Evidence) -> Ending {
+    Ending {
+        status: Status::Fault,
+        by: SettledBy::Quarantine,
+        message: evidence.message(build.attempts),
     }
 }
 

@@ -291,7 +291,7 @@ impl BuildRow {
                     LossReason::Unheard { silent_ms } => {
                         format!("attempt {attempt}: nothing was heard of it for {silent_ms} ms")
                     }
-                    LossReason::GivenBack { message } => {
+                    LossReason::GivenBack { message, .. } => {
                         format!("attempt {attempt} was given back: {message}")
                     }
                 };

@@ -20,6 +20,10 @@ mod request;
 mod source;
 /// The values of its secrets.
 mod vault;
+/// What opens them.
+mod pool_keys;
+/// Who one is to its image's registry.
+mod registry;
 /// Where it runs.
 mod places;
 /// Its output on the bus.
@@ -41,7 +45,8 @@ mod vitals;
 
 pub use claim::Claimed;
 pub use metrics::Metrics;
-pub use parts::{Keys, Parts, Settings};
+pub use parts::{Parts, Settings};
 pub use places::{Machine, Places, SANDBOX, Unplaced};
+pub use pool_keys::{KeySource, PoolKeys};
 pub use run::{Standing, Worker, WorkerError};
 pub use vitals::{Condition, Vitals};

@@ -66,8 +66,8 @@ pub use environment::is_reserved;
 pub use interrupt::Stop;
 pub use record::{Home, Scratch};
 pub use request::{
-    AwsAccess, BuildRequest, BuildspecFile, Expected, PrimarySource, Repository, SecretSource,
-    SignIn, Vault,
+    AwsAccess, BuildRequest, BuildspecFile, Expected, NoValue, PrimarySource, Repository,
+    SecretSource, SignIn, Vault,
 };
 pub use run::{Engine, Outcome, run};
 

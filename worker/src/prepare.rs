@@ -105,7 +105,13 @@ impl Attempt<'_> {
             resolved = secrets::resolve(&spec.env, &self.request.secrets) => resolved,
             status = self.interrupts.any() => return Err(Unprepared::Interrupted(status)),
         };
-        let resolved = resolved.map_err(|error| client(crate::chain(&error)))?;
+        let resolved = resolved.map_err(|error| {
+            let message = crate::chain(&error);
+            match error.is_the_machines() {
+                true => Unprepared::Fault(Context::new("INTERNAL_ERROR", message)),
+                false => client(message),
+            }
+        })?;
         for (_, value) in &resolved {
             session.writer.add_secret(value);
         }

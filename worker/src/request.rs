@@ -93,8 +93,19 @@ pub struct SecretSource {
 pub trait Vault: std::fmt::Debug + Send + Sync {
     /// The value of a parameter or secret of that name; none when there is none that this build may have.
     ///
-    /// **Errors.** A sentence for the user: it is there and cannot be had.
-    fn value(&self, name: &str) -> BoxFuture<'_, Result<Option<String>, String>>;
+    /// **Errors.** It is there and cannot be had.
+    fn value(&self, name: &str) -> BoxFuture<'_, Result<Option<String>, NoValue>>;
+}
+
+/// Why a value that is there cannot be had, a sentence for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoValue {
+    /// The user's to mend.
+    #[error("{0}")]
+    User(String),
+    /// This machine's fault or its farm's; elsewhere, or later, it may be had.
+    #[error("{0}")]
+    Machine(String),
 }
 
 /// The caller's own AWS settings.

@@ -13,12 +13,12 @@ use croft_spec::{Env, SecretReference};
 use serde_json::Value;
 
 use crate::program;
-use crate::request::{AwsAccess, SecretSource, Vault};
+use crate::request::{AwsAccess, NoValue, SecretSource, Vault};
 
 /// AWS answers for at most so many parameters at once.
 const PARAMETERS_PER_CALL: usize = 10;
 
-/// Why a value is missing. All are the user's to mend.
+/// Why a value is missing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
@@ -32,8 +32,8 @@ pub(crate) enum Error {
     },
     #[error("{place}: Parameter does not exist: {name}", place = at(.place))]
     NoParameter { name: String, place: Place },
-    #[error("{place}: {reason}", place = at(.place))]
-    Vault { reason: String, place: Place },
+    #[error("{place}: {why}", place = at(.place))]
+    Vault { why: NoValue, place: Place },
     #[error("{place}: secret {name:?} has no key {key:?}", place = at(.place))]
     NoKey {
         name: String,
@@ -46,6 +46,21 @@ pub(crate) enum Error {
     Refused(String),
     #[error("AWS's answer cannot be read")]
     Answer(#[source] serde_json::Error),
+}
+
+impl Error {
+    /// False for what is the user's to mend.
+    pub(crate) const fn is_the_machines(&self) -> bool {
+        match self {
+            Self::Vault { why, .. } => matches!(why, NoValue::Machine(_)),
+            Self::NoSource { .. }
+            | Self::NoParameter { .. }
+            | Self::NoKey { .. }
+            | Self::NoProgram(_)
+            | Self::Refused(_)
+            | Self::Answer(_) => false,
+        }
+    }
 }
 
 fn at(place: &Place) -> String {
@@ -121,8 +136,8 @@ async fn of_vault(
     name: &str,
     place: &Place,
 ) -> Result<Option<String>, Error> {
-    vault.value(name).await.map_err(|reason| Error::Vault {
-        reason,
+    vault.value(name).await.map_err(|why| Error::Vault {
+        why,
         place: place.clone(),
     })
 }

@@ -4,9 +4,11 @@ use axum::http::StatusCode;
 use axum::http::header::HeaderName;
 use croft_cache::Id;
 use croft_keys::AccessRole;
-use croft_ledger::{Body, Seq};
+use croft_ledger::{Body, Seq, Subject};
 use croft_proto::Timestamp;
-use croft_proto::farm::{BuildEvent, BuildId, Project, Requested, StartBuild, Submitted};
+use croft_proto::farm::{
+    BuildEvent, BuildId, LEAVING_MAX, Project, Requested, SecretEvent, StartBuild, Submitted,
+};
 use croft_scheduler::{Asked, build_subject};
 use serde_json::{Value, json};
 
@@ -15,7 +17,9 @@ use super::call::{Answer, Call, changed};
 use super::held::Need;
 use super::problem::Problem;
 use super::projects;
+use super::record::told;
 use super::state::State;
+use super::tokens::admits;
 
 /// The same as a start's `idempotencyToken`.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -34,6 +38,7 @@ pub(super) async fn start(mut call: Call) -> Answer {
     let project: Project =
         serde_json::from_value(row.project).map_err(|error| Problem::internal(&error))?;
     let requested = Requested::of(&project, &start).map_err(Problem::all_invalid)?;
+    has_credential(&call.state, &requested, &name).await?;
     let queued_minutes = start
         .queued_timeout_in_minutes_override
         .unwrap_or(row.rules.queued_timeout_in_minutes);
@@ -58,6 +63,7 @@ pub(super) async fn retry(mut call: Call) -> Answer {
     let mut requested: Requested =
         serde_json::from_value(build.request.clone()).map_err(|error| Problem::internal(&error))?;
     requested.retry_of = Some(build.id);
+    has_credential(&call.state, &requested, &build.project).await?;
     let minutes = u32::try_from(build.queued_ms_max / 60_000).unwrap_or(u32::MAX);
     keep_source(
         &call.state,
@@ -184,6 +190,47 @@ fn value(requested: &Requested) -> Result<Value, Problem> {
     serde_json::to_value(requested).map_err(|error| Problem::internal(&error))
 }
 
+/// Refuses a build whose image's registry would be asked as nobody: the secret that says as whom is not there.
+async fn has_credential(
+    state: &State,
+    requested: &Requested,
+    project: &str,
+) -> Result<(), Problem> {
+    let Some(credential) = &requested.environment.registry_credential else {
+        return Ok(());
+    };
+    let name = &credential.credential;
+    let may_have = |patterns: &[String]| patterns.is_empty() || admits(patterns, project);
+    let subject = Subject::of("secret", name).ok();
+    let is_there = match &subject {
+        Some(subject) => {
+            let there = told::<SecretEvent>(&*state.farm.ledger, subject).await?;
+            projects_of(&there.events).is_some_and(may_have)
+        }
+        None => false,
+    };
+    if is_there {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!(
+        "environment.registryCredential: there is no secret `{}` that project `{project}` may have: `croft secret set` makes one",
+        super::call::short(name)
+    )))
+}
+
+/// Whose builds may have a secret; none when it was removed, or never was.
+fn projects_of(events: &[SecretEvent]) -> Option<&[String]> {
+    let mut last = None;
+    for event in events {
+        match event {
+            SecretEvent::Set { projects, .. } => last = Some(projects.as_slice()),
+            SecretEvent::Resealed { .. } => {}
+            SecretEvent::Removed => last = None,
+        }
+    }
+    last
+}
+
 /// Keeps an uploaded source for as long as its build may need it; refuses one that is not here.
 async fn keep_source(
     state: &State,
@@ -198,7 +245,7 @@ async fn keep_source(
         let minutes = u64::from(queued_minutes) + u64::from(requested.timeout_in_minutes);
         let need = Need {
             now: state.farm.clock.now(),
-            ms: minutes * 60_000 * attempts,
+            ms: minutes * 60_000 * (attempts + u64::from(LEAVING_MAX)),
         };
         if state.held.covers(&id, need) {
             continue;

@@ -17,6 +17,8 @@ pub(crate) mod worker;
 pub(crate) mod backup;
 /// The first signal, and the second.
 mod ending;
+/// How a worker is let in, and has its pool's keys.
+mod enrolment;
 /// What every role shows of itself.
 mod observed;
 

@@ -65,7 +65,7 @@ pub struct Submitted {
     pub priority: Priority,
     /// After so many milliseconds in the queue it is given up.
     pub queued_ms_max: u64,
-    /// How often it is started whose worker was lost.
+    /// How many of its attempts may be lost; which of them count, [`super::Losses`] says.
     pub attempts_max: u32,
     /// Automatic retries.
     pub auto_retry: AutoRetry,
@@ -85,11 +85,36 @@ pub enum LossReason {
         /// Milliseconds of the server's own clock.
         silent_ms: u64,
     },
-    /// Its worker gave it back: it drains, or its machine is at fault.
+    /// Its worker gave it back.
     GivenBack {
         /// For a person.
         message: String,
+        /// Which of the reasons there are. Absent in events of crofts that did not say.
+        #[serde(skip_serializing_if = "GivenBackFor::is_unsaid", default)]
+        cause: GivenBackFor,
     },
+}
+
+/// Why a worker gives an attempt back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GivenBackFor {
+    /// It leaves, and the build was not over in time. Does not count against the build; see [`super::Losses`].
+    Leaving,
+    /// Its machine is at fault.
+    Machine,
+    /// No server had answered it for almost a lease.
+    Lease,
+    /// Not said, or a reason that a newer croft knows.
+    #[default]
+    #[serde(other)]
+    Unsaid,
+}
+
+impl GivenBackFor {
+    const fn is_unsaid(&self) -> bool {
+        matches!(self, Self::Unsaid)
+    }
 }
 
 /// Who settled a build.
@@ -102,7 +127,7 @@ pub enum SettledBy {
     Stop,
     /// It waited too long.
     QueueTimeout,
-    /// Every worker that took it was lost.
+    /// None of its attempts came to an end, and it gets no other.
     Quarantine,
 }
 

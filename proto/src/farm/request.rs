@@ -149,6 +149,11 @@ impl Requested {
                 "environment.image is missing: name an image, or `sandbox` in a pool that allows it".to_string(),
             );
         }
+        if let Some(credential) = &environment.registry_credential
+            && let Err(why) = credential.check()
+        {
+            wrong.push(format!("environment.registryCredential: {why}"));
+        }
         let source = source(project, start, &mut wrong);
         if !wrong.is_empty() {
             return Err(wrong);

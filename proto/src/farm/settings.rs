@@ -176,6 +176,25 @@ pub struct RegistryCredential {
     pub credential_provider: String,
 }
 
+impl RegistryCredential {
+    /// Whether it can name anybody.
+    ///
+    /// # Errors
+    /// What is wrong with it, for whoever wrote it.
+    pub fn check(&self) -> Result<(), String> {
+        if !matches!(self.credential_provider.as_str(), "" | "SECRETS_MANAGER") {
+            return Err(format!(
+                "credentialProvider {}: only SECRETS_MANAGER is known",
+                self.credential_provider
+            ));
+        }
+        if self.credential.is_empty() {
+            return Err("credential is missing: the name of a secret".to_string());
+        }
+        Ok(())
+    }
+}
+
 /// Where builds run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -373,6 +392,11 @@ impl Project {
         if unnamed {
             wrong.push("each of secondarySources needs a sourceIdentifier".to_string());
         }
+        if let Some(credential) = &self.environment.registry_credential
+            && let Err(why) = credential.check()
+        {
+            wrong.push(format!("environment.registryCredential: {why}"));
+        }
         let needs_location =
             |source: &Source| source.source_type.is_git() || source.source_type == SourceType::S3;
         let all = std::iter::once(&self.source).chain(&self.secondary_sources);
@@ -463,6 +487,7 @@ mod tests {
         let wrong = project(serde_json::json!({
             "name": "-", "timeoutInMinutes": 4, "queuedTimeoutInMinutes": 481, "concurrentBuildLimit": 0,
             "source": {"type": "GITHUB"}, "secondarySources": [{"type": "NO_SOURCE"}],
+            "environment": {"registryCredential": {"credential": "a", "credentialProvider": "VAULT"}},
             "x-croft": {"pool": "a b", "concurrencyGroup": "g", "concurrencyMode": "REJECT"}
         }))
         .rules()
@@ -474,6 +499,7 @@ mod tests {
             "concurrentBuildLimit 0",
             "needs a location",
             "sourceIdentifier",
+            "credentialProvider VAULT",
             "x-croft.pool",
             "a group only queues",
         ] {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use croft_bus::{Bus, Memory as MemoryBus, Settings};
 use croft_ledger::{
@@ -43,6 +44,8 @@ impl Contended {
 impl Ledger for Contended {
     fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
         async move {
+            // As a disk does: what is asked meanwhile comes together.
+            tokio::time::sleep(Duration::from_millis(20)).await;
             let is_about = |append: &Append| append.subject == self.project;
             let is_first = |append: &Append| append.expected == Expected::NEW;
             if batch
@@ -99,7 +102,7 @@ fn asked(project: &str) -> Asked {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_project_that_others_are_always_faster_with_takes_nobody_else_down() {
     let ledger: Arc<dyn Ledger> = Arc::new(Contended {
         inner: Memory::new(Clock::system()),

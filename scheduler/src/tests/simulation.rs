@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use croft_ledger::{Append, Clock, Entry, Expected, Ledger, Memory, Seq};
-use croft_proto::farm::{BuildEvent, BuildId, Submitted};
+use croft_proto::farm::{
+    BuildEvent, BuildId, GivenBackFor, LEAVING_MAX, LossReason, Losses, SettledBy, Submitted,
+};
 use croft_proto::{Status, Timestamp};
 use futures_util::FutureExt as _;
 
@@ -18,6 +20,8 @@ const STEP_MS: u64 = 500;
 const START_MS: u64 = 1_800_000_000_000;
 const FAULTS_MS: u64 = 5 * 60_000;
 const CALM_MS: u64 = 10 * 60_000;
+/// Few, so that stories come to the end of them.
+const ATTEMPTS_MAX: u32 = 4;
 const WORKER_KILLS_ITSELF_MS: u64 = 14_000;
 
 /// splitmix64 (Steele, Lea, Flood 2014).
@@ -154,7 +158,7 @@ impl World {
             world.workers.push(worker);
         }
         let event = applied(croft_proto::farm::ProjectRules {
-            attempts_max: 50,
+            attempts_max: ATTEMPTS_MAX,
             auto_retry_limit: 1,
             ..rules()
         });
@@ -222,10 +226,35 @@ impl World {
             let at = self.chance.index(3);
             self.workers[at].frozen_until_ms = self.now_ms + self.chance.below(60_000);
         }
+        if self.chance.one_in(40) {
+            let at = self.chance.index(3);
+            self.give_back(at, GivenBackFor::Leaving);
+            self.workers[at] = self.worker();
+        }
+        if self.chance.one_in(40) {
+            let at = self.chance.index(3);
+            self.give_back(at, GivenBackFor::Machine);
+        }
         if self.chance.one_in(200) {
             // Forwards only: a ledger's own times never go back.
             self.wall
                 .fetch_add(self.chance.below(60_000), Ordering::Relaxed);
+        }
+    }
+
+    /// All that a worker runs, as far as it still is that worker's.
+    fn give_back(&mut self, at: usize, cause: GivenBackFor) {
+        for (build, run) in std::mem::take(&mut self.workers[at].running) {
+            let (last, current, is_over) = current(&self.ledger, build);
+            if is_over || current != Some(run.attempt) {
+                continue;
+            }
+            let message = "so that others have it".to_string();
+            let event = BuildEvent::AttemptLost {
+                attempt: run.attempt,
+                reason: LossReason::GivenBack { message, cause },
+            };
+            self.append(vec![append(build, last, &event)]);
         }
     }
 
@@ -484,15 +513,18 @@ fn check(seed: u64, build: BuildId, events: &[BuildEvent]) {
     };
     let mut current = None;
     let mut started = 0;
+    let mut losses = Losses::default();
     for event in events {
         match event {
             BuildEvent::AttemptStarted { attempt, .. } => {
                 started += 1;
+                assert!(!losses.is_last(ATTEMPTS_MAX), "{}", tell("one too many"));
                 assert!(current.is_none(), "{}", tell("two attempts at once"));
                 assert_eq!(*attempt, started, "{}", tell("attempts are counted"));
                 current = Some(*attempt);
             }
-            BuildEvent::AttemptLost { attempt, .. } => {
+            BuildEvent::AttemptLost { attempt, reason } => {
+                losses.add(reason);
                 assert_eq!(current, Some(*attempt), "{}", tell("what ran was lost"));
                 current = None;
             }
@@ -501,7 +533,11 @@ fn check(seed: u64, build: BuildId, events: &[BuildEvent]) {
             | BuildEvent::Settled { .. } => {}
         }
     }
-    if *by == croft_proto::farm::SettledBy::Worker {
+    assert!(started <= ATTEMPTS_MAX + LEAVING_MAX, "{}", tell("a bound"));
+    if *by == SettledBy::Quarantine {
+        assert!(losses.is_last(ATTEMPTS_MAX), "{}", tell("given up early"));
+    }
+    if *by == SettledBy::Worker {
         assert_eq!(
             current,
             Some(*attempt),

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use croft_ledger::{Body, Entry, Expected, Seq};
 use croft_proto::farm::{
-    BuildEvent, BuildId, Concurrency, ConcurrencyMode, Priority, ProjectEvent, ProjectRules,
-    SettledBy, Weight,
+    BuildEvent, BuildId, Concurrency, ConcurrencyMode, GivenBackFor, LEAVING_MAX, LossReason,
+    Priority, ProjectEvent, ProjectRules, SettledBy, Weight,
 };
 use croft_proto::{Status, Timestamp};
 
@@ -290,6 +290,90 @@ fn the_last_loss_ends_the_build_with_its_evidence() {
         }
     }
     assert!(bench.scheduler.farm().has_ended(id(1)));
+}
+
+fn given_back(attempt: u32, cause: GivenBackFor) -> BuildEvent {
+    BuildEvent::AttemptLost {
+        attempt,
+        reason: LossReason::GivenBack {
+            message: "no space left".into(),
+            cause,
+        },
+    }
+}
+
+/// Why a build was given up, in a tick's actions.
+fn given_up(actions: &[Action]) -> Option<String> {
+    match &appended(actions)[..] {
+        [
+            BuildEvent::Settled {
+                status: Status::Fault,
+                by: SettledBy::Quarantine,
+                message,
+                ..
+            },
+        ] => message.clone(),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_leaving_workers_give_back_does_not_count_until_there_were_too_many() {
+    let mut bench = Bench::new(rules());
+    bench.submit(asked(1));
+    let most = LEAVING_MAX + 2;
+    for attempt in 1..=most {
+        bench.build(1, &started(attempt, "w"));
+        let mut actions = bench.build(1, &given_back(attempt, GivenBackFor::Leaving));
+        actions.extend(bench.announce(1));
+        let next = published(&actions);
+        if attempt < most {
+            assert_eq!(next, [(id(1), attempt + 1)]);
+            assert_eq!(given_up(&bench.pass(1_000)), None);
+        } else {
+            assert_eq!(next, [], "nothing goes round for ever");
+        }
+    }
+    let told = given_up(&bench.pass(1_000)).unwrap();
+    assert!(told.contains("since its worker left"), "{told}");
+}
+
+#[test]
+fn what_machines_fail_counts_and_the_evidence_says_how_each_attempt_ended() {
+    let mut bench = Bench::new(rules());
+    bench.submit(asked(1));
+    bench.build(1, &started(1, "w"));
+    let lost = bench.pass(LEASE_MS + 1);
+    let Action::Append(intents) = &lost[0] else {
+        panic!("{lost:?}");
+    };
+    bench.append(intents);
+    bench.build(1, &started(2, "w"));
+    bench.build(1, &given_back(2, GivenBackFor::Leaving));
+    bench.build(1, &started(3, "w"));
+    assert_eq!(
+        published(&bench.build(1, &given_back(3, GivenBackFor::Machine))),
+        []
+    );
+    assert_eq!(bench.scheduler.pool("default").0, 0, "it stands in no line");
+    let actions = bench.pass(1_000);
+    let told = given_up(&actions).unwrap();
+    for part in [
+        "started 3 times",
+        "attempt 1 was lost with its worker",
+        "attempt 2 was given back, since its worker left",
+        "attempt 3 was given back, since its worker's machine failed it: no space left",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(given_up(&bench.pass(1_000)), None, "it was asked for");
+    assert!(given_up(&bench.pass(5_000)).is_some(), "it was not heard");
+    let Action::Append(intents) = &actions[0] else {
+        panic!("{actions:?}");
+    };
+    bench.append(intents);
+    assert!(bench.scheduler.farm().has_ended(id(1)));
+    assert_eq!(bench.pass(10_000), []);
 }
 
 #[test]

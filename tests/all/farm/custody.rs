@@ -5,12 +5,18 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::harness::Ran;
-use crate::harness::rig::{Rig, each_size};
+use crate::harness::registry::{PASSWORD, Registry, USER};
+use crate::harness::rig::{Rig, each_size, in_size};
+use crate::harness::{At, Ran, docker};
 use crate::secrets::forms;
 
 each_size!(small large |plan| plan;
     a_secret_is_used_by_a_build_and_found_nowhere,
+    after_another_workers_token_was_revoked_builds_have_secrets_without_any_start,
+);
+
+in_size!(contained SMALL, |plan| plan;
+    an_image_is_fetched_as_the_user_that_a_secret_names,
 );
 
 /// Every kind of character that an encoding treats in a way of its own.
@@ -144,4 +150,68 @@ fn assert_without(name: &str, bytes: &[u8], needles: &[String]) {
     for needle in needles {
         assert!(!find(bytes, needle.as_bytes()), "{needle:?} is in {name}");
     }
+}
+
+/// The pool's keys are made anew, and every secret is sealed to them.
+fn after_another_workers_token_was_revoked_builds_have_secrets_without_any_start(rig: &mut Rig) {
+    set(rig, "app/token", "secrets-manager", TOKEN);
+    let spec = "version: 0.2\nenv:\n  secrets-manager: {TOKEN: app/token}\nphases:\n  build:\n    commands:\n      - printf '%s' \"$TOKEN\" | wc -c\n";
+    let source = rig.source("keeper", spec);
+    let runs = |rig: &Rig| {
+        let ran = rig.submit(&source, &[]);
+        ran.assert_code(0);
+        assert!(ran.output().contains(&TOKEN.len().to_string()));
+        let id = ran.build()["id"].as_str().unwrap().to_string();
+        rig.over_as(&id, "SUCCEEDED", 1);
+    };
+    runs(rig);
+    rig.told(&[
+        "token", "create", "gone", "--role", "worker", "--pool", "default",
+    ]);
+    let tokens = rig.told_json(&["token", "list"]);
+    let all = tokens.as_array().unwrap();
+    let gone = all.iter().find(|token| token["name"] == "gone").unwrap();
+    rig.told(&["token", "revoke", gone["id"].as_str().unwrap()]);
+    // At once, and with a value that was never sealed to the first key.
+    runs(rig);
+    set(
+        rig,
+        "app/token",
+        "secrets-manager",
+        &TOKEN.replace('t', "T"),
+    );
+    runs(rig);
+}
+
+fn an_image_is_fetched_as_the_user_that_a_secret_names(rig: &mut Rig) {
+    let Some(image) = At::CONTAINER.farm().and_then(|farm| farm.at().image) else {
+        return;
+    };
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let image = registry.publish(image, "private/farm:1");
+    let credential =
+        serde_json::json!({"credential": "registry/ours", "credentialProvider": "SECRETS_MANAGER"});
+    let spec = "version: 0.2\nphases:\n  build:\n    commands: [echo in]\n";
+    let project = serde_json::json!({
+        "source": {"type": "NO_SOURCE", "buildspec": spec},
+        "environment": {"image": image, "registryCredential": credential},
+    });
+    let made = rig.ask("PUT", "/v1/projects/private", &project.to_string());
+    assert_eq!(made.status, 201, "{}", made.text());
+    let start = serde_json::json!({"projectName": "private"});
+    let refused = rig.ask("POST", "/v1/builds", &start.to_string());
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("registry/ours"));
+    for (password, status) in [("wrong", "FAILED"), (PASSWORD, "SUCCEEDED")] {
+        let value = serde_json::json!({"username": USER, "password": password}).to_string();
+        set(rig, "registry/ours", "secrets-manager", &value);
+        let id = rig.start_build(&start);
+        let build = rig.over_as(&id, status, 1);
+        assert!(!build.to_string().contains(PASSWORD));
+        assert!(!rig.log(&id).contains(PASSWORD));
+    }
+    docker(&["rmi", &image]);
+    rig.assert_nothing_left();
 }

@@ -10,6 +10,8 @@ mod live;
 mod place;
 /// A build that ended.
 mod ran;
+/// A registry for one test.
+pub(crate) mod registry;
 /// A farm of one of its two sizes: its processes, and asking it.
 pub(crate) mod rig;
 /// Tests that cannot run here.

@@ -3,10 +3,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use croft_bus::Renewal;
 use croft_exec::output::{Options, Writer};
-use croft_proto::farm::Requested;
+use croft_proto::farm::{GivenBackFor, LossReason, Requested};
 use croft_proto::{EventKind, NoticeLevel, Status};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -19,12 +20,17 @@ use super::parts::Parts;
 use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
 use super::source::{self, Bringing, NoSource, Sources};
+use super::story::Story;
 use super::vault::Opened;
-use super::{keep, places};
-use crate::{Engine, Outcome, Scratch, Stop, chain};
+use super::{keep, places, registry};
+use crate::runtime::Runtime;
+use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
 
 /// How long a build that was given back is tried to be recorded as such. Servers notice without it, a lease later.
-const GIVING_BACK: std::time::Duration = std::time::Duration::from_secs(30);
+const GIVING_BACK: Duration = Duration::from_secs(30);
+
+/// Of a build that was asked to stop while its source and secrets were fetched.
+const HALTED: &str = "it was stopped before anything of it ran";
 
 /// How an attempt went, for whoever keeps account of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +47,13 @@ pub(crate) enum Went {
 /// # Cancel
 /// Not safe; ask through `leave`.
 pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<Stop>) -> Went {
-    let begun = Instant::now();
+    if claimed.since.elapsed() >= Duration::from_millis(parts.settings.lease.kill_ms()) {
+        tracing::warn!(build = %claimed.build, attempt = claimed.attempt, "its claim took a lease to be answered: it is not begun");
+        if given_back(&claimed, &parts).await != Some(Recorded::Counts) {
+            parts.metrics.fenced();
+        }
+        return Went::Well;
+    }
     let (ask, stop) = watch::channel(Stop::No);
     let Ok(bus_build) = claimed.build.to_string().parse::<croft_bus::Build>() else {
         return Went::Well;
@@ -56,7 +68,7 @@ pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<S
         bus,
         renewal,
         parts.settings.lease,
-        begun,
+        claimed.since,
         ask.clone()
     ));
     let mut leaving = pin!(told_to_leave(leave, ask));
@@ -98,6 +110,7 @@ async fn told_to_leave(mut leave: watch::Receiver<Stop>, ask: watch::Sender<Stop
 /// A build whose lease is gone: others shall have it, the sooner the better.
 async fn given_back(claimed: &Claimed, parts: &Parts) -> Option<Recorded> {
     let end = End::GivenBack {
+        cause: GivenBackFor::Lease,
         message: "no server had answered its worker for almost a lease".into(),
         at: (parts.now)(),
     };
@@ -118,6 +131,17 @@ enum Unmade {
     User(String),
     /// The machine's fault.
     Machine(String),
+    /// It was asked to stop before there was anything to run.
+    Halted,
+}
+
+impl Unmade {
+    fn of(why: NoValue) -> Self {
+        match why {
+            NoValue::User(message) => Self::User(message),
+            NoValue::Machine(message) => Self::Machine(message),
+        }
+    }
 }
 
 impl Made {
@@ -156,7 +180,7 @@ impl Made {
     fn is_fault(&self) -> bool {
         match &self.result {
             Ok(outcome) => outcome.build.build_status == Status::Fault,
-            Err(Unmade::User(_)) => false,
+            Err(Unmade::User(_) | Unmade::Halted) => false,
             Err(Unmade::Machine(_)) => true,
         }
     }
@@ -168,20 +192,10 @@ impl Made {
 
     /// How the attempt ends. What it leaves is in the store before that is said.
     async fn end(&self, claimed: &Claimed, parts: &Parts, leaves: bool) -> End {
-        let attempts_max = claimed
-            .story
-            .submitted
-            .as_ref()
-            .map_or(1, |submitted| submitted.attempts_max);
-        if leaves {
+        if let Some((cause, message)) = self.given_back_for(&claimed.story, leaves) {
             return End::GivenBack {
-                message: "its worker was told to leave".into(),
-                at: (parts.now)(),
-            };
-        }
-        if self.is_fault() && claimed.attempt < attempts_max {
-            return End::GivenBack {
-                message: self.fault(),
+                cause,
+                message,
                 at: (parts.now)(),
             };
         }
@@ -213,7 +227,28 @@ impl Made {
             }
             Err(Unmade::User(message)) => settled(Status::Failed, message, tree, at),
             Err(Unmade::Machine(message)) => settled(Status::Fault, message, tree, at),
+            Err(Unmade::Halted) => settled(Status::Stopped, HALTED, tree, at),
         }
+    }
+
+    /// Why others shall have it, if they shall. A machine's fault that is the last that the build may have is its outcome.
+    fn given_back_for(&self, story: &Story, leaves: bool) -> Option<(GivenBackFor, String)> {
+        if leaves {
+            let message = "its worker was told to leave".to_string();
+            return Some((GivenBackFor::Leaving, message));
+        }
+        if matches!(self.result, Err(Unmade::Halted)) {
+            return Some((GivenBackFor::Unsaid, self.fault()));
+        }
+        let message = self.is_fault().then(|| self.fault())?;
+        let cause = GivenBackFor::Machine;
+        let submitted = story.submitted.as_ref();
+        let attempts_max = submitted.map_or(1, |submitted| submitted.attempts_max);
+        let with_this = story.losses.and(&LossReason::GivenBack {
+            message: String::new(),
+            cause,
+        });
+        (!with_this.is_last(attempts_max)).then_some((cause, message))
     }
 
     fn fault(&self) -> String {
@@ -224,6 +259,7 @@ impl Made {
                 .clone()
                 .unwrap_or_else(|| "its worker's machine failed it".into()),
             Err(Unmade::User(message) | Unmade::Machine(message)) => message.clone(),
+            Err(Unmade::Halted) => HALTED.to_string(),
         }
     }
 
@@ -280,10 +316,14 @@ async fn produce(
     );
     let running = async {
         let outcome = execute(claimed, parts, folders, &writer, stop).await;
-        if let Err(Unmade::User(message) | Unmade::Machine(message)) = &outcome {
+        if let Err(unmade) = &outcome {
+            let message = match unmade {
+                Unmade::User(message) | Unmade::Machine(message) => message.as_str(),
+                Unmade::Halted => HALTED,
+            };
             writer.emit(EventKind::Notice {
                 level: NoticeLevel::Error,
-                message: message.clone(),
+                message: message.to_string(),
             });
             writer.finish();
         }
@@ -314,6 +354,25 @@ async fn halted(stop: &mut watch::Receiver<Stop>) {
     }
 }
 
+/// Where it runs; its image's registry is asked as whom the project says.
+async fn runtime(
+    requested: &Requested,
+    parts: &Parts,
+    (vault, writer): (&Opened, &Writer),
+    mut halt: watch::Receiver<Stop>,
+) -> Result<Arc<dyn Runtime>, Unmade> {
+    let environment = &requested.environment;
+    let login = tokio::select! {
+        login = registry::login(environment, vault) => login.map_err(Unmade::of)?,
+        () = halted(&mut halt) => return Err(Unmade::Halted),
+    };
+    if let Some(login) = &login {
+        writer.add_secret(&login.password);
+    }
+    let place = parts.places.of(environment, login);
+    place.map_err(|places::Unplaced { message }| Unmade::User(message))
+}
+
 async fn execute(
     claimed: &Claimed,
     parts: &Parts,
@@ -326,16 +385,13 @@ async fn execute(
     };
     let requested: Requested = serde_json::from_value((*submitted.request).clone())
         .map_err(|error| Unmade::User(format!("what was submitted cannot be read: {error}")))?;
-    let runtime = parts
-        .places
-        .of(&requested.environment)
-        .map_err(|places::Unplaced { message }| Unmade::User(message))?;
     let vault = Arc::new(Opened {
         ledger: Arc::clone(&parts.ledger),
-        keys: Arc::clone(&parts.keys),
+        keys: parts.keys.clone(),
         pool: submitted.pool.clone(),
         project: submitted.project.clone(),
     });
+    let runtime = runtime(&requested, parts, (vault.as_ref(), writer), stop.clone()).await?;
     let bringing = Bringing {
         kept: &parts.kept,
         home: &parts.home,
@@ -362,7 +418,14 @@ async fn execute(
         requested: &requested,
     };
     let request = request::request(&accepted, parts, folders, &sources, vault);
-    let (request, secrets) = request.await.map_err(Unmade::User)?;
+    let mut halt = stop.clone();
+    let (request, secrets) = tokio::select! {
+        request = request => request.map_err(Unmade::of)?,
+        // A key of the pool's may be waited for.
+        () = halted(&mut halt) => {
+            return Err(Unmade::Halted);
+        }
+    };
     for secret in &secrets {
         writer.add_secret(secret);
     }
@@ -380,3 +443,6 @@ async fn execute(
     drop(sources);
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use croft_bus::Taken;
 use croft_ledger::{Append, AppendError, Expected, Ledger};
 use croft_proto::farm::{BuildEvent, BuildId};
+use tokio::time::Instant;
 
 use super::story::{self, Story, StoryError};
 use crate::chain;
@@ -25,6 +26,8 @@ pub struct Claimed {
     pub build: BuildId,
     /// Which attempt of it.
     pub attempt: u32,
+    /// When the claim was first sent. Its lease counts from then: a server may have counted it since, however long the answer took.
+    pub(crate) since: Instant,
     /// As it stands, the claim included.
     pub(crate) story: Story,
 }
@@ -96,6 +99,7 @@ async fn started(
             .expect("an event is a plain structure")
             .into(),
     };
+    let since = Instant::now();
     let ours = |last| {
         let mut story = story.clone();
         story.current = Some((attempt, worker.to_string()));
@@ -104,6 +108,7 @@ async fn started(
         Ended::Ours(Box::new(Claimed {
             build,
             attempt,
+            since,
             story,
         }))
     };

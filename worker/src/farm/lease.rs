@@ -64,7 +64,7 @@ impl Held {
     }
 }
 
-/// Renews until it is dropped or the lease is gone, and asks the build to stop when it has to.
+/// Renews until it is dropped or the lease is gone, and asks the build to stop when it has to. `claimed` is when the claim was sent.
 ///
 /// # Cancel
 /// Safe.

@@ -1,16 +1,15 @@
 //! What a worker is made of. Put together by the composition root.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use croft_bus::{Bus, Pool, Worker};
 use croft_cache::Store;
-use croft_keys::PoolKey;
 use croft_ledger::Ledger;
 use croft_proto::farm::Lease;
 
 use super::metrics::Metrics;
 use super::places::Places;
+use super::pool_keys::PoolKeys;
 use super::vitals::Vitals;
 use crate::Home;
 
@@ -33,9 +32,6 @@ pub struct Settings {
     pub region: String,
 }
 
-/// The pool's keys by generation. Shared with whoever renews them.
-pub type Keys = Arc<RwLock<BTreeMap<u32, PoolKey>>>;
-
 /// What a worker is made of.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -52,7 +48,7 @@ pub struct Parts {
     /// Where builds run.
     pub places: Arc<dyn Places>,
     /// For opening secrets.
-    pub keys: Keys,
+    pub keys: PoolKeys,
     /// What time it is.
     pub now: fn() -> croft_proto::Timestamp,
     /// What it counts.

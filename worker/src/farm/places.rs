@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use croft_proto::farm::Environment;
 
+use crate::SignIn;
 use crate::runtime::Runtime;
 use crate::runtime::container::{self, Container, Docker, Options, Pull, Warm};
 use crate::runtime::sandbox::Sandbox;
@@ -22,11 +23,15 @@ pub struct Unplaced {
 
 /// Offers places.
 pub trait Places: std::fmt::Debug + Send + Sync {
-    /// A place for builds of that environment.
+    /// A place for a build of that environment, whose image is fetched as that user of its registry, if it has one.
     ///
     /// # Errors
     /// When this worker has none such.
-    fn of(&self, environment: &Environment) -> Result<Arc<dyn Runtime>, Unplaced>;
+    fn of(
+        &self,
+        environment: &Environment,
+        login: Option<SignIn>,
+    ) -> Result<Arc<dyn Runtime>, Unplaced>;
 }
 
 /// This machine's places.
@@ -55,11 +60,16 @@ pub struct Machine {
 }
 
 impl Places for Machine {
-    fn of(&self, environment: &Environment) -> Result<Arc<dyn Runtime>, Unplaced> {
+    fn of(
+        &self,
+        environment: &Environment,
+        login: Option<SignIn>,
+    ) -> Result<Arc<dyn Runtime>, Unplaced> {
         if environment.image == SANDBOX {
             return self.sandbox();
         }
-        let options = self.options(environment)?;
+        let mut options = self.options(environment)?;
+        options.login = login;
         if let Some(warm) = &self.warm {
             return Ok(warm.runtime(options));
         }
@@ -145,7 +155,7 @@ mod tests {
             image: SANDBOX.into(),
             ..Environment::default()
         };
-        let refused = machine().of(&sandbox).err().unwrap();
+        let refused = machine().of(&sandbox, None).err().unwrap();
         assert!(refused.message.contains("--sandbox"));
         let privileged = Environment {
             image: "x".into(),

@@ -12,7 +12,7 @@ use croft_proto::farm::{Requested, Submitted, VariableType};
 use super::parts::Parts;
 use super::source::Sources;
 use super::vault::Opened;
-use crate::{BuildRequest, BuildspecFile, Expected, SecretSource, Vault};
+use crate::{BuildRequest, BuildspecFile, Expected, NoValue, SecretSource, Vault};
 
 /// The folders of one attempt.
 #[derive(Clone, Debug)]
@@ -50,11 +50,15 @@ pub(crate) async fn request(
     folders: &Folders,
     sources: &Sources,
     vault: Arc<Opened>,
-) -> Result<(BuildRequest, Vec<String>), String> {
+) -> Result<(BuildRequest, Vec<String>), NoValue> {
     let (requested, submitted) = (accepted.requested, accepted.submitted);
     let (overrides, hidden_values) = variables(requested, vault.as_ref()).await?;
-    let buildspec = buildspec(requested.source.buildspec.as_deref(), &folders.scratch)
-        .map_err(|error| format!("the buildspec that was given cannot be written down: {error}"))?;
+    let buildspec =
+        buildspec(requested.source.buildspec.as_deref(), &folders.scratch).map_err(|error| {
+            NoValue::Machine(format!(
+                "the buildspec that was given cannot be written down: {error}"
+            ))
+        })?;
     let packaging = match requested.artifacts.packaging.as_deref() {
         Some("ZIP") => Packaging::Zip,
         _ => Packaging::None,
@@ -99,7 +103,7 @@ pub(crate) async fn request(
 async fn variables(
     requested: &Requested,
     vault: &Opened,
-) -> Result<(Vec<(String, String)>, Vec<String>), String> {
+) -> Result<(Vec<(String, String)>, Vec<String>), NoValue> {
     let (mut all, mut secret) = (Vec::new(), Vec::new());
     for variable in &requested.environment.environment_variables {
         let value = match variable.variable_type {
@@ -116,18 +120,26 @@ async fn variables(
 }
 
 /// A secret's text, or one key of it: `name` or `name:key`.
-async fn value_of(vault: &Opened, reference: &str) -> Result<String, String> {
+async fn value_of(vault: &Opened, reference: &str) -> Result<String, NoValue> {
     if let Some(value) = vault.value(reference).await? {
         return Ok(value);
     }
-    let missing =
-        || format!("there is no secret or parameter `{reference}` that this build may have");
+    let missing = || {
+        NoValue::User(format!(
+            "there is no secret or parameter `{reference}` that this build may have"
+        ))
+    };
     let (name, key) = reference.split_once(':').ok_or_else(missing)?;
     let text = vault.value(name).await?.ok_or_else(missing)?;
-    let json: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|_not_json| format!("secret `{name}` is no JSON, so it has no key `{key}`"))?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|_not_json: serde_json::Error| {
+            NoValue::User(format!(
+                "secret `{name}` is no JSON, so it has no key `{key}`"
+            ))
+        })?;
     let value = json.get(key).filter(|value| !value.is_null());
-    let value = value.ok_or_else(|| format!("secret `{name}` has no key `{key}`"))?;
+    let value =
+        value.ok_or_else(|| NoValue::User(format!("secret `{name}` has no key `{key}`")))?;
     Ok(value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_string))

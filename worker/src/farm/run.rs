@@ -1,6 +1,7 @@
 //! The loop: says that this worker is there, takes hints while slots are free and the machine is fit, and starts an attempt for each
 //! claim. Told to leave, it takes no more, lets what runs come to its end, and gives back what may not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use croft_bus::{Announcement, TakeError, Taken};
@@ -78,7 +79,16 @@ impl Worker {
     ///
     /// # Errors
     /// When `standing`'s sender is gone: nobody could tell it to end.
-    pub async fn run(self, mut standing: watch::Receiver<Standing>) -> Result<(), WorkerError> {
+    pub async fn run(self, standing: watch::Receiver<Standing>) -> Result<(), WorkerError> {
+        let (keys, ledger) = (self.parts.keys.clone(), Arc::clone(&self.parts.ledger));
+        let pool = self.parts.settings.pool.clone();
+        tokio::select! {
+            ended = self.work(standing) => ended,
+            never = keys.follow(ledger.as_ref(), &pool) => match never {},
+        }
+    }
+
+    async fn work(self, mut standing: watch::Receiver<Standing>) -> Result<(), WorkerError> {
         let announce_every = Duration::from_millis(self.parts.settings.lease.renew_ms().min(3_000));
         let mut state = Loop::new(self.parts);
         let mut announce = tokio::time::interval(announce_every);
@@ -173,7 +183,7 @@ impl Loop {
 
     fn take(&self) -> Taking {
         let (bus, pool) = (
-            std::sync::Arc::clone(&self.parts.bus),
+            Arc::clone(&self.parts.bus),
             self.parts.settings.pool.clone(),
         );
         async move {

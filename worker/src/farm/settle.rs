@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use croft_ledger::{Append, AppendError, EVENT_BYTES_MAX, Expected, Ledger};
-use croft_proto::farm::{BuildEvent, BuildId, LossReason, SettledBy};
+use croft_proto::farm::{BuildEvent, BuildId, GivenBackFor, LossReason, SettledBy};
 use croft_proto::{Report, Status, Timestamp};
 
 use super::story::{self, StoryError};
@@ -29,7 +29,11 @@ pub(crate) enum End {
         at: Timestamp,
     },
     /// Without: another worker shall have it.
-    GivenBack { message: String, at: Timestamp },
+    GivenBack {
+        cause: GivenBackFor,
+        message: String,
+        at: Timestamp,
+    },
 }
 
 /// What came of recording it.
@@ -98,7 +102,7 @@ async fn once(
             at,
         },
         // Nobody shall start anew what somebody has stopped.
-        End::GivenBack { message, at } if story.is_stopping => BuildEvent::Settled {
+        End::GivenBack { message, at, .. } if story.is_stopping => BuildEvent::Settled {
             attempt,
             status: Status::Stopped,
             by: SettledBy::Worker,
@@ -106,9 +110,9 @@ async fn once(
             build: None,
             at,
         },
-        End::GivenBack { message, .. } => BuildEvent::AttemptLost {
+        End::GivenBack { cause, message, .. } => BuildEvent::AttemptLost {
             attempt,
-            reason: LossReason::GivenBack { message },
+            reason: LossReason::GivenBack { message, cause },
         },
     };
     let append = Append {

@@ -2,7 +2,7 @@
 
 use croft_ledger::{Body, Entry, Ledger, ReadError, Seq, Subject};
 use croft_proto::Timestamp;
-use croft_proto::farm::{BuildEvent, BuildId, Submitted};
+use croft_proto::farm::{BuildEvent, BuildId, Losses, Submitted};
 
 /// Entries read at once; a build has a handful.
 const ENTRIES_AT_ONCE: usize = 64;
@@ -18,6 +18,8 @@ pub(crate) struct Story {
     pub(crate) current: Option<(u32, String)>,
     /// Attempts that were started.
     pub(crate) attempts: u32,
+    /// Those of them that were lost.
+    pub(crate) losses: Losses,
     /// Somebody wants it to end.
     pub(crate) is_stopping: bool,
     /// It is over, or gone.
@@ -59,7 +61,10 @@ impl Story {
                 self.attempts = attempt;
                 self.current = Some((attempt, worker));
             }
-            BuildEvent::AttemptLost { .. } => self.current = None,
+            BuildEvent::AttemptLost { reason, .. } => {
+                self.losses.add(&reason);
+                self.current = None;
+            }
             BuildEvent::StopRequested { .. } => self.is_stopping = true,
             BuildEvent::Settled { .. } => self.is_over = true,
         }

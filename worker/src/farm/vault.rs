@@ -9,8 +9,8 @@ use croft_proto::farm::{SealedFor, SecretEvent};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::parts::Keys;
-use crate::{Vault, chain};
+use super::pool_keys::PoolKeys;
+use crate::{NoValue, Vault, chain};
 
 /// Entries read at once: values that were set and sealed anew.
 const ENTRIES_AT_ONCE: usize = 64;
@@ -19,7 +19,7 @@ const ENTRIES_AT_ONCE: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Opened {
     pub(crate) ledger: Arc<dyn Ledger>,
-    pub(crate) keys: Keys,
+    pub(crate) keys: PoolKeys,
     pub(crate) pool: String,
     pub(crate) project: String,
 }
@@ -68,14 +68,14 @@ impl Standing {
 }
 
 impl Vault for Opened {
-    fn value(&self, name: &str) -> BoxFuture<'_, Result<Option<String>, String>> {
+    fn value(&self, name: &str) -> BoxFuture<'_, Result<Option<String>, NoValue>> {
         let name = name.to_string();
         async move { self.look_up(&name).await }.boxed()
     }
 }
 
 impl Opened {
-    async fn look_up(&self, name: &str) -> Result<Option<String>, String> {
+    async fn look_up(&self, name: &str) -> Result<Option<String>, NoValue> {
         let Ok(subject) = Subject::of("secret", name) else {
             return Ok(None);
         };
@@ -89,20 +89,23 @@ impl Opened {
             .filter(|sealed| sealed.pool == self.pool)
             .max_by_key(|sealed| sealed.generation);
         let Some(ours) = ours else {
-            return Err(format!(
+            return Err(NoValue::Machine(format!(
                 "secret {name:?} is not sealed for pool `{}` yet: try again in a moment",
                 self.pool
-            ));
+            )));
         };
-        self.open(name, standing.version, ours).map(Some)
+        self.open(name, standing.version, ours).await.map(Some)
     }
 
-    async fn read(&self, subject: &Subject, name: &str) -> Result<Standing, String> {
+    async fn read(&self, subject: &Subject, name: &str) -> Result<Standing, NoValue> {
         let (mut standing, mut after) = (Standing::default(), Seq::ZERO);
         loop {
             let read = self.ledger.read_subject(subject, after, ENTRIES_AT_ONCE);
             let entries = read.await.map_err(|error| {
-                format!("secret {name:?} cannot be read now: {}", chain(&error))
+                NoValue::Machine(format!(
+                    "secret {name:?} cannot be read now: {}",
+                    chain(&error)
+                ))
             })?;
             for entry in &entries {
                 after = entry.seq;
@@ -110,9 +113,9 @@ impl Opened {
                     continue;
                 };
                 let event = serde_json::from_slice(event).map_err(|error| {
-                    format!(
+                    NoValue::Machine(format!(
                         "secret {name:?} was written by a newer croft than this worker: {error}"
-                    )
+                    ))
                 })?;
                 standing.fold(event);
             }
@@ -122,26 +125,25 @@ impl Opened {
         }
     }
 
-    fn open(&self, name: &str, version: u32, ours: &SealedFor) -> Result<String, String> {
+    async fn open(&self, name: &str, version: u32, ours: &SealedFor) -> Result<String, NoValue> {
+        let damaged = |why: String| NoValue::Machine(format!("secret {name:?} {why}"));
         let sealed: Sealed = ours
             .sealed
             .parse()
-            .map_err(|error| format!("secret {name:?} is damaged: {error}"))?;
-        let keys = self
-            .keys
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let key = keys.get(&ours.generation).ok_or_else(|| {
-            format!(
-                "secret {name:?} is sealed to key {} of pool `{}`, which this worker has not: start it anew",
+            .map_err(|error: croft_keys::BadClosed| damaged(format!("is damaged: {error}")))?;
+        let key = self.keys.key(ours.generation).await.map_err(|error| {
+            damaged(format!(
+                "is sealed to key {} of pool `{}`: {error}",
                 ours.generation, self.pool
-            )
+            ))
         })?;
         let version = version.to_string();
-        let secret = open(key, &["secret", name, &version, &self.pool], &sealed)
-            .map_err(|error| format!("secret {name:?} does not open: {}", chain(&error)))?;
+        let secret = open(&key, &["secret", name, &version, &self.pool], &sealed)
+            .map_err(|error| damaged(format!("does not open: {}", chain(&error))))?;
         String::from_utf8(secret.expose().to_vec()).map_err(|_bytes: std::string::FromUtf8Error| {
-            format!("secret {name:?} is no text; only text can become a variable")
+            NoValue::User(format!(
+                "secret {name:?} is no text; only text can become a variable"
+            ))
         })
     }
 }

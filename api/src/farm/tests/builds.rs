@@ -240,3 +240,35 @@ async fn what_cannot_be_is_refused_by_name() {
     rig.get("/v1/nothing").await.is(404);
     rig.send("PUT", "/v1/builds", &json!({})).await.is(405);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_whose_registry_credential_is_no_secret_of_its_project_is_refused_by_name() {
+    let rig = Rig::start().await;
+    let credential =
+        json!({"credential": "registry/ours", "credentialProvider": "SECRETS_MANAGER"});
+    let environment = json!({"image": "r.example/x:1", "registryCredential": credential});
+    let body = json!({"environment": environment, "source": {"type": "NO_SOURCE"}});
+    rig.send("PUT", "/v1/projects/web", &body).await.is(201);
+    let start = json!({"projectName": "web"});
+    let refused = async |start: &Value| {
+        let refused = rig.send("POST", "/v1/builds", start).await.is(400);
+        String::from_utf8_lossy(&refused.body).into_owned()
+    };
+    assert!(refused(&start).await.contains("`registry/ours`"));
+    let value = r#"{"username": "me", "password": "hunter2"}"#;
+    let path = "/v1/secrets/registry%2Fours";
+    let others = json!({"value": value, "projects": ["api"]});
+    rig.send("PUT", path, &others).await.is(200);
+    let why = refused(&start).await;
+    assert!(why.contains("`web` may have"), "{why}");
+    let ours = json!({"value": value, "projects": ["web"]});
+    rig.send("PUT", path, &ours).await.is(200);
+    let started = rig.send("POST", "/v1/builds", &start).await.is(201).json();
+    rig.send("DELETE", path, &json!({})).await.is(200);
+    let id = started["build"]["id"].as_str().unwrap();
+    let again = format!("/v1/builds/{id}/retry");
+    rig.send("POST", &again, &json!({})).await.is(400);
+    let vault = json!({"projectName": "web", "registryCredentialOverride":
+        {"credential": "registry/ours", "credentialProvider": "VAULT"}});
+    assert!(refused(&vault).await.contains("VAULT"));
+}

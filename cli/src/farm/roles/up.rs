@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::ending;
 use super::server::{self, Running};
 use super::words::UpWords;
-use super::{master, observed, substrates, worker};
+use super::{enrolment, master, observed, substrates, worker};
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::farm::client::connection::{UP_FILE, Up};
@@ -46,10 +46,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             registry: registry.clone(),
         };
         let mut running = Running::start(ground, &words.door, &home, key).await?;
-        let keys = croft_api::farm::keys_of_pool(&running.farm, &words.slots.pool)
-            .await
-            .context("builds could have no secrets")?;
-        let keys = std::sync::Arc::new(std::sync::RwLock::new(keys));
+        let keys = enrolment::within(&running.farm, &words.slots.pool).await?;
         let ground = worker::Ground {
             broker,
             kept,

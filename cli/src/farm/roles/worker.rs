@@ -1,19 +1,17 @@
 //! A worker: what this machine offers, its keys, and the loop. `croft worker` runs it over a broker; `croft up` beside a server.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use anyhow::Context;
 use croft_api::probe::{self, Probe};
 use croft_cache::Store;
-use croft_keys::{PoolKey, Sealed, Signer};
 use croft_ledger::Ledger;
 use croft_proto::farm::Lease;
 use croft_worker::Home;
 use croft_worker::farm::{
-    Condition, Keys, Machine, Metrics, Parts, Settings, Standing, Vitals, Worker,
+    Condition, Machine, Metrics, Parts, PoolKeys, Settings, Standing, Vitals, Worker,
 };
 use croft_worker::runtime::container::{self, Warm};
 use croft_worker::runtime::install_runner;
@@ -24,12 +22,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ending;
+use super::enrolment::{Enrolled, enrolled};
 use super::observed::{self, BrokerMetrics};
 use super::substrates::{self, Broker};
 use super::words::{FarmWords, RoleWords, SlotWords};
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
-use crate::farm::client::{Call, Farm};
+use crate::farm::client::Farm;
 use crate::signals::Signals;
 use crate::surroundings::{Surroundings, now, person_home};
 use crate::{output, sweep};
@@ -41,7 +40,7 @@ const WARM_KINDS: usize = 4;
 pub(crate) struct Ground {
     pub(crate) broker: Broker,
     pub(crate) kept: Arc<Store>,
-    pub(crate) keys: Keys,
+    pub(crate) keys: PoolKeys,
     pub(crate) lease: Lease,
     /// What its name begins with.
     pub(crate) name: String,
@@ -147,10 +146,10 @@ pub(crate) fn run(
         let limit = drain_limit(&words.farm)?;
         let lease = substrates::lease(&words.farm)?;
         let Enrolled { keys, signer } = match server {
-            Some(server) => enrolled(&server, words, lease).await?,
+            Some(server) => enrolled(server, words, lease).await?,
             None => {
                 eprintln!(
-                    "croft: warning: without --server and a worker's token no secret can be opened and no uploaded source is believed; builds that need one will fail"
+                    "croft: warning: without --server and a worker's token no secret can be opened and no uploaded source is believed; builds that need one cannot run here"
                 );
                 Enrolled::default()
             }
@@ -253,85 +252,6 @@ pub(crate) fn drain_limit(words: &FarmWords) -> Result<std::time::Duration, Wron
     crate::files::parse_span_ms(&words.drain)
         .map(std::time::Duration::from_millis)
         .map_err(|reason| Wrong(format!("--drain: {reason}")))
-}
-
-/// The answer to an enrolment.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Enrolment {
-    keys: Vec<SealedKey>,
-    /// None of a server that is older.
-    store_key: Option<Sealed>,
-    lease: Lease,
-}
-
-/// What a worker has of its farm.
-#[derive(Default)]
-pub(crate) struct Enrolled {
-    keys: Keys,
-    /// Signs in the farm's name what is put into its store.
-    signer: Option<Signer>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SealedKey {
-    generation: u32,
-    sealed_key: Sealed,
-}
-
-/// Asks a server for the pool's keys, sealed to a key that is made for this one answer.
-pub(crate) async fn enrolled(
-    server: &Farm,
-    words: &RoleWords,
-    lease: Lease,
-) -> anyhow::Result<Enrolled> {
-    let pool = &words.slots.pool;
-    let own = PoolKey::generate().context("cannot make a key")?;
-    let call = Call::new(reqwest::Method::POST, &["v1", "pools", pool, "enrolments"]).json(
-        &serde_json::json!({
-            "publicKey": own.public(),
-            "worker": words.name.clone().unwrap_or_else(host),
-        }),
-    );
-    let answer = server
-        .bytes(&call)
-        .await
-        .context("cannot enrol this worker")?;
-    let enrolment: Enrolment =
-        serde_json::from_slice(&answer).context("cannot understand the server's answer")?;
-    if enrolment.lease != lease {
-        return Err(Wrong(format!(
-            "--lease: this farm's is {} ms; all of a farm must have the same",
-            enrolment.lease.ms()
-        ))
-        .into());
-    }
-    let signer = enrolment
-        .store_key
-        .map(|sealed| store_signer(&own, pool, &sealed));
-    Ok(Enrolled {
-        keys: opened(&own, pool, enrolment.keys)?,
-        signer: signer.transpose()?,
-    })
-}
-
-fn store_signer(own: &PoolKey, pool: &str, sealed: &Sealed) -> anyhow::Result<Signer> {
-    let seed = croft_keys::open(own, &["enrolment", pool, "store"], sealed)
-        .context("cannot open the key of the farm's store")?;
-    Signer::of_seed(&seed).context("the key of the farm's store is none")
-}
-
-fn opened(own: &PoolKey, pool: &str, keys: Vec<SealedKey>) -> anyhow::Result<Keys> {
-    let mut opened = BTreeMap::new();
-    for key in keys {
-        let generation = key.generation.to_string();
-        let context = ["enrolment", pool, &generation];
-        let key_of_pool = PoolKey::opened(own, &context, &key.sealed_key)
-            .with_context(|| format!("cannot open key {generation} of pool {pool}"))?;
-        opened.insert(key.generation, key_of_pool);
-    }
-    Ok(Arc::new(RwLock::new(opened)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use croft_proto::farm::{Source, SourceType};
 use serde_json::{Map, Value};
 
 use super::NoSource;
-use crate::{SignIn, Vault};
+use crate::{NoValue, SignIn, Vault};
 
 /// Who signs in; none where the source names nobody.
 pub(super) async fn of(source: &Source, vault: &dyn Vault) -> Result<Option<SignIn>, NoSource> {
@@ -23,8 +23,10 @@ pub(super) async fn of(source: &Source, vault: &dyn Vault) -> Result<Option<Sign
             "source.auth.type SECRETS_MANAGER needs a resource: the secret's name".into(),
         )
     })?;
-    // What cannot be read now is there all the same: another worker, or this one later, can.
-    let secret = vault.value(name).await.map_err(NoSource::Machine)?;
+    let secret = vault.value(name).await.map_err(|why| match why {
+        NoValue::User(message) => NoSource::User(message),
+        NoValue::Machine(message) => NoSource::Machine(message),
+    })?;
     let secret = secret.ok_or_else(|| {
         NoSource::User(format!(
             "source.auth: there is no secret `{name}` that this project may have"

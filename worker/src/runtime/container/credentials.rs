@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::base64;
 use super::docker::{Configuration, Docker, Login};
 use super::reference::DEFAULT_REGISTRY;
+use crate::request::SignIn;
 
 /// Under this name `docker login` keeps what it knows of the default registry.
 const DEFAULT_KEY: &str = "https://index.docker.io/v1/";
@@ -28,6 +29,16 @@ struct Helped {
     username: String,
     #[serde(rename = "Secret")]
     secret: String,
+}
+
+/// The credentials of whoever a build says.
+pub(crate) fn given(login: &SignIn, registry: &str) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.user.clone()),
+        password: Some(login.password.clone()),
+        serveraddress: keys(registry).into_iter().next(),
+        ..DockerCredentials::default()
+    }
 }
 
 /// The user's credentials for `registry`; `None` when there are none.

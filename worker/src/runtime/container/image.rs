@@ -6,6 +6,7 @@ use std::path::Path;
 use bollard::models::ImageInspect;
 
 use super::super::{Error, Report};
+use super::Options;
 use super::docker::Docker;
 use super::engine::{self, Engine};
 use super::pull::{pull, unable};
@@ -56,9 +57,10 @@ pub(crate) async fn provide(
     engine: &Engine,
     docker: &Docker,
     reference: &Reference,
-    policy: Pull,
+    options: &Options,
     report: Report<'_>,
 ) -> Result<Image, Error> {
+    let policy = options.pull;
     if policy != Pull::Always
         && let Some(found) = inspect(engine, reference).await?
     {
@@ -71,7 +73,7 @@ pub(crate) async fn provide(
              use the policy missing"
         )));
     }
-    pull(engine, docker, reference, report).await?;
+    pull(engine, docker, reference, options.login.as_ref(), report).await?;
     let found = inspect(engine, reference).await?;
     let found = found.ok_or_else(|| {
         unable(format!(

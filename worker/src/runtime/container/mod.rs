@@ -54,6 +54,8 @@ pub use limits::{
 pub use sweep::{Swept, sweep};
 pub use warm::{Counts, Settings, Warm};
 
+use crate::request::SignIn;
+
 use super::{Error, Hold, Place, Progress, Report, Request, Runtime, Slot, View};
 use engine::Engine;
 use image::Image;
@@ -67,6 +69,8 @@ pub struct Options {
     pub image: String,
     /// When it is fetched.
     pub pull: Pull,
+    /// Who one is to its registry; in place of the logins of the user's docker.
+    pub login: Option<SignIn>,
     /// `none`, `host`, `bridge`, a network's name or `container:ID`; `None` is the engine's default.
     pub network: Option<String>,
     /// Whether the container may do what the machine may: needed for an engine inside. Then the image's own entrypoint runs
@@ -89,6 +93,7 @@ impl Options {
         Self {
             image,
             pull: Pull::Missing,
+            login: None,
             network: None,
             privileged: false,
             limits: Limits::default(),
@@ -126,8 +131,7 @@ impl Container {
         let ready = async {
             let engine = Engine::connect(&socket).await?;
             let image =
-                image::provide(&engine, &self.docker, &reference, self.options.pull, report)
-                    .await?;
+                image::provide(&engine, &self.docker, &reference, &self.options, report).await?;
             Ok((engine, image))
         };
         let (ready, views) = tokio::join!(ready, sources::views(&self.runner, request, report));

@@ -13,6 +13,7 @@ use super::docker::Docker;
 use super::engine::{self, Engine};
 use super::pull_progress::PullProgress;
 use super::reference::Reference;
+use crate::request::SignIn;
 
 /// AWS's code for every image that cannot be had.
 const UNABLE_TO_PULL: &str = "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE";
@@ -55,19 +56,27 @@ pub(crate) async fn pull(
     engine: &Engine,
     docker: &Docker,
     reference: &Reference,
+    login: Option<&SignIn>,
     report: Report<'_>,
 ) -> Result<(), Error> {
     let name = reference.pulled();
     report(Progress::Line(format!("pulling {name}")));
-    let credentials = credentials::find(docker, &reference.registry)
-        .await
-        .unwrap_or_else(|error| {
-            report(Progress::Line(format!(
-                "pulling {name} without credentials: {error}"
-            )));
-            None
-        });
-    let anonymous = credentials.is_none();
+    let credentials = match login {
+        Some(login) => Some(credentials::given(login, &reference.registry)),
+        None => credentials::find(docker, &reference.registry)
+            .await
+            .unwrap_or_else(|error| {
+                report(Progress::Line(format!(
+                    "pulling {name} without credentials: {error}"
+                )));
+                None
+            }),
+    };
+    let asks = match (login, &credentials) {
+        (Some(_), _) => Asks::Given,
+        (None, Some(_)) => Asks::Saved,
+        (None, None) => Asks::Nobody,
+    };
     let options = CreateImageOptions {
         from_image: Some(name.clone()),
         ..CreateImageOptions::default()
@@ -77,7 +86,7 @@ pub(crate) async fn pull(
     while let Some(message) = messages.next().await {
         let message = message.map_err(|error| {
             docker.pulled(false);
-            refused(&name, &error, anonymous)
+            refused(&name, &error, asks)
         })?;
         if let Some(line) = progress.step(&message, start.elapsed()) {
             report(Progress::Line(format!("pulling {name}: {line}")));
@@ -91,15 +100,32 @@ pub(crate) async fn pull(
     Ok(())
 }
 
+/// Who asks a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// Nobody in particular.
+    Nobody,
+    /// Whoever has logged in with `docker login`.
+    Saved,
+    /// Whoever the build says.
+    Given,
+}
+
 /// Whose fault a failed pull is. The engine's status says little: a registry's refusal comes as 404 or as 500.
-fn refused(name: &str, error: &bollard::errors::Error, anonymous: bool) -> Error {
+fn refused(name: &str, error: &bollard::errors::Error, asks: Asks) -> Error {
     let words = engine::words(error);
     let lower = words.to_lowercase();
     let says = |some: &[&str]| some.iter().any(|word| lower.contains(word));
-    let what_to_do = if says(&DENIED) && anonymous {
-        "check the name; if it is private, log in with `docker login` first"
-    } else if says(&DENIED) {
-        "check the name, and that the login `docker login` saved is still good and may read it"
+    let what_to_do = if says(&DENIED) {
+        match asks {
+            Asks::Nobody => "check the name; if it is private, log in with `docker login` first",
+            Asks::Saved => {
+                "check the name, and that the login `docker login` saved is still good and may read it"
+            }
+            Asks::Given => {
+                "check the name, and that the registryCredential's username and password are still good and may read it"
+            }
+        }
     } else if says(&OTHER_MACHINE) {
         "it was not built for this kind of machine: choose another image or tag"
     } else if says(&UNREACHABLE) {
@@ -140,40 +166,45 @@ mod tests {
     fn a_refused_pull_is_the_users_to_mend_and_says_how() {
         let denied = "pull access denied for x, repository does not exist or may require 'docker login': denied";
         let manifest = "no matching manifest for linux/amd64 in the manifest list entries";
-        for (error, anonymous, say) in [
+        for (error, asks, say) in [
             (
                 answer(404, "manifest for x:9 not found: manifest unknown"),
-                true,
+                Asks::Nobody,
                 "check the name and the tag",
             ),
-            (answer(404, denied), true, "log in with `docker login`"),
+            (
+                answer(404, denied),
+                Asks::Nobody,
+                "log in with `docker login`",
+            ),
+            (answer(404, denied), Asks::Given, "registryCredential"),
             (
                 answer(
                     500,
                     "Get \"https://r/v2/x\": unauthorized: authentication required",
                 ),
-                false,
+                Asks::Saved,
                 "still good",
             ),
             (
                 answer(500, "Head \"http://r/v2/x\": no basic auth credentials"),
-                true,
+                Asks::Nobody,
                 "docker login",
             ),
             (
                 Refusal::DockerStreamError {
                     error: manifest.into(),
                 },
-                true,
+                Asks::Nobody,
                 "kind of machine",
             ),
             (
                 answer(400, "invalid reference format"),
-                true,
+                Asks::Nobody,
                 "check the name",
             ),
         ] {
-            let refused = refused("x", &error, anonymous);
+            let refused = refused("x", &error, asks);
             assert!(
                 matches!(
                     refused,
@@ -208,7 +239,7 @@ mod tests {
                 "cannot pull x",
             ),
         ] {
-            let refused = refused("x", &error, true);
+            let refused = refused("x", &error, Asks::Nobody);
             assert!(matches!(refused, Error::Infrastructure { .. }), "{refused}");
             assert!(refused.to_string().contains(say), "{refused}");
         }

@@ -134,7 +134,11 @@ pub(super) async fn start_by_entrypoint(
     let (docker, runner) = (plain_docker(), install_runner(&home()).unwrap());
     let engine = Engine::connect(&docker.socket().unwrap()).await.unwrap();
     let reference = reference::Reference::parse(image).unwrap();
-    let image = image::provide(&engine, &docker, &reference, Pull::Never, &|_| ())
+    let never = Options {
+        pull: Pull::Never,
+        ..options.clone()
+    };
+    let image = image::provide(&engine, &docker, &reference, &never, &|_| ())
         .await
         .unwrap();
     let views = sources::views(&runner, &build.request, &|_| ())

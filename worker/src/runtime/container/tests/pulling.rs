@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::bench::{self, Build, PASSWORD, Registry, USER};
+use crate::SignIn;
 use crate::runtime::Error;
 use crate::runtime::container::{Options, Pull};
 
@@ -164,6 +165,47 @@ async fn a_credential_helper_is_asked_and_its_failure_is_told() {
         .release()
         .await
         .unwrap();
+    build.assert_nothing_left();
+    bench::docker(&["rmi", &image]);
+}
+
+#[tokio::test]
+async fn a_private_image_is_pulled_as_whom_the_build_says_and_not_as_the_machines_user() {
+    let test = "a_private_image_is_pulled_as_whom_the_build_says_and_not_as_the_machines_user";
+    if !bench::engine(test) {
+        return;
+    }
+    let Some(registry) = Registry::start(test) else {
+        return;
+    };
+    let (image, folder) = (
+        registry.publish("private/three:1"),
+        tempfile::tempdir().unwrap(),
+    );
+    let as_whom = |password: &str| Options {
+        login: Some(SignIn {
+            user: USER.into(),
+            password: password.into(),
+        }),
+        ..pulling(&image, Pull::Missing)
+    };
+    // The machine's own login would let in, and is not asked.
+    fs::write(folder.path().join("config.json"), registry.login()).unwrap();
+    let refused = refusal(as_whom("wrong"), folder.path()).await;
+    assert!(
+        matches!(&refused, Error::User { message, .. } if message.contains("registryCredential")),
+        "{refused}"
+    );
+    fs::remove_file(folder.path().join("config.json")).unwrap();
+    let build = Build::new();
+    let container = bench::container_of(as_whom(PASSWORD), bench::docker_in(folder.path()));
+    let slot = build.provision(&container).await.unwrap();
+    slot.release().await.unwrap();
+    let reported = build.reported();
+    assert!(
+        reported.contains(&format!("pulled {image}: ")) && !reported.contains(PASSWORD),
+        "{reported}"
+    );
     build.assert_nothing_left();
     bench::docker(&["rmi", &image]);
 }

@@ -276,8 +276,8 @@ impl Lukewarm {
         reference: &Reference,
         report: Report<'_>,
     ) -> Result<Image, Error> {
-        let pull = self.cold.options.pull;
-        let image = image::provide(engine, &self.pool.docker, reference, pull, report).await;
+        let options = &self.cold.options;
+        let image = image::provide(engine, &self.pool.docker, reference, options, report).await;
         image.inspect_err(|_| self.pool.forget_engine())
     }
 

@@ -77,7 +77,7 @@ async fn start_one(pool: &Arc<Pool>, recipe: &Recipe) -> Result<(String, Ready),
     let options = recipe.options();
     let reference = Reference::parse(&options.image)?;
     let engine = pool.engine().await?;
-    let image = image::provide(&engine, &pool.docker, &reference, options.pull, &|_| ()).await;
+    let image = image::provide(&engine, &pool.docker, &reference, options, &|_| ()).await;
     let image = image.inspect_err(|_| pool.forget_engine())?;
     let tools = Tools {
         runner: &pool.runner,

@@ -59,8 +59,9 @@ impl Recipe {
             return None;
         }
         Some(Self(Options {
-            // What is not here is fetched for a build, never in advance.
+            // What is not here is fetched for a build, never in advance; so nobody's login stays here.
             pull: Pull::Never,
+            login: None,
             ..options.clone()
         }))
     }

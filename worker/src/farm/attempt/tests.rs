@@ -1,0 +1,461 @@
+//! Attempts on a worker whose surroundings are in memory; its places say when somebody comes that far.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use croft_bus::{Hint, Pool};
+use croft_cache::Store;
+use croft_keys::{PoolKey, PoolPublic};
+use croft_ledger::{
+    Append, AppendError, Appended, Clock, Entry, Expected, Health, Ledger, Memory, ReadError, Seq,
+    Subject,
+};
+use croft_proto::Timestamp;
+use croft_proto::farm::{
+    BuildEvent, BuildId, Environment, GivenBackFor, LossReason, SealedFor, SecretEvent, SecretKind,
+    Submitted,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tempfile::TempDir;
+
+use super::super::pool_keys::tests::Giver;
+use super::super::{
+    KeySource, Metrics, Places, PoolKeys, Settings, Unplaced, Vitals, claim, story,
+};
+use super::*;
+use crate::runtime::{self, Report, Request, Runtime, Slot};
+use crate::{Home, SignIn};
+
+const BUILD: [u8; 16] = [7; 16];
+const POOL: &str = "default";
+
+/// A place that never stands; counts who asked for one.
+#[derive(Clone, Debug, Default)]
+struct Nowhere {
+    asked: Arc<Mutex<u32>>,
+    /// As whom its image would be fetched.
+    login: Arc<Mutex<Option<SignIn>>>,
+    /// Whether it is waited for until somebody stops the build.
+    is_awaited: bool,
+}
+
+impl Places for Nowhere {
+    fn of(
+        &self,
+        _environment: &Environment,
+        login: Option<SignIn>,
+    ) -> Result<Arc<dyn Runtime>, Unplaced> {
+        *self.login.lock().unwrap() = login;
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Runtime for Nowhere {
+    fn provision<'a>(
+        &'a self,
+        _request: &'a Request,
+        _report: Report<'a>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Slot, runtime::Error>> + Send + 'a>> {
+        *self.asked.lock().unwrap() += 1;
+        Box::pin(async {
+            if self.is_awaited {
+                std::future::pending::<()>().await;
+            }
+            Err(runtime::Error::User {
+                code: "NOWHERE",
+                message: "there is no place".into(),
+            })
+        })
+    }
+}
+
+/// A ledger whose next answer to an append takes so long, and may then be that nobody knows.
+#[derive(Debug)]
+struct Slow {
+    inner: Memory,
+    next: Mutex<Option<(Duration, bool)>>,
+}
+
+impl Ledger for Slow {
+    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        let slow = self.next.lock().unwrap().take();
+        Box::pin(async move {
+            let appended = self.inner.append(batch).await;
+            let Some((wait, is_unknown)) = slow else {
+                return appended;
+            };
+            tokio::time::sleep(wait).await;
+            if is_unknown {
+                return Err(AppendError::Unknown {
+                    source: "the connection broke".into(),
+                });
+            }
+            appended
+        })
+    }
+
+    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        self.inner.read(after, limit)
+    }
+
+    fn read_subject(
+        &self,
+        subject: &Subject,
+        after: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        self.inner.read_subject(subject, after, limit)
+    }
+
+    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
+        self.inner.follow(after)
+    }
+
+    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
+        self.inner.last()
+    }
+
+    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
+        self.inner.purge(subject, last)
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        self.inner.health()
+    }
+}
+
+/// Gives the pool's second key, once.
+#[derive(Debug)]
+struct Second(Mutex<Option<PoolKey>>);
+
+impl KeySource for Second {
+    fn keys(&self) -> BoxFuture<'_, Result<BTreeMap<u32, PoolKey>, String>> {
+        let given = self.0.lock().unwrap().take();
+        Box::pin(async { Ok(given.map(|key| (2, key)).into_iter().collect()) })
+    }
+}
+
+/// A worker with one build that waits for it.
+struct Rig {
+    parts: Parts,
+    ledger: Arc<Slow>,
+    provisioned: Arc<Mutex<u32>>,
+    login: Arc<Mutex<Option<SignIn>>>,
+    _folder: TempDir,
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000)
+}
+
+fn build() -> BuildId {
+    BuildId::derived(BUILD)
+}
+
+impl Rig {
+    async fn new(keys: PoolKeys) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let places = Nowhere::default();
+        let ledger = Arc::new(Slow {
+            inner: Memory::new(Clock::from_fn(now)),
+            next: Mutex::new(None),
+        });
+        let rig = Self {
+            provisioned: Arc::clone(&places.asked),
+            login: Arc::clone(&places.login),
+            ledger: Arc::clone(&ledger),
+            parts: Parts {
+                ledger,
+                bus: Arc::new(croft_bus::Memory::new(&croft_bus::Settings::default())),
+                kept: Arc::new(Store::in_memory(1 << 30).unwrap()),
+                cache: None,
+                home,
+                places: Arc::new(places),
+                keys,
+                now,
+                metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+                vitals: Vitals::default(),
+                settings: Settings {
+                    name: "worker-1".parse().unwrap(),
+                    pool: POOL.parse().unwrap(),
+                    slots: 1,
+                    version: "1".into(),
+                    lease: croft_proto::farm::Lease::default(),
+                    disk_free_bytes_min: 0,
+                    region: "us-east-1".into(),
+                },
+            },
+            _folder: folder,
+        };
+        let submitted = rig.submitted();
+        rig.append(
+            "build",
+            &build().to_string(),
+            &BuildEvent::Submitted(submitted),
+        )
+        .await;
+        rig
+    }
+
+    /// A build that has a secret in a variable, and one to its image's registry.
+    fn submitted(&self) -> Box<Submitted> {
+        Box::new(
+            serde_json::from_value(serde_json::json!({
+                "project": "web", "number": 1, "pool": POOL, "priority": 2, "queuedMsMax": 60_000,
+                "attemptsMax": 2, "autoRetry": {"autoRetryLimit": 0, "autoRetryNumber": 0},
+                "initiator": "me", "request": {
+                    "source": {"type": "NO_SOURCE", "buildspec": "version: 0.2\nphases:\n  build:\n    commands: [\"true\"]\n"},
+                    "environment": {"image": "any", "registryCredential":
+                        {"credential": "app/login", "credentialProvider": "SECRETS_MANAGER"}, "environmentVariables":
+                        [{"name": "TOKEN", "value": "app/token", "type": "SECRETS_MANAGER"}]},
+                    "artifacts": {}, "timeoutInMinutes": 5
+                }
+            }))
+            .unwrap(),
+        )
+    }
+
+    async fn append(&self, kind: &str, name: &str, event: &impl serde::Serialize) {
+        let subject = Subject::of(kind, name).unwrap();
+        let read = self.parts.ledger.read_subject(&subject, Seq::ZERO, 100);
+        let last = read
+            .await
+            .unwrap()
+            .last()
+            .map_or(Seq::ZERO, |entry| entry.seq);
+        let append = Append {
+            subject,
+            expected: Expected::Last(last),
+            event: serde_json::to_vec(event).unwrap().into(),
+        };
+        self.parts.ledger.append(vec![append]).await.unwrap();
+    }
+
+    /// Sets its secrets, sealed to that key of the pool.
+    async fn seal(&self, generation: u32, public: PoolPublic) {
+        self.set("app/token", "hunter2", (generation, public)).await;
+        let login = r#"{"username": "me", "password": "hunter3"}"#;
+        self.set("app/login", login, (generation, public)).await;
+    }
+
+    async fn set(&self, name: &str, value: &str, (generation, public): (u32, PoolPublic)) {
+        let context = ["secret", name, "1", POOL];
+        let sealed = croft_keys::seal(&public, &context, value.as_bytes());
+        let event = SecretEvent::Set {
+            version: 1,
+            kind: SecretKind::SecretsManager,
+            projects: Vec::new(),
+            wrapped: String::new(),
+            sealed: vec![SealedFor {
+                pool: POOL.into(),
+                generation,
+                sealed: sealed.unwrap().to_string(),
+            }],
+        };
+        self.append("secret", name, &event).await;
+    }
+
+    /// One that has its secret, and whose build comes as far as its place and waits there.
+    async fn waiting() -> Self {
+        let key = PoolKey::generate().unwrap();
+        let public = key.public();
+        let mut rig = Self::new(PoolKeys::new(BTreeMap::from([(1, key)]), None)).await;
+        rig.seal(1, public).await;
+        rig.parts.places = Arc::new(Nowhere {
+            asked: Arc::clone(&rig.provisioned),
+            login: Arc::clone(&rig.login),
+            is_awaited: true,
+        });
+        rig
+    }
+
+    /// The answer to the claim takes so long, and is no answer perhaps.
+    fn claims_after(&self, wait: Duration, is_unknown: bool) {
+        *self.ledger.next.lock().unwrap() = Some((wait, is_unknown));
+    }
+
+    async fn claimed(&self) -> Claimed {
+        let story = story::read(self.parts.ledger.as_ref(), build())
+            .await
+            .unwrap();
+        let hint = Hint {
+            build: build().to_string().parse().unwrap(),
+            attempt: story.attempts + 1,
+            seq: story.last.get(),
+        };
+        let pool: Pool = POOL.parse().unwrap();
+        self.parts.bus.publish(&pool, hint).await.unwrap();
+        let taken = self.parts.bus.take(&pool, Duration::from_secs(1)).await;
+        let taken = taken.unwrap().expect("a hint is out");
+        claim::claim(self.parts.ledger.as_ref(), taken, "worker-1")
+            .await
+            .expect("it waits")
+    }
+
+    async fn run(&self) -> Went {
+        let (_leave, left) = watch::channel(Stop::No);
+        run(self.claimed().await, self.parts.clone(), left).await
+    }
+
+    /// What happened to the build.
+    async fn events(&self) -> Vec<BuildEvent> {
+        let subject = story::subject(build());
+        let read = self.parts.ledger.read_subject(&subject, Seq::ZERO, 100);
+        let entries = read.await.unwrap();
+        let events = entries.iter().map(|entry| entry.event().unwrap());
+        events
+            .map(|event| serde_json::from_slice(event).unwrap())
+            .collect()
+    }
+
+    async fn assert_given_back(&self) {
+        let events = self.events().await;
+        assert!(
+            matches!(
+                events.last(),
+                Some(BuildEvent::AttemptLost {
+                    attempt: 1,
+                    reason: LossReason::GivenBack { .. }
+                })
+            ),
+            "{events:?}"
+        );
+    }
+
+    fn provisioned(&self) -> u32 {
+        *self.provisioned.lock().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_key_made_since_the_worker_started_is_asked_for_and_opens_the_secret() {
+    let (first, second) = (PoolKey::generate().unwrap(), PoolKey::generate().unwrap());
+    let public = second.public();
+    let source = Arc::new(Second(Mutex::new(Some(second))));
+    let rig = Rig::new(PoolKeys::new(BTreeMap::from([(1, first)]), Some(source))).await;
+    rig.seal(2, public).await;
+    assert_eq!(rig.run().await, Went::Well);
+    assert_eq!(rig.provisioned(), 1, "it came as far as its place");
+}
+
+#[tokio::test]
+async fn a_build_whose_key_the_worker_is_not_given_is_given_back_and_not_failed() {
+    let giver = Giver::of(0);
+    let keys = PoolKeys::new(BTreeMap::new(), Some(Arc::clone(&giver) as Arc<_>));
+    let rig = Rig::new(keys).await;
+    rig.seal(2, PoolKey::generate().unwrap().public()).await;
+    assert_eq!(rig.run().await, Went::Fault);
+    assert_eq!(giver.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(rig.provisioned(), 0);
+    let events = rig.events().await;
+    let Some(BuildEvent::AttemptLost {
+        attempt: 1,
+        reason: LossReason::GivenBack { message, .. },
+    }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    assert!(
+        message.contains("sealed to key 2") && message.contains("no server is there"),
+        "{message}"
+    );
+}
+
+/// A server that has folded the claim counts fifteen seconds from then.
+#[tokio::test(start_paused = true)]
+async fn a_build_whose_worker_nobody_answers_is_killed_fourteen_seconds_after_its_claim_was_sent() {
+    let rig = Rig::waiting().await;
+    rig.claims_after(Duration::from_secs(10), false);
+    let sent = Instant::now();
+    rig.run().await;
+    assert_eq!(rig.provisioned(), 1, "four seconds were left to it");
+    let killed = sent.elapsed();
+    assert!(
+        (Duration::from_secs(14)..Duration::from_secs(15)).contains(&killed),
+        "after {killed:?}"
+    );
+    rig.assert_given_back().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_took_fourteen_seconds_to_be_known_is_given_back_before_anything_runs() {
+    for is_unknown in [false, true] {
+        let rig = Rig::waiting().await;
+        // Of the one that nobody knew of it is learned at the next try, a moment later.
+        let seconds = if is_unknown { 13.9 } else { 14.0 };
+        rig.claims_after(Duration::from_secs_f64(seconds), is_unknown);
+        assert_eq!(rig.run().await, Went::Well);
+        assert_eq!(rig.provisioned(), 0, "{is_unknown}");
+        rig.assert_given_back().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_leaving_worker_gives_back_says_so_and_a_machines_fault_is_an_outcome_only_at_last()
+{
+    let rig = Rig::waiting().await;
+    for attempt in 1..=3 {
+        let (leave, left) = watch::channel(Stop::No);
+        let running = run(rig.claimed().await, rig.parts.clone(), left);
+        let leaving = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            leave.send_replace(Stop::Now);
+        };
+        tokio::join!(running, leaving);
+        let events = rig.events().await;
+        let cause = GivenBackFor::Leaving;
+        assert!(
+            matches!(events.last(), Some(BuildEvent::AttemptLost { attempt: number, reason: LossReason::GivenBack { cause: why, .. } })
+                if (*number, *why) == (attempt, cause)),
+            "{events:?}"
+        );
+    }
+    // Sealed to a key that nobody gives: the machine's fault. There may be two of them.
+    rig.seal(2, PoolKey::generate().unwrap().public()).await;
+    assert_eq!(rig.run().await, Went::Fault);
+    let events = rig.events().await;
+    assert!(
+        matches!(
+            events.last(),
+            Some(BuildEvent::AttemptLost {
+                attempt: 4,
+                reason: LossReason::GivenBack {
+                    cause: GivenBackFor::Machine,
+                    ..
+                }
+            })
+        ),
+        "{events:?}"
+    );
+    assert_eq!(rig.run().await, Went::Fault);
+    let events = rig.events().await;
+    let Some(BuildEvent::Settled {
+        attempt: 5,
+        status: Status::Fault,
+        message: Some(message),
+        ..
+    }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    assert!(message.contains("sealed to key 2"), "{message}");
+}
+
+#[tokio::test]
+async fn an_images_registry_is_asked_as_whom_the_environments_secret_says() {
+    let key = PoolKey::generate().unwrap();
+    let public = key.public();
+    let rig = Rig::new(PoolKeys::new(BTreeMap::from([(1, key)]), None)).await;
+    rig.seal(1, public).await;
+    assert_eq!(rig.run().await, Went::Well);
+    let login = rig.login.lock().unwrap().clone().unwrap();
+    assert_eq!(
+        (login.user.as_str(), login.password.as_str()),
+        ("me", "hunter3")
+    );
+    assert!(!format!("{login:?}").contains("hunter3"));
+}
