@@ -92,30 +92,21 @@ async fn answer(
     let target = Arc::new(std::sync::Mutex::new(target_of(&params)));
     let call = Call {
         state: Arc::clone(&state),
-        caller: caller.clone(),
+        caller,
         params,
         query: query(parts.uri.query().unwrap_or_default()),
         headers: parts.headers,
         body: std::sync::Mutex::new(body),
         build: None,
-        target: Arc::clone(&target),
+        target,
     };
     let span = tracing::info_span!(
         "request", request = %id, operation = route.operation, build = tracing::field::Empty
     );
-    let mut answer = answered(route, call).instrument(span.clone()).await;
-    if route.effect == Effect::Changes {
-        let target = target
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        let outcome = match &answer {
-            Ok(_) => "ok",
-            Err(problem) => problem.code,
-        };
-        let noted = put_on_record(&state, route, caller.as_deref(), &id, target, outcome).await;
-        answer = noted.and(answer);
-    }
+    let answer = match route.effect {
+        Effect::Reads => answered(route, call).instrument(span.clone()).await,
+        Effect::Changes => changed(route, call, id.clone(), span.clone()).await,
+    };
     let response = answer.unwrap_or_else(|problem| {
         tracing::debug!(
             request = %id, operation = route.operation, status = problem.status.as_u16(),
@@ -132,6 +123,47 @@ async fn answer(
         .metrics
         .answered(route.path, route.verb.word(), response.status(), took);
     with_id(response, &id)
+}
+
+/// What comes of a call that changes something, once that is on record. Both are one task, which a caller who hangs up does not end:
+/// there is never a change without its note, nor half of one. The server waits for such tasks before it ends.
+async fn changed(
+    route: &'static Route,
+    call: Call,
+    request_id: String,
+    span: tracing::Span,
+) -> Answer {
+    let state = Arc::clone(&call.state);
+    let turn = Arc::clone(&state.changes).acquire_owned().await;
+    let turn = turn.map_err(|error| Problem::internal(&error))?;
+    let task = state.tasks.spawn(
+        async move {
+            let _turn = turn;
+            let state = Arc::clone(&call.state);
+            let (caller, target) = (call.caller.clone(), Arc::clone(&call.target));
+            let answer = answered(route, call).await;
+            let target = target
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone();
+            let outcome = match &answer {
+                Ok(_) => "ok",
+                Err(problem) => problem.code,
+            };
+            let noted = put_on_record(
+                &state,
+                route,
+                caller.as_deref(),
+                &request_id,
+                target,
+                outcome,
+            );
+            noted.await.and(answer)
+        }
+        .instrument(span),
+    );
+    let done = task.await;
+    done.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
 /// Lets the caller in, or not; then the route's function answers.

@@ -125,7 +125,7 @@ pub async fn serve(
         .await
         .is_err()
     {
-        tracing::warn!("the store did not end in time what it was asked for");
+        tracing::warn!("changes or the store did not end in time what they were asked for");
     }
     beside.shutdown().await;
     Ok(())

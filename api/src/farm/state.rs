@@ -18,9 +18,9 @@ use tokio_util::task::TaskTracker;
 
 use super::audit::Note;
 use super::limits::{
-    FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST, NEWCOMERS_PER_SECOND,
-    READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST, STRANGERS_PER_SECOND,
-    UPLOADS_MAX,
+    CHANGES_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
+    NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST,
+    STRANGERS_PER_SECOND, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
@@ -101,7 +101,9 @@ pub(super) struct State {
     newcomers: Paces<()>,
     pub(super) uploads: Semaphore,
     pub(super) files: Arc<Semaphore>,
-    /// Blocking work that a request began; some of it outlives the request.
+    /// Changes on their way: they outlive the connections that asked for them.
+    pub(super) changes: Arc<Semaphore>,
+    /// Changes with their notes, and blocking work that a request began; some of it outlives the request.
     pub(super) tasks: TaskTracker,
     /// Ends streams when the server stops.
     pub(super) draining: CancellationToken,
@@ -129,6 +131,7 @@ impl State {
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             uploads: Semaphore::new(UPLOADS_MAX),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
+            changes: Arc::new(Semaphore::new(CHANGES_MAX)),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::default(),

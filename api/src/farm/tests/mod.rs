@@ -16,5 +16,7 @@ mod kept;
 mod custody;
 /// What is put on record.
 mod audit;
+/// A change whose caller has gone.
+mod hangup;
 /// Whether a server is well, and how it ends.
 mod life;
