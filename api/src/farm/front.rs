@@ -146,19 +146,17 @@ async fn changed(
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .clone();
-            let outcome = match &answer {
-                Ok(_) => "ok",
-                Err(problem) => problem.code,
-            };
-            let noted = put_on_record(
+            let refused = answer.as_ref().err();
+            let act = act(
                 &state,
                 route,
                 caller.as_deref(),
-                &request_id,
+                request_id,
                 target,
-                outcome,
+                refused,
             );
-            noted.await.and(answer)
+            let status = refused.map(|problem| problem.status);
+            put_on_record(&state, act, status).await.and(answer)
         }
         .instrument(span),
     );
@@ -227,28 +225,43 @@ fn of_role(record: &AccessRecord, route: &Route) -> Result<(), Problem> {
     allow(Some(record), route.role, None)
 }
 
-/// A call that changes something is put on record, whatever came of it.
-async fn put_on_record(
-    state: &Arc<State>,
+/// What the audit chain says of a call.
+fn act(
+    state: &State,
     route: &Route,
     caller: Option<&AccessRecord>,
-    request_id: &str,
+    request_id: String,
     target: String,
-    outcome: &'static str,
-) -> Result<(), Problem> {
-    if caller.is_none() && state.strangers.take((), Instant::now()).is_err() {
-        return Ok(());
-    }
-    let act = AuditAct {
+    refused: Option<&Problem>,
+) -> AuditAct {
+    let outcome = refused.map_or("ok", |problem| problem.code);
+    AuditAct {
         at_ms: state.farm.clock.now().millis(),
-        request_id: request_id.into(),
+        request_id,
         actor: actor(caller),
         role: caller.map_or_else(String::new, |record| record.access.role.to_string()),
         action: route.operation.into(),
         target,
         outcome: outcome.into(),
+    }
+}
+
+/// A call that changes something is put on record, whatever came of it: at once, but for refusals like one that was just noted.
+async fn put_on_record(
+    state: &State,
+    act: AuditAct,
+    refused: Option<StatusCode>,
+) -> Result<(), Problem> {
+    let act = match refused {
+        Some(status) if status.is_client_error() => {
+            state.refusals.took(act, status, Instant::now())
+        }
+        Some(_) | None => Some(act),
     };
-    audit::note(state, act).await
+    match act {
+        Some(act) => audit::note(state, act).await,
+        None => Ok(()),
+    }
 }
 
 fn target_of(params: &[(String, String)]) -> String {

@@ -49,11 +49,13 @@ pub(super) const REQUESTS_PER_SECOND: u32 = 100;
 pub(super) const REQUESTS_BURST: u32 = 1_000;
 /// Tokens whose pace is remembered. One that is forgotten starts with a full bucket.
 pub(super) const PACES_MAX: usize = 10_000;
-/// Refusals a second of callers without a good token that are put on record, over all of them; more are only counted, so that
-/// nobody without a token can fill the ledger.
-pub(super) const STRANGERS_PER_SECOND: u32 = 1;
-/// The same, at once.
-pub(super) const STRANGERS_BURST: u32 = 60;
+/// How long refusals of one kind are gathered after the first, to be put on record as one note with their number: a person who
+/// looks sees them soon, and a program that asks in vain without end adds two entries a minute.
+pub(super) const REFUSALS_WINDOW: Duration = Duration::from_secs(60);
+/// How often it is looked whose window has ended.
+pub(super) const REFUSALS_EVERY: Duration = Duration::from_secs(5);
+/// Kinds of refusals gathered at once: those of a hundred tokens that try everything, in some megabytes. More are counted together.
+pub(super) const REFUSALS_MAX: usize = 4_096;
 /// How often a second the truth is asked about a token that is not known, over all callers: a person waits for a token that was
 /// just made, a guesser must not keep the ledger busy.
 pub(super) const NEWCOMERS_PER_SECOND: u32 = 5;

@@ -24,6 +24,8 @@ mod pace;
 mod record;
 /// Who did what.
 mod audit;
+/// Who was refused what, gathered.
+mod refusals;
 /// What is measured.
 mod metrics;
 /// Whether this server should be asked.

@@ -19,11 +19,11 @@ use tokio_util::task::TaskTracker;
 use super::audit::Note;
 use super::limits::{
     CHANGES_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
-    NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST,
-    STRANGERS_PER_SECOND, UPLOADS_MAX,
+    NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
+use super::refusals::Refusals;
 
 /// Who may read `/metrics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(super) struct State {
     pub(super) metrics: Metrics,
     pub(super) notes: mpsc::Sender<Note>,
     pub(super) paces: Paces<TokenId>,
-    pub(super) strangers: Paces<()>,
+    pub(super) refusals: Refusals,
     newcomers: Paces<()>,
     pub(super) uploads: Semaphore,
     pub(super) files: Arc<Semaphore>,
@@ -127,7 +127,7 @@ impl State {
             metrics,
             notes,
             paces: Paces::new(per_second, burst),
-            strangers: Paces::new(STRANGERS_PER_SECOND, STRANGERS_BURST),
+            refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             uploads: Semaphore::new(UPLOADS_MAX),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
