@@ -10,6 +10,8 @@ mod access;
 mod builds;
 /// What happens in a build.
 mod events;
+/// Live output that is lost.
+mod lost;
 /// Sources, logs, artifacts.
 mod kept;
 /// Secrets, keys, tokens.

@@ -279,6 +279,17 @@ impl Rig {
 
     /// The outcome, with what is kept of the build if there is something.
     pub(super) async fn settle(&self, build: BuildId, whole: &str, kept: Option<String>) -> Seq {
+        self.settle_attempt(build, 1, whole, kept).await
+    }
+
+    /// The same by another attempt than the first.
+    pub(super) async fn settle_attempt(
+        &self,
+        build: BuildId,
+        attempt: u32,
+        whole: &str,
+        kept: Option<String>,
+    ) -> Seq {
         let at = self.farm.clock.now();
         let finished = json!({
             "build": {
@@ -293,7 +304,7 @@ impl Rig {
             "kept": {"tree": kept},
         });
         let event = BuildEvent::Settled {
-            attempt: 1,
+            attempt,
             status: Status::Succeeded,
             by: SettledBy::Worker,
             message: None,
