@@ -8,8 +8,16 @@ pub(super) const BODY_BYTES_MAX: usize = 128 << 10;
 pub(super) const CHUNKS_BYTES_MAX: usize = 8 << 20;
 /// Bytes of an offer of a tree: what the transfer takes at most.
 pub(super) const OFFER_BODY_BYTES_MAX: usize = croft_cache::OFFER_BYTES_MAX;
-/// Bodies of chunks in memory at once, over all callers: 64 MiB of chunks.
+/// Uploads that the store is asked to take at once, over all callers: it has a thread for each, and disks gain nothing from more.
 pub(super) const UPLOADS_MAX: usize = 8;
+/// Bytes of uploads in memory at once, over all callers, those among them that are still coming: sixteen whole bodies of chunks.
+pub(super) const UPLOADS_BYTES_MAX: usize = 128 << 20;
+/// How long an upload waits for others' bytes to go before its caller is told to come back: a store's thread has long made room.
+pub(super) const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// How long an upload may take before its bytes count.
+pub(super) const UPLOAD_GRACE: Duration = Duration::from_secs(10);
+/// Bytes that earn an upload another second, up to [`BODY_WAIT`]: a line of 1 Mbit/s.
+pub(super) const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 128 << 10;
 /// How long a body may take to come: 8 MiB over a line of 2 Mbit/s, and some.
 pub(super) const BODY_WAIT: Duration = Duration::from_secs(60);
 /// How long the head of a request may take to come, and how long a connection may idle between two.

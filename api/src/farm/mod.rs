@@ -46,6 +46,8 @@ mod events;
 mod replay;
 /// Logs and artifacts.
 mod files;
+/// Large bodies, until they are here.
+mod intake;
 /// Sources on their way in.
 mod sources;
 /// Who runs builds, and who waits.

@@ -17,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::Note;
+use super::intake::Room;
 use super::limits::{
     CHANGES_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
-    NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, UPLOADS_MAX,
+    NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT,
+    UPLOADS_BYTES_MAX, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
@@ -99,7 +101,10 @@ pub(super) struct State {
     pub(super) paces: Paces<TokenId>,
     pub(super) refusals: Refusals,
     newcomers: Paces<()>,
-    pub(super) uploads: Semaphore,
+    /// Uploads in the store's hands.
+    pub(super) uploads: Arc<Semaphore>,
+    /// Room for uploads on their way.
+    pub(super) room: Room,
     pub(super) files: Arc<Semaphore>,
     /// Changes on their way: they outlive the connections that asked for them.
     pub(super) changes: Arc<Semaphore>,
@@ -129,7 +134,8 @@ impl State {
             paces: Paces::new(per_second, burst),
             refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
-            uploads: Semaphore::new(UPLOADS_MAX),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            room: Room::new(UPLOADS_BYTES_MAX, ROOM_WAIT),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
             changes: Arc::new(Semaphore::new(CHANGES_MAX)),
             tasks: TaskTracker::new(),
