@@ -14,6 +14,8 @@
 mod accept;
 /// Errors in one line.
 mod chain;
+/// Uploads that are too slow.
+mod pace;
 /// One pool of blobs, served in the protocols of other tools.
 pub mod caching;
 /// Health and metrics of roles without an API.

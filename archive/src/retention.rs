@@ -2,8 +2,8 @@
 //! which builds are over, how long they are kept. Several servers may do it at once, and each may be killed at any step:
 //!
 //! 1. the entries of finished builds are read from the ledger, each build's up to the last that the read model knows;
-//! 2. a segment of them is written, and read back;
-//! 3. each build is purged at that last sequence.
+//! 2. segments of them are written, and read back; a build that is larger than a segment lies in several;
+//! 3. each build of which all is written is purged at that last sequence.
 //!
 //! Killed before 3, a build is archived again, and its entries lie in two segments as the same. Whoever comes second to 3 is refused by
 //! the ledger or changes nothing. So nothing is purged that is in no segment.
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use croft_cache::Depot;
-use croft_ledger::{AppendError, Clock, Entry, Ledger, ReadError, Seq, Subject};
+use croft_ledger::{AppendError, Clock, Ledger, ReadError, Seq, Subject};
 use croft_proto::Timestamp;
 use croft_proto::farm::BuildId;
 use croft_views::{FinishedBuild, QueryError, Views};
@@ -28,9 +28,6 @@ const PASS_MAX: usize = 20_000;
 
 /// Entries of one build read at once.
 const READ: usize = 256;
-
-/// Most entries of one build: far more than attempts there may be. One with more stays.
-const BUILD_ENTRIES_MAX: usize = 4096;
 
 /// Why a pass ended early. What it has done stands; the next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -148,13 +145,16 @@ impl Retention {
         let history = History::new(log, self.archive.clone());
         let (mut gathered, mut subjects) = (Gathered::default(), Vec::new());
         for due in due {
-            let entries = self.entries(&due).await?;
-            if entries.is_empty() {
+            let before = passed.segments;
+            if !self
+                .gather(&history, &due, &mut gathered, &mut passed)
+                .await?
+            {
                 continue;
             }
-            entries.into_iter().for_each(|entry| gathered.push(entry));
             subjects.push(due);
-            if gathered.is_full() {
+            // Also when the build was too large for one: what there is of others beside it is complete, too.
+            if gathered.is_full() || passed.segments > before {
                 self.archive(&history, &mut gathered, &mut subjects, &mut passed)
                     .await?;
             }
@@ -166,29 +166,36 @@ impl Retention {
         Ok(passed)
     }
 
-    /// All entries of the subject; none when it is not as the read model has it: purged by another server, or not read that far yet.
-    async fn entries(&self, due: &Due) -> Result<Vec<Entry>, ReadError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        loop {
-            let after = entries.last().map(|entry| entry.seq).unwrap_or_default();
+    /// Gathers all entries of the subject, and writes those that make full segments. False when it is not as the read model has it:
+    /// purged by another server, or not read that far yet. What was gathered of it then lies in a segment and in the ledger.
+    async fn gather(
+        &self,
+        history: &History,
+        due: &Due,
+        gathered: &mut Gathered,
+        passed: &mut Passed,
+    ) -> Result<bool, RetentionError> {
+        let mut after = Seq::ZERO;
+        while after < due.last {
             let page = self.ledger.read_subject(&due.subject, after, READ).await?;
-            if page.is_empty() {
-                break;
+            let Some(last) = page.last() else {
+                return Ok(false);
+            };
+            after = last.seq;
+            if page.iter().any(|entry| entry.event().is_none()) {
+                return Ok(false);
             }
-            entries.extend(page);
-            if entries.len() > BUILD_ENTRIES_MAX {
-                tracing::warn!(subject = %due.subject, "it has too many entries to be archived");
-                return Ok(Vec::new());
+            for entry in page {
+                if gathered.is_full() {
+                    write(history, gathered, passed).await?;
+                }
+                gathered.push(entry);
             }
         }
-        let is_there = entries.last().map(|entry| entry.seq) == Some(due.last);
-        let is_all_events = entries.iter().all(|entry| entry.event().is_some());
-        if !is_there || !is_all_events {
-            entries.clear();
-        }
-        Ok(entries)
+        Ok(after == due.last)
     }
 
+    /// Writes what is gathered, and purges the subjects: nothing of them is anywhere else than in segments that are written.
     async fn archive(
         &self,
         history: &History,
@@ -196,10 +203,9 @@ impl Retention {
         subjects: &mut Vec<Due>,
         passed: &mut Passed,
     ) -> Result<(), RetentionError> {
-        let entries = gathered.take();
-        passed.entries += entries.len() as u64;
-        history.shelf().await?.put(entries).await?;
-        passed.segments += 1;
+        if !gathered.entries.is_empty() {
+            write(history, gathered, passed).await?;
+        }
         for due in subjects.drain(..) {
             match self.ledger.purge(&due.subject, due.last).await {
                 Ok(_) => passed.purged += 1,
@@ -210,4 +216,18 @@ impl Retention {
         }
         Ok(())
     }
+}
+
+/// Writes a segment of what is gathered.
+async fn write(
+    history: &History,
+    gathered: &mut Gathered,
+    passed: &mut Passed,
+) -> Result<(), Error> {
+    let entries = gathered.take();
+    let count = entries.len() as u64;
+    history.shelf().await?.put(entries).await?;
+    passed.entries += count;
+    passed.segments += 1;
+    Ok(())
 }

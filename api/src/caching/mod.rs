@@ -30,8 +30,6 @@ mod result;
 mod fetch;
 /// Taking an entry in.
 mod upload;
-/// Whether an upload comes on fast enough.
-mod pace;
 /// Whether a client still moves.
 mod pulse;
 /// Connections: accepted, watched, drained.

@@ -18,11 +18,11 @@ use super::front::Kind;
 use super::limits::{
     RESULT_BYTES_MAX, UPLOAD_BYTES_PER_SECOND_MIN, UPLOAD_MAX, UPLOAD_PIECES_WAITING_MAX,
 };
-use super::pace::{Pace, TooSlow};
 use super::pool::Trouble;
 use super::reply::{self, Body, Problem};
 use super::result::{Digest, Malformed, Named};
 use crate::chain::chain;
+use crate::pace::{Allowance, Pace, TooSlow};
 
 /// Stores the body under the entry's name.
 pub(super) async fn store(
@@ -87,7 +87,11 @@ async fn pour(
     ask: &Ask<'_>,
 ) {
     let mut poured_bytes = 0;
-    let mut pace = Pace::new(engine.limits.upload_grace);
+    let mut pace = Pace::new(Allowance {
+        grace: engine.limits.upload_grace,
+        bytes_per_second_min: UPLOAD_BYTES_PER_SECOND_MIN,
+        wait_max: UPLOAD_MAX,
+    });
     loop {
         let frame = pace.within(poured_bytes, body.frame()).await;
         let piece = match frame {

@@ -118,12 +118,16 @@ impl Call {
 
     /// All of the body, when it is not too large and comes in time.
     pub(super) async fn bytes(&mut self, bytes_max: usize) -> Result<Bytes, Problem> {
+        whole(self.take_body(), bytes_max, BODY_WAIT).await
+    }
+
+    /// The body as it comes. Afterwards there is none.
+    pub(super) fn take_body(&mut self) -> Body {
         let body = self
             .body
             .get_mut()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let body = std::mem::replace(body, Body::empty());
-        whole(body, bytes_max, BODY_WAIT).await
+        std::mem::replace(body, Body::empty())
     }
 
     /// The body as JSON.

@@ -80,19 +80,49 @@ fn place_of(text: &str) -> Result<Place, Problem> {
 
 type Changed = BoxFuture<'static, Result<Option<Seq>, QueryError>>;
 
+/// What a client has of an attempt's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sent {
+    attempt: u32,
+    /// The number of the last event; 0 when none is known.
+    seq: u64,
+    /// Whether the client was told of which attempt it is.
+    is_announced: bool,
+    /// Whether all of it was sent, to its end.
+    is_whole: bool,
+    /// Whether what came last was lost on the way.
+    is_lacking: bool,
+}
+
+impl Sent {
+    /// Goes on with that attempt; of another one nothing was sent yet.
+    fn begin(&mut self, attempt: u32) {
+        if self.attempt != attempt {
+            *self = Self {
+                attempt,
+                ..Self::default()
+            };
+        }
+        self.is_announced = true;
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) {
+        self.is_lacking = false;
+        if let Some(seq) = replay::last_seq(bytes) {
+            self.seq = self.seq.max(seq);
+        }
+    }
+}
+
 /// One client's stream.
 struct Live {
     state: Arc<State>,
     record: Arc<AccessRecord>,
     _following: Following,
     build: BuildRow,
-    /// The last that the client has.
-    last: Option<Place>,
     ready: VecDeque<Bytes>,
     output: BoxStream<'static, Result<Item, FollowError>>,
-    /// Of which attempt the output is.
-    attempt: u32,
-    has_output: bool,
+    sent: Sent,
     output_ended: bool,
     changed: Changed,
     tail: Pin<Box<Sleep>>,
@@ -110,11 +140,17 @@ impl Live {
         last: Option<Place>,
     ) -> Result<Self, Problem> {
         // What a replay said of its place means nothing to the bus.
-        let live = last.filter(|last| last.chunk < replay::ARCHIVED);
+        let replayed = last.and_then(|last| last.chunk.checked_sub(replay::ARCHIVED));
+        let live = last.filter(|_| replayed.is_none());
         let from = live.map_or(Place::START, |last| Place {
             chunk: last.chunk + 1,
             ..last
         });
+        let sent = Sent {
+            attempt: last.unwrap_or(Place::START).attempt,
+            seq: replayed.unwrap_or_default(),
+            ..Sent::default()
+        };
         let is_over = build.stage.is_over();
         let output = match is_over {
             true => stream::empty().boxed(),
@@ -123,11 +159,10 @@ impl Live {
         let mut keep_alive = interval(KEEP_ALIVE);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         keep_alive.reset();
-        let mut this = Self {
+        Ok(Self {
             changed: change(&state.farm.views, build.id, build.last),
             ready: VecDeque::from([state_event(&build)]),
-            attempt: from.attempt,
-            has_output: live.is_some() && !is_over,
+            sent,
             output_ended: is_over,
             tail: Box::pin(sleep(TAIL_WAIT)),
             replay: None,
@@ -136,14 +171,9 @@ impl Live {
             record,
             _following: following,
             build,
-            last,
             output,
             keep_alive,
-        };
-        if is_over {
-            this.replay_all();
-        }
-        Ok(this)
+        })
     }
 
     /// What is to be sent next; none when all was.
@@ -167,7 +197,9 @@ impl Live {
                 continue;
             }
             if self.build.stage.is_over() && self.output_ended {
-                self.end();
+                if !self.replay_rest() {
+                    self.end();
+                }
                 continue;
             }
             self.step().await;
@@ -204,20 +236,26 @@ impl Live {
     fn came(&mut self, item: Option<Result<Item, FollowError>>) {
         match item {
             Some(Ok(Item::Began { attempt })) => {
-                self.attempt = attempt;
+                self.sent.begin(attempt);
                 self.ready
                     .push_back(event("attempt", &json!({"attempt": attempt})));
             }
             Some(Ok(Item::Skipped { to })) => {
-                let skipped = json!({"attempt": self.attempt, "to": to});
+                self.sent.is_lacking = true;
+                let skipped = json!({"attempt": self.sent.attempt, "to": to});
                 self.ready.push_back(event("skipped", &skipped));
             }
             Some(Ok(Item::Chunk(chunk))) => {
-                self.has_output = true;
-                let bytes = lines(&chunk.bytes, self.attempt, chunk.first);
+                self.sent.chunk(&chunk.bytes);
+                let bytes = lines(&chunk.bytes, self.sent.attempt, chunk.first);
                 self.ready.push_back(bytes);
             }
-            Some(Ok(Item::End)) | None => self.output_ended = true,
+            Some(Ok(Item::End)) => {
+                self.sent.is_whole = !self.sent.is_lacking;
+                self.output_ended = true;
+            }
+            // Whatever the client lacks is archived when the build is over.
+            None => self.output_ended = true,
             Some(Err(error)) => {
                 tracing::warn!(build = %self.build.id, error = %chain(&error), "live output cannot be followed");
                 self.output_ended = true;
@@ -248,14 +286,11 @@ impl Live {
             self.tail = Box::pin(sleep(TAIL_WAIT));
             // Of a build that no worker ever had nothing comes.
             self.output_ended |= self.build.attempts.is_empty();
-            if !self.has_output && self.output_ended {
-                self.replay_all();
-            }
             return;
         }
         let attempt = self.build.current_attempt().map(|it| it.attempt);
         if let Some(attempt) =
-            attempt.filter(|attempt| self.output_ended && *attempt > self.attempt)
+            attempt.filter(|attempt| self.output_ended && *attempt > self.sent.attempt)
             && let Ok(name) = name(self.build.id)
         {
             self.output = self
@@ -267,14 +302,31 @@ impl Live {
         }
     }
 
-    /// All of what happened in a build that is over, as far as the client has not seen it.
-    fn replay_all(&mut self) {
-        self.replay = replay::Replay::begin(&self.state, &self.build, self.last);
-        let attempt = self.build.settled.as_ref().map(|settled| settled.attempt);
-        if let Some(attempt) = attempt.filter(|_| self.replay.is_some()) {
+    /// Begins to send what the client has not had of a build that is over, if there is something: all that its log has after the last
+    /// event that came live, or all of it when that was of another attempt.
+    fn replay_rest(&mut self) -> bool {
+        let Some(attempt) = self.build.settled.as_ref().map(|settled| settled.attempt) else {
+            return false;
+        };
+        if self.sent.attempt != attempt {
+            self.sent = Sent {
+                attempt,
+                ..Sent::default()
+            };
+        }
+        if self.sent.is_whole {
+            return false;
+        }
+        self.sent.is_whole = true;
+        self.replay = replay::Replay::begin(&self.state, &self.build, self.sent.seq);
+        if self.replay.is_none() {
+            return false;
+        }
+        if !self.sent.is_announced {
             self.ready
                 .push_back(event("attempt", &json!({"attempt": attempt})));
         }
+        true
     }
 
     /// The last of all.

@@ -92,30 +92,21 @@ async fn answer(
     let target = Arc::new(std::sync::Mutex::new(target_of(&params)));
     let call = Call {
         state: Arc::clone(&state),
-        caller: caller.clone(),
+        caller,
         params,
         query: query(parts.uri.query().unwrap_or_default()),
         headers: parts.headers,
         body: std::sync::Mutex::new(body),
         build: None,
-        target: Arc::clone(&target),
+        target,
     };
     let span = tracing::info_span!(
         "request", request = %id, operation = route.operation, build = tracing::field::Empty
     );
-    let mut answer = answered(route, call).instrument(span.clone()).await;
-    if route.effect == Effect::Changes {
-        let target = target
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        let outcome = match &answer {
-            Ok(_) => "ok",
-            Err(problem) => problem.code,
-        };
-        let noted = put_on_record(&state, route, caller.as_deref(), &id, target, outcome).await;
-        answer = noted.and(answer);
-    }
+    let answer = match route.effect {
+        Effect::Reads => answered(route, call).instrument(span.clone()).await,
+        Effect::Changes => changed(route, call, id.clone(), span.clone()).await,
+    };
     let response = answer.unwrap_or_else(|problem| {
         tracing::debug!(
             request = %id, operation = route.operation, status = problem.status.as_u16(),
@@ -132,6 +123,45 @@ async fn answer(
         .metrics
         .answered(route.path, route.verb.word(), response.status(), took);
     with_id(response, &id)
+}
+
+/// What comes of a call that changes something, once that is on record. Both are one task, which a caller who hangs up does not end:
+/// there is never a change without its note, nor half of one. The server waits for such tasks before it ends.
+async fn changed(
+    route: &'static Route,
+    call: Call,
+    request_id: String,
+    span: tracing::Span,
+) -> Answer {
+    let state = Arc::clone(&call.state);
+    let turn = Arc::clone(&state.changes).acquire_owned().await;
+    let turn = turn.map_err(|error| Problem::internal(&error))?;
+    let task = state.tasks.spawn(
+        async move {
+            let _turn = turn;
+            let state = Arc::clone(&call.state);
+            let (caller, target) = (call.caller.clone(), Arc::clone(&call.target));
+            let answer = answered(route, call).await;
+            let target = target
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone();
+            let refused = answer.as_ref().err();
+            let act = act(
+                &state,
+                route,
+                caller.as_deref(),
+                request_id,
+                target,
+                refused,
+            );
+            let status = refused.map(|problem| problem.status);
+            put_on_record(&state, act, status).await.and(answer)
+        }
+        .instrument(span),
+    );
+    let done = task.await;
+    done.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
 /// Lets the caller in, or not; then the route's function answers.
@@ -195,28 +225,43 @@ fn of_role(record: &AccessRecord, route: &Route) -> Result<(), Problem> {
     allow(Some(record), route.role, None)
 }
 
-/// A call that changes something is put on record, whatever came of it.
-async fn put_on_record(
-    state: &Arc<State>,
+/// What the audit chain says of a call.
+fn act(
+    state: &State,
     route: &Route,
     caller: Option<&AccessRecord>,
-    request_id: &str,
+    request_id: String,
     target: String,
-    outcome: &'static str,
-) -> Result<(), Problem> {
-    if caller.is_none() && state.strangers.take((), Instant::now()).is_err() {
-        return Ok(());
-    }
-    let act = AuditAct {
+    refused: Option<&Problem>,
+) -> AuditAct {
+    let outcome = refused.map_or("ok", |problem| problem.code);
+    AuditAct {
         at_ms: state.farm.clock.now().millis(),
-        request_id: request_id.into(),
+        request_id,
         actor: actor(caller),
         role: caller.map_or_else(String::new, |record| record.access.role.to_string()),
         action: route.operation.into(),
         target,
         outcome: outcome.into(),
+    }
+}
+
+/// A call that changes something is put on record, whatever came of it: at once, but for refusals like one that was just noted.
+async fn put_on_record(
+    state: &State,
+    act: AuditAct,
+    refused: Option<StatusCode>,
+) -> Result<(), Problem> {
+    let act = match refused {
+        Some(status) if status.is_client_error() => {
+            state.refusals.took(act, status, Instant::now())
+        }
+        Some(_) | None => Some(act),
     };
-    audit::note(state, act).await
+    match act {
+        Some(act) => audit::note(state, act).await,
+        None => Ok(()),
+    }
 }
 
 fn target_of(params: &[(String, String)]) -> String {

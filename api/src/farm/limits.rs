@@ -8,8 +8,16 @@ pub(super) const BODY_BYTES_MAX: usize = 128 << 10;
 pub(super) const CHUNKS_BYTES_MAX: usize = 8 << 20;
 /// Bytes of an offer of a tree: what the transfer takes at most.
 pub(super) const OFFER_BODY_BYTES_MAX: usize = croft_cache::OFFER_BYTES_MAX;
-/// Bodies of chunks in memory at once, over all callers: 64 MiB of chunks.
+/// Uploads that the store is asked to take at once, over all callers: it has a thread for each, and disks gain nothing from more.
 pub(super) const UPLOADS_MAX: usize = 8;
+/// Bytes of uploads in memory at once, over all callers, those among them that are still coming: sixteen whole bodies of chunks.
+pub(super) const UPLOADS_BYTES_MAX: usize = 128 << 20;
+/// How long an upload waits for others' bytes to go before its caller is told to come back: a store's thread has long made room.
+pub(super) const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// How long an upload may take before its bytes count.
+pub(super) const UPLOAD_GRACE: Duration = Duration::from_secs(10);
+/// Bytes that earn an upload another second, up to [`BODY_WAIT`]: a line of 1 Mbit/s.
+pub(super) const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 128 << 10;
 /// How long a body may take to come: 8 MiB over a line of 2 Mbit/s, and some.
 pub(super) const BODY_WAIT: Duration = Duration::from_secs(60);
 /// How long the head of a request may take to come, and how long a connection may idle between two.
@@ -20,6 +28,9 @@ pub(super) const STALL_MAX: Duration = Duration::from_secs(60);
 pub(super) const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Connections at once: a process may often have only 1024 files open, and needs some itself.
 pub(super) const CONNECTIONS_MAX: usize = 768;
+/// Calls that change something at once, those whose callers have hung up among them: as many as there may be connections, so that
+/// who hangs up and asks again gains nothing.
+pub(super) const CHANGES_MAX: usize = CONNECTIONS_MAX;
 /// How long a TLS handshake may take.
 pub(super) const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// Rows of a list when the caller does not say.
@@ -46,11 +57,13 @@ pub(super) const REQUESTS_PER_SECOND: u32 = 100;
 pub(super) const REQUESTS_BURST: u32 = 1_000;
 /// Tokens whose pace is remembered. One that is forgotten starts with a full bucket.
 pub(super) const PACES_MAX: usize = 10_000;
-/// Refusals a second of callers without a good token that are put on record, over all of them; more are only counted, so that
-/// nobody without a token can fill the ledger.
-pub(super) const STRANGERS_PER_SECOND: u32 = 1;
-/// The same, at once.
-pub(super) const STRANGERS_BURST: u32 = 60;
+/// How long refusals of one kind are gathered after the first, to be put on record as one note with their number: a person who
+/// looks sees them soon, and a program that asks in vain without end adds two entries a minute.
+pub(super) const REFUSALS_WINDOW: Duration = Duration::from_secs(60);
+/// How often it is looked whose window has ended.
+pub(super) const REFUSALS_EVERY: Duration = Duration::from_secs(5);
+/// Kinds of refusals gathered at once: those of a hundred tokens that try everything, in some megabytes. More are counted together.
+pub(super) const REFUSALS_MAX: usize = 4_096;
 /// How often a second the truth is asked about a token that is not known, over all callers: a person waits for a token that was
 /// just made, a guesser must not keep the ledger busy.
 pub(super) const NEWCOMERS_PER_SECOND: u32 = 5;

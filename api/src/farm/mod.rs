@@ -24,6 +24,8 @@ mod pace;
 mod record;
 /// Who did what.
 mod audit;
+/// Who was refused what, gathered.
+mod refusals;
 /// What is measured.
 mod metrics;
 /// Whether this server should be asked.
@@ -46,6 +48,8 @@ mod events;
 mod replay;
 /// Logs and artifacts.
 mod files;
+/// Large bodies, until they are here.
+mod intake;
 /// Sources on their way in.
 mod sources;
 /// Who runs builds, and who waits.

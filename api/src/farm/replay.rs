@@ -1,12 +1,11 @@
 //! What happened in a build that is over: its `events.ndjson`, read from the store and sent as events. Begun by the stream of events
-//! when there is nothing live to follow.
+//! when a build is over and its client has not had all of it live.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use croft_bus::Place;
 use croft_cache::{Id, Store};
 use croft_proto::Timestamp;
 use croft_views::BuildRow;
@@ -32,22 +31,16 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// The replay of a build's events after what the client has; none when nothing was kept.
-    pub(super) fn begin(state: &Arc<State>, build: &BuildRow, last: Option<Place>) -> Option<Self> {
+    /// The replay of a build's events after the one of that number, which is the last that the client has of the attempt; none when
+    /// nothing was kept.
+    pub(super) fn begin(state: &Arc<State>, build: &BuildRow, seen: u64) -> Option<Self> {
         let tree = files::kept_tree(build)?;
         let attempt = build.settled.as_ref()?.attempt;
-        let seen = last.and_then(|last| last.chunk.checked_sub(ARCHIVED));
         let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
         let (kept, now, id) = (state.kept(), state.farm.clock.now(), build.id);
         let (turns, tasks) = (Arc::clone(&state.files), state.tasks.clone());
         let reading = move || {
-            let read = read_out(
-                &kept,
-                &tree,
-                now,
-                Groups::new(attempt, seen.unwrap_or_default()),
-                &sender,
-            );
+            let read = read_out(&kept, &tree, now, Groups::new(attempt, seen), &sender);
             if let Err(error) = read {
                 tracing::warn!(build = %id, error = %chain(&error), "a build's events cannot be read");
             }
@@ -137,10 +130,15 @@ impl Groups {
         if text.is_empty() {
             return None;
         }
-        let last = memchr::memrchr(b'\n', text).map_or(text, |end| &text[end + 1..]);
-        let place = ARCHIVED + seq(last).unwrap_or_default();
+        let place = ARCHIVED + last_seq(text).unwrap_or_default();
         Some(lines(whole, self.attempt, place))
     }
+}
+
+/// The number of the last of some events.
+pub(super) fn last_seq(lines: &[u8]) -> Option<u64> {
+    let text = lines.strip_suffix(b"\n").unwrap_or(lines);
+    seq(memchr::memrchr(b'\n', text).map_or(text, |end| &text[end + 1..]))
 }
 
 /// The number of an event, which comes first in its line.

@@ -24,6 +24,7 @@ use super::limits::{
     CONNECTIONS_MAX, HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX, TOKENS_EVERY,
 };
 use super::metrics::Metrics;
+use super::refusals;
 use super::reseal;
 use super::state::{Farm, State};
 use crate::accept::{ACCEPT_AGAIN, accept};
@@ -98,6 +99,7 @@ pub async fn serve(
     let mut beside = JoinSet::new();
     beside.spawn(watch_tokens(Arc::clone(&state)));
     beside.spawn(reseal::keep_sealed(Arc::clone(&state)));
+    beside.spawn(refusals::keep_noted(Arc::clone(&state)));
     beside.spawn(writer.run(noted));
     let mut connections = JoinSet::new();
     let router = front::router(&state);
@@ -125,8 +127,9 @@ pub async fn serve(
         .await
         .is_err()
     {
-        tracing::warn!("the store did not end in time what it was asked for");
+        tracing::warn!("changes or the store did not end in time what they were asked for");
     }
+    refusals::note_all(&state, state.refusals.rest()).await;
     beside.shutdown().await;
     Ok(())
 }

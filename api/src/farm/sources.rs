@@ -1,14 +1,18 @@
 //! Sources on their way in: which chunks are lacking, the chunks, and the tree that they make. What comes is read by the store as if an
-//! enemy had written it; this only bounds how much of it there is.
+//! enemy had written it; this only bounds how much of it there is, and has all of a body before the store is asked for anything.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use croft_cache::{Adoption, Offer, ReceiveLimits, encode_ids};
+use croft_cache::{Adoption, Offer, ReceiveLimits, Store, encode_ids};
 use serde_json::json;
 
 use super::call::{Answer, Call, json as answer_json, typed};
+use super::intake::Taken;
 use super::limits::{CHUNKS_BYTES_MAX, OFFER_BODY_BYTES_MAX};
 use super::problem::Problem;
+use super::state::State;
 
 /// What lists of ids and offers are.
 const OCTETS: &str = "application/octet-stream";
@@ -21,16 +25,11 @@ const CHUNKS_MAX: u64 = 64 << 10;
 
 /// `POST /v1/sources/wanting`
 pub(super) async fn wanting(mut call: Call) -> Answer {
-    let offer = offer(&mut call).await?;
-    let kept = call.state.kept();
-    let asked = call
-        .state
-        .tasks
-        .spawn_blocking(move || kept.wanting(&offer.ids()))
-        .await;
-    let wanted = asked
-        .map_err(|error| Problem::internal(&error))?
-        .map_err(refused)?;
+    let (offer, taken) = offer(&mut call).await?;
+    let asked = in_store(&call.state, taken, move |kept, _bytes| {
+        kept.wanting(&offer.ids())
+    });
+    let wanted = asked.await?;
     Ok(typed(
         StatusCode::OK,
         OCTETS,
@@ -40,25 +39,17 @@ pub(super) async fn wanting(mut call: Call) -> Answer {
 
 /// `POST /v1/sources/chunks`
 pub(super) async fn chunks(mut call: Call) -> Answer {
-    let state = std::sync::Arc::clone(&call.state);
-    let _turn = state
-        .uploads
-        .acquire()
-        .await
-        .map_err(|error| Problem::internal(&error))?;
-    let bytes = call.bytes(CHUNKS_BYTES_MAX).await?;
-    let (kept, clock) = (state.kept(), state.farm.clock.clone());
+    let body = call.take_body();
+    let taken = call.state.room.take(body, CHUNKS_BYTES_MAX).await?;
+    let clock = call.state.farm.clock.clone();
     let limits = ReceiveLimits {
         bytes_max: CHUNKS_RAW_BYTES_MAX,
         chunks_max: CHUNKS_MAX,
     };
-    let taken = state
-        .tasks
-        .spawn_blocking(move || kept.receive(&mut &bytes[..], &limits, &|| clock.now()))
-        .await;
-    let received = taken
-        .map_err(|error| Problem::internal(&error))?
-        .map_err(refused)?;
+    let receiving = in_store(&call.state, taken, move |kept, mut bytes| {
+        kept.receive(&mut bytes, &limits, &|| clock.now())
+    });
+    let received = receiving.await?;
     let body = json!({
         "chunks": received.chunks,
         "bytes": received.bytes,
@@ -69,18 +60,14 @@ pub(super) async fn chunks(mut call: Call) -> Answer {
 
 /// `POST /v1/sources/trees`
 pub(super) async fn trees(mut call: Call) -> Answer {
-    let offer = offer(&mut call).await?;
+    let (offer, taken) = offer(&mut call).await?;
     let id = offer.tree().id;
     call.is_about(format!("tree.{id}"));
-    let (kept, now) = (call.state.kept(), call.state.farm.clock.now());
-    let adopted = call
-        .state
-        .tasks
-        .spawn_blocking(move || kept.adopt(&offer, now))
-        .await;
-    let adopted = adopted
-        .map_err(|error| Problem::internal(&error))?
-        .map_err(refused)?;
+    let now = call.state.farm.clock.now();
+    let adopting = in_store(&call.state, taken, move |kept, _bytes| {
+        kept.adopt(&offer, now)
+    });
+    let adopted = adopting.await?;
     match adopted {
         Adoption::Visible {
             files, size_bytes, ..
@@ -96,15 +83,30 @@ pub(super) async fn trees(mut call: Call) -> Answer {
     }
 }
 
-async fn offer(call: &mut Call) -> Result<Offer, Problem> {
-    let state = std::sync::Arc::clone(&call.state);
-    let _turn = state
-        .uploads
-        .acquire()
-        .await
-        .map_err(|error| Problem::internal(&error))?;
-    let bytes = call.bytes(OFFER_BODY_BYTES_MAX).await?;
-    Offer::decode(&bytes).map_err(|error| Problem::invalid(format!("the offer: {error}")))
+async fn offer(call: &mut Call) -> Result<(Offer, Taken), Problem> {
+    let body = call.take_body();
+    let taken = call.state.room.take(body, OFFER_BODY_BYTES_MAX).await?;
+    let offer = Offer::decode(&taken.bytes);
+    let offer = offer.map_err(|error| Problem::invalid(format!("the offer: {error}")))?;
+    Ok((offer, taken))
+}
+
+/// Does something of an upload with the store, in turn. Turn and room are held until it is done, also when the caller has gone.
+async fn in_store<T: Send + 'static>(
+    state: &State,
+    taken: Taken,
+    work: impl FnOnce(Store, &[u8]) -> Result<T, croft_cache::Error> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = Arc::clone(&state.uploads).acquire_owned().await;
+    let turn = turn.map_err(|error| Problem::internal(&error))?;
+    let kept = state.kept();
+    let working = state.tasks.spawn_blocking(move || {
+        let done = work(kept, &taken.bytes);
+        drop((turn, taken));
+        done
+    });
+    let done = working.await.map_err(|error| Problem::internal(&error))?;
+    done.map_err(refused)
 }
 
 /// What the store did not take, and why: the sender's fault, or ours.

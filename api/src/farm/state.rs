@@ -18,13 +18,15 @@ use tokio_util::task::TaskTracker;
 
 use super::audit::Note;
 use super::held::Held;
+use super::intake::Room;
 use super::limits::{
-    FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST, NEWCOMERS_PER_SECOND,
-    READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, STRANGERS_BURST, STRANGERS_PER_SECOND,
-    UPLOADS_MAX,
+    CHANGES_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
+    NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT,
+    UPLOADS_BYTES_MAX, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
+use super::refusals::Refusals;
 
 /// Who may read `/metrics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,13 +100,18 @@ pub(super) struct State {
     pub(super) metrics: Metrics,
     pub(super) notes: mpsc::Sender<Note>,
     pub(super) paces: Paces<TokenId>,
-    pub(super) strangers: Paces<()>,
+    pub(super) refusals: Refusals,
     newcomers: Paces<()>,
     /// Sources that the store was asked to keep.
     pub(super) held: Held,
-    pub(super) uploads: Semaphore,
+    /// Uploads in the store's hands.
+    pub(super) uploads: Arc<Semaphore>,
+    /// Room for uploads on their way.
+    pub(super) room: Room,
     pub(super) files: Arc<Semaphore>,
-    /// Blocking work that a request began; some of it outlives the request.
+    /// Changes on their way: they outlive the connections that asked for them.
+    pub(super) changes: Arc<Semaphore>,
+    /// Changes with their notes, and blocking work that a request began; some of it outlives the request.
     pub(super) tasks: TaskTracker,
     /// Ends streams when the server stops.
     pub(super) draining: CancellationToken,
@@ -128,11 +135,13 @@ impl State {
             metrics,
             notes,
             paces: Paces::new(per_second, burst),
-            strangers: Paces::new(STRANGERS_PER_SECOND, STRANGERS_BURST),
+            refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             held: Held::default(),
-            uploads: Semaphore::new(UPLOADS_MAX),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            room: Room::new(UPLOADS_BYTES_MAX, ROOM_WAIT),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
+            changes: Arc::new(Semaphore::new(CHANGES_MAX)),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::default(),

@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use croft_ledger::{
-    Append, AppendError, Appended, Body, Clock, Entry, Health, Ledger, ReadError, Seq, Subject,
+    Append, AppendError, Appended, Body, Clock, Entry, Expected, Health, Ledger, ReadError, Seq,
+    Subject,
 };
 use croft_proto::Timestamp;
 use croft_views::{BuildFilter, FinishedBuild, Views};
@@ -156,6 +157,87 @@ async fn finished_builds_leave_the_ledger_and_are_listed_by_a_view_made_anew() {
     let anew = made_anew(&ledger, folder.path()).await;
     assert_eq!(listed(&anew).await, listed(&known).await);
     assert_eq!(listed(&anew).await.len(), 6);
+}
+
+/// Requests to stop a build, whose names do not compress: a build of so many bytes.
+async fn stop_requests(ledger: &dyn Ledger, on: &str, requests: u32) {
+    const NAME_BYTES: usize = 1200;
+    let subject = subject(on);
+    let own = ledger.read_subject(&subject, Seq::ZERO, 10).await.unwrap();
+    let mut last = own.last().unwrap().seq;
+    let numbers: Vec<u32> = (0..requests).collect();
+    for some in numbers.chunks(croft_ledger::BATCH_MAX) {
+        let batch = some.iter().enumerate().map(|(at, number)| {
+            let mut name = [0; NAME_BYTES];
+            let hasher = blake3::Hasher::new()
+                .update(&number.to_be_bytes())
+                .finalize_xof();
+            { hasher }.fill(&mut name);
+            let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+            let event = serde_json::json!({"type": "stopRequested", "by": name}).to_string();
+            let expected = match at {
+                0 => Expected::Last(last),
+                _ => Expected::Previous,
+            };
+            Append {
+                subject: subject.clone(),
+                expected,
+                event: event.into(),
+            }
+        });
+        last = ledger.append(batch.collect()).await.unwrap().last;
+    }
+}
+
+#[tokio::test]
+async fn a_build_larger_than_a_segment_is_archived_in_several() {
+    const REQUESTS: u32 = 9_000;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = farm(2).await;
+    // The one that is not over yet: it is, after all this.
+    stop_requests(&*ledger, &build(3), REQUESTS).await;
+    let settled = serde_json::json!({"type": "settled", "attempt": 0, "status": "STOPPED", "by": "stop",
+        "message": "stopped", "at": 1_700_000_009.5});
+    let large = subject(&build(3));
+    let head = ledger.last().await.unwrap();
+    let append = Append {
+        subject: large.clone(),
+        expected: Expected::Last(head),
+        event: settled.to_string().into(),
+    };
+    ledger.append(vec![append]).await.unwrap();
+    let before = all(&*ledger).await;
+    let known = views(&*ledger).await;
+    let retention = retention(Arc::clone(&ledger), known.clone(), folder.path());
+    let passed = retention.pass().await.unwrap();
+    assert_eq!(passed.purged, 3);
+    assert_eq!(passed.entries, before.len() as u64 - 1, "all but the pool");
+    let plain_bytes: usize = before
+        .iter()
+        .filter_map(|entry| entry.event())
+        .map(bytes::Bytes::len)
+        .sum();
+    let least = plain_bytes / crate::SEGMENT_BYTES_MAX;
+    assert!(least >= 2 && passed.segments > least as u64, "{passed:?}");
+    let left = ledger.read_subject(&large, Seq::ZERO, 10).await.unwrap();
+    assert!(matches!(
+        left[..],
+        [Entry {
+            body: Body::Tombstone { .. },
+            ..
+        }]
+    ));
+    let history = History::new(Arc::new(Arc::clone(&ledger)), depot(folder.path()));
+    let mut found: Vec<Entry> = Vec::new();
+    while found.len() < before.len() {
+        let after = found.last().map(|entry| entry.seq).unwrap_or_default();
+        let page = history.read(after, 1000).await.unwrap();
+        assert_eq!(page.missing, None);
+        found.extend(page.entries);
+    }
+    assert!(found[..before.len()] == before[..]);
+    known.apply(&all(&*ledger).await).unwrap();
+    assert_eq!(retention.pass().await.unwrap().segments, 0);
 }
 
 #[tokio::test]

@@ -85,6 +85,49 @@ async fn every_change_is_on_record_granted_or_refused_and_the_chain_goes_on_afte
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_without_end_are_two_entries_and_asking_too_often_is_one() {
+    let mut rig = Rig::with(|settings| settings.pace = (1, 30)).await;
+    rig.project("web").await;
+    let (_, viewer) = rig.token("viewer", &[]).await;
+    let start = json!({"projectName": "web"}).to_string();
+    let (mut forbidden, mut throttled) = (0, 0);
+    for _ in 0..100 {
+        let answer = rig.ask("POST", "/v1/builds", Some(&viewer), &[], start.clone());
+        match answer.await.status {
+            403 => forbidden += 1,
+            429 => throttled += 1,
+            other => panic!("{other}"),
+        }
+    }
+    let subject = Subject::of("audit", "s1").unwrap();
+    let outcomes = async |rig: &Rig| -> Vec<String> {
+        let there = rig
+            .farm
+            .ledger
+            .read_subject(&subject, Seq::ZERO, 1000)
+            .await
+            .unwrap();
+        let events = there.iter().filter_map(croft_ledger::Entry::event);
+        let events = events.map(|event| serde_json::from_slice::<Value>(event).unwrap());
+        let refused = events.filter(|event| event["entry"]["action"] == "StartBuild");
+        refused
+            .map(|event| event["entry"]["outcome"].as_str().unwrap().to_string())
+            .collect()
+    };
+    assert_eq!(outcomes(&rig).await, ["AccessDeniedException"]);
+    rig.stop.send(true).unwrap();
+    while rig.tasks.join_next().await.is_some() {}
+    let mut noted = outcomes(&rig).await;
+    noted[1..].sort();
+    let more = [
+        "AccessDeniedException".to_string(),
+        format!("AccessDeniedException ({} times)", forbidden - 1),
+        format!("ThrottlingException ({throttled} times)"),
+    ];
+    assert_eq!(noted, more);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_that_no_server_chained_is_found() {
     let rig = Rig::start().await;
     rig.project("web").await;

@@ -75,7 +75,7 @@ impl Events {
         }
     }
 
-    async fn all(mut self) -> Vec<Event> {
+    pub(super) async fn all(mut self) -> Vec<Event> {
         let mut all = Vec::new();
         while let Some(event) = self.next().await {
             all.push(event);
@@ -84,13 +84,13 @@ impl Events {
     }
 }
 
-fn line(seq: u64) -> String {
+pub(super) fn line(seq: u64) -> String {
     format!(
         "{{\"seq\":{seq},\"time\":1.5,\"type\":\"output\",\"phase\":\"BUILD\",\"text\":\"line {seq}\\n\"}}\n"
     )
 }
 
-fn seqs(events: &[Event]) -> Vec<u64> {
+pub(super) fn seqs(events: &[Event]) -> Vec<u64> {
     let builds = events.iter().filter(|event| event.kind == "build");
     builds
         .map(|event| event.data["seq"].as_u64().unwrap())

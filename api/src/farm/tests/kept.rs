@@ -2,8 +2,11 @@
 
 use croft_cache::{Id, Offer, Put, Store, decode_ids};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use super::rig::Rig;
+use super::super::limits::{UPLOAD_GRACE, UPLOADS_MAX};
+use super::rig::{PATIENCE, Rig};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_is_uploaded_and_built() {
@@ -58,6 +61,33 @@ async fn a_source_is_uploaded_and_built() {
     send("/v1/sources/chunks", vec![0; (8 << 20) + 1])
         .await
         .is(413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_that_trickle_hold_nobody_up_and_are_ended() {
+    let rig = Rig::start().await;
+    let head = format!(
+        "POST /v1/sources/chunks HTTP/1.1\r\nhost: croft\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\nx",
+        rig.admin
+    );
+    let mut slow = Vec::new();
+    for _ in 0..UPLOADS_MAX {
+        let mut socket = TcpStream::connect(rig.address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        slow.push(socket);
+    }
+    // All of them have been begun when this one is answered, or the test proves less.
+    rig.get("/v1/projects").await.is(200);
+    let token = Some(rig.admin.as_str());
+    let fast = rig.ask("POST", "/v1/sources/chunks", token, &[], "nonsense");
+    let fast = tokio::time::timeout(UPLOAD_GRACE / 2, fast).await;
+    fast.expect("it waits for the slow ones").is(400);
+    for mut socket in slow {
+        let mut answer = [0; 12];
+        let read = socket.read_exact(&mut answer);
+        tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 408");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

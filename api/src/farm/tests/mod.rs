@@ -10,11 +10,15 @@ mod access;
 mod builds;
 /// What happens in a build.
 mod events;
+/// Live output that is lost.
+mod lost;
 /// Sources, logs, artifacts.
 mod kept;
 /// Secrets, keys, tokens.
 mod custody;
 /// What is put on record.
 mod audit;
+/// A change whose caller has gone.
+mod hangup;
 /// Whether a server is well, and how it ends.
 mod life;

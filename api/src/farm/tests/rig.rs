@@ -71,14 +71,25 @@ impl Rig {
     }
 
     pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::over(change, |ledger| ledger, |bus| bus).await
+    }
+
+    /// Over a ledger and a bus that do something else than the usual ones.
+    pub(super) async fn over(
+        change: impl FnOnce(&mut Settings),
+        ledger: impl FnOnce(Arc<dyn Ledger>) -> Arc<dyn Ledger>,
+        bus: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::of("s1");
         settings.pace = (100_000, 100_000);
         settings.grace = Duration::from_secs(5);
         change(&mut settings);
         let clock = Clock::system();
-        let ledger: Arc<dyn Ledger> = Arc::new(Memory::new(clock.clone()));
-        let bus: Arc<dyn Bus> = Arc::new(croft_bus::Memory::new(&croft_bus::Settings::default()));
+        let ledger = ledger(Arc::new(Memory::new(clock.clone())));
+        let bus = bus(Arc::new(croft_bus::Memory::new(
+            &croft_bus::Settings::default(),
+        )));
         let registry = prometheus::Registry::new();
         let (server, handle) = Server::new(Parts {
             ledger: Arc::clone(&ledger),
@@ -268,6 +279,17 @@ impl Rig {
 
     /// The outcome, with what is kept of the build if there is something.
     pub(super) async fn settle(&self, build: BuildId, whole: &str, kept: Option<String>) -> Seq {
+        self.settle_attempt(build, 1, whole, kept).await
+    }
+
+    /// The same by another attempt than the first.
+    pub(super) async fn settle_attempt(
+        &self,
+        build: BuildId,
+        attempt: u32,
+        whole: &str,
+        kept: Option<String>,
+    ) -> Seq {
         let at = self.farm.clock.now();
         let finished = json!({
             "build": {
@@ -282,7 +304,7 @@ impl Rig {
             "kept": {"tree": kept},
         });
         let event = BuildEvent::Settled {
-            attempt: 1,
+            attempt,
             status: Status::Succeeded,
             by: SettledBy::Worker,
             message: None,
