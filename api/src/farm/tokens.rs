@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::{Answer, Call, changed, json as answer_json, short};
-use super::limits::{NAME_CHARS_MAX, PATTERNS_MAX, READ_WAIT};
+use super::limits::{NAME_CHARS_MAX, PATTERNS_MAX, READ_WAIT, SUBJECT_PAGE};
 use super::pools;
 use super::problem::Problem;
 use super::record::record;
@@ -47,11 +47,13 @@ pub enum FirstTokenError {
 const FIRST_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The text of an administrator's token that was made just now, when there was none at all; whoever composes the server shows it once.
-/// Two servers that start at once for the first time may make one each.
+/// Of servers that start at the same moment one makes it.
 ///
 /// # Errors
 /// When it cannot be known whether there is one, or none can be made.
 pub async fn first_token(farm: &Farm) -> Result<Option<String>, FirstTokenError> {
+    // Before looking: whoever makes one meanwhile appends to it.
+    let turn = Turn::read(farm).await?;
     let last = farm.ledger.last().await?;
     if !farm.views.reached(last, FIRST_WAIT).await {
         return Err(FirstTokenError::Behind);
@@ -63,7 +65,40 @@ pub async fn first_token(farm: &Farm) -> Result<Option<String>, FirstTokenError>
     {
         return Ok(None);
     }
-    issue_admin(farm, "first").await.map(Some)
+    match issue_admin(farm, "first", vec![turn.taken()]).await {
+        Ok(token) => Ok(Some(token)),
+        // It is shown there.
+        Err(FirstTokenError::Append(AppendError::Conflict { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Who makes the first token: whoever appends to this subject at the sequence that was read.
+struct Turn {
+    subject: Subject,
+    last: Seq,
+}
+
+impl Turn {
+    async fn read(farm: &Farm) -> Result<Self, FirstTokenError> {
+        let subject = Subject::of("farm", "first-token").expect("it is a word with a hyphen");
+        let mut last = Seq::ZERO;
+        loop {
+            let page = farm.ledger.read_subject(&subject, last, SUBJECT_PAGE);
+            match page.await?.last() {
+                Some(entry) => last = entry.seq,
+                None => return Ok(Self { subject, last }),
+            }
+        }
+    }
+
+    fn taken(self) -> Append {
+        Append {
+            subject: self.subject,
+            expected: Expected::Last(self.last),
+            event: json!({"type": "firstTokenMade"}).to_string().into(),
+        }
+    }
 }
 
 /// The token of this machine's own commands: the one it had, if that is good still, or a new administrator's.
@@ -87,22 +122,26 @@ pub async fn token_of_this_machine(
     });
     match good {
         Some(good) => Ok(good),
-        None => issue_admin(farm, name).await,
+        None => issue_admin(farm, name, Vec::new()).await,
     }
 }
 
-async fn issue_admin(farm: &Farm, name: &str) -> Result<String, FirstTokenError> {
+async fn issue_admin(
+    farm: &Farm,
+    name: &str,
+    mut batch: Vec<Append>,
+) -> Result<String, FirstTokenError> {
     let new =
         new_access_token().map_err(|_none: croft_keys::NoRandom| FirstTokenError::NoRandom)?;
     let event = issued(&new, name, AccessRole::Admin, Vec::new(), None);
     let subject = Subject::of("token", &new.id.to_string()).expect("an id is made of digits");
     let event = serde_json::to_vec(&event).expect("an event is made of texts");
-    let append = Append {
+    batch.push(Append {
         subject,
         expected: Expected::NEW,
         event: event.into(),
-    };
-    let appended = farm.ledger.append(vec![append]).await?;
+    });
+    let appended = farm.ledger.append(batch).await?;
     farm.views.reached(appended.last, FIRST_WAIT).await;
     Ok(new.token)
 }
