@@ -39,14 +39,14 @@ const BEFORE_LINE: &[u8] = b"event: build\ndata: ";
 pub(super) async fn follow(mut call: Call) -> Answer {
     let build = call.build()?;
     let record = call.caller.clone().ok_or_else(Problem::unauthorized)?;
-    let place = call.header(&LAST_EVENT_ID).map(place_of).transpose()?;
+    let had = call.header(&LAST_EVENT_ID).map(Had::parse).transpose()?;
     let following = call.state.follow(record.id).ok_or_else(|| {
         Problem::throttled(
             5,
             "this token follows too many builds already: end one first",
         )
     })?;
-    let live = Live::new(Arc::clone(&call.state), record, following, *build, place)?;
+    let live = Live::new(Arc::clone(&call.state), record, following, *build, had)?;
     let body = stream::unfold(Box::new(live), |mut live| async move {
         let bytes = live.next().await?;
         Some((Ok::<_, Infallible>(bytes), live))
@@ -64,18 +64,35 @@ pub(super) async fn follow(mut call: Call) -> Answer {
     Ok(response)
 }
 
-/// `<attempt>.<chunk>`, the last that a client has.
-fn place_of(text: &str) -> Result<Place, Problem> {
-    let parts = text.split_once('.');
-    let place = parts.and_then(|(attempt, chunk)| {
-        Some(Place {
-            attempt: attempt.parse().ok()?,
-            chunk: chunk.parse().ok()?,
-        })
-    });
-    place.ok_or_else(|| {
-        Problem::invalid("Last-Event-ID has to be what an event here said: `<attempt>.<chunk>`")
-    })
+/// The last that a client has, as an event said it: `<attempt>.<chunk>`, and the number of the chunk's last event, `.<seq>`, by which
+/// the archive goes on when the build is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Had {
+    place: Place,
+    seq: u64,
+}
+
+impl Had {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+        let mut parts = text.split('.');
+        let attempt = parts.next().and_then(|text| text.parse().ok());
+        let chunk = number(parts.next());
+        let seq = match parts.next() {
+            None => Some(0),
+            given => number(given),
+        };
+        match (attempt, chunk, seq, parts.next()) {
+            (Some(attempt), Some(chunk), Some(seq), None) => Ok(Self {
+                place: Place { attempt, chunk },
+                // What a replay said is the event's number itself.
+                seq: chunk.checked_sub(replay::ARCHIVED).unwrap_or(seq),
+            }),
+            _ => Err(Problem::invalid(
+                "Last-Event-ID has to be what an event here said: `<attempt>.<chunk>.<seq>`",
+            )),
+        }
+    }
 }
 
 type Changed = BoxFuture<'static, Result<Option<Seq>, QueryError>>;
@@ -137,20 +154,19 @@ impl Live {
         record: Arc<AccessRecord>,
         following: Following,
         build: BuildRow,
-        last: Option<Place>,
+        had: Option<Had>,
     ) -> Result<Self, Problem> {
         // What a replay said of its place means nothing to the bus.
-        let replayed = last.and_then(|last| last.chunk.checked_sub(replay::ARCHIVED));
-        let live = last.filter(|_| replayed.is_none());
-        let from = live.map_or(Place::START, |last| Place {
-            chunk: last.chunk + 1,
-            ..last
+        let live = had.filter(|had| had.place.chunk < replay::ARCHIVED);
+        let from = live.map_or(Place::START, |had| Place {
+            chunk: had.place.chunk + 1,
+            ..had.place
         });
-        let sent = Sent {
-            attempt: last.unwrap_or(Place::START).attempt,
-            seq: replayed.unwrap_or_default(),
+        let sent = had.map_or_else(Sent::default, |had| Sent {
+            attempt: had.place.attempt,
+            seq: had.seq,
             ..Sent::default()
-        };
+        });
         let is_over = build.stage.is_over();
         let output = match is_over {
             true => stream::empty().boxed(),
@@ -247,7 +263,7 @@ impl Live {
             }
             Some(Ok(Item::Chunk(chunk))) => {
                 self.sent.chunk(&chunk.bytes);
-                let bytes = lines(&chunk.bytes, self.sent.attempt, chunk.first);
+                let bytes = chunk_lines(&chunk.bytes, self.sent.attempt, chunk.first);
                 self.ready.push_back(bytes);
             }
             Some(Ok(Item::End)) => {
@@ -362,7 +378,15 @@ fn event(kind: &str, data: &Value) -> Bytes {
 }
 
 /// A chunk's lines, an event each. The last one carries the place: who comes back has the chunk whole, or gets it whole.
-pub(super) fn lines(chunk: &[u8], attempt: u32, number: u64) -> Bytes {
+fn chunk_lines(chunk: &[u8], attempt: u32, number: u64) -> Bytes {
+    match replay::last_seq(chunk) {
+        Some(seq) => lines(chunk, &format!("{attempt}.{number}.{seq}")),
+        None => lines(chunk, &format!("{attempt}.{number}")),
+    }
+}
+
+/// Lines, an event each. The last one carries the place.
+pub(super) fn lines(chunk: &[u8], place: &str) -> Bytes {
     let count = memchr::memchr_iter(b'\n', chunk).count() + 1;
     let mut text = Vec::with_capacity(chunk.len() + count * (BEFORE_LINE.len() + 2) + 40);
     let mut rest = chunk.strip_suffix(b"\n").unwrap_or(chunk);
@@ -372,7 +396,7 @@ pub(super) fn lines(chunk: &[u8], attempt: u32, number: u64) -> Bytes {
             None => (rest, None),
         };
         if after.is_none() {
-            text.extend_from_slice(format!("id: {attempt}.{number}\n").as_bytes());
+            text.extend_from_slice(format!("id: {place}\n").as_bytes());
         }
         text.extend_from_slice(BEFORE_LINE);
         text.extend_from_slice(line);
@@ -392,22 +416,26 @@ mod tests {
     fn each_line_is_an_event_and_the_last_says_where_it_is() {
         let chunk = b"{\"seq\":1}\n{\"seq\":2}\n";
         let expected =
-            "event: build\ndata: {\"seq\":1}\n\nid: 2.7\nevent: build\ndata: {\"seq\":2}\n\n";
-        assert_eq!(lines(chunk, 2, 7), expected.as_bytes());
-        assert_eq!(lines(&chunk[..19], 2, 7), expected.as_bytes());
+            "event: build\ndata: {\"seq\":1}\n\nid: 2.7.2\nevent: build\ndata: {\"seq\":2}\n\n";
+        assert_eq!(chunk_lines(chunk, 2, 7), expected.as_bytes());
+        assert_eq!(chunk_lines(&chunk[..19], 2, 7), expected.as_bytes());
+        assert!(chunk_lines(b"?\n", 2, 7).starts_with(b"id: 2.7\n"));
     }
 
     #[test]
     fn a_place_that_no_event_said_is_refused() {
-        assert_eq!(
-            place_of("2.7").unwrap(),
-            Place {
-                attempt: 2,
-                chunk: 7
-            }
-        );
-        for wrong in ["", "2", "2.", ".7", "2.7.1", "-1.2", "a.b"] {
-            assert!(place_of(wrong).is_err(), "{wrong}");
+        let had = |chunk, seq| Had {
+            place: Place { attempt: 2, chunk },
+            seq,
+        };
+        assert_eq!(Had::parse("2.7"), Ok(had(7, 0)));
+        assert_eq!(Had::parse("2.7.31"), Ok(had(7, 31)));
+        let archived = replay::ARCHIVED + 5;
+        assert_eq!(Had::parse(&format!("2.{archived}")), Ok(had(archived, 5)));
+        for wrong in [
+            "", "2", "2.", ".7", "2.7.", "2.7.x", "2.7.1.1", "-1.2", "a.b",
+        ] {
+            assert!(Had::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

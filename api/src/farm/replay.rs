@@ -17,8 +17,7 @@ use super::limits::PIECES_WAITING_MAX;
 use super::state::State;
 use crate::chain::chain;
 
-/// Places from here on are of a replay: this and the number of the build's event. No live chunk has such a number, and a client that
-/// was following live gets all of a replay; the events' own `seq` tells it what it has seen.
+/// Places from here on are of a replay: this and the number of the build's event. No live chunk has such a number.
 pub(super) const ARCHIVED: u64 = 1 << 40;
 
 /// Bytes of events sent together.
@@ -131,7 +130,7 @@ impl Groups {
             return None;
         }
         let place = ARCHIVED + last_seq(text).unwrap_or_default();
-        Some(lines(whole, self.attempt, place))
+        Some(lines(whole, &format!("{}.{place}", self.attempt)))
     }
 }
 

@@ -124,10 +124,10 @@ async fn a_follower_sees_the_build_from_waiting_to_its_end() {
     let two = events.next().await.unwrap();
     assert_eq!(
         (two.id.as_deref(), &two.data["seq"]),
-        (Some("1.0"), &Value::from(2))
+        (Some("1.0.2"), &Value::from(2))
     );
     rig.put(build, 1, 1, &line(3)).await;
-    assert_eq!(events.next().await.unwrap().id.as_deref(), Some("1.1"));
+    assert_eq!(events.next().await.unwrap().id.as_deref(), Some("1.1.3"));
     rig.end(build, 1, 2).await;
     rig.settle(build, &id, None).await;
     let rest = events.all().await;
@@ -178,7 +178,7 @@ async fn a_later_attempt_takes_over() {
         assert_eq!(event.kind, "state");
     };
     assert_eq!(attempt.data["attempt"], 2);
-    assert_eq!(events.next().await.unwrap().id.as_deref(), Some("2.0"));
+    assert_eq!(events.next().await.unwrap().id.as_deref(), Some("2.0.1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,7 +202,12 @@ async fn what_happened_in_a_build_that_is_over_is_replayed() {
     let last = format!("1.{}", ARCHIVED + 2990);
     let rest = Events::of(&rig, &id, Some(&last)).await.all().await;
     assert_eq!(seqs(&rest), (2991..=3000).collect::<Vec<u64>>());
-    // Who followed live has all of it again: its own numbers tell it what is new.
+    // Who followed live goes on where that broke off.
+    let live = Events::of(&rig, &id, Some("1.2.2345")).await.all().await;
+    assert_eq!(seqs(&live), (2346..=3000).collect::<Vec<u64>>());
+    // Of another attempt's output, or without a number, it has all of it.
+    let other = Events::of(&rig, &id, Some("2.2.2345")).await.all().await;
+    assert_eq!(seqs(&other), expected);
     let live = Events::of(&rig, &id, Some("1.2")).await.all().await;
     assert_eq!(seqs(&live), expected);
     let wrong = [("last-event-id", "x")];
@@ -279,7 +284,7 @@ async fn what_is_written_fast_arrives_whole_and_in_order() {
         loop {
             let block = events.block().await.unwrap();
             assert!(!block.contains("event: skipped"), "{block}");
-            if let Some(rest) = block.strip_prefix(&format!("id: 1.{next}\n")) {
+            if let Some(rest) = block.strip_prefix(&format!("id: 1.{next}.{}\n", next + 1)) {
                 assert!(rest.len() > filler.len(), "{next}");
                 next += 1;
             }
