@@ -7,14 +7,22 @@ mod http;
 mod running;
 /// From a submission to the first line of its output.
 mod start;
+/// The container engine by its interface.
+mod engine;
+/// Buildbot, to be measured against.
+mod buildbot;
 /// Builds that do nothing, one after another and side by side.
 mod builds;
 /// Submissions from many clients at once.
 mod submissions;
 /// Output while it is printed.
 mod live;
+/// A farm of several processes, over a broker.
+mod spread;
 /// Memory of roles that do nothing.
 mod idle;
+/// A thousand workers that are none.
+mod simulated;
 
 use crate::sample::Verdict;
 use crate::subject::Subject;
@@ -22,13 +30,15 @@ use crate::subject::Subject;
 /// All rows, or the one that is named.
 pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
     type Row = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
-    const ROWS: [Row; 6] = [
+    const ROWS: [Row; 8] = [
         ("idle", idle::memory),
+        ("worker-idle", idle::worker),
         ("start-sandbox", start::sandbox),
         ("start", start::container),
         ("builds", builds::per_second),
         ("submissions", submissions::per_second),
         ("live", live::output),
+        ("simulated-workers", simulated::workers),
     ];
     let wanted = std::env::var("CROFT_BENCH_FARM").ok();
     let mut all = Vec::new();
@@ -37,12 +47,12 @@ pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
             match row(subject) {
                 Ok(verdicts) => all.extend(verdicts),
                 // The others may still be measured.
-                Err(reason) => println!("farm {name}: could not be measured: {reason}"),
+                Err(reason) => all.push(Verdict::unmeasured(name, &reason)),
             }
         }
     }
     if all.is_empty() {
-        return Err("nothing was measured".into());
+        return Err("there is no such row".into());
     }
     Ok(all)
 }
