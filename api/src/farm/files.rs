@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH};
-use axum::http::{HeaderValue, Response};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE};
 use bytes::Bytes;
 use croft_bus::{Item, Place};
 use croft_cache::{Id, Node, Store, StoredFile};
@@ -24,6 +24,7 @@ use super::call::{Answer, Call, json as answer_json, short, typed};
 use super::events::name;
 use super::limits::{LIVE_LOG_BYTES_MAX, LIVE_LOG_WAIT, PIECES_WAITING_MAX};
 use super::problem::Problem;
+use super::range::{self, Wanted};
 use super::state::{State, is_inside};
 use crate::chain::chain;
 
@@ -37,9 +38,9 @@ const FILES_MAX: usize = 10_000;
 pub(super) async fn log(mut call: Call) -> Answer {
     let build = call.build()?;
     if let Some(tree) = kept_tree(&build) {
-        let file = send(&call.state, tree, PathBuf::from("build.log")).await?;
-        if let Some((size_bytes, body)) = file {
-            return Ok(sized("text/plain; charset=utf-8", size_bytes, body));
+        let file = send(&call, tree, PathBuf::from("build.log")).await?;
+        if let Some(file) = file {
+            return file.answer("text/plain; charset=utf-8");
         }
     }
     let text = match build.stage.is_over() {
@@ -148,9 +149,8 @@ pub(super) async fn artifact(mut call: Call) -> Answer {
     }
     let tree = kept_tree(&build).ok_or_else(none)?;
     let path = Path::new(ARTIFACTS).join(&asked);
-    let file = send(&call.state, tree, path).await?;
-    let (size_bytes, body) = file.ok_or_else(none)?;
-    let mut response = sized("application/octet-stream", size_bytes, body);
+    let file = send(&call, tree, path).await?.ok_or_else(none)?;
+    let mut response = file.answer("application/octet-stream")?;
     // What a build made is nothing a browser should show as if it were ours.
     let attachment = HeaderValue::from_static("attachment");
     response
@@ -159,11 +159,34 @@ pub(super) async fn artifact(mut call: Call) -> Answer {
     Ok(response)
 }
 
-fn sized(content_type: &'static str, size_bytes: u64, body: Body) -> Response<Body> {
-    let mut response = typed(StatusCode::OK, content_type, body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, size_bytes.into());
-    response
+/// A file on its way: as much of it as was asked for.
+struct Sent {
+    size_bytes: u64,
+    wanted: Wanted,
+    body: Body,
+}
+
+impl Sent {
+    fn answer(self, content_type: &'static str) -> Answer {
+        let (status, length, range) = match self.wanted {
+            Wanted::Nothing => return Err(Problem::no_such_range(self.size_bytes)),
+            Wanted::All => (StatusCode::OK, self.size_bytes, None),
+            Wanted::Part(part) => {
+                let (first, last) = (part.start, part.end - 1);
+                let range = format!("bytes {first}-{last}/{}", self.size_bytes);
+                (StatusCode::PARTIAL_CONTENT, part.end - first, Some(range))
+            }
+        };
+        let mut response = typed(status, content_type, self.body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if let Some(range) = range {
+            let range = HeaderValue::try_from(range).map_err(|error| Problem::internal(&error))?;
+            headers.insert(CONTENT_RANGE, range);
+        }
+        Ok(response)
+    }
 }
 
 /// The tree that is kept of a finished build.
@@ -190,8 +213,9 @@ async fn turn(state: &State) -> Result<tokio::sync::OwnedSemaphorePermit, Proble
     turn.map_err(|error| Problem::internal(&error))
 }
 
-/// A file's size and its bytes on their way; none when there is no such file.
-async fn send(state: &State, tree: Id, path: PathBuf) -> Result<Option<(u64, Body)>, Problem> {
+/// A file and its bytes on their way; none when there is no such file.
+async fn send(call: &Call, tree: Id, path: PathBuf) -> Result<Option<Sent>, Problem> {
+    let (state, asked) = (&call.state, range::header(&call.headers));
     let turn = turn(state).await?;
     let (found, is_found) = oneshot::channel();
     let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
@@ -202,11 +226,18 @@ async fn send(state: &State, tree: Id, path: PathBuf) -> Result<Option<(u64, Bod
             Ok(Some(file)) => file,
             other => return drop(found.send(other.map(|_none| None))),
         };
+        let size_bytes = file.size_bytes();
+        let wanted = range::wanted(asked.as_deref(), size_bytes);
+        let part = match &wanted {
+            Wanted::All => 0..size_bytes,
+            Wanted::Part(part) => part.clone(),
+            Wanted::Nothing => 0..0,
+        };
         // Who has gone needs no file.
-        if found.send(Ok(Some(file.size_bytes()))).is_err() {
+        if found.send(Ok(Some((size_bytes, wanted)))).is_err() {
             return;
         }
-        let read = file.read(|bytes| {
+        let read = file.read_range(part, |bytes| {
             match pieces.blocking_send(Ok(Bytes::copy_from_slice(bytes))) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_gone) => ControlFlow::Break(()),
@@ -221,9 +252,10 @@ async fn send(state: &State, tree: Id, path: PathBuf) -> Result<Option<(u64, Bod
     let found = is_found
         .await
         .map_err(|error| Problem::internal(&error))??;
-    let Some(size_bytes) = found else {
-        return Ok(None);
-    };
     let body = stream::poll_fn(move |context| sent.poll_recv(context));
-    Ok(Some((size_bytes, Body::from_stream(body))))
+    Ok(found.map(|(size_bytes, wanted)| Sent {
+        size_bytes,
+        wanted,
+        body: Body::from_stream(body),
+    }))
 }

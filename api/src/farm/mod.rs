@@ -46,6 +46,8 @@ mod explain;
 mod events;
 /// What happened in a build that is over.
 mod replay;
+/// Which bytes of a file are asked for.
+mod range;
 /// Logs and artifacts.
 mod files;
 /// Large bodies, until they are here.

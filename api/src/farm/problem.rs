@@ -2,7 +2,7 @@
 //! inside of a server stays in its log.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use croft_scheduler::{Failed, Refusal, Refused};
 use serde_json::json;
@@ -22,6 +22,8 @@ pub(super) struct Problem {
     pub(super) errors: Vec<String>,
     /// Seconds after which it may be asked again.
     pub(super) retry_after: Option<u64>,
+    /// How many bytes a file has, when others of it were asked for.
+    pub(super) of_bytes: Option<u64>,
 }
 
 impl Problem {
@@ -32,6 +34,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            of_bytes: None,
         }
     }
 
@@ -70,6 +73,17 @@ impl Problem {
             "RequestEntityTooLargeException",
             format!("a body may have at most {bytes_max} bytes here"),
         )
+    }
+
+    pub(super) fn no_such_range(of_bytes: u64) -> Self {
+        Self {
+            of_bytes: Some(of_bytes),
+            ..Self::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "InvalidRangeException",
+                format!("the file has {of_bytes} bytes, and none of those that were asked for"),
+            )
+        }
     }
 
     pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
@@ -124,6 +138,10 @@ impl Problem {
         headers.insert(CONTENT_TYPE, problem_json);
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
+        }
+        let range = self.of_bytes.map(|bytes| format!("bytes */{bytes}"));
+        if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
+            headers.insert(CONTENT_RANGE, range);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer realm=\"croft\"");

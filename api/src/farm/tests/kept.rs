@@ -90,6 +90,31 @@ async fn uploads_that_trickle_hold_nobody_up_and_are_ended() {
     }
 }
 
+/// The log is `all of it` and a line's end.
+async fn parts_of_the_log(rig: &Rig, path: &str) {
+    let ask =
+        async |headers: &[(&str, &str)]| rig.ask("GET", path, Some(&rig.admin), headers, "").await;
+    let table = [
+        ("bytes=4-5", "of", "bytes 4-5/10"),
+        ("bytes=4-", "of it\n", "bytes 4-9/10"),
+        ("bytes=-3", "it\n", "bytes 7-9/10"),
+        ("bytes=0-99", "all of it\n", "bytes 0-9/10"),
+    ];
+    for (range, text, said) in table {
+        let part = ask(&[("range", range)]).await.is(206);
+        assert_eq!(part.body, text);
+        assert_eq!(part.headers["content-range"], said);
+        assert_eq!(part.headers["content-length"], text.len().to_string());
+    }
+    let beyond = ask(&[("range", "bytes=10-")]).await.is(416);
+    assert_eq!(beyond.headers["content-range"], "bytes */10");
+    let several = ask(&[("range", "bytes=0-1,3-4")]).await.is(200);
+    assert_eq!(several.body, "all of it\n");
+    assert_eq!(several.headers["accept-ranges"], "bytes");
+    let conditional = [("range", "bytes=0-1"), ("if-range", "\"x\"")];
+    assert_eq!(ask(&conditional).await.is(200).body, "all of it\n");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_build_left_is_listed_and_read() {
     let rig = Rig::start().await;
@@ -129,6 +154,7 @@ async fn what_a_build_left_is_listed_and_read() {
         .is(200);
     let log = rig.get(&format!("{base}/log")).await.is(200);
     assert_eq!(log.body, "all of it\n");
+    parts_of_the_log(&rig, &format!("{base}/log")).await;
     let list = rig.get(&format!("{base}/artifacts")).await.is(200).json();
     let paths: Vec<&str> = list["artifacts"]
         .as_array()
