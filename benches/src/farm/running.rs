@@ -22,7 +22,6 @@ impl Farm {
     /// Started with those words more; durable, on the machine's disk.
     pub(super) fn up(subject: &Subject, words: &[&str]) -> Result<Self, String> {
         let folder = TempDir::with_prefix_in("croft-bench-", "/var/tmp").map_err(text)?;
-        let home = folder.path().join("home");
         let mut command = own(subject, folder.path(), &["up", "--listen", "127.0.0.1:0"]);
         let child = command
             .args(words)
@@ -37,7 +36,7 @@ impl Farm {
         };
         let begun = Instant::now();
         while begun.elapsed() < START_MAX {
-            if let Ok(json) = std::fs::read_to_string(home.join("up.json"))
+            if let Ok(json) = std::fs::read_to_string(farm.home().join("up.json"))
                 && let Ok(up) = serde_json::from_str::<serde_json::Value>(&json)
             {
                 farm.server = up["server"].as_str().unwrap_or_default().to_string();
@@ -51,6 +50,19 @@ impl Farm {
 
     pub(super) fn client(&self) -> Result<Client, String> {
         Client::connect(&self.server, &self.token)
+    }
+
+    /// Tokens of so many builders: a farm paces each by itself.
+    pub(super) fn builders(&self, count: usize) -> Result<Vec<String>, String> {
+        builders(&mut self.client()?, count)
+    }
+
+    /// A connection for each token. Made anew for each round: one that idles for half a minute is closed.
+    pub(super) fn connected(&self, tokens: &[String]) -> Result<Vec<Client>, String> {
+        let connected = tokens
+            .iter()
+            .map(|token| Client::connect(&self.server, token));
+        connected.collect()
     }
 
     /// A project whose builds run there, with that buildspec.
@@ -81,6 +93,11 @@ impl Farm {
         resident_bytes(self.child.id())
     }
 
+    /// Where its state is; containers bear it as a label.
+    pub(super) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     /// A `croft` of this farm's home.
     pub(super) fn croft(&self, subject: &Subject, words: &[&str]) -> Command {
         own(subject, self.folder.path(), words)
@@ -93,11 +110,30 @@ impl Farm {
 
 impl Drop for Farm {
     fn drop(&mut self) {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap_or_default();
-        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
+        end(&mut self.child);
     }
+}
+
+/// Ends a role without the time it gives to what runs.
+pub(super) fn end(child: &mut Child) {
+    let id = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap_or_default();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap_or_default();
+    child.wait().map(drop).unwrap_or_default();
+}
+
+/// Tokens of so many builders, made by an administrator.
+pub(super) fn builders(admin: &mut Client, count: usize) -> Result<Vec<String>, String> {
+    let made = (0..count).map(|number| {
+        let asked = serde_json::json!({
+            "name": format!("builder-{number}"),
+            "role": "builder",
+            "projects": ["*"],
+        });
+        let made = admin.granted("POST", "/v1/tokens", &asked.to_string())?;
+        Ok(made["token"].as_str().ok_or("no token")?.to_string())
+    });
+    made.collect()
 }
 
 fn own(subject: &Subject, folder: &Path, words: &[&str]) -> Command {

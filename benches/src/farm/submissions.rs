@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::http::text;
+use super::http::{Client, text};
 use super::running::Farm;
 use crate::sample::{Verdict, median};
 use crate::subject::Subject;
@@ -21,9 +21,10 @@ pub(super) fn per_second(subject: &Subject) -> Result<Vec<Verdict>, String> {
     // No worker takes them: what is measured is accepting.
     let farm = Farm::up(subject, &["--pool", "other"])?;
     farm.project("bench", "sandbox", &["true"], "")?;
+    let tokens = farm.builders(CLIENTS)?;
     let (mut ours, mut disk) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let mine = submissions(&farm)?;
+        let mine = submissions(farm.connected(&tokens)?)?;
         let theirs = fsyncs(&farm)?;
         if round > 0 {
             ours.push(mine);
@@ -38,12 +39,11 @@ pub(super) fn per_second(subject: &Subject) -> Result<Vec<Verdict>, String> {
     )])
 }
 
-fn submissions(farm: &Farm) -> Result<Duration, String> {
+fn submissions(clients: Vec<Client>) -> Result<Duration, String> {
     let body = serde_json::json!({"projectName": "bench"}).to_string();
-    let clients: Result<Vec<_>, String> = (0..CLIENTS).map(|_| farm.client()).collect();
     let begun = Instant::now();
     std::thread::scope(|threads| {
-        let asking: Vec<_> = clients?
+        let asking: Vec<_> = clients
             .into_iter()
             .map(|mut client| {
                 let body = &body;
