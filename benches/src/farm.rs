@@ -7,6 +7,10 @@ mod http;
 mod running;
 /// From a submission to the first line of its output.
 mod start;
+/// The container engine by its interface.
+mod engine;
+/// Buildbot, to be measured against.
+mod buildbot;
 /// Builds that do nothing, one after another and side by side.
 mod builds;
 /// Submissions from many clients at once.
@@ -37,12 +41,12 @@ pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
             match row(subject) {
                 Ok(verdicts) => all.extend(verdicts),
                 // The others may still be measured.
-                Err(reason) => println!("farm {name}: could not be measured: {reason}"),
+                Err(reason) => all.push(Verdict::unmeasured(name, &reason)),
             }
         }
     }
     if all.is_empty() {
-        return Err("nothing was measured".into());
+        return Err("there is no such row".into());
     }
     Ok(all)
 }

@@ -41,6 +41,18 @@ impl Verdict {
             reached: ours <= limit,
         }
     }
+
+    /// What could not be measured is not reached.
+    pub(crate) fn unmeasured(what: &str, reason: &str) -> Self {
+        Self {
+            what: format!("{what} could not be measured ({reason})"),
+            ours: "nothing".into(),
+            theirs: "nothing".into(),
+            ratio: f64::INFINITY,
+            at_most: 1.0,
+            reached: false,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
