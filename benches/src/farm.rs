@@ -17,8 +17,12 @@ mod builds;
 mod submissions;
 /// Output while it is printed.
 mod live;
+/// A farm of several processes, over a broker.
+mod spread;
 /// Memory of roles that do nothing.
 mod idle;
+/// A thousand workers that are none.
+mod simulated;
 
 use crate::sample::Verdict;
 use crate::subject::Subject;
@@ -26,13 +30,15 @@ use crate::subject::Subject;
 /// All rows, or the one that is named.
 pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
     type Row = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
-    const ROWS: [Row; 6] = [
+    const ROWS: [Row; 8] = [
         ("idle", idle::memory),
+        ("worker-idle", idle::worker),
         ("start-sandbox", start::sandbox),
         ("start", start::container),
         ("builds", builds::per_second),
         ("submissions", submissions::per_second),
         ("live", live::output),
+        ("simulated-workers", simulated::workers),
     ];
     let wanted = std::env::var("CROFT_BENCH_FARM").ok();
     let mut all = Vec::new();

@@ -104,6 +104,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-beneath",
             "croft-nats-testing",
             "croft-ledger",
+            "croft-bus",
             "croft-views",
             "croft-scheduler",
             "croft-cache",
