@@ -14,7 +14,7 @@ use crate::subject::{IMAGE, Subject};
 /// Of one round.
 const BUILDS: usize = 40;
 /// A round in the sandbox shall take two seconds and more.
-const BUILDS_IN_SANDBOX: usize = 600;
+const BUILDS_IN_SANDBOX: usize = 400;
 const ROUNDS: usize = 3;
 /// Each with a token: two requests for each build are more than a farm lets one token ask.
 const CLIENTS: usize = 8;
