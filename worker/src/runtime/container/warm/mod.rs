@@ -182,7 +182,7 @@ impl Pool {
             return None;
         }
         loop {
-            let taken = self.shelf().take(key)?;
+            let taken = self.shelf().take(key, Instant::now())?;
             if taken.is_alive() {
                 return Some(taken);
             }

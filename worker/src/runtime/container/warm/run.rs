@@ -27,14 +27,15 @@ type Outcome = (Recipe, Result<(String, Ready), Error>);
 pub(super) async fn run(pool: &Arc<Pool>, shutdown: CancellationToken) {
     let mut starts: JoinSet<Outcome> = JoinSet::new();
     loop {
-        for recipe in tidy(pool).await {
+        let (recipes, look_at) = tidy(pool).await;
+        for recipe in recipes {
             starts.spawn(start(Arc::clone(pool), recipe));
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(ended) = starts.join_next() => shelve(pool, ended),
             () = pool.stirred.notified() => (),
-            () = tokio::time::sleep(LOOK_EVERY) => (),
+            () = tokio::time::sleep_until(look_at) => (),
         }
     }
     pool.close();
@@ -46,8 +47,8 @@ pub(super) async fn run(pool: &Arc<Pool>, shutdown: CancellationToken) {
     }
 }
 
-/// Throws away what is not wanted; what is to be started.
-async fn tidy(pool: &Arc<Pool>) -> Vec<Recipe> {
+/// Throws away what is not wanted; what is to be started, and when to look again.
+async fn tidy(pool: &Arc<Pool>) -> (Vec<Recipe>, Instant) {
     for remains in pool.yard.left() {
         pool.yard.take(remains).await;
     }
@@ -57,15 +58,21 @@ async fn tidy(pool: &Arc<Pool>) -> Vec<Recipe> {
         ready.put_out().await;
     }
     // A build that waits for its place comes first: the machine has only so many processors.
+    let later = Instant::now() + LOOK_EVERY;
     if pool.is_provisioning() {
-        return Vec::new();
+        return (Vec::new(), later);
     }
-    let Plan { start, throw_away } = pool.shelf().plan(Instant::now());
+    let plan = pool.shelf().plan(Instant::now());
+    let Plan {
+        start,
+        throw_away,
+        again,
+    } = plan;
     for ready in throw_away {
         count(&pool.tally.unused);
         ready.put_out().await;
     }
-    start
+    (start, again.unwrap_or(later).min(later))
 }
 
 async fn start(pool: Arc<Pool>, recipe: Recipe) -> Outcome {

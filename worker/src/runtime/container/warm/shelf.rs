@@ -11,6 +11,9 @@ use super::super::{Limits, Options};
 
 /// How long nothing is started of a kind that could not be started.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How long a build that has just got its container has the machine to itself, while another one stands: what an engine needs to
+/// start one more would be taken from its first commands.
+const REST: Duration = Duration::from_millis(150);
 /// How many are started at once: an engine gets no faster with more.
 const STARTING_MAX: usize = 2;
 
@@ -106,6 +109,8 @@ pub(super) struct Shelf<T> {
     wants: Vec<Want>,
     /// The oldest first.
     ready: VecDeque<(Key, T)>,
+    /// When one was given to a build last.
+    taken: Option<Instant>,
 }
 
 /// What is to be done.
@@ -114,6 +119,8 @@ pub(super) struct Plan<T> {
     /// Each counts as being started until [`Shelf::started`] or [`Shelf::failed`] is told.
     pub(super) start: Vec<Recipe>,
     pub(super) throw_away: Vec<T>,
+    /// When to ask again, if something waits for that.
+    pub(super) again: Option<Instant>,
 }
 
 impl<T> Shelf<T> {
@@ -122,6 +129,7 @@ impl<T> Shelf<T> {
             settings,
             wants: Vec::new(),
             ready: VecDeque::new(),
+            taken: None,
         }
     }
 
@@ -164,8 +172,9 @@ impl<T> Shelf<T> {
     }
 
     /// The oldest of that kind: each goes to one build, and none grows old.
-    pub(super) fn take(&mut self, key: &Key) -> Option<T> {
+    pub(super) fn take(&mut self, key: &Key, now: Instant) -> Option<T> {
         let position = self.ready.iter().position(|(ready, _)| ready == key)?;
+        self.taken = Some(now);
         self.ready.remove(position).map(|(_, taken)| taken)
     }
 
@@ -216,8 +225,16 @@ impl<T> Shelf<T> {
             allotted.push(count);
         }
         let throw_away = self.surplus(&allotted);
-        let start = self.missing(&allotted, now);
-        Plan { start, throw_away }
+        let rest = self
+            .taken
+            .map(|taken| taken + REST)
+            .filter(|rest| now < *rest);
+        let (start, waits) = self.missing(&allotted, now, rest.is_some());
+        Plan {
+            start,
+            throw_away,
+            again: rest.filter(|_| waits),
+        }
     }
 
     /// Takes out what nobody wants, or not so many of.
@@ -238,7 +255,10 @@ impl<T> Shelf<T> {
         surplus
     }
 
-    fn missing(&mut self, allotted: &[usize], now: Instant) -> Vec<Recipe> {
+    /// What is to be started, and whether something more waits for the end of the rest: of what no other one stands ready,
+    /// nothing waits.
+    fn missing(&mut self, allotted: &[usize], now: Instant, rests: bool) -> (Vec<Recipe>, bool) {
+        let mut waits = false;
         let mut starting: usize = self.wants.iter().map(|want| want.starting).sum();
         let mut start = Vec::new();
         for (want, allotted) in self.wants.iter_mut().zip(allotted) {
@@ -247,6 +267,10 @@ impl<T> Shelf<T> {
             let ready = self.ready.iter().filter(|(other, _)| is_of_it(other));
             let mut here = ready.count() + want.starting;
             if want.not_before.is_some_and(|then| now < then) {
+                continue;
+            }
+            if rests && here > 0 {
+                waits |= here < *allotted;
                 continue;
             }
             while here < *allotted
@@ -259,7 +283,7 @@ impl<T> Shelf<T> {
                 start.push(want.recipe.clone());
             }
         }
-        start
+        (start, waits)
     }
 
     /// Everything; nothing is wanted any more.
@@ -309,12 +333,30 @@ mod tests {
         shelf.used(&recipe("a"), "1", now);
         settle(&mut shelf, "1", &mut next, now);
         assert_eq!((shelf.len(), next), (3, 3));
-        assert_eq!(shelf.take(&recipe("a").key("1")), Some(1));
-        assert_eq!(shelf.take(&recipe("a").key("2")), None);
-        settle(&mut shelf, "1", &mut next, now);
+        assert_eq!(shelf.take(&recipe("a").key("1"), now), Some(1));
+        assert_eq!(shelf.take(&recipe("a").key("2"), now), None);
+        settle(&mut shelf, "1", &mut next, now + REST);
         assert_eq!((shelf.len(), next), (3, 4));
         // Another tag of the same image is the same image.
-        assert_eq!(shelf.take(&recipe("b").key("1")), Some(2));
+        assert_eq!(shelf.take(&recipe("b").key("1"), now), Some(2));
+    }
+
+    #[test]
+    fn a_build_that_has_just_begun_is_left_alone_while_another_one_stands() {
+        let (mut shelf, mut next, now) = (shelf(2, 8), 0, Instant::now());
+        shelf.used(&recipe("a"), "1", now);
+        settle(&mut shelf, "1", &mut next, now);
+        shelf.take(&recipe("a").key("1"), now).unwrap();
+        let plan = shelf.plan(now);
+        assert_eq!((plan.start.len(), plan.again), (0, Some(now + REST)));
+        let plan = shelf.plan(now + REST);
+        assert_eq!((plan.start.len(), plan.again), (1, None));
+        shelf.started(&recipe("a"), "1", 3);
+        // When none is left the next build would wait: both are started.
+        shelf.take(&recipe("a").key("1"), now + REST).unwrap();
+        shelf.take(&recipe("a").key("1"), now + REST).unwrap();
+        let plan = shelf.plan(now + REST);
+        assert_eq!((plan.start.len(), plan.again), (2, None));
     }
 
     #[test]
@@ -325,9 +367,9 @@ mod tests {
         assert_eq!(shelf.known(&recipe("a")).as_deref(), Some("1"));
         shelf.used(&recipe("a"), "2", now);
         assert_eq!(shelf.known(&recipe("a")).as_deref(), Some("2"));
-        assert_eq!(shelf.take(&recipe("a").key("2")), None);
+        assert_eq!(shelf.take(&recipe("a").key("2"), now), None);
         assert_eq!(settle(&mut shelf, "2", &mut next, now), [1, 2]);
-        assert_eq!(shelf.take(&recipe("a").key("2")), Some(3));
+        assert_eq!(shelf.take(&recipe("a").key("2"), now), Some(3));
     }
 
     #[test]
