@@ -62,6 +62,8 @@ mod intake;
 mod content;
 /// Signed records of results: who vouches for what, for whom.
 mod records;
+/// Entries whose use was noted lately.
+mod noted;
 /// The store: opened by whoever uses it.
 mod store;
 /// The frame around everything that stores.

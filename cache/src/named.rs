@@ -7,14 +7,13 @@
 /// Small contents that come at the same time.
 mod together;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use croft_proto::Timestamp;
-use object_store::path::Path;
 
 use crate::content::{Content, Reader, limited};
 use crate::index::Index;
@@ -133,12 +132,6 @@ fn read_group(store: &Store, index: &Index, group: &[Id]) -> Result<Vec<Bytes>, 
     Ok(pieces)
 }
 
-/// The use of a name is noted once in this time: noting costs a request, and days decide what is kept.
-const NOTE_EVERY_MS: u64 = 3600 * 1000;
-
-/// Names whose use was noted lately; more are noted again too early, which costs a request each.
-const NOTED_MAX: usize = 100_000;
-
 /// Uploads between two looks at how full the store is.
 const UPLOADS_PER_LOOK: u64 = 256;
 
@@ -146,7 +139,6 @@ const UPLOADS_PER_LOOK: u64 = 256;
 #[derive(Debug)]
 pub struct Shelf {
     store: Store,
-    noted: Mutex<HashMap<Path, Timestamp>>,
     uploads: AtomicU64,
     index: RwLock<Arc<Index>>,
     waiting: Mutex<Vec<Arc<Upload>>>,
@@ -163,7 +155,6 @@ impl Shelf {
         Ok(Self {
             store,
             index,
-            noted: Mutex::default(),
             uploads: AtomicU64::new(0),
             waiting: Mutex::default(),
             writer: Mutex::default(),
@@ -193,7 +184,7 @@ impl Shelf {
         let Outcome::Content { size_bytes, chunks } = found.record.outcome else {
             return Ok(None);
         };
-        self.note_use(&found.name, now);
+        self.store.note_use(&found.name, now);
         Ok(Some(Named {
             content: Content { size_bytes, chunks },
             store: self.store.clone(),
@@ -216,23 +207,6 @@ impl Shelf {
         // A collection of another process has moved or removed them since the index was read.
         self.refresh()?;
         Ok(self.find(name, now)?.map(|found| found.size_bytes()))
-    }
-
-    /// Notes that an entry is used, so that a collection keeps what is.
-    fn note_use(&self, name: &Path, now: Timestamp) {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_fresh = noted
-            .get(name)
-            .is_some_and(|last| now.millis() < last.millis().saturating_add(NOTE_EVERY_MS));
-        if is_fresh {
-            return;
-        }
-        if noted.len() >= NOTED_MAX {
-            noted.clear();
-        }
-        noted.insert(name.clone(), now);
-        drop(noted);
-        self.store.touch(name, now);
     }
 
     /// After every so many uploads: brings a store that is over its cap below it again.

@@ -16,6 +16,7 @@ use crate::gc::condemned_packs;
 use crate::index::Index;
 use crate::layout::everything;
 use crate::lock::{Held, Lock, STEPS_SHARED};
+use crate::noted::Noted;
 use crate::records::seen::Seen;
 use crate::{Error, Id, Meter, Place};
 pub use trust::Trust;
@@ -40,6 +41,8 @@ pub struct Store {
     pub(crate) meter: Arc<Meter>,
     /// Entries that had to go for want of room, through this and its clones.
     pub(crate) evicted: Arc<AtomicU64>,
+    /// Entries whose use was noted lately, through this and its clones.
+    pub(crate) noted: Arc<Noted>,
     /// Where this machine remembers what it knows of the store.
     near: Option<PathBuf>,
     /// Where its key and keyring are.
@@ -85,6 +88,7 @@ impl Store {
             trust: Arc::new(Trust::of_folder(&near)?),
             meter: Arc::default(),
             evicted: Arc::default(),
+            noted: Arc::default(),
             trust_folder: Some(near.clone()),
             near: Some(near),
             folder: Some(dir.to_path_buf()),
@@ -118,6 +122,7 @@ impl Store {
             trust: Arc::new(Trust::of_folder(&trust_folder)?),
             meter: Arc::default(),
             evicted: Arc::default(),
+            noted: Arc::default(),
             near: Some(own.join(NEAR)),
             trust_folder: Some(trust_folder),
             folder: None,
@@ -145,6 +150,7 @@ impl Store {
             trust: Arc::new(trust),
             meter: Arc::default(),
             evicted: Arc::default(),
+            noted: Arc::default(),
             near: Some(near.to_path_buf()),
             trust_folder: Some(near.to_path_buf()),
             folder: None,
@@ -191,6 +197,7 @@ impl Store {
             trust: Arc::new(Trust::of_this_process()?),
             meter: Arc::default(),
             evicted: Arc::default(),
+            noted: Arc::default(),
             near: None,
             trust_folder: None,
             folder: None,

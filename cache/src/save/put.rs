@@ -158,7 +158,7 @@ impl Store {
                 (tree, _) => Ok(tree),
             };
         };
-        self.touch(&found.name, now);
+        self.note_use(&found.name, now);
         Ok(tree_of(&found.record))
     }
 
