@@ -9,6 +9,8 @@ mod open;
 mod schema;
 /// The one that writes.
 mod writer;
+/// The end of it, in memory.
+mod recent;
 /// Those that read.
 mod readers;
 /// Reading beside the process that writes.
@@ -36,7 +38,8 @@ use crate::{
     Subject,
 };
 use readers::Readers;
-use writer::{Job, Outcome, Writer};
+use recent::Recent;
+use writer::{Job, News, Outcome, Writer};
 
 /// Batches that may wait for the writer. Beyond it callers wait for room; a full queue of the largest ones is what bounds memory.
 const QUEUE_MAX: usize = 256;
@@ -47,6 +50,7 @@ pub struct Embedded {
     /// None only while it is dropped.
     queue: Option<mpsc::Sender<Job>>,
     readers: Arc<Readers>,
+    recent: Arc<Recent>,
     last: watch::Receiver<Seq>,
     writer: Option<JoinHandle<()>>,
     trouble: Arc<writer::Trouble>,
@@ -63,7 +67,12 @@ impl Embedded {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (wake, last) = watch::channel(opened.last);
         let trouble = Arc::default();
-        let writer = Writer::new(opened, clock, wake, Arc::clone(&trouble));
+        let recent = Arc::new(Recent::behind(opened.last));
+        let news = News {
+            recent: Arc::clone(&recent),
+            wake,
+        };
+        let writer = Writer::new(opened, clock, news, Arc::clone(&trouble));
         let thread = std::thread::Builder::new().name("ledger-writer".into());
         let writer = thread
             .spawn(move || writer.run(jobs))
@@ -71,6 +80,7 @@ impl Embedded {
         Ok(Self {
             queue: Some(queue),
             readers: Arc::new(Readers::new(path)),
+            recent,
             last,
             writer: Some(writer),
             trouble,
@@ -151,10 +161,15 @@ impl Ledger for Embedded {
     }
 
     fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
-        let readers = Arc::clone(&self.readers);
+        let (readers, recent) = (Arc::clone(&self.readers), Arc::clone(&self.recent));
         follow(after, self.last.clone(), move |after, limit| {
-            let readers = Arc::clone(&readers);
-            async move { readers.read(None, after, limit).await }
+            let (readers, recent) = (Arc::clone(&readers), recent.after(after, limit));
+            async move {
+                match recent {
+                    Some(entries) => Ok(entries),
+                    None => readers.read(None, after, limit).await,
+                }
+            }
         })
     }
 

@@ -109,7 +109,7 @@ async fn until_over(
         if changed.is_none() {
             break;
         }
-        if let Some(later) = find(state, build.id).await? {
+        if let Some(later) = find(state, build.id)? {
             build = later;
         }
     }
@@ -127,17 +127,17 @@ pub(super) async fn reports(mut call: Call) -> Answer {
 
 /// A build, also one that the view hears of in a moment.
 pub(super) async fn known(state: &State, id: BuildId) -> Result<BuildRow, Problem> {
-    if let Some(row) = find(state, id).await? {
+    if let Some(row) = find(state, id)? {
         return Ok(row);
     }
     let last = state.farm.ledger.last().await?;
     state.farm.views.reached(last, READ_WAIT).await;
-    let found = find(state, id).await?;
+    let found = find(state, id)?;
     found.ok_or_else(|| Problem::not_found(format!("there is no build `{id}`")))
 }
 
-pub(super) async fn find(state: &State, id: BuildId) -> Result<Option<BuildRow>, Problem> {
-    Ok(state.farm.views.ask(move |read| read.build(id)).await?)
+pub(super) fn find(state: &State, id: BuildId) -> Result<Option<BuildRow>, Problem> {
+    Ok(state.farm.views.look_up(|read| read.build(id))?)
 }
 
 /// The build after a change of it, if the view has that in time.
@@ -151,7 +151,7 @@ pub(super) async fn after(
         None => state.farm.ledger.last().await?,
     };
     state.farm.views.reached(seq, READ_WAIT).await;
-    find(state, id).await
+    find(state, id)
 }
 
 /// AWS's word for where a build is, and `QUEUED` while it waits.

@@ -293,7 +293,7 @@ impl Live {
 
     /// Something has happened to the build.
     async fn look(&mut self) {
-        let Ok(Some(build)) = builds::find(&self.state, self.build.id).await else {
+        let Ok(Some(build)) = builds::find(&self.state, self.build.id) else {
             return;
         };
         self.build = build;

@@ -74,7 +74,7 @@ pub(super) async fn put(mut call: Call) -> Answer {
     let project = parsed.map_err(|error| not_json(&error))?;
     let rules = project.rules().map_err(Problem::all_invalid)?;
     let state = &call.state;
-    let was_there = find(state, &name).await?.is_some();
+    let was_there = find(state, &name)?.is_some();
     let pool = rules.pool.clone();
     let event = ProjectEvent::Applied {
         rules: Box::new(rules),
@@ -88,7 +88,7 @@ pub(super) async fn put(mut call: Call) -> Answer {
     if let Some(seq) = seq {
         state.farm.views.reached(seq, READ_WAIT).await;
     }
-    let shown = match find(state, &name).await? {
+    let shown = match find(state, &name)? {
         Some(row) => shown(&row),
         None => given.clone(),
     };
@@ -118,19 +118,17 @@ pub(super) async fn delete(call: Call) -> Answer {
 
 /// A project, also one that the view hears of in a moment.
 pub(super) async fn known(state: &State, name: &str) -> Result<ProjectRow, Problem> {
-    if let Some(row) = find(state, name).await? {
+    if let Some(row) = find(state, name)? {
         return Ok(row);
     }
     let last = state.farm.ledger.last().await?;
     state.farm.views.reached(last, READ_WAIT).await;
-    let found = find(state, name).await?;
+    let found = find(state, name)?;
     found.ok_or_else(|| Problem::not_found(format!("there is no project `{}`", short(name))))
 }
 
-async fn find(state: &State, name: &str) -> Result<Option<ProjectRow>, Problem> {
-    let name = name.to_string();
-    let views = &state.farm.views;
-    Ok(views.ask(move |read| read.project(&name)).await?)
+fn find(state: &State, name: &str) -> Result<Option<ProjectRow>, Problem> {
+    Ok(state.farm.views.look_up(|read| read.project(name))?)
 }
 
 /// As it was applied, with what the farm knows of it.

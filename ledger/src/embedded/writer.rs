@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::open::Opened;
+use super::recent::Recent;
 use super::schema;
 use crate::check::{conflict, unmet};
 use crate::{Append, AppendError, Appended, Body, Clock, Entry, Seq, Subject};
@@ -59,7 +60,7 @@ pub(super) struct Writer {
     connection: Connection,
     end: End,
     clock: Clock,
-    wake: watch::Sender<Seq>,
+    news: News,
     trouble: Arc<Trouble>,
     /// After an error that leaves open what the disk has, nothing may be written: it could be acknowledged and follow a hole.
     is_broken: bool,
@@ -67,26 +68,54 @@ pub(super) struct Writer {
     _lock: File,
 }
 
-/// Where the log ends.
-#[derive(Clone, Copy, Debug)]
+/// Whom the writer tells what it has committed.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) recent: Arc<Recent>,
+    pub(super) wake: watch::Sender<Seq>,
+}
+
+/// Where the log ends, and what this transaction has written there.
+#[derive(Debug)]
 struct End {
     last: Seq,
     at: Timestamp,
+    written: Vec<Entry>,
+    purged: Vec<Subject>,
+}
+
+impl End {
+    fn of(last: Seq, at: Timestamp) -> Self {
+        Self {
+            last,
+            at,
+            written: Vec::new(),
+            purged: Vec::new(),
+        }
+    }
+}
+
+impl News {
+    fn tell(&self, end: &mut End) {
+        for subject in end.purged.drain(..) {
+            self.recent.purge(&subject);
+        }
+        self.recent.add(std::mem::take(&mut end.written));
+        self.wake.send_if_modified(|last| {
+            let is_news = *last != end.last;
+            *last = end.last;
+            is_news
+        });
+    }
 }
 
 impl Writer {
-    pub(super) fn new(
-        opened: Opened,
-        clock: Clock,
-        wake: watch::Sender<Seq>,
-        trouble: Arc<Trouble>,
-    ) -> Self {
-        let (last, at) = (opened.last, opened.at);
+    pub(super) fn new(opened: Opened, clock: Clock, news: News, trouble: Arc<Trouble>) -> Self {
         Self {
             connection: opened.connection,
-            end: End { last, at },
+            end: End::of(opened.last, opened.at),
             clock,
-            wake,
+            news,
             trouble,
             is_broken: false,
             _lock: opened.lock,
@@ -115,18 +144,14 @@ impl Writer {
             return;
         }
         let mut pending = Vec::with_capacity(group.len());
-        let mut end = self.end;
+        let mut end = End::of(self.end.last, self.end.at);
         let now = self.clock.now();
         match commit(&mut self.connection, group, &mut end, now, &mut pending) {
             Ok(()) => {
-                self.end = end;
                 self.trouble.say(None);
                 // Before the answers: who has one and asks for the last sequence must get it or a later one.
-                self.wake.send_if_modified(|last| {
-                    let is_news = *last != end.last;
-                    *last = end.last;
-                    is_news
-                });
+                self.news.tell(&mut end);
+                self.end = end;
                 pending.into_iter().for_each(Pending::answer);
             }
             Err(error) => self.fail(error, pending),
@@ -285,6 +310,9 @@ fn purge(
         return Ok(Err(conflict(subject, last, Some(head))));
     }
     schema::remove(connection, subject)?;
+    // What the same transaction has written of it is gone, too.
+    end.written.retain(|entry| entry.subject != *subject);
+    end.purged.push(subject.clone());
     end.push(connection, subject, Body::Tombstone { last })?;
     Ok(Ok(end.last))
 }
@@ -304,6 +332,7 @@ impl End {
         };
         schema::insert(connection, &entry)?;
         self.last = entry.seq;
+        self.written.push(entry);
         Ok(())
     }
 }
