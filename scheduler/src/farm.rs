@@ -222,6 +222,13 @@ impl Farm {
         is_valid.then(|| (found.build, found.asked.clone()))
     }
 
+    /// Forgets tokens that are good no more.
+    pub(crate) fn forget_tokens(&mut self, now: Timestamp) {
+        for project in &mut self.projects {
+            project.tokens.forget(now, TOKENS_MAX);
+        }
+    }
+
     /// Folds one entry. An entry that was folded before changes nothing.
     pub(crate) fn fold(&mut self, entry: &Entry) -> Result<Change, FoldError> {
         if entry.seq <= self.last {
@@ -400,8 +407,16 @@ impl Farm {
 impl Tokens {
     fn remember(&mut self, token: String, as_what: Token) {
         let now = as_what.at;
+        self.forget(now, TOKENS_MAX - 1);
+        let token = token.into_boxed_str();
+        self.order.push_back((now, token.clone()));
+        self.known.insert(token, as_what);
+    }
+
+    /// Forgets those that are good no more, and the oldest beyond so many.
+    fn forget(&mut self, now: Timestamp, most: usize) {
         while let Some((at, oldest)) = self.order.front()
-            && (self.order.len() >= TOKENS_MAX || now.millis_since(*at) >= TOKEN_VALID_MS)
+            && (self.order.len() > most || now.millis_since(*at) >= TOKEN_VALID_MS)
         {
             // One that was used anew meanwhile stays.
             if self.known.get(oldest).is_some_and(|known| known.at == *at) {
@@ -409,9 +424,10 @@ impl Tokens {
             }
             self.order.pop_front();
         }
-        let token = token.into_boxed_str();
-        self.order.push_back((now, token.clone()));
-        self.known.insert(token, as_what);
+        if self.order.is_empty() {
+            self.known.shrink_to_fit();
+            self.order.shrink_to_fit();
+        }
     }
 }
 

@@ -388,6 +388,7 @@ impl Scheduler {
         if !self.is_caught_up {
             return;
         }
+        self.farm.forget_tokens(now.wall);
         for pool in self.pools.values_mut() {
             pool.tick(now.steady_ms);
             let stale = pool.stale(now.steady_ms);

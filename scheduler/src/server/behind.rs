@@ -27,7 +27,7 @@ pub(crate) async fn judge(ledger: Arc<dyn Ledger>, renewed: Renewed) -> Option<V
     verdict(&events, renewed.attempt)
 }
 
-/// None for a build that nobody has submitted.
+/// None for a build that nobody has submitted, or whose claim is not there yet.
 fn verdict(events: &[BuildEvent], renewed: u32) -> Option<Verdict> {
     let (mut current, mut is_running, mut is_stopping) = (0, false, false);
     for event in events {
@@ -41,7 +41,8 @@ fn verdict(events: &[BuildEvent], renewed: u32) -> Option<Verdict> {
             BuildEvent::Settled { .. } => return Some(Verdict::Lost),
         }
     }
-    if events.is_empty() {
+    // What is read may be older than the claim: a replica that is behind, or a leader that was. Nobody loses a build by that.
+    if events.is_empty() || renewed > current {
         return None;
     }
     Some(if !is_running || current != renewed {

@@ -98,9 +98,8 @@ impl Server {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                // Before entries: a long history must not keep workers from hearing that they may go on.
+                // Before entries, as their answers are: a long history must not keep workers from hearing that they may go on.
                 Some(renewal) = renewals.next() => state.renewed(renewal)?,
-                chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
                 Some(arrived) = state.on_their_way.next(), if !state.on_their_way.is_empty() => {
                     match arrived {
                         Arrived::Renewals(Some(stream)) => renewals = stream,
@@ -113,6 +112,7 @@ impl Server {
                         | Arrived::Probed(_) => state.arrived(arrived)?,
                     }
                 }
+                chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
                 Some(announcement) = announcements.next() => state.announced(announcement)?,
                 // When nobody can ask any more, the farm goes on.
                 Some(command) = self.commands.recv() => state.asked(command),

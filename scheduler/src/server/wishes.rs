@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::handle::{Failed, Refused};
 use super::surely::{self, Ended};
-use crate::batch::{Batch, Decided};
+use crate::batch::{About, Batch, Decided};
 use crate::farm::Farm;
 use crate::{Granted, Refusal, Wish, build_subject};
 
@@ -56,6 +56,14 @@ pub(super) struct Wishes {
     doubtful: Vec<Waiting>,
     /// Where the fold was when the batch was decided.
     decided_at: Seq,
+    /// The last batch was about one thing alone.
+    was_alone: bool,
+}
+
+impl Waiting {
+    const fn is_worn(&self) -> bool {
+        self.tries >= TOGETHER_MAX
+    }
 }
 
 impl Wishes {
@@ -80,19 +88,17 @@ impl Wishes {
         }
         let mut batch = Batch::default();
         let mut later = VecDeque::new();
-        let first = self.waiting.front();
-        let alone = first
-            .filter(|first| first.tries >= TOGETHER_MAX)
-            .map(|first| first.wish.about());
+        let alone = self.alone();
         let mut witness: Option<Subject> = None;
         while let Some(waiting) = self.waiting.pop_front() {
             if waiting.reply.is_closed() && waiting.tries == 0 {
                 continue;
             }
-            if alone
-                .as_ref()
-                .is_some_and(|about| *about != waiting.wish.about())
-            {
+            let is_in = match &alone {
+                Some(about) => *about == waiting.wish.about(),
+                None => !waiting.is_worn(),
+            };
+            if !is_in {
                 later.push_back(waiting);
                 continue;
             }
@@ -106,7 +112,7 @@ impl Wishes {
                     self.flying.push((waiting, granted));
                 }
             }
-            if later.len() >= croft_ledger::BATCH_MAX {
+            if alone.is_none() && later.len() >= croft_ledger::BATCH_MAX {
                 break;
             }
         }
@@ -114,6 +120,16 @@ impl Wishes {
         self.waiting = later;
         self.decided_at = farm.last();
         self.depart(batch, witness, ledger)
+    }
+
+    /// What the next batch is about alone, if it is: those that others were faster with too often have every other batch.
+    fn alone(&mut self) -> Option<About> {
+        let mut worn = self.waiting.iter().filter(|waiting| waiting.is_worn());
+        let worn = worn.next().map(|waiting| waiting.wish.about());
+        let is_their_turn = !self.was_alone || self.waiting.iter().all(Waiting::is_worn);
+        let alone = worn.filter(|_| is_their_turn);
+        self.was_alone = alone.is_some();
+        alone
     }
 
     fn depart(

@@ -3,14 +3,14 @@ use std::time::Duration;
 
 use croft_bus::{Bus, Memory as MemoryBus, Renewal, Settings, Verdict};
 use croft_ledger::{
-    Append, AppendError, Appended, Clock, Entry, Expected, Health, Ledger, Memory, ReadError, Seq,
-    Subject,
+    Append, AppendError, Appended, Body, Clock, Entry, Expected, Health, Ledger, Memory, ReadError,
+    Seq, Subject,
 };
 use croft_proto::Status;
 use croft_proto::farm::{BuildEvent, BuildId, Lease};
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -19,7 +19,7 @@ use crate::*;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A history so long that its first entry is still to come.
+/// A history that has no end, and the next entry of it is always there.
 #[derive(Debug)]
 struct Endless(Memory);
 
@@ -42,11 +42,19 @@ impl Ledger for Endless {
     }
 
     fn follow(&self, _after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
-        futures_util::stream::pending().boxed()
+        let entry = |seq| {
+            Ok(Entry {
+                seq: Seq::new(seq),
+                subject: Subject::of("audit", "s1").unwrap(),
+                at: Clock::system().now(),
+                body: Body::Event("{}".into()),
+            })
+        };
+        futures_util::stream::iter((1..).map(entry)).boxed()
     }
 
     fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.0.last()
+        async { Ok(Seq::new(u64::MAX)) }.boxed()
     }
 
     fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
@@ -88,7 +96,7 @@ async fn renewed(bus: &MemoryBus, build: BuildId, attempt: u32) -> Verdict {
     tokio::time::timeout(SOON, answered).await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_still_folds_a_long_history_answers_renewals_from_the_builds_own_entries() {
     let ledger = Arc::new(Endless(Memory::new(Clock::system())));
     let bus = Arc::new(MemoryBus::new(&Settings::default()));
@@ -117,6 +125,13 @@ async fn a_server_that_still_folds_a_long_history_answers_renewals_from_the_buil
 
     assert_eq!(renewed(&bus, build, 2).await, Verdict::Go);
     assert_eq!(renewed(&bus, build, 1).await, Verdict::Lost, "a stale one");
+    // A claim that this read may be too old for.
+    let early = Renewal {
+        build: build.to_string().parse().unwrap(),
+        attempt: 3,
+        worker: "w1".parse().unwrap(),
+    };
+    assert!(bus.renew(early).await.is_err(), "nobody knows it");
     append(
         &ledger,
         build,

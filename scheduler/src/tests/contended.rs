@@ -119,18 +119,27 @@ async fn a_project_that_others_are_always_faster_with_takes_nobody_else_down() {
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
     servers.spawn(server.run(stopped));
-    for name in ["hot", "cold"] {
+    for name in ["hot", "cold", "other"] {
         handle.project(name.into(), applied(rules())).await.unwrap();
     }
-    // In one batch, both orders.
-    let (first, hot, second) = tokio::join!(
-        handle.start(asked("cold")),
-        handle.start(asked("hot")),
-        handle.start(asked("cold"))
-    );
-    first.unwrap();
-    second.unwrap();
-    assert_eq!(hot.unwrap_err(), Refused::Failed(Failed::Contended));
+    let hot = async {
+        for _ in 0..5 {
+            let refused = handle.start(asked("hot")).await.unwrap_err();
+            assert_eq!(refused, Refused::Failed(Failed::Contended));
+        }
+    };
+    // While appends are on their way more come.
+    let cold = async {
+        for _ in 0..60 {
+            handle.start(asked("cold")).await.unwrap();
+        }
+    };
+    let other = async {
+        for _ in 0..60 {
+            handle.start(asked("other")).await.unwrap();
+        }
+    };
+    tokio::join!(hot, cold, other);
     stop.send_replace(true);
     servers.join_next().await.unwrap().unwrap().unwrap();
 }

@@ -573,6 +573,9 @@ fn a_token_that_was_used_anew_outlives_its_first_use() {
     });
     let again = admit(bench.scheduler.farm(), with_token(4), bench.now.wall);
     assert_eq!(again, Ok(Admission::Same(id(2))));
+    bench.pass(1_000);
+    let again = admit(bench.scheduler.farm(), with_token(4), bench.now.wall);
+    assert_eq!(again, Ok(Admission::Same(id(2))));
 }
 
 #[test]

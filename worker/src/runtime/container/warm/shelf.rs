@@ -93,6 +93,8 @@ struct Want {
     image_id: Option<String>,
     starting: usize,
     not_before: Option<Instant>,
+    /// Until when the build that got one of these has the machine to itself.
+    rests_until: Option<Instant>,
 }
 
 impl Want {
@@ -109,8 +111,6 @@ pub(super) struct Shelf<T> {
     wants: Vec<Want>,
     /// The oldest first.
     ready: VecDeque<(Key, T)>,
-    /// When one was given to a build last.
-    taken: Option<Instant>,
 }
 
 /// What is to be done.
@@ -129,7 +129,6 @@ impl<T> Shelf<T> {
             settings,
             wants: Vec::new(),
             ready: VecDeque::new(),
-            taken: None,
         }
     }
 
@@ -164,6 +163,7 @@ impl<T> Shelf<T> {
                 image_id: None,
                 starting: 0,
                 not_before: None,
+                rests_until: None,
             },
         };
         want.used = now;
@@ -174,7 +174,13 @@ impl<T> Shelf<T> {
     /// The oldest of that kind: each goes to one build, and none grows old.
     pub(super) fn take(&mut self, key: &Key, now: Instant) -> Option<T> {
         let position = self.ready.iter().position(|(ready, _)| ready == key)?;
-        self.taken = Some(now);
+        for want in &mut self.wants {
+            // A rest that has begun is not made longer: builds that follow each other closely would never have another one.
+            let is_over = want.rests_until.is_none_or(|rest| rest + REST <= now);
+            if is_over && want.key().as_ref() == Some(key) {
+                want.rests_until = Some(now + REST);
+            }
+        }
         self.ready.remove(position).map(|(_, taken)| taken)
     }
 
@@ -225,15 +231,11 @@ impl<T> Shelf<T> {
             allotted.push(count);
         }
         let throw_away = self.surplus(&allotted);
-        let rest = self
-            .taken
-            .map(|taken| taken + REST)
-            .filter(|rest| now < *rest);
-        let (start, waits) = self.missing(&allotted, now, rest.is_some());
+        let (start, again) = self.missing(&allotted, now);
         Plan {
             start,
             throw_away,
-            again: rest.filter(|_| waits),
+            again,
         }
     }
 
@@ -255,10 +257,9 @@ impl<T> Shelf<T> {
         surplus
     }
 
-    /// What is to be started, and whether something more waits for the end of the rest: of what no other one stands ready,
-    /// nothing waits.
-    fn missing(&mut self, allotted: &[usize], now: Instant, rests: bool) -> (Vec<Recipe>, bool) {
-        let mut waits = false;
+    /// What is to be started, and when a rest ends for which more waits. Where no other one stands ready, nothing waits.
+    fn missing(&mut self, allotted: &[usize], now: Instant) -> (Vec<Recipe>, Option<Instant>) {
+        let mut again: Option<Instant> = None;
         let mut starting: usize = self.wants.iter().map(|want| want.starting).sum();
         let mut start = Vec::new();
         for (want, allotted) in self.wants.iter_mut().zip(allotted) {
@@ -269,8 +270,10 @@ impl<T> Shelf<T> {
             if want.not_before.is_some_and(|then| now < then) {
                 continue;
             }
-            if rests && here > 0 {
-                waits |= here < *allotted;
+            if let Some(rest) = want.rests_until.filter(|rest| now < *rest && here > 0) {
+                if here < *allotted {
+                    again = Some(again.map_or(rest, |again| again.min(rest)));
+                }
                 continue;
             }
             while here < *allotted
@@ -283,7 +286,7 @@ impl<T> Shelf<T> {
                 start.push(want.recipe.clone());
             }
         }
-        (start, waits)
+        (start, again)
     }
 
     /// Everything; nothing is wanted any more.
@@ -352,11 +355,21 @@ mod tests {
         let plan = shelf.plan(now + REST);
         assert_eq!((plan.start.len(), plan.again), (1, None));
         shelf.started(&recipe("a"), "1", 3);
-        // When none is left the next build would wait: both are started.
-        shelf.take(&recipe("a").key("1"), now + REST).unwrap();
+        // Builds that follow each other closely do not put it off for ever.
         shelf.take(&recipe("a").key("1"), now + REST).unwrap();
         let plan = shelf.plan(now + REST);
-        assert_eq!((plan.start.len(), plan.again), (2, None));
+        assert_eq!((plan.start.len(), plan.again), (1, None));
+        shelf.started(&recipe("a"), "1", 4);
+        // When none is left the next build would wait: both are started. Other kinds do not wait for this one.
+        let now = now + 3 * REST;
+        shelf.take(&recipe("a").key("1"), now).unwrap();
+        shelf.take(&recipe("a").key("1"), now).unwrap();
+        shelf.used(&recipe("b"), "2", now);
+        let plan = shelf.plan(now);
+        assert_eq!(plan.start, [recipe("b"), recipe("b")]);
+        shelf.started(&recipe("b"), "2", 5);
+        shelf.started(&recipe("b"), "2", 6);
+        assert_eq!(shelf.plan(now).start, [recipe("a"), recipe("a")]);
     }
 
     #[test]
