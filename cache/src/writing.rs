@@ -90,8 +90,8 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// What a running build keeps alive: a tree it was given, or made. Ends when it is released; one that is forgotten, because
-/// its process died, ends by itself.
+/// What a running build keeps alive: a tree it was given, or made. Ends when it is dropped, which waits for the store's answer
+/// and so panics on a thread that runs tasks; one that is forgotten, because its process died, ends by itself.
 #[derive(Debug)]
 pub struct Hold(Option<Lease>);
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::harness::rig::S3;
 use crate::harness::{At, Farm, Ran, each_place, skip};
 
 /// Everything below a folder: kind, mode, size, time, name and contents.
@@ -363,4 +364,27 @@ fn make_makes_nothing_again() {
         "{}",
         second.story()
     );
+}
+
+#[test]
+fn what_was_mounted_of_a_bucket_is_let_go_of() {
+    let (Some(farm), Some(s3)) = (At::SANDBOX.farm(), S3::start()) else {
+        return;
+    };
+    farm.spec(&spec(&["mkdir -p kept; echo 1 >> kept/file"], &KEPT));
+    let build = || {
+        let mut command = farm.croft_run(&["-o", "ndjson", "--cache", &s3.place()]);
+        command.envs(S3::keys());
+        let ran = farm.end(command);
+        ran.assert_code(0);
+        ran
+    };
+    assert_eq!(saved(&build()), "saved");
+    let second = build();
+    assert_mounted(&second);
+    assert_eq!(saved(&second), "saved");
+    let names: Vec<String> = s3.objects().into_iter().map(|(name, _)| name).collect();
+    assert!(names.iter().any(|name| name.contains("/v2/")), "{names:?}");
+    let held = names.iter().find(|name| name.contains("/leases/"));
+    assert_eq!(held, None, "{names:?}");
 }

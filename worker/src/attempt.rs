@@ -233,7 +233,9 @@ impl<'a> Attempt<'a> {
         let live = self.mounted.take().map(Mounted::into_live);
         self.finalize(session, root, hold, timeline).await;
         // Until now the place may have used it.
-        drop(live);
+        if let Some(live) = live {
+            live.let_go().await;
+        }
         next
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use croft_beneath::Root;
 use croft_cache::{Anchor, Hold, Layer, Live, MountPoint, Store, TreeRef, mount_points};
 use croft_proto::Timestamp;
+use tokio::runtime::Handle;
 
 use super::{Plan, in_background};
 use crate::runtime::{Cover, Layered, Place};
@@ -14,7 +15,8 @@ use crate::runtime::{Cover, Layered, Place};
 /// An entry that is mounted in a build.
 #[derive(Debug)]
 pub(crate) struct Mounted {
-    live: Kept,
+    /// In a box, since futures carry it through the whole build.
+    live: Box<Kept>,
     tree: TreeRef,
     layers: Vec<(Anchor, PathBuf, Layered)>,
 }
@@ -24,7 +26,29 @@ pub(crate) struct Mounted {
 pub(crate) struct Kept {
     live: Live,
     /// None when the store cannot be written: then the folder alone keeps what the build sees.
-    _hold: Option<Hold>,
+    hold: Option<Hold>,
+}
+
+impl Kept {
+    /// Lets go of both, once the store has answered or is given up. It may be far, and a thread that runs tasks must not wait.
+    pub(crate) fn let_go(mut self) -> impl Future<Output = ()> + Send {
+        let hold = self.hold.take();
+        let released = tokio::task::spawn_blocking(move || drop(hold));
+        async {
+            if let Err(error) = released.await {
+                tracing::debug!(%error, "a tree's lease stays until it expires");
+            }
+        }
+    }
+}
+
+impl Drop for Kept {
+    /// Where nobody waits, such as when a restore is broken off.
+    fn drop(&mut self) {
+        if let (Some(hold), Ok(runtime)) = (self.hold.take(), Handle::try_current()) {
+            drop(runtime.spawn_blocking(move || drop(hold)));
+        }
+    }
 }
 
 /// How long a build may need its tree's objects; a build takes at most a day and a half, and those of the last hours of such
@@ -103,7 +127,7 @@ pub(crate) async fn mount(
 }
 
 /// Only a tree that lies within the plan's paths is mounted; whoever copies says why another one is refused.
-async fn within(root: &Root, plan: &Plan, kept: Kept) -> Result<Kept, NotMounted> {
+async fn within(root: &Root, plan: &Plan, kept: Box<Kept>) -> Result<Box<Kept>, NotMounted> {
     let (paths, base) = (plan.paths.clone(), plan.base.clone());
     let checked = in_background(root, move |_| {
         Ok(kept.live.check_within(&paths, &base).map(|()| kept))
@@ -122,15 +146,14 @@ async fn materialise(
     root: &Root,
     tree: &TreeRef,
     now: Timestamp,
-) -> Result<Kept, NotMounted> {
+) -> Result<Box<Kept>, NotMounted> {
     let (store, tree) = (Arc::clone(store), tree.clone());
     let made = in_background(root, move |_| {
         let hold = store.hold(&tree, HOLD_MS, now);
         let hold = hold.inspect_err(|error| tracing::debug!(%error, "a tree is not held"));
-        Ok(store.materialise(&tree, now).map(|live| Kept {
-            live,
-            _hold: hold.ok(),
-        }))
+        let made = store.materialise(&tree, now);
+        let hold = hold.ok();
+        Ok(made.map(|live| Box::new(Kept { live, hold })))
     });
     match made.await.map_err(NotMounted::Failed)? {
         Ok(kept) => Ok(kept),
@@ -165,7 +188,7 @@ impl Mounted {
     }
 
     /// Lets go of everything in the place. The tree's folder must be kept until the place is gone.
-    pub(crate) fn into_live(self) -> Kept {
+    pub(crate) fn into_live(self) -> Box<Kept> {
         self.live
     }
 }
