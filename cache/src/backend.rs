@@ -20,6 +20,8 @@ mod breaker;
 pub(crate) mod guard;
 /// One store.
 mod lane;
+/// What lies in a local folder.
+mod listing;
 /// What to keep where there is not room for all.
 pub(crate) mod worth;
 /// Left-overs of killed writers.

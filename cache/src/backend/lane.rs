@@ -16,6 +16,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutPayload, Result};
 use super::Listed;
 use super::answer::{Short, TooLarge, generic, is_answer, is_missing};
 use super::guard::Guard;
+use super::listing;
 use super::ranges::{cut, merged};
 use super::reactor::Reactor;
 use super::wait::wait;
@@ -154,7 +155,32 @@ impl Lane {
 
     /// Every object below `folder`, sorted by name.
     pub(crate) fn list(&self, folder: &Path) -> Result<Vec<Listed>> {
-        let mut listed = self.drive(async {
+        let mut listed = match self.listed_here(folder)? {
+            Some(listed) => listed,
+            None => self.listed_by_the_library(folder)?,
+        };
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(listed)
+    }
+
+    /// None unless this is a folder whose names stand for themselves.
+    fn listed_here(&self, folder: &Path) -> Result<Option<Vec<Listed>>> {
+        let Way::Folder(local) = &self.way else {
+            return Ok(None);
+        };
+        if folder.as_ref().is_empty() {
+            // The library has no folder's name for all of it.
+            return Ok(None);
+        }
+        let there = local.path_to_filesystem(folder)?;
+        listing::below(&there, folder).map_err(|source| Error::Generic {
+            store: "LocalFileSystem",
+            source: source.into(),
+        })
+    }
+
+    fn listed_by_the_library(&self, folder: &Path) -> Result<Vec<Listed>> {
+        self.drive(async {
             let mut listing = self.store.list(Some(folder));
             let mut listed = Vec::new();
             // The deadline is that of a page: a store with a million objects is slow without being dead.
@@ -164,10 +190,8 @@ impl Lane {
                     size_bytes: meta.size,
                 });
             }
-            Ok::<_, Error>(listed)
-        })?;
-        listed.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(listed)
+            Ok(listed)
+        })
     }
 
     /// Removes an object; one that is already gone is no error.
