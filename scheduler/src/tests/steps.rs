@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use croft_ledger::{Body, Entry, Expected, Seq};
 use croft_proto::farm::{
-    BuildEvent, BuildId, Concurrency, ConcurrencyMode, GivenBackFor, LEAVING_MAX, LossReason,
-    Priority, ProjectEvent, ProjectRules, SettledBy, Weight,
+    BuildEvent, BuildId, Concurrency, ConcurrencyMode, GivenBackFor, LEAVING_MAX, Lease,
+    LossReason, Priority, ProjectEvent, ProjectRules, SettledBy, Weight,
 };
 use croft_proto::{Status, Timestamp};
 
@@ -374,6 +374,63 @@ fn what_machines_fail_counts_and_the_evidence_says_how_each_attempt_ended() {
     bench.append(intents);
     assert!(bench.scheduler.farm().has_ended(id(1)));
     assert_eq!(bench.pass(10_000), []);
+}
+
+/// An attempt that a worker of the version before gave back, whose events had no cause.
+fn given_back_of_old(attempt: u32, message: &str) -> BuildEvent {
+    let event = serde_json::json!({"type": "attemptLost", "attempt": attempt,
+        "reason": {"why": "givenBack", "message": message}});
+    serde_json::from_value(event).unwrap()
+}
+
+#[test]
+fn a_new_server_gives_up_no_build_for_what_old_workers_gave_back() {
+    for message in ["its worker was told to leave", "no space left"] {
+        for attempts_max in [1, 2] {
+            let rules = ProjectRules {
+                attempts_max,
+                ..rules()
+            };
+            let mut bench = Bench::new(rules.clone());
+            bench.scheduler = Scheduler::new(Lease::default());
+            bench.project(&applied(rules));
+            bench.submit(asked(1));
+            for attempt in 1..=LEAVING_MAX {
+                bench.build(1, &started(attempt, "old"));
+                bench.build(1, &given_back_of_old(attempt, message));
+            }
+            bench.input(Input::Connected);
+            bench.input(Input::CaughtUp);
+            assert_eq!(given_up(&bench.pass(1_000)), None, "{message}");
+            let next = LEAVING_MAX + 1;
+            assert_eq!(published(&bench.announce(1)), [(id(1), next)]);
+            bench.build(1, &started(next, "old"));
+            bench.build(1, &given_back_of_old(next, message));
+            let is_given_up = given_up(&bench.pass(1_000)).is_some();
+            assert_eq!(is_given_up, attempts_max == 1, "there is a bound");
+        }
+    }
+}
+
+#[test]
+fn an_old_worker_that_drains_takes_no_attempt_from_a_build_that_was_lost_before() {
+    let mut bench = Bench::new(rules());
+    bench.submit(asked(1));
+    bench.build(1, &started(1, "w"));
+    bench.build(1, &given_back(1, GivenBackFor::Machine));
+    bench.build(1, &started(2, "old"));
+    let left = given_back_of_old(2, "its worker was told to leave");
+    let mut actions = bench.build(1, &left);
+    actions.extend(bench.announce(1));
+    assert_eq!(published(&actions), [(id(1), 3)]);
+    assert_eq!(given_up(&bench.pass(1_000)), None);
+    bench.build(1, &started(3, "w"));
+    bench.build(1, &given_back(3, GivenBackFor::Machine));
+    let told = given_up(&bench.pass(1_000)).unwrap();
+    assert!(
+        told.contains("attempt 2 was given back: its worker was told to leave"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::request::{self, Accepted, Folders};
 use super::settle::{self, End, Recorded};
 use super::source::{self, Bringing, NoSource, Sources};
 use super::story::Story;
-use super::vault::Opened;
+use super::vault::{Opened, Unserved};
 use super::{keep, places, registry};
 use crate::runtime::Runtime;
 use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
@@ -39,6 +39,8 @@ pub(crate) enum Went {
     Well,
     /// The machine failed it.
     Fault,
+    /// It lacked a key or an answer of the farm's: nothing is known of the machine.
+    Unserved,
 }
 
 /// Runs it to its end. `leave` says that this worker leaves: gracefully means that the build may end, now that it must be given
@@ -82,7 +84,7 @@ pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<S
             () = &mut leaving, if !leaves => leaves = true,
         }
     };
-    let is_fault = made.is_fault();
+    let went = made.went();
     let recorded = if hold == Hold::Gone {
         given_back(&claimed, &parts).await
     } else {
@@ -96,7 +98,7 @@ pub(crate) async fn run(claimed: Claimed, parts: Parts, leave: watch::Receiver<S
         tracing::info!(build = %claimed.build, attempt = claimed.attempt, "the attempt's end counts for nothing");
     }
     made.remove(&parts.metrics).await;
-    if is_fault { Went::Fault } else { Went::Well }
+    went
 }
 
 async fn told_to_leave(mut leave: watch::Receiver<Stop>, ask: watch::Sender<Stop>) {
@@ -123,6 +125,7 @@ struct Made {
     folders: Option<Folders>,
     scratch: Option<Scratch>,
     result: Result<Outcome, Unmade>,
+    unserved: Unserved,
 }
 
 /// Why a build did not run.
@@ -146,6 +149,7 @@ impl Unmade {
 
 impl Made {
     async fn make(claimed: &Claimed, parts: &Parts, stop: watch::Receiver<Stop>) -> Self {
+        let unserved = Unserved::default();
         let name = format!("{}-{}", claimed.build, claimed.attempt);
         let home = &parts.home;
         let folders = home.scratch(&name).and_then(|scratch| {
@@ -166,14 +170,24 @@ impl Made {
                     result: Err(Unmade::Machine(format!(
                         "cannot make the build's folders: {error}"
                     ))),
+                    unserved,
                 };
             }
         };
-        let result = Box::pin(produce(claimed, parts, &folders, stop)).await;
+        let result = Box::pin(produce(claimed, parts, &folders, &unserved, stop)).await;
         Self {
             folders: Some(folders),
             scratch: Some(scratch),
             result,
+            unserved,
+        }
+    }
+
+    fn went(&self) -> Went {
+        match (self.is_fault(), self.unserved.happened()) {
+            (false, _) => Went::Well,
+            (true, false) => Went::Fault,
+            (true, true) => Went::Unserved,
         }
     }
 
@@ -300,6 +314,7 @@ async fn produce(
     claimed: &Claimed,
     parts: &Parts,
     folders: &Folders,
+    unserved: &Unserved,
     stop: watch::Receiver<Stop>,
 ) -> Result<Outcome, Unmade> {
     let lines = Arc::new(Lines::default());
@@ -315,7 +330,7 @@ async fn produce(
         parts.metrics.clone(),
     );
     let running = async {
-        let outcome = execute(claimed, parts, folders, &writer, stop).await;
+        let outcome = execute(claimed, parts, folders, (&writer, unserved), stop).await;
         if let Err(unmade) = &outcome {
             let message = match unmade {
                 Unmade::User(message) | Unmade::Machine(message) => message.as_str(),
@@ -377,7 +392,7 @@ async fn execute(
     claimed: &Claimed,
     parts: &Parts,
     folders: &Folders,
-    writer: &Arc<Writer>,
+    (writer, unserved): (&Arc<Writer>, &Unserved),
     stop: watch::Receiver<Stop>,
 ) -> Result<Outcome, Unmade> {
     let Some(submitted) = claimed.story.submitted.as_deref() else {
@@ -390,6 +405,7 @@ async fn execute(
         keys: parts.keys.clone(),
         pool: submitted.pool.clone(),
         project: submitted.project.clone(),
+        unserved: unserved.clone(),
     });
     let runtime = runtime(&requested, parts, (vault.as_ref(), writer), stop.clone()).await?;
     let bringing = Bringing {
@@ -421,7 +437,7 @@ async fn execute(
     let mut halt = stop.clone();
     let (request, secrets) = tokio::select! {
         request = request => request.map_err(Unmade::of)?,
-        // A key of the pool's may be waited for.
+        // A key of the pool's may be waited for, or a secret that is to be sealed for it.
         () = halted(&mut halt) => {
             return Err(Unmade::Halted);
         }

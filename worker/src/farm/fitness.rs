@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::attempt::Went;
+
 /// So many builds in a row that the machine failed, and it takes no more for a while.
 pub(crate) const FAULTS_MAX: u32 = 3;
 /// For so long; then one build shows whether it is well again.
@@ -47,14 +49,16 @@ impl std::fmt::Display for Unfit {
 
 impl Fitness {
     /// A build has ended, by the machine's fault or not.
-    pub(crate) fn ended(&mut self, is_fault: bool, now: Instant) {
-        if !is_fault {
-            *self = Self::default();
-            return;
-        }
-        self.faults += 1;
-        if self.faults >= FAULTS_MAX {
-            self.rests_until = Some(now + REST);
+    pub(crate) fn ended(&mut self, went: Went, now: Instant) {
+        match went {
+            Went::Well => *self = Self::default(),
+            Went::Fault => {
+                self.faults += 1;
+                if self.faults >= FAULTS_MAX {
+                    self.rests_until = Some(now + REST);
+                }
+            }
+            Went::Unserved => {}
         }
     }
 
@@ -91,21 +95,37 @@ mod tests {
         let home = Path::new("/");
         let mut fitness = Fitness::default();
         let now = Instant::now();
-        fitness.ended(true, now);
-        fitness.ended(true, now);
-        fitness.ended(false, now);
-        fitness.ended(true, now);
-        fitness.ended(true, now);
+        fitness.ended(Went::Fault, now);
+        fitness.ended(Went::Fault, now);
+        fitness.ended(Went::Well, now);
+        fitness.ended(Went::Fault, now);
+        fitness.ended(Went::Fault, now);
         assert_eq!(fitness.look(now, home, 0), None);
-        fitness.ended(true, now);
+        fitness.ended(Went::Fault, now);
         let sick = Some(Unfit::Sick { faults: 3 });
         assert_eq!(fitness.look(now, home, 0), sick);
         assert_eq!(fitness.look(now + REST, home, 0), None);
-        fitness.ended(true, now + REST);
+        fitness.ended(Went::Fault, now + REST);
         assert_eq!(
             fitness.look(now + REST, home, 0),
             Some(Unfit::Sick { faults: 4 })
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_farm_did_not_answer_neither_rests_the_machine_nor_forgives_it() {
+        let (home, now) = (Path::new("/"), Instant::now());
+        let mut fitness = Fitness::default();
+        for _ in 0..FAULTS_MAX {
+            fitness.ended(Went::Unserved, now);
+        }
+        assert_eq!((fitness.faults(), fitness.look(now, home, 0)), (0, None));
+        for went in [Went::Fault, Went::Fault, Went::Unserved, Went::Fault] {
+            assert_eq!(fitness.look(now, home, 0), None);
+            fitness.ended(went, now);
+        }
+        let sick = Some(Unfit::Sick { faults: 3 });
+        assert_eq!(fitness.look(now, home, 0), sick);
     }
 
     #[tokio::test]

@@ -219,10 +219,10 @@ impl Loop {
     fn ended(&mut self, ended: Result<Option<Went>, tokio::task::JoinError>) {
         match ended {
             Ok(None) => {}
-            Ok(Some(went)) => self.fitness.ended(went == Went::Fault, Instant::now()),
+            Ok(Some(went)) => self.fitness.ended(went, Instant::now()),
             Err(error) => {
                 tracing::error!(%error, "an attempt ended in a way it must not; its lease runs out");
-                self.fitness.ended(true, Instant::now());
+                self.fitness.ended(Went::Fault, Instant::now());
             }
         }
     }

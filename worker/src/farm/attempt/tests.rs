@@ -155,6 +155,20 @@ fn build() -> BuildId {
     BuildId::derived(BUILD)
 }
 
+fn sealed_in(name: &str, value: &str, public: &PoolPublic) -> String {
+    let context = ["secret", name, "1", POOL];
+    let sealed = croft_keys::seal(public, &context, value.as_bytes());
+    sealed.unwrap().to_string()
+}
+
+fn to(pool: &str, generation: u32, sealed: String) -> SealedFor {
+    SealedFor {
+        pool: pool.into(),
+        generation,
+        sealed,
+    }
+}
+
 impl Rig {
     async fn new(keys: PoolKeys) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -243,20 +257,45 @@ impl Rig {
     }
 
     async fn set(&self, name: &str, value: &str, (generation, public): (u32, PoolPublic)) {
-        let context = ["secret", name, "1", POOL];
-        let sealed = croft_keys::seal(&public, &context, value.as_bytes());
+        let sealed = sealed_in(name, value, &public);
+        self.set_sealed(name, vec![to(POOL, generation, sealed)])
+            .await;
+    }
+
+    /// Sets a secret that is sealed so.
+    async fn set_sealed(&self, name: &str, sealed: Vec<SealedFor>) {
         let event = SecretEvent::Set {
             version: 1,
             kind: SecretKind::SecretsManager,
             projects: Vec::new(),
             wrapped: String::new(),
-            sealed: vec![SealedFor {
-                pool: POOL.into(),
-                generation,
-                sealed: sealed.unwrap().to_string(),
-            }],
+            sealed,
         };
         self.append("secret", name, &event).await;
+    }
+
+    /// One whose pool has no key yet: its secrets are sealed for another.
+    async fn unsealed() -> Self {
+        let rig = Self::new(PoolKeys::default()).await;
+        for name in ["app/login", "app/token"] {
+            let others = vec![to("others", 1, "x".into())];
+            rig.set_sealed(name, others).await;
+        }
+        rig
+    }
+
+    /// The message of a build that failed, by its user's fault.
+    async fn failed(&self) -> String {
+        let events = self.events().await;
+        let Some(BuildEvent::Settled {
+            status: Status::Failed,
+            message: Some(message),
+            ..
+        }) = events.last()
+        else {
+            panic!("{events:?}");
+        };
+        message.clone()
     }
 
     /// One that has its secret, and whose build comes as far as its place and waits there.
@@ -348,7 +387,7 @@ async fn a_build_whose_key_the_worker_is_not_given_is_given_back_and_not_failed(
     let keys = PoolKeys::new(BTreeMap::new(), Some(Arc::clone(&giver) as Arc<_>));
     let rig = Rig::new(keys).await;
     rig.seal(2, PoolKey::generate().unwrap().public()).await;
-    assert_eq!(rig.run().await, Went::Fault);
+    assert_eq!(rig.run().await, Went::Unserved);
     assert_eq!(giver.asked.load(Ordering::SeqCst), 1);
     assert_eq!(rig.provisioned(), 0);
     let events = rig.events().await;
@@ -363,6 +402,95 @@ async fn a_build_whose_key_the_worker_is_not_given_is_given_back_and_not_failed(
         message.contains("sealed to key 2") && message.contains("no server is there"),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn a_secret_that_opens_nowhere_is_its_owners_to_set_again_and_not_the_machines_fault() {
+    for say in ["does not open", "is damaged"] {
+        let key = PoolKey::generate().unwrap();
+        let public = key.public();
+        let sealed = match say {
+            "is damaged" => "x".to_string(),
+            _ => sealed_in("app/other", "hunter2", &public),
+        };
+        let rig = Rig::new(PoolKeys::new(BTreeMap::from([(1, key)]), None)).await;
+        rig.seal(1, public).await;
+        rig.set_sealed("app/token", vec![to(POOL, 1, sealed)]).await;
+        assert_eq!(rig.run().await, Went::Well);
+        let message = rig.failed().await;
+        for part in ["app/token", say, "`croft secret set app/token`"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_sealed_while_its_build_waits_is_opened() {
+    let mut rig = Rig::unsealed().await;
+    let key = PoolKey::generate().unwrap();
+    let public = key.public();
+    rig.parts.keys = PoolKeys::new(BTreeMap::from([(1, key)]), None);
+    let begun = Instant::now();
+    let sealing = async {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        for (name, value) in [
+            ("app/login", r#"{"username": "me", "password": "hunter3"}"#),
+            ("app/token", "hunter2"),
+        ] {
+            let sealed = vec![to(POOL, 1, sealed_in(name, value, &public))];
+            let event = SecretEvent::Resealed { version: 1, sealed };
+            rig.append("secret", name, &event).await;
+        }
+    };
+    let (went, ()) = tokio::join!(rig.run(), sealing);
+    assert_eq!((went, rig.provisioned()), (Went::Well, 1));
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(11), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_nobody_seals_for_the_pool_fails_its_build_with_what_to_do() {
+    let mut rig = Rig::unsealed().await;
+    // No server answers here.
+    rig.parts.settings.lease = croft_proto::farm::Lease::new(60_000).unwrap();
+    let begun = Instant::now();
+    assert_eq!(rig.run().await, Went::Well);
+    let waited = begun.elapsed();
+    assert!(
+        (Duration::from_secs(30)..Duration::from_secs(40)).contains(&waited),
+        "longer than servers take, and no longer: {waited:?}"
+    );
+    let message = rig.failed().await;
+    for part in ["app/login", "pool `default`", "--server", "token"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_secret_to_be_sealed_leaves_at_once_and_when_the_lease_is_gone() {
+    for (leaves_after, ended, why) in [
+        (Some(3), 3, GivenBackFor::Leaving),
+        (None, 14, GivenBackFor::Lease),
+    ] {
+        let rig = Rig::unsealed().await;
+        let (leave, left) = watch::channel(Stop::No);
+        let begun = Instant::now();
+        let leaving = async {
+            if let Some(seconds) = leaves_after {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                leave.send_replace(Stop::Now);
+            }
+        };
+        let running = run(rig.claimed().await, rig.parts.clone(), left);
+        let (went, ()) = tokio::join!(running, leaving);
+        assert_eq!((went, begun.elapsed().as_secs()), (Went::Well, ended));
+        let events = rig.events().await;
+        assert!(
+            matches!(events.last(), Some(BuildEvent::AttemptLost { attempt: 1, reason: LossReason::GivenBack { cause, .. } })
+                if *cause == why),
+            "{events:?}"
+        );
+    }
 }
 
 /// A server that has folded the claim counts fifteen seconds from then.
@@ -416,7 +544,7 @@ async fn what_a_leaving_worker_gives_back_says_so_and_a_machines_fault_is_an_out
     }
     // Sealed to a key that nobody gives: the machine's fault. There may be two of them.
     rig.seal(2, PoolKey::generate().unwrap().public()).await;
-    assert_eq!(rig.run().await, Went::Fault);
+    assert_eq!(rig.run().await, Went::Unserved);
     let events = rig.events().await;
     assert!(
         matches!(
@@ -431,7 +559,7 @@ async fn what_a_leaving_worker_gives_back_says_so_and_a_machines_fault_is_an_out
         ),
         "{events:?}"
     );
-    assert_eq!(rig.run().await, Went::Fault);
+    assert_eq!(rig.run().await, Went::Unserved);
     let events = rig.events().await;
     let Some(BuildEvent::Settled {
         attempt: 5,
