@@ -47,6 +47,10 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(super) const FOLLOWERS_PER_TOKEN_MAX: usize = 64;
 /// How long the end of a build's output is waited for when the build is over already.
 pub(super) const TAIL_WAIT: Duration = Duration::from_secs(2);
+/// Tries to read a build's archived events for a client, which then has its build's end without them.
+pub(super) const REPLAY_TRIES_MAX: u32 = 3;
+/// How long after one of them the next one begins.
+pub(super) const REPLAY_AGAIN: Duration = Duration::from_millis(500);
 /// How long a running build's log is collected for: what the bus keeps comes at once.
 pub(super) const LIVE_LOG_WAIT: Duration = Duration::from_millis(250);
 /// Bytes of a running build's log that are collected: what the bus keeps of one build at most, and some.
