@@ -100,12 +100,13 @@ fn read_out(
         Err(_gone) => ControlFlow::Break(()),
     };
     let Some(file) = file else {
-        let _: ControlFlow<()> = send(Piece::Gone);
+        drop(sender.blocking_send(Piece::Gone));
         return Ok(());
     };
     file.read(|bytes| groups.take(bytes).into_iter().try_for_each(send))?;
-    let mut rest = groups.rest().into_iter().chain([Piece::Whole]);
-    let _: ControlFlow<()> = rest.try_for_each(send);
+    for piece in groups.rest().into_iter().chain([Piece::Whole]) {
+        drop(sender.blocking_send(piece));
+    }
     Ok(())
 }
 
