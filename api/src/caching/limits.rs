@@ -14,7 +14,7 @@ pub struct Limits {
     pub grace: Duration,
     /// How long a client that has something to send or to take may do neither. A lost packet is sent again within seconds.
     pub silence_max: Duration,
-    /// How long an upload may be slower than 16 KiB a second: time to begin, and for a line that stalls.
+    /// How far an upload may be behind a pace of 16 KiB a second: time to begin, and for a line that stalls.
     pub upload_grace: Duration,
     /// Connections at once. A Bazel keeps up to a hundred, and a process may often have only 1024 files open.
     pub connections_max: usize,

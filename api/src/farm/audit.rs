@@ -74,8 +74,8 @@ pub(super) async fn note(state: &State, act: AuditAct) -> Result<(), Problem> {
     ))
 }
 
-/// Texts of callers, cut so that an entry fits into an event.
-fn bounded(act: AuditAct) -> AuditAct {
+/// Texts of callers, cut so that an entry fits into an event, and many into memory.
+pub(super) fn bounded(act: AuditAct) -> AuditAct {
     let cut = |text: String| -> String { text.chars().take(NOTE_CHARS_MAX).collect() };
     AuditAct {
         at_ms: act.at_ms,

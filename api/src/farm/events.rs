@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::HeaderName;
@@ -23,9 +24,10 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use super::builds;
 use super::call::{Answer, Call, typed};
-use super::limits::{COMPLETE_WAIT_MAX, KEEP_ALIVE, TAIL_WAIT};
+use super::files;
+use super::limits::{COMPLETE_WAIT_MAX, KEEP_ALIVE, REPLAY_AGAIN, REPLAY_TRIES_MAX, TAIL_WAIT};
 use super::problem::Problem;
-use super::replay;
+use super::replay::{self, Piece};
 use super::state::{Following, State};
 use crate::chain::chain;
 
@@ -97,7 +99,8 @@ impl Had {
 
 type Changed = BoxFuture<'static, Result<Option<Seq>, QueryError>>;
 
-/// What a client has of an attempt's output.
+/// What a client has of an attempt's output. What is lost in its middle is said to be skipped and not sent later: clients show lines as
+/// they come, and have shown later ones by then. What is lost at its end comes from the archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sent {
     attempt: u32,
@@ -105,7 +108,7 @@ struct Sent {
     seq: u64,
     /// Whether the client was told of which attempt it is.
     is_announced: bool,
-    /// Whether all of it was sent, to its end.
+    /// Whether it was sent to its end.
     is_whole: bool,
     /// Whether what came last was lost on the way.
     is_lacking: bool,
@@ -145,6 +148,8 @@ struct Live {
     tail: Pin<Box<Sleep>>,
     keep_alive: Interval,
     replay: Option<replay::Replay>,
+    /// Replays that broke off.
+    broken: u32,
     has_ended: bool,
 }
 
@@ -182,6 +187,7 @@ impl Live {
             output_ended: is_over,
             tail: Box::pin(sleep(TAIL_WAIT)),
             replay: None,
+            broken: 0,
             has_ended: false,
             state,
             record,
@@ -206,8 +212,13 @@ impl Live {
                     biased;
                     () = self.state.draining.cancelled() => self.stop(),
                     piece = replay.next() => match piece {
-                        Some(bytes) => return Some(bytes),
-                        None => self.replay = None,
+                        Piece::Events { bytes, last } => {
+                            self.sent.seq = self.sent.seq.max(last);
+                            return Some(bytes);
+                        }
+                        Piece::Whole => self.replay = None,
+                        Piece::Gone => self.give_up(),
+                        Piece::Broken => self.replay_again(),
                     },
                 }
                 continue;
@@ -255,6 +266,10 @@ impl Live {
                 self.sent.begin(attempt);
                 self.ready
                     .push_back(event("attempt", &json!({"attempt": attempt})));
+            }
+            // All of it is archived by now, so none of it need be skipped.
+            Some(Ok(Item::Skipped { .. })) if files::kept_tree(&self.build).is_some() => {
+                self.output_ended = true;
             }
             Some(Ok(Item::Skipped { to })) => {
                 self.sent.is_lacking = true;
@@ -334,7 +349,8 @@ impl Live {
             return false;
         }
         self.sent.is_whole = true;
-        self.replay = replay::Replay::begin(&self.state, &self.build, self.sent.seq);
+        self.replay =
+            replay::Replay::begin(&self.state, &self.build, self.sent.seq, Duration::ZERO);
         if self.replay.is_none() {
             return false;
         }
@@ -343,6 +359,22 @@ impl Live {
                 .push_back(event("attempt", &json!({"attempt": attempt})));
         }
         true
+    }
+
+    /// Goes on with what could not be read to its end: it may have been a passing trouble.
+    fn replay_again(&mut self) {
+        self.broken += 1;
+        if self.broken >= REPLAY_TRIES_MAX {
+            return self.give_up();
+        }
+        self.replay = replay::Replay::begin(&self.state, &self.build, self.sent.seq, REPLAY_AGAIN);
+    }
+
+    /// The rest cannot be sent. The client is told so, and how the build ended all the same: it would only ask again in vain.
+    fn give_up(&mut self) {
+        self.replay = None;
+        let skipped = json!({"attempt": self.sent.attempt});
+        self.ready.push_back(event("skipped", &skipped));
     }
 
     /// The last of all.

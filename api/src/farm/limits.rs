@@ -12,9 +12,16 @@ pub(super) const OFFER_BODY_BYTES_MAX: usize = croft_cache::OFFER_BYTES_MAX;
 pub(super) const UPLOADS_MAX: usize = 8;
 /// Bytes of uploads in memory at once, over all callers, those among them that are still coming: sixteen whole bodies of chunks.
 pub(super) const UPLOADS_BYTES_MAX: usize = 128 << 20;
+/// The same of one token: four whole bodies, so that nobody keeps all others from uploading.
+pub(super) const UPLOADS_BYTES_PER_TOKEN_MAX: usize = UPLOADS_BYTES_MAX / 4;
+const _: () = assert!(
+    CHUNKS_BYTES_MAX <= UPLOADS_BYTES_PER_TOKEN_MAX
+        && OFFER_BODY_BYTES_MAX <= UPLOADS_BYTES_PER_TOKEN_MAX,
+    "any body has room in a token's share"
+);
 /// How long an upload waits for others' bytes to go before its caller is told to come back: a store's thread has long made room.
 pub(super) const ROOM_WAIT: Duration = Duration::from_secs(5);
-/// How long an upload may take before its bytes count.
+/// How far an upload may be behind its pace, at its beginning or whenever it stops.
 pub(super) const UPLOAD_GRACE: Duration = Duration::from_secs(10);
 /// Bytes that earn an upload another second, up to [`BODY_WAIT`]: a line of 1 Mbit/s.
 pub(super) const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 128 << 10;
@@ -47,6 +54,10 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(super) const FOLLOWERS_PER_TOKEN_MAX: usize = 64;
 /// How long the end of a build's output is waited for when the build is over already.
 pub(super) const TAIL_WAIT: Duration = Duration::from_secs(2);
+/// Tries to read a build's archived events for a client, which then has its build's end without them.
+pub(super) const REPLAY_TRIES_MAX: u32 = 3;
+/// How long after one of them the next one begins.
+pub(super) const REPLAY_AGAIN: Duration = Duration::from_millis(500);
 /// How long a running build's log is collected for: what the bus keeps comes at once.
 pub(super) const LIVE_LOG_WAIT: Duration = Duration::from_millis(250);
 /// Bytes of a running build's log that are collected: what the bus keeps of one build at most, and some.
@@ -62,7 +73,8 @@ pub(super) const PACES_MAX: usize = 10_000;
 pub(super) const REFUSALS_WINDOW: Duration = Duration::from_secs(60);
 /// How often it is looked whose window has ended.
 pub(super) const REFUSALS_EVERY: Duration = Duration::from_secs(5);
-/// Kinds of refusals gathered at once: those of a hundred tokens that try everything, in some megabytes. More are counted together.
+/// Kinds of refusals gathered at once: those of a hundred tokens that try everything, in some megabytes, each text
+/// cut to [`NOTE_CHARS_MAX`]. More are counted together.
 pub(super) const REFUSALS_MAX: usize = 4_096;
 /// How often a second the truth is asked about a token that is not known, over all callers: a person waits for a token that was
 /// just made, a guesser must not keep the ledger busy.

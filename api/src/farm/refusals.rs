@@ -41,6 +41,8 @@ impl Refusals {
     /// Counts a refusal, or gives it back to be noted at once: the first of its kind. Who asks too often is only counted, since every
     /// token can do that at any time.
     pub(super) fn took(&self, act: AuditAct, status: StatusCode, now: Instant) -> Option<AuditAct> {
+        // A path may be a hundred times as long as what is noted of it.
+        let act = audit::bounded(act);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = Kind {
             actor: act.actor.clone(),
@@ -111,15 +113,20 @@ fn counted(gathered: Gathered) -> AuditAct {
     }
 }
 
-/// Notes what was gathered, window by window. Ends with the server, which notes the rest.
+/// Notes what was gathered, window by window, until the server drains. What it has taken by then is among the server's tasks when it
+/// returns; the server notes the rest.
 pub(super) async fn keep_noted(state: Arc<State>) {
     let mut every = interval(REFUSALS_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        every.tick().await;
+        tokio::select! {
+            biased;
+            () = state.draining.cancelled() => return,
+            _ = every.tick() => {}
+        }
         let due = state.refusals.due(Instant::now());
         if !due.is_empty() {
-            // What is out of the table is noted, also when this loop ends.
+            // What is out of the table is noted, also when the server ends meanwhile.
             let noting = Arc::clone(&state);
             state
                 .tasks
@@ -141,6 +148,7 @@ pub(super) async fn note_all(state: &State, acts: Vec<AuditAct>) {
 mod tests {
     use std::time::Duration;
 
+    use super::super::limits::NOTE_CHARS_MAX;
     use super::*;
 
     fn act(actor: &str, target: &str) -> AuditAct {
@@ -173,6 +181,17 @@ mod tests {
         assert_eq!(due[0].outcome, "AccessDeniedException (37 times)");
         assert_eq!(due[0].target, "later");
         assert_eq!(refused("again", end), Some(act("a", "again")));
+    }
+
+    #[test]
+    fn what_is_gathered_of_long_texts_is_short() {
+        let (refusals, now, long) = (Refusals::default(), Instant::now(), "x".repeat(64 << 10));
+        let refused = || refusals.took(act("a", &long), StatusCode::FORBIDDEN, now);
+        assert_eq!(refused().unwrap().target.len(), NOTE_CHARS_MAX);
+        assert_eq!(refused(), None);
+        let rest = refusals.rest();
+        assert_eq!(rest[0].target, "x".repeat(NOTE_CHARS_MAX));
+        assert!(rest[0].target.capacity() <= 2 * NOTE_CHARS_MAX);
     }
 
     #[test]

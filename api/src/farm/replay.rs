@@ -4,12 +4,14 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use croft_cache::{Id, Store};
 use croft_proto::Timestamp;
 use croft_views::BuildRow;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::events::lines;
 use super::files;
@@ -26,13 +28,31 @@ const GROUP_BYTES: usize = 64 << 10;
 /// A replay on its way.
 #[derive(Debug)]
 pub(super) struct Replay {
-    pieces: mpsc::Receiver<Bytes>,
+    pieces: mpsc::Receiver<Piece>,
+}
+
+/// What comes of a replay.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Lines, and the number of the last of them.
+    Events { bytes: Bytes, last: u64 },
+    /// That was all.
+    Whole,
+    /// What was kept is not there any more.
+    Gone,
+    /// It cannot be read on.
+    Broken,
 }
 
 impl Replay {
     /// The replay of a build's events after the one of that number, which is the last that the client has of the attempt; none when
-    /// nothing was kept.
-    pub(super) fn begin(state: &Arc<State>, build: &BuildRow, seen: u64) -> Option<Self> {
+    /// nothing was kept. It begins after that pause.
+    pub(super) fn begin(
+        state: &Arc<State>,
+        build: &BuildRow,
+        seen: u64,
+        pause: Duration,
+    ) -> Option<Self> {
         let tree = files::kept_tree(build)?;
         let attempt = build.settled.as_ref()?.attempt;
         let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
@@ -45,6 +65,7 @@ impl Replay {
             }
         };
         state.tasks.spawn(async move {
+            sleep(pause).await;
             // Closed it never is.
             let Ok(turn) = turns.acquire_owned().await else {
                 return;
@@ -58,8 +79,9 @@ impl Replay {
         Some(Self { pieces })
     }
 
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
-        self.pieces.recv().await
+    /// What comes next. Whoever reads says so when all was read; one that ends without a word broke off.
+    pub(super) async fn next(&mut self) -> Piece {
+        self.pieces.recv().await.unwrap_or(Piece::Broken)
     }
 }
 
@@ -69,17 +91,21 @@ fn read_out(
     tree: &Id,
     now: Timestamp,
     mut groups: Groups,
-    sender: &mpsc::Sender<Bytes>,
+    sender: &mpsc::Sender<Piece>,
 ) -> Result<(), croft_cache::Error> {
     let file = files::open(kept, tree, Path::new("events.ndjson"), now)?;
-    let Some(file) = file else { return Ok(()) };
-    let send = |group: Bytes| match sender.blocking_send(group) {
+    // Who has gone needs nothing.
+    let send = |piece| match sender.blocking_send(piece) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_gone) => ControlFlow::Break(()),
     };
+    let Some(file) = file else {
+        drop(sender.blocking_send(Piece::Gone));
+        return Ok(());
+    };
     file.read(|bytes| groups.take(bytes).into_iter().try_for_each(send))?;
-    if let Some(rest) = groups.rest() {
-        drop(sender.blocking_send(rest));
+    for piece in groups.rest().into_iter().chain([Piece::Whole]) {
+        drop(sender.blocking_send(piece));
     }
     Ok(())
 }
@@ -101,7 +127,7 @@ impl Groups {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Option<Bytes> {
+    fn take(&mut self, bytes: &[u8]) -> Option<Piece> {
         self.waiting.extend_from_slice(bytes);
         if self.waiting.len() < GROUP_BYTES {
             return None;
@@ -112,12 +138,12 @@ impl Groups {
         self.group(&whole)
     }
 
-    fn rest(&mut self) -> Option<Bytes> {
+    fn rest(&mut self) -> Option<Piece> {
         let whole = std::mem::take(&mut self.waiting);
         self.group(&whole)
     }
 
-    fn group(&self, mut whole: &[u8]) -> Option<Bytes> {
+    fn group(&self, mut whole: &[u8]) -> Option<Piece> {
         while self.seen > 0 && !whole.is_empty() {
             let end = memchr::memchr(b'\n', whole).map_or(whole.len(), |end| end + 1);
             if seq(&whole[..end]).is_none_or(|seq| seq > self.seen) {
@@ -129,8 +155,12 @@ impl Groups {
         if text.is_empty() {
             return None;
         }
-        let place = ARCHIVED + last_seq(text).unwrap_or_default();
-        Some(lines(whole, &format!("{}.{place}", self.attempt)))
+        let last = last_seq(text).unwrap_or_default();
+        let place = format!("{}.{}", self.attempt, ARCHIVED + last);
+        Some(Piece::Events {
+            bytes: lines(whole, &place),
+            last,
+        })
     }
 }
 
@@ -163,6 +193,13 @@ mod tests {
                 sent.extend(groups.take(bytes));
             }
             sent.extend(groups.rest());
+            let sent: Vec<Bytes> = sent
+                .into_iter()
+                .map(|piece| match piece {
+                    Piece::Events { bytes, .. } => bytes,
+                    other @ (Piece::Whole | Piece::Gone | Piece::Broken) => panic!("{other:?}"),
+                })
+                .collect();
             let sent = String::from_utf8(sent.concat()).unwrap();
             let lines: Vec<&str> = sent
                 .lines()

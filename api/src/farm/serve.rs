@@ -99,7 +99,8 @@ pub async fn serve(
     let mut beside = JoinSet::new();
     beside.spawn(watch_tokens(Arc::clone(&state)));
     beside.spawn(reseal::keep_sealed(Arc::clone(&state)));
-    beside.spawn(refusals::keep_noted(Arc::clone(&state)));
+    let mut noting = JoinSet::new();
+    noting.spawn(refusals::keep_noted(Arc::clone(&state)));
     beside.spawn(writer.run(noted));
     let mut connections = JoinSet::new();
     let router = front::router(&state);
@@ -122,6 +123,8 @@ pub async fn serve(
         tracing::warn!("some requests did not end within the grace and are cut off");
     }
     connections.shutdown().await;
+    // It ends with the draining. What it took until then is among the tasks now, and what it did not is noted after them.
+    while noting.join_next().await.is_some() {}
     state.tasks.close();
     if timeout(grace.max(ACCEPT_AGAIN), state.tasks.wait())
         .await

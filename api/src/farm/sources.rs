@@ -39,8 +39,7 @@ pub(super) async fn wanting(mut call: Call) -> Answer {
 
 /// `POST /v1/sources/chunks`
 pub(super) async fn chunks(mut call: Call) -> Answer {
-    let body = call.take_body();
-    let taken = call.state.room.take(body, CHUNKS_BYTES_MAX).await?;
+    let taken = take(&mut call, CHUNKS_BYTES_MAX).await?;
     let clock = call.state.farm.clock.clone();
     let limits = ReceiveLimits {
         bytes_max: CHUNKS_RAW_BYTES_MAX,
@@ -83,9 +82,15 @@ pub(super) async fn trees(mut call: Call) -> Answer {
     }
 }
 
+/// The call's body, in its caller's share of the room.
+async fn take(call: &mut Call, bytes_max: usize) -> Result<Taken, Problem> {
+    let caller = call.caller.as_ref().ok_or_else(Problem::unauthorized)?;
+    let (token, body) = (caller.id, call.take_body());
+    call.state.room.take(token, body, bytes_max).await
+}
+
 async fn offer(call: &mut Call) -> Result<(Offer, Taken), Problem> {
-    let body = call.take_body();
-    let taken = call.state.room.take(body, OFFER_BODY_BYTES_MAX).await?;
+    let taken = take(call, OFFER_BODY_BYTES_MAX).await?;
     let offer = Offer::decode(&taken.bytes);
     let offer = offer.map_err(|error| Problem::invalid(format!("the offer: {error}")))?;
     Ok((offer, taken))

@@ -22,7 +22,7 @@ use super::intake::Room;
 use super::limits::{
     CHANGES_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
     NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT,
-    UPLOADS_BYTES_MAX, UPLOADS_MAX,
+    UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
@@ -139,7 +139,7 @@ impl State {
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             held: Held::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
-            room: Room::new(UPLOADS_BYTES_MAX, ROOM_WAIT),
+            room: Room::new(UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, ROOM_WAIT),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
             changes: Arc::new(Semaphore::new(CHANGES_MAX)),
             tasks: TaskTracker::new(),

@@ -1,10 +1,19 @@
 //! What is put on record, and that it shows tampering.
 
-use croft_keys::audit::AuditEntry;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use croft_keys::audit::{AuditAct, AuditEntry};
 use croft_ledger::{Append, Expected, Seq, Subject};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::rig::Rig;
+use super::super::limits::REFUSALS_WINDOW;
+use super::super::metrics::Metrics;
+use super::super::refusals::keep_noted;
+use super::super::state::State;
+use super::rig::{PATIENCE, Rig};
 
 fn entries(page: &Value) -> Vec<(String, String, String)> {
     let text = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_string();
@@ -58,7 +67,7 @@ async fn every_change_is_on_record_granted_or_refused_and_the_chain_goes_on_afte
     while rig.tasks.join_next().await.is_some() {}
     rig.stop.send_replace(false);
     let (ledger, views, stopped) = (
-        std::sync::Arc::clone(&rig.farm.ledger),
+        Arc::clone(&rig.farm.ledger),
         rig.farm.views.clone(),
         rig.stop.subscribe(),
     );
@@ -170,4 +179,31 @@ async fn an_entry_that_no_server_chained_is_found() {
         checked["detail"].as_str().unwrap().contains("entry 2"),
         "{checked}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_takes_no_refusals_that_nobody_would_note() {
+    let rig = Rig::start().await;
+    let mut farm = rig.farm.clone();
+    farm.registry = prometheus::Registry::new();
+    let metrics = Metrics::new(&farm.registry).unwrap();
+    let (notes, _noted) = mpsc::channel(1);
+    let state = Arc::new(State::new(farm, metrics, notes));
+    let act = AuditAct {
+        at_ms: 1,
+        request_id: "r".into(),
+        actor: "a".into(),
+        role: "viewer".into(),
+        action: "StartBuild".into(),
+        target: "x".into(),
+        outcome: "ThrottlingException".into(),
+    };
+    let ended_long_ago = Instant::now().checked_sub(2 * REFUSALS_WINDOW).unwrap();
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    assert_eq!(state.refusals.took(act, status, ended_long_ago), None);
+    state.draining.cancel();
+    tokio::time::timeout(PATIENCE, keep_noted(Arc::clone(&state)))
+        .await
+        .unwrap();
+    assert_eq!(state.refusals.rest().len(), 1);
 }

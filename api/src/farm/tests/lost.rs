@@ -1,5 +1,6 @@
-//! Live output that is lost on the way: a follower has all of a build's events all the same, from its archived log.
+//! Live output that is lost on the way: a follower has its end from the archived log, and is told what it does not have.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +8,13 @@ use croft_bus::{
     Announcement, Build, Bus, Chunk, FollowError, Health, Hint, Item, Place, Pool, PublishError,
     PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable, Verdict,
 };
-use croft_proto::farm::{BuildEvent, LossReason};
+use croft_proto::farm::{BuildEvent, BuildId, LossReason};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
+use tokio::sync::Notify;
 
-use super::events::{Events, line, seqs};
+use super::events::{Event, Events, line, seqs};
 use super::rig::Rig;
 
 /// How live output ends too early.
@@ -30,6 +32,23 @@ struct Lossy {
     inner: Arc<dyn Bus>,
     items: usize,
     ends: Ends,
+    /// Chunks 1 and 2 are lost; the one after them comes when this is notified.
+    hole: Option<Arc<Notify>>,
+}
+
+/// The same without those two chunks.
+async fn without(
+    hole: Arc<Notify>,
+    item: Result<Item, FollowError>,
+) -> Vec<Result<Item, FollowError>> {
+    match item {
+        Ok(Item::Chunk(Chunk { first: 1 | 2, .. })) => Vec::new(),
+        Ok(Item::Chunk(chunk @ Chunk { first: 3, .. })) => {
+            hole.notified().await;
+            vec![Ok(Item::Skipped { to: 3 }), Ok(Item::Chunk(chunk))]
+        }
+        other => vec![other],
+    }
 }
 
 impl Bus for Lossy {
@@ -63,7 +82,15 @@ impl Bus for Lossy {
         self.inner.end(build, attempt, number)
     }
     fn follow(&self, build: &Build, from: Place) -> BoxStream<'static, Result<Item, FollowError>> {
-        let some = self.inner.follow(build, from).take(self.items);
+        let all = self.inner.follow(build, from);
+        let all = match self.hole.clone() {
+            None => all,
+            Some(hole) => all
+                .then(move |item| without(Arc::clone(&hole), item))
+                .flat_map(stream::iter)
+                .boxed(),
+        };
+        let some = all.take(self.items);
         match self.ends {
             Ends::Short => some.boxed(),
             Ends::Silent => some.chain(stream::pending()).boxed(),
@@ -83,7 +110,18 @@ impl Bus for Lossy {
 }
 
 async fn rig(items: usize, ends: Ends) -> Rig {
-    let lossy = |inner| -> Arc<dyn Bus> { Arc::new(Lossy { inner, items, ends }) };
+    holed(items, ends, None).await
+}
+
+async fn holed(items: usize, ends: Ends, hole: Option<Arc<Notify>>) -> Rig {
+    let lossy = |inner| -> Arc<dyn Bus> {
+        Arc::new(Lossy {
+            inner,
+            items,
+            ends,
+            hole,
+        })
+    };
     let rig = Rig::over(|_| {}, |ledger| ledger, lossy).await;
     rig.project("web").await;
     rig
@@ -145,4 +183,113 @@ async fn an_earlier_attempts_output_does_not_pass_for_that_of_the_last() {
     assert_eq!(seqs(&rest), [1, 2, 3]);
     let attempt = rest.iter().find(|event| event.kind == "attempt").unwrap();
     assert_eq!(attempt.data["attempt"], 2);
+}
+
+/// A running build with ten lines in five chunks.
+async fn five_chunks(rig: &Rig) -> (String, BuildId) {
+    let (id, build) = rig.build("web").await;
+    rig.claim(build, 1).await;
+    for chunk in 0..5 {
+        let text = format!("{}{}", line(2 * chunk + 1), line(2 * chunk + 2));
+        rig.put(build, 1, chunk, &text).await;
+    }
+    rig.end(build, 1, 5).await;
+    (id, build)
+}
+
+fn twelve_lines(rig: &Rig) -> String {
+    let text: String = (1..=12).map(line).collect();
+    rig.keep(&[("events.ndjson", text.as_bytes())])
+}
+
+async fn until(events: &mut Events, is_it: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(&is_it) {
+        seen.push(events.next().await.unwrap());
+    }
+    seen
+}
+
+fn kinds(events: &[Event]) -> Vec<&str> {
+    let kinds = events.iter().map(|event| event.kind.as_str());
+    kinds.filter(|kind| *kind != "state").collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_in_the_middle_is_said_and_the_rest_comes_once_and_in_order() {
+    // The attempt's beginning, a chunk, the gap, and one chunk more, or all.
+    for (items, live) in [(4, 8), (9, 10)] {
+        let hole = Arc::new(Notify::new());
+        hole.notify_one();
+        let rig = holed(items, Ends::Short, Some(hole)).await;
+        let (id, build) = five_chunks(&rig).await;
+        let mut events = Events::of(&rig, &id, None).await;
+        let mut all = until(&mut events, |event| event.data["seq"] == live).await;
+        let tree = twelve_lines(&rig);
+        rig.settle(build, &id, Some(tree)).await;
+        all.extend(events.all().await);
+        // With the end of the output there is nothing that the archive is asked for.
+        let last = if items == 4 { 12 } else { 10 };
+        let wanted: Vec<u64> = [1, 2].into_iter().chain(7..=last).collect();
+        assert_eq!(seqs(&all), wanted, "{items}");
+        let kinds = kinds(&all);
+        assert_eq!(
+            kinds[..5],
+            ["attempt", "build", "build", "skipped", "build"]
+        );
+        assert_eq!(kinds.iter().filter(|kind| **kind == "skipped").count(), 1);
+        assert_eq!(kinds.last(), Some(&"end"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_when_the_build_is_over_comes_from_the_archive() {
+    let hole = Arc::new(Notify::new());
+    let rig = holed(9, Ends::Short, Some(Arc::clone(&hole))).await;
+    let (id, build) = five_chunks(&rig).await;
+    let mut events = Events::of(&rig, &id, None).await;
+    let mut all = until(&mut events, |event| event.data["seq"] == 2).await;
+    let tree = twelve_lines(&rig);
+    rig.settle(build, &id, Some(tree)).await;
+    all.extend(until(&mut events, |event| event.data["status"] == "SUCCEEDED").await);
+    hole.notify_one();
+    all.extend(events.all().await);
+    assert_eq!(seqs(&all), (1..=12).collect::<Vec<u64>>());
+    assert!(!kinds(&all).contains(&"skipped"));
+}
+
+/// Makes every file beneath a folder as long as it was, and nothing but zeros.
+fn spoil(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            spoil(&path);
+        } else {
+            let length = std::fs::metadata(&path).unwrap().len();
+            let zeros = vec![0; usize::try_from(length).unwrap()];
+            std::fs::write(&path, zeros).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_that_cannot_be_read_is_said_to_be_skipped_before_the_end() {
+    let rig = Rig::start().await;
+    rig.project("web").await;
+    let unknown = "0".repeat(64);
+    for is_there in [true, false] {
+        let (id, build) = rig.build("web").await;
+        rig.claim(build, 1).await;
+        let tree = match is_there {
+            true => twelve_lines(&rig),
+            false => unknown.clone(),
+        };
+        rig.settle(build, &id, Some(tree)).await;
+        rig.get(&format!("/v1/builds/{id}?wait=complete&timeout=50"))
+            .await
+            .is(200);
+        spoil(&rig.folder.path().join("kept"));
+        let all = Events::of(&rig, &id, None).await.all().await;
+        assert_eq!(kinds(&all), ["attempt", "skipped", "end"], "{is_there}");
+    }
 }
