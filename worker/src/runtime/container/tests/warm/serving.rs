@@ -191,11 +191,22 @@ async fn release_returns_when_every_process_has_ended() {
     pool.close().await;
 }
 
-/// How many processes of this machine are in that process namespace.
+/// How many processes of this machine are in that process namespace and have not ended. One that has is there until the engine
+/// takes note of it.
 fn members(namespace: u64) -> usize {
     let entries = fs::read_dir("/proc").unwrap().map(Result::unwrap);
-    let found = entries.filter_map(|entry| fs::metadata(entry.path().join("ns/pid")).ok());
-    found.filter(|found| found.ino() == namespace).count()
+    let is_member = |process: &fs::DirEntry| {
+        let found = fs::metadata(process.path().join("ns/pid"));
+        found.is_ok_and(|found| found.ino() == namespace)
+    };
+    let runs = |process: &fs::DirEntry| {
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, state)| !state.starts_with('Z'))
+    };
+    entries
+        .filter(|process| is_member(process) && runs(process))
+        .count()
 }
 
 #[tokio::test]
