@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use croft_cache::Depot;
-use croft_ledger::{Append, AppendError, Appended, Entry, Health, Ledger, ReadError, Seq, Subject};
+use croft_ledger::{Entry, Ledger, ReadError, Seq, Through};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -74,22 +74,13 @@ impl Whole {
     }
 }
 
-impl Ledger for Whole {
-    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.ledger.append(batch)
+impl Through for Whole {
+    fn inner(&self) -> &dyn Ledger {
+        self.ledger.as_ref()
     }
 
     fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
         self.past(after, limit).boxed()
-    }
-
-    fn read_subject(
-        &self,
-        subject: &Subject,
-        after: Seq,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.ledger.read_subject(subject, after, limit)
     }
 
     fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
@@ -116,17 +107,5 @@ impl Ledger for Whole {
                 })
             })
             .boxed()
-    }
-
-    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.ledger.last()
-    }
-
-    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
-        self.ledger.purge(subject, last)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.ledger.health()
     }
 }

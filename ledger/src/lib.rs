@@ -31,6 +31,8 @@ mod check;
 mod clock;
 /// The trait.
 mod ledger;
+/// One ledger in front of another.
+mod through;
 /// Entries to come, for logs of this process.
 mod follow;
 /// A log written anew.
@@ -60,3 +62,4 @@ pub use memory::Memory;
 pub use restore::{RestoreError, Restoring};
 pub use seq::Seq;
 pub use subject::{SUBJECT_BYTES_MAX, Subject, SubjectError};
+pub use through::Through;

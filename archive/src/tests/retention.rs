@@ -3,13 +3,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use croft_ledger::{
-    Append, AppendError, Appended, Body, Clock, Entry, Expected, Health, Ledger, ReadError, Seq,
-    Subject,
+    Append, AppendError, Body, Clock, Entry, Expected, Ledger, Seq, Subject, Through,
 };
 use croft_proto::Timestamp;
 use croft_views::{BuildFilter, FinishedBuild, Views};
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
@@ -25,36 +23,17 @@ struct Dying {
     purges: AtomicUsize,
 }
 
-impl Ledger for Dying {
-    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.inner.append(batch)
+impl Through for Dying {
+    fn inner(&self) -> &dyn Ledger {
+        self.inner.as_ref()
     }
-    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read(after, limit)
-    }
-    fn read_subject(
-        &self,
-        subject: &Subject,
-        after: Seq,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read_subject(subject, after, limit)
-    }
-    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
-        self.inner.follow(after)
-    }
-    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.inner.last()
-    }
+
     fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
         if self.purges.fetch_sub(1, Ordering::Relaxed) == 0 {
             let source = "killed".into();
             return async { Err(AppendError::Unavailable { source }) }.boxed();
         }
         self.inner.purge(subject, last)
-    }
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.inner.health()
     }
 }
 
@@ -316,7 +295,7 @@ async fn what_is_purged_while_a_view_is_behind_is_found_in_the_archive() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = farm(3).await;
     let whole = Whole::new(Arc::clone(&ledger), depot(folder.path()));
-    let mut following = whole.follow(Seq::new(2));
+    let mut following = Ledger::follow(&whole, Seq::new(2));
     let third = following.next().await.unwrap().unwrap();
     assert_eq!(third.seq, Seq::new(3));
     let known = views(&*ledger).await;

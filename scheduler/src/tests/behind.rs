@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use croft_bus::{Bus, Memory as MemoryBus, Renewal, Settings, Verdict};
 use croft_ledger::{
-    Append, AppendError, Appended, Body, Clock, Entry, Expected, Health, Ledger, Memory, ReadError,
-    Seq, Subject,
+    Append, Body, Clock, Entry, Expected, Ledger, Memory, ReadError, Seq, Subject, Through,
 };
 use croft_proto::Status;
 use croft_proto::farm::{BuildEvent, BuildId, Lease};
@@ -23,22 +22,9 @@ const SOON: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 struct Endless(Memory);
 
-impl Ledger for Endless {
-    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.0.append(batch)
-    }
-
-    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.0.read(after, limit)
-    }
-
-    fn read_subject(
-        &self,
-        subject: &Subject,
-        after: Seq,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.0.read_subject(subject, after, limit)
+impl Through for Endless {
+    fn inner(&self) -> &dyn Ledger {
+        &self.0
     }
 
     fn follow(&self, _after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
@@ -56,17 +42,9 @@ impl Ledger for Endless {
     fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
         async { Ok(Seq::new(u64::MAX)) }.boxed()
     }
-
-    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
-        self.0.purge(subject, last)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.0.health()
-    }
 }
 
-async fn append(ledger: &Endless, build: BuildId, event: &BuildEvent) {
+async fn append(ledger: &dyn Ledger, build: BuildId, event: &BuildEvent) {
     let subject = build_subject(build);
     let entries = ledger.read_subject(&subject, Seq::ZERO, 64).await.unwrap();
     let last = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
@@ -109,11 +87,11 @@ async fn a_server_that_still_folds_a_long_history_answers_renewals_from_the_buil
     });
     let build = BuildId::derived([7; 16]);
     let submitted = BuildEvent::Submitted(Box::new(submitted_as(1)));
-    append(&ledger, build, &submitted).await;
+    append(ledger.as_ref(), build, &submitted).await;
     for attempt in 1..=2 {
         let worker = format!("w{attempt}");
         append(
-            &ledger,
+            ledger.as_ref(),
             build,
             &BuildEvent::AttemptStarted { attempt, worker },
         )
@@ -133,7 +111,7 @@ async fn a_server_that_still_folds_a_long_history_answers_renewals_from_the_buil
     };
     assert!(bus.renew(early).await.is_err(), "nobody knows it");
     append(
-        &ledger,
+        ledger.as_ref(),
         build,
         &BuildEvent::StopRequested { by: "x".into() },
     )
@@ -141,7 +119,7 @@ async fn a_server_that_still_folds_a_long_history_answers_renewals_from_the_buil
     let told = renewed(&bus, build, 2).await;
     assert!(matches!(told, Verdict::Stop { .. }), "{told:?}");
     let end = settled(2, Status::Stopped, Clock::system().now());
-    append(&ledger, build, &end).await;
+    append(ledger.as_ref(), build, &end).await;
     assert_eq!(renewed(&bus, build, 2).await, Verdict::Lost);
     assert!(!handle.progress().is_caught_up);
     stop.send_replace(true);

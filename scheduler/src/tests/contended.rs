@@ -3,13 +3,11 @@ use std::time::Duration;
 
 use croft_bus::{Bus, Memory as MemoryBus, Settings};
 use croft_ledger::{
-    Append, AppendError, Appended, Clock, Entry, Expected, Health, Ledger, Memory, ReadError, Seq,
-    Subject,
+    Append, AppendError, Appended, Clock, Expected, Ledger, Memory, Seq, Subject, Through,
 };
-use croft_proto::farm::{BuildId, Lease};
+use croft_proto::farm::Lease;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -41,7 +39,11 @@ impl Contended {
     }
 }
 
-impl Ledger for Contended {
+impl Through for Contended {
+    fn inner(&self) -> &dyn Ledger {
+        &self.inner
+    }
+
     fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
         async move {
             // As a disk does: what is asked meanwhile comes together.
@@ -58,47 +60,12 @@ impl Ledger for Contended {
         }
         .boxed()
     }
-
-    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read(after, limit)
-    }
-
-    fn read_subject(
-        &self,
-        subject: &Subject,
-        after: Seq,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read_subject(subject, after, limit)
-    }
-
-    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
-        self.inner.follow(after)
-    }
-
-    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.inner.last()
-    }
-
-    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
-        self.inner.purge(subject, last)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.inner.health()
-    }
 }
 
 fn asked(project: &str) -> Asked {
     Asked {
         project: project.into(),
-        build: BuildId::from(uuid::Uuid::new_v4()),
-        priority: None,
-        auto_retry_limit: None,
-        queued_timeout_in_minutes: None,
-        token: None,
-        initiator: "test".into(),
-        request: serde_json::json!({}),
+        ..super::server::asked()
     }
 }
 

@@ -57,7 +57,7 @@ async fn farm(servers: usize, rules: ProjectRules) -> Farm {
     farm
 }
 
-fn asked() -> Asked {
+pub(super) fn asked() -> Asked {
     Asked {
         project: "web".into(),
         build: BuildId::from(uuid::Uuid::new_v4()),

@@ -2,12 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use croft_ledger::{
-    Append, AppendError, Appended, Clock, Entry, Expected, Health, Ledger, Memory, ReadError, Seq,
-    Subject,
+    Append, AppendError, Appended, Clock, Expected, Ledger, Memory, Seq, Subject, Through,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 
 use crate::server::surely::{Ended, append};
 
@@ -19,7 +17,11 @@ struct Forgetful {
     happens: bool,
 }
 
-impl Ledger for Forgetful {
+impl Through for Forgetful {
+    fn inner(&self) -> &dyn Ledger {
+        &self.inner
+    }
+
     fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
         async move {
             if !self.forgets.swap(false, Ordering::Relaxed) {
@@ -33,35 +35,6 @@ impl Ledger for Forgetful {
             })
         }
         .boxed()
-    }
-
-    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read(after, limit)
-    }
-
-    fn read_subject(
-        &self,
-        subject: &Subject,
-        after: Seq,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read_subject(subject, after, limit)
-    }
-
-    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
-        self.inner.follow(after)
-    }
-
-    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.inner.last()
-    }
-
-    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
-        self.inner.purge(subject, last)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.inner.health()
     }
 }
 
@@ -80,14 +53,13 @@ fn new(name: &str) -> Append {
 #[tokio::test(start_paused = true)]
 async fn what_was_lost_sight_of_is_there_once_and_up_to_its_last_entry() {
     for happens in [true, false] {
-        let ledger = Arc::new(Forgetful {
+        let ledger: Arc<dyn Ledger> = Arc::new(Forgetful {
             inner: Memory::new(Clock::system()),
             forgets: AtomicBool::new(true),
             happens,
         });
         let batch = vec![new("a"), new("b"), new("c")];
-        let asked = Arc::clone(&ledger) as Arc<dyn Ledger>;
-        let ended = append(asked, batch, Some(subject("a"))).await;
+        let ended = append(Arc::clone(&ledger), batch, Some(subject("a"))).await;
         let last = ledger.last().await.unwrap();
         assert_eq!(last, Seq::new(3));
         assert!(
@@ -104,7 +76,7 @@ async fn whoever_was_faster_is_not_taken_for_oneself() {
         forgets: AtomicBool::new(false),
         happens: false,
     });
-    ledger.append(vec![new("b")]).await.unwrap();
+    ledger.inner.append(vec![new("b")]).await.unwrap();
     ledger.forgets.store(true, Ordering::Relaxed);
     let ledger = ledger as Arc<dyn Ledger>;
     let ended = append(

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use croft_ledger::{Append, AppendError, Appended, Entry, Health, Ledger, ReadError, Seq, Subject};
+use croft_ledger::{Append, AppendError, Appended, Ledger, Through};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,7 +21,11 @@ struct Held {
     may: watch::Receiver<bool>,
 }
 
-impl Ledger for Held {
+impl Through for Held {
+    fn inner(&self) -> &dyn Ledger {
+        self.inner.as_ref()
+    }
+
     fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
         let mut may = self.may.clone();
         let is_held = batch
@@ -36,29 +39,6 @@ impl Ledger for Held {
             self.inner.append(batch).await
         }
         .boxed()
-    }
-    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read(after, limit)
-    }
-    fn read_subject(
-        &self,
-        subject: &Subject,
-        after: Seq,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read_subject(subject, after, limit)
-    }
-    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
-        self.inner.follow(after)
-    }
-    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.inner.last()
-    }
-    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
-        self.inner.purge(subject, last)
-    }
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.inner.health()
     }
 }
 

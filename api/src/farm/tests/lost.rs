@@ -133,13 +133,7 @@ async fn what_is_lost_live_comes_from_the_archive_once_and_in_order() {
         // The attempt's beginning and as many chunks as there are left.
         for items in [0, 1, 3, 6] {
             let rig = rig(items, ends).await;
-            let (id, build) = rig.build("web").await;
-            rig.claim(build, 1).await;
-            for chunk in 0..5 {
-                let text = format!("{}{}", line(2 * chunk + 1), line(2 * chunk + 2));
-                rig.put(build, 1, chunk, &text).await;
-            }
-            rig.end(build, 1, 5).await;
+            let (id, build) = five_chunks(&rig).await;
             let mut events = Events::of(&rig, &id, None).await;
             let mut all = Vec::new();
             for _ in 0..2 * items.saturating_sub(1) {

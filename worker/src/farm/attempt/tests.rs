@@ -9,8 +9,7 @@ use croft_bus::{Hint, Pool};
 use croft_cache::Store;
 use croft_keys::{PoolKey, PoolPublic};
 use croft_ledger::{
-    Append, AppendError, Appended, Clock, Entry, Expected, Health, Ledger, Memory, ReadError, Seq,
-    Subject,
+    Append, AppendError, Appended, Clock, Expected, Ledger, Memory, Seq, Subject, Through,
 };
 use croft_proto::Timestamp;
 use croft_proto::farm::{
@@ -18,7 +17,6 @@ use croft_proto::farm::{
     Submitted,
 };
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use tempfile::TempDir;
 
 use super::super::pool_keys::tests::Giver;
@@ -79,7 +77,11 @@ struct Slow {
     next: Mutex<Option<(Duration, bool)>>,
 }
 
-impl Ledger for Slow {
+impl Through for Slow {
+    fn inner(&self) -> &dyn Ledger {
+        &self.inner
+    }
+
     fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
         let slow = self.next.lock().unwrap().take();
         Box::pin(async move {
@@ -95,35 +97,6 @@ impl Ledger for Slow {
             }
             appended
         })
-    }
-
-    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read(after, limit)
-    }
-
-    fn read_subject(
-        &self,
-        subject: &Subject,
-        after: Seq,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner.read_subject(subject, after, limit)
-    }
-
-    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
-        self.inner.follow(after)
-    }
-
-    fn last(&self) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.inner.last()
-    }
-
-    fn purge(&self, subject: &Subject, last: Seq) -> BoxFuture<'_, Result<Seq, AppendError>> {
-        self.inner.purge(subject, last)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.inner.health()
     }
 }
 
