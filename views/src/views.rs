@@ -154,7 +154,7 @@ impl Views {
         // Before looking: what happens meanwhile is in here.
         let mut changes = self.0.changes.subscribe();
         loop {
-            let last = self.look_up(|read| read.last_of_build(build))?;
+            let last = self.ask_now(|read| read.last_of_build(build))?;
             if last.is_some_and(|last| last > after) {
                 return Ok(last);
             }
@@ -187,19 +187,9 @@ impl Views {
         asked.await.unwrap_or_else(lost)
     }
 
-    /// Asks for one row by its key, on this thread: that takes some tens of microseconds, and handing it to another thread and back
-    /// takes longer, most of all while all processors are busy. For anything else there is [`Views::ask`].
-    ///
-    /// # Errors
-    /// Those of the question.
-    pub fn look_up<T>(
-        &self,
-        question: impl FnOnce(&Reading<'_>) -> Result<T, QueryError>,
-    ) -> Result<T, QueryError> {
-        self.ask_now(question)
-    }
-
-    /// The same as [`Views::ask`], on this thread. Waits for the disk.
+    /// The same on this thread, which may have to wait for the disk. One row is asked for by its key like this also where other tasks
+    /// run: that takes some tens of microseconds, and handing it to another thread and back takes longer, most of all while all
+    /// processors are busy.
     ///
     /// # Errors
     /// Those of the question.

@@ -137,7 +137,7 @@ pub(super) async fn known(state: &State, id: BuildId) -> Result<BuildRow, Proble
 }
 
 pub(super) fn find(state: &State, id: BuildId) -> Result<Option<BuildRow>, Problem> {
-    Ok(state.farm.views.look_up(|read| read.build(id))?)
+    Ok(state.farm.views.ask_now(|read| read.build(id))?)
 }
 
 /// The build after a change of it, if the view has that in time.

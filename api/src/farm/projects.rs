@@ -128,7 +128,7 @@ pub(super) async fn known(state: &State, name: &str) -> Result<ProjectRow, Probl
 }
 
 fn find(state: &State, name: &str) -> Result<Option<ProjectRow>, Problem> {
-    Ok(state.farm.views.look_up(|read| read.project(name))?)
+    Ok(state.farm.views.ask_now(|read| read.project(name))?)
 }
 
 /// As it was applied, with what the farm knows of it.

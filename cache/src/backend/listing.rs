@@ -26,9 +26,12 @@ pub(super) fn below(there: &FilePath, folder: &Path) -> io::Result<Option<Vec<Li
             }
             let name = format!("{name}/{own}");
             let kind = entry.file_type()?;
+            if own.contains('%') {
+                return Ok(None);
+            }
             if kind.is_dir() {
                 waiting.push((entry.path(), name));
-            } else if !kind.is_file() || own.contains('%') {
+            } else if !kind.is_file() {
                 return Ok(None);
             } else if let Some(found) = gone_is_empty(entry.metadata())? {
                 let Ok(name) = Path::parse(&name) else {
@@ -102,8 +105,12 @@ mod tests {
     #[test]
     fn a_name_that_does_not_stand_for_itself_is_left_to_the_library() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("a")).unwrap();
-        fs::write(folder.path().join("a/b%20c"), "").unwrap();
+        for (above, name) in [("a", "b%20c"), ("d/e%20f", "g")] {
+            let above = folder.path().join(above);
+            fs::create_dir_all(&above).unwrap();
+            fs::write(above.join(name), "").unwrap();
+        }
         assert_eq!(listed(folder.path(), "a"), None);
+        assert_eq!(listed(folder.path(), "d"), None);
     }
 }

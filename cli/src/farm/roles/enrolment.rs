@@ -158,7 +158,7 @@ impl KeySource for Within {
     fn keys(&self) -> Answer<'_> {
         Box::pin(async {
             let keys = croft_api::farm::keys_of_pool(&self.farm, &self.pool).await;
-            keys.map_err(|error| error.to_string())
+            keys.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
         })
     }
 }

@@ -57,17 +57,16 @@ async fn tidy(pool: &Arc<Pool>) -> (Vec<Recipe>, Instant) {
         count(&pool.tally.died);
         ready.put_out().await;
     }
-    // A build that waits for its place comes first: the machine has only so many processors.
     let later = Instant::now() + LOOK_EVERY;
+    // A build that waits for its place comes first: the machine has only so many processors.
     if pool.is_provisioning() {
         return (Vec::new(), later);
     }
-    let plan = pool.shelf().plan(Instant::now());
     let Plan {
         start,
         throw_away,
         again,
-    } = plan;
+    } = pool.shelf().plan(Instant::now());
     for ready in throw_away {
         count(&pool.tally.unused);
         ready.put_out().await;
