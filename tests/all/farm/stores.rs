@@ -5,6 +5,7 @@ use crate::harness::{Live, eventually};
 
 in_size!(large LARGE, |plan| plan.soon();
     an_outcome_waits_for_object_storage_that_is_away,
+    a_source_is_waited_for_while_object_storage_is_away,
     builds_that_wait_run_though_the_queue_is_gone,
     a_server_with_an_empty_home_tells_the_same_history,
 );
@@ -39,6 +40,23 @@ fn an_outcome_waits_for_object_storage_that_is_away(rig: &mut Rig) {
     assert_eq!(late.end().code(), Some(0), "{:#?}", late.seen);
     let made = rig.ask("GET", &format!("/v1/builds/{id}/artifacts/made"), "");
     assert_eq!((made.status, made.text().as_str()), (200, "made\n"));
+    rig.assert_nothing_left();
+}
+
+fn a_source_is_waited_for_while_object_storage_is_away(rig: &mut Rig) {
+    let first = rig.detach(&rig.source("again", &commands(&["echo once more"])), &[]);
+    rig.over_as(&first, "SUCCEEDED", 1);
+    rig.s3.as_mut().unwrap().shut();
+    // Its source is kept already, so it is accepted.
+    let again = rig.ask("POST", &format!("/v1/builds/{first}/retry"), "");
+    assert_eq!(again.status, 201, "{}", again.text());
+    let again = again.json()["build"]["id"].as_str().unwrap().to_string();
+    eventually("a worker waits for the source", || {
+        let waits = |log: String| log.contains("a source is waited for");
+        rig.workers.iter().any(|worker| waits(worker.log()))
+    });
+    rig.s3.as_mut().unwrap().reopen();
+    rig.over_as(&again, "SUCCEEDED", 1);
     rig.assert_nothing_left();
 }
 

@@ -10,6 +10,7 @@ mod archive;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use croft_cache::{Anchor, Id, Live, Store};
 use croft_proto::Timestamp;
@@ -18,6 +19,12 @@ use croft_proto::farm::{Requested, Source};
 use super::request::Folders;
 use super::vault::Opened;
 use crate::{Home, PrimarySource, Repository, chain};
+
+/// A store that does not answer for longer is this attempt's end: others may reach it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The pause before the next try: it grows to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Where the sources are. The trees stay as long as this is held.
 #[derive(Debug)]
@@ -175,18 +182,31 @@ impl Bringing<'_> {
 async fn tree_of(tree: &str, kept: &Arc<Store>, now: Timestamp) -> Result<Live, NoSource> {
     let id = Id::parse(tree)
         .ok_or_else(|| NoSource::User(format!("source tree {tree} is no digest")))?;
-    let kept = Arc::clone(kept);
-    let made = tokio::task::spawn_blocking(move || match kept.tree(&id, now)? {
-        Some(found) => kept.materialise(&found, now).map(Some),
-        None => Ok(None),
-    });
-    match made.await {
-        Ok(Ok(Some(live))) => Ok(live),
-        Ok(Ok(None)) => Err(NoSource::User(format!(
-            "source tree {tree} is not in the farm's store: upload it again, as `croft submit` does"
-        ))),
-        Ok(Err(error)) => Err(NoSource::Machine(chain(&error))),
-        Err(gone) => Err(NoSource::Machine(gone.to_string())),
+    let begun = tokio::time::Instant::now();
+    let mut pause = PAUSE;
+    loop {
+        let kept = Arc::clone(kept);
+        let made = tokio::task::spawn_blocking(move || match kept.tree(&id, now)? {
+            Some(found) => kept.materialise(&found, now).map(Some),
+            None => Ok(None),
+        });
+        let failed = match made.await {
+            Ok(Ok(Some(live))) => return Ok(live),
+            Ok(Ok(None)) => {
+                return Err(NoSource::User(format!(
+                    "source tree {tree} is not in the farm's store: upload it again, as `croft submit` does"
+                )));
+            }
+            Ok(Err(error)) => error,
+            Err(gone) => return Err(NoSource::Machine(gone.to_string())),
+        };
+        // The build was accepted: attempts that fail one after the other while the store is away must not use it up.
+        if failed.is_unusable() || begun.elapsed() >= PATIENCE {
+            return Err(NoSource::Machine(chain(&failed)));
+        }
+        tracing::warn!(tree, failed = %chain(&failed), "a source is waited for");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
