@@ -19,6 +19,8 @@ mod outcome;
 mod event;
 /// What is wrong with an input file, and where.
 mod diagnostic;
+/// What a deployment is made of.
+pub mod deploy;
 /// What the farm records of projects and builds.
 pub mod farm;
 
