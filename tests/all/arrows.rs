@@ -63,6 +63,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
         ],
     ),
+    ("croft-deploy", &["croft-proto"]),
+    ("croft-agent", &["croft-proto", "croft-spec"]),
     (
         "croft-api",
         &[
