@@ -11,9 +11,54 @@ mod status;
 mod script;
 /// What a host is told to do.
 mod command;
+/// What names may be.
+mod name;
+/// Tags of hosts, and filters of them.
+mod tags;
+/// How many hosts must stay, and how traffic moves.
+mod config;
+/// Applications and their revisions.
+mod application;
+/// The balancer.
+mod router;
+/// Which hosts, how, and when back.
+mod group;
+/// What is asked for.
+mod request;
+/// What is done.
+mod plan;
+/// How a deployment is shown.
+mod info;
+/// What is recorded.
+mod journal;
 
+pub use application::{Application, RevisionRegistration};
 pub use command::{DeploymentType, HostCommand, Revision, RevisionOrigin};
+pub use config::{
+    ComputePlatform, DEFAULT_CONFIG, DeploymentConfig, MinimumHealthyHosts,
+    MinimumHealthyHostsType, OwnOfConfig, RESERVED_PREFIX, TimeBasedCanary, TimeBasedLinear,
+    TrafficRoutingConfig, TrafficRoutingType, TrafficStep, ZonalConfig,
+};
+pub use group::{
+    ALARMS_MAX, ActionOnTimeout, AlarmConfiguration, AlarmName, AutoRollbackConfiguration,
+    AutoRollbackEvent, BAKE_MINUTES, BlueGreenDeploymentConfiguration, Busy, DeploymentGroup,
+    DeploymentOption, DeploymentReadyOption, DeploymentStyle, GreenFleetProvisioningOption,
+    OutdatedInstancesStrategy, OwnOfGroup, TerminateBlueInstances, VerdictSettings,
+};
 pub use id::DeploymentId;
+pub use info::{
+    DeploymentInfo, DeploymentInfoError, DeploymentOverview, ErrorCode, FirstFailure,
+    OwnOfDeploymentInfo, RollbackInfo, config_named,
+};
+pub use journal::{
+    AppEvent, ConfigEvent, DeploymentEvent, Finding, GroupEvent, HostEvent, PART_BYTES_MAX,
+    RevisionHealth, Standing, TargetEvent, parts,
+};
 pub use lifecycle::{LifecycleEvent, ScriptsFrom};
+pub use name::{NAME_CHARS_MAX, is_deploy_name};
+pub use plan::{Fleet, HealthRule, Pace, Plan, PlannedTarget, Side, Span, Step, TargetKind, Was};
+pub use request::{Accepted, Creator, OwnOfDeployment, StartDeployment, TargetInstances};
+pub use router::Router;
 pub use script::{Diagnostics, FileExistsBehavior, ScriptErrorCode};
 pub use status::{DeploymentStatus, EventStatus, TargetStatus};
+pub use tags::{Ec2TagSet, OnPremisesTagSet, Tag, TagFilter, TagFilterType};
