@@ -1,0 +1,256 @@
+//! What people ask for: a deployment, its stop, the end of a wait, and going back. Received from the API; what is answered is appended,
+//! and only then is the caller told.
+//!
+//! A fold may be behind the ledger. Then the append conflicts; whoever asked lets the fold catch up and asks once more.
+
+use croft_ledger::Seq;
+use croft_proto::deploy::{
+    Accepted, AutoRollbackEvent, Busy, Creator, DeploymentEvent, DeploymentId, DeploymentStatus,
+    ErrorCode, Finding, GroupEvent, StartDeployment, Step,
+};
+
+use crate::finish::{Cause, derived, end, going_back};
+use crate::intent::{GroupName, Intent, Row};
+use crate::state::{Deployment, Group, State};
+
+/// Deployments of a group that may wait: more of them are a storm, or a farm that has stood still.
+const WAITING_MAX: usize = 50;
+
+/// Why something that was asked for is not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// AWS's `DeploymentGroupDoesNotExistException`.
+    #[error("there is no deployment group `{0}/{1}`")]
+    NoGroup(String, String),
+    /// AWS's `DeploymentLimitExceededException`.
+    #[error(
+        "the group already has an active deployment `{0}`; it may queue or supersede, see x-croft.busy"
+    )]
+    Busy(DeploymentId),
+    /// Too many wait.
+    #[error("{WAITING_MAX} deployments of the group wait already")]
+    TooMany,
+    /// What is asked for is older than what was asked for before.
+    #[error("order {order} is not above {newest}, the newest that was asked for of this group")]
+    Older {
+        /// Of this one.
+        order: u64,
+        /// The highest.
+        newest: u64,
+    },
+    /// AWS's `DeploymentConfigDoesNotExistException`.
+    #[error("there is no deployment configuration `{0}`")]
+    NoConfig(String),
+    /// Settings that cannot be.
+    #[error("{}", .0.join("\n"))]
+    Wrong(Vec<String>),
+    /// AWS's `DeploymentDoesNotExistException`, or `DeploymentAlreadyCompletedException`.
+    #[error("there is no deployment `{0}` that is not over")]
+    Over(DeploymentId),
+    /// AWS's `DeploymentIsNotInReadyStateException`.
+    #[error("the deployment `{0}` does not wait to be told to go on")]
+    NotWaiting(DeploymentId),
+    /// There is nothing to go back to.
+    #[error("the group has no earlier deployment that went well")]
+    NothingGood,
+}
+
+/// Accepts a deployment, or not. Its id is drawn by the caller.
+///
+/// # Errors
+/// The rule that stands against it.
+pub fn admit(
+    state: &State,
+    id: &DeploymentId,
+    asked: StartDeployment,
+    by: &str,
+) -> Result<Vec<Intent>, Refusal> {
+    asked.check().map_err(Refusal::Wrong)?;
+    let name = GroupName {
+        application: asked.application_name.clone(),
+        group: asked.deployment_group_name.clone(),
+    };
+    let none = || Refusal::NoGroup(name.application.clone(), name.group.clone());
+    let group = state.group(&name).ok_or_else(none)?;
+    let settings = group.settings.as_ref().ok_or_else(none)?;
+    if let Some(config) = &asked.deployment_config_name
+        && state.config(config).is_none()
+    {
+        return Err(Refusal::NoConfig(config.clone()));
+    }
+    let own = asked.own();
+    if let (Some(order), Some(newest)) = (own.order, group.order_max)
+        && order <= newest
+    {
+        return Err(Refusal::Older { order, newest });
+    }
+    let of_group = settings.own.as_ref().map(|own| own.busy);
+    let busy = own.busy.or(of_group).unwrap_or_default();
+    let supersedes = match busy {
+        Busy::Refuse => match group.active.as_ref().or(group.queue.front()) {
+            Some(active) => return Err(Refusal::Busy(active.clone())),
+            None => Vec::new(),
+        },
+        Busy::Queue => Vec::new(),
+        Busy::Supersede => superseded(state, group),
+    };
+    if group.queue.len() - supersedes.len() >= WAITING_MAX {
+        return Err(Refusal::TooMany);
+    }
+    let order = own.order;
+    let accepted = Accepted {
+        asked,
+        creator: Creator::User,
+        parent: None,
+        by: by.to_string(),
+        only: Vec::new(),
+    };
+    accepted_as(state, &name, id, accepted, order, supersedes).ok_or_else(none)
+}
+
+/// Those that wait and that somebody asked for: what takes back is never put aside.
+fn superseded(state: &State, group: &Group) -> Vec<DeploymentId> {
+    let waiting = group.queue.iter();
+    waiting
+        .filter(|id| {
+            let deployment = state.deployment(id);
+            deployment.is_some_and(|one| one.accepted.creator == Creator::User)
+        })
+        .cloned()
+        .collect()
+}
+
+/// Events that put a deployment into its group's line.
+pub(crate) fn accepted_as(
+    state: &State,
+    name: &GroupName,
+    id: &DeploymentId,
+    accepted: Accepted,
+    order: Option<u64>,
+    supersedes: Vec<DeploymentId>,
+) -> Option<Vec<Intent>> {
+    let group = state.group(name)?;
+    let accepted = DeploymentEvent::Accepted(Box::new(accepted));
+    let mut intents = Row::deployment(id, Seq::ZERO).says(accepted.into()).intents;
+    let waits = GroupEvent::Accepted {
+        deployment: id.clone(),
+        order,
+        supersedes: supersedes.clone(),
+    };
+    let row = Row::after(name.subject().ok()?, group.last).says(waits.into());
+    intents.extend(row.intents);
+    for older in supersedes {
+        let deployment = state.deployment(&older)?;
+        let ended = DeploymentEvent::Ended {
+            status: DeploymentStatus::Stopped,
+            error: Some(Box::new(croft_proto::deploy::DeploymentInfoError {
+                code: ErrorCode::ManualStop,
+                message: format!("{id} is newer, and took its place before it began"),
+                first_failure: None,
+            })),
+            finding: None,
+            rollback: None,
+            rollback_message: None,
+        };
+        let row = Row::deployment(&older, deployment.last).says(ended.into());
+        intents.extend(row.intents);
+    }
+    Some(intents)
+}
+
+fn unfinished<'s>(state: &'s State, id: &DeploymentId) -> Result<&'s Deployment, Refusal> {
+    let deployment = state.deployment(id);
+    deployment
+        .filter(|deployment| deployment.end.is_none())
+        .ok_or_else(|| Refusal::Over(id.clone()))
+}
+
+/// Whether a deployment that is stopped is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// If its group wants that of deployments that are stopped.
+    AsTheGroupSays,
+    /// It is.
+    GoBack,
+}
+
+/// Stops a deployment. Scripts that run are not killed: each host ends the event that it is in.
+///
+/// # Errors
+/// When it is over already.
+pub fn stop(
+    state: &State,
+    id: &DeploymentId,
+    then: Then,
+    by: &str,
+) -> Result<Vec<Intent>, Refusal> {
+    let deployment = unfinished(state, id)?;
+    let cause = Cause {
+        status: DeploymentStatus::Stopped,
+        code: Some(ErrorCode::ManualStop),
+        message: format!("{by} stopped it"),
+        finding: None,
+        event: Some(AutoRollbackEvent::DeploymentStopOnRequest),
+        is_forced: then == Then::GoBack,
+    };
+    end(state, deployment, cause).ok_or_else(|| Refusal::Over(id.clone()))
+}
+
+/// Ends a wait: traffic may move, or the old side need not be kept warm any longer.
+///
+/// # Errors
+/// When it does not wait.
+pub fn go_on(state: &State, id: &DeploymentId, by: &str) -> Result<Vec<Intent>, Refusal> {
+    let deployment = unfinished(state, id)?;
+    let waits = matches!(
+        deployment.current(),
+        Some(Step::Ready { .. } | Step::Bake { .. } | Step::Watch { .. })
+    );
+    if !waits || deployment.is_continued {
+        return Err(Refusal::NotWaiting(id.clone()));
+    }
+    let continued = DeploymentEvent::Continued {
+        by: by.to_string(),
+        step: deployment.step,
+    };
+    let row = Row::deployment(id, deployment.last).says(continued.into());
+    Ok(row.intents)
+}
+
+/// Takes a group back: what is on its way is stopped and taken back; else the revision before the one that its hosts have is deployed.
+///
+/// # Errors
+/// When there is nothing to go back to.
+pub fn roll_back(state: &State, name: &GroupName, by: &str) -> Result<Vec<Intent>, Refusal> {
+    let none = || Refusal::NoGroup(name.application.clone(), name.group.clone());
+    let group = state.group(name).ok_or_else(none)?;
+    if let Some(active) = &group.active {
+        return stop(state, active, Then::GoBack, by);
+    }
+    let mut good = group.good.iter().rev();
+    let from = good.next().ok_or(Refusal::NothingGood)?;
+    let to = good.next().ok_or(Refusal::NothingGood)?;
+    let seed = format!("{}:{}", from.deployment, group.generation);
+    let id = derived("croft deploy 2026 going back by hand", &seed);
+    let mut accepted = going_back(&to.asked, &from.deployment, by);
+    // It is a release like another: watched, and paced over all hosts.
+    (accepted.creator, accepted.parent) = (Creator::User, None);
+    accepted_as(state, name, &id, accepted, None, Vec::new()).ok_or_else(none)
+}
+
+/// Ends a deployment for what was found.
+pub(crate) fn found(
+    state: &State,
+    deployment: &Deployment,
+    finding: Box<Finding>,
+) -> Option<Vec<Intent>> {
+    let cause = Cause {
+        status: DeploymentStatus::Stopped,
+        code: Some(ErrorCode::AlarmActive),
+        message: format!("{}: {}", finding.by, finding.message),
+        finding: Some(finding),
+        event: Some(AutoRollbackEvent::DeploymentStopOnAlarm),
+        is_forced: false,
+    };
+    end(state, deployment, cause)
+}

@@ -1,0 +1,341 @@
+//! What is next for one deployment: hosts to begin, the next step, or its end. Asked after every entry about it and once a second; the
+//! answer is appended at the sequence up to which the deployment is folded, so of several servers one is heard.
+
+use croft_ledger::Expected;
+use croft_proto::Timestamp;
+use croft_proto::deploy::{
+    ActionOnTimeout, AutoRollbackEvent, DeploymentEvent, DeploymentStatus, DeploymentType,
+    ErrorCode, EventStatus, GroupEvent, HostEvent, LifecycleEvent, Pace, Plan, Step, TargetEvent,
+    parts,
+};
+
+use crate::finish::{Cause, end};
+use crate::health::{Begin, begin, begin_in_zone, is_met};
+use crate::intent::{Intent, Recorded, Row, host_subject, target_subject};
+use crate::plan::{plan, refused};
+use crate::state::{Deployment, State};
+
+/// Hosts that begin in one append: each is taken with it, and a batch has 64 events.
+const BEGIN_MAX: usize = 60;
+/// Hosts looked at, at most, to find some that no other deployment has.
+const LOOK_MAX: usize = 1_000;
+/// AWS's longest time of a deployment in place.
+const IN_PLACE_MS_MAX: u64 = 8 * 3_600_000;
+/// AWS's longest time of one that replaces hosts.
+const BLUE_GREEN_MS_MAX: u64 = 109 * 3_600_000;
+/// A balancer that cannot be told for so long ends the deployment: as long as AWS waits for hosts to become healthy behind one.
+const SHIFT_MS_MAX: u64 = 3_600_000;
+
+/// What only this server knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heard {
+    /// Whether somebody who watches the deployment has lately said that it may go on.
+    pub(crate) may_go_on: bool,
+    /// Whether the balancer has been told of the current step.
+    pub(crate) is_routed: bool,
+}
+
+/// What is appended next; nothing when it has to wait.
+pub(crate) fn next(
+    state: &State,
+    deployment: &Deployment,
+    heard: Heard,
+    now: Timestamp,
+) -> Option<Vec<Intent>> {
+    let plan = deployment.plan.as_ref()?;
+    if deployment.end.is_some() {
+        return None;
+    }
+    if is_too_long(deployment, plan, now) {
+        let message = "it did not come to an end in its time".to_string();
+        return end(state, deployment, failed(ErrorCode::Timeout, message));
+    }
+    let since_ms = now.millis_since(deployment.step_since);
+    // What is watched goes on only while somebody sees it: blind, traffic stays where it is.
+    let may_go_on = heard.may_go_on || !plan.is_watched;
+    match deployment.current()? {
+        Step::Run { pace, .. } => run(state, deployment, plan, *pace),
+        Step::Watch { wait_ms } | Step::Bake { wait_ms } => {
+            let is_over = since_ms >= *wait_ms || deployment.is_continued;
+            (is_over && may_go_on).then(|| go_on(state, deployment, plan))?
+        }
+        Step::Shift { wait_ms, .. } => {
+            if !heard.is_routed && since_ms >= SHIFT_MS_MAX {
+                let message = "the balancer could not be told for an hour".to_string();
+                return end(
+                    state,
+                    deployment,
+                    failed(ErrorCode::HookExecutionFailure, message),
+                );
+            }
+            let is_over = since_ms >= *wait_ms && heard.is_routed;
+            (is_over && may_go_on).then(|| go_on(state, deployment, plan))?
+        }
+        Step::Ready {
+            wait_ms,
+            on_timeout,
+        } => {
+            let is_waited = since_ms >= *wait_ms;
+            match (deployment.is_continued, is_waited, on_timeout) {
+                (true, _, _) | (false, true, ActionOnTimeout::ContinueDeployment) => {
+                    may_go_on.then(|| go_on(state, deployment, plan))?
+                }
+                (false, true, ActionOnTimeout::StopDeployment) => end(
+                    state,
+                    deployment,
+                    Cause {
+                        status: DeploymentStatus::Stopped,
+                        code: Some(ErrorCode::Timeout),
+                        message: "nobody said in time that traffic may move".to_string(),
+                        finding: None,
+                        event: Some(AutoRollbackEvent::DeploymentStopOnRequest),
+                        is_forced: false,
+                    },
+                ),
+                (false, false, _) => None,
+            }
+        }
+    }
+}
+
+fn is_too_long(deployment: &Deployment, plan: &Plan, now: Timestamp) -> bool {
+    let most = match plan.deployment_type {
+        DeploymentType::InPlace => IN_PLACE_MS_MAX,
+        DeploymentType::BlueGreen => BLUE_GREEN_MS_MAX,
+    };
+    deployment
+        .began
+        .is_some_and(|began| now.millis_since(began) >= most)
+}
+
+fn failed(code: ErrorCode, message: String) -> Cause {
+    Cause {
+        status: DeploymentStatus::Failed,
+        code: Some(code),
+        message,
+        finding: None,
+        event: Some(AutoRollbackEvent::DeploymentFailure),
+        is_forced: false,
+    }
+}
+
+/// The next step, or a good end.
+fn go_on(state: &State, deployment: &Deployment, plan: &Plan) -> Option<Vec<Intent>> {
+    let step = deployment.step + 1;
+    if step as usize >= plan.steps.len() {
+        let cause = Cause {
+            status: DeploymentStatus::Succeeded,
+            code: None,
+            message: String::new(),
+            finding: None,
+            event: None,
+            is_forced: false,
+        };
+        return end(state, deployment, cause);
+    }
+    let stepped = DeploymentEvent::Stepped { step };
+    let row = Row::deployment(&deployment.id, deployment.last).says(stepped.into());
+    Some(row.intents)
+}
+
+fn run(state: &State, deployment: &Deployment, plan: &Plan, pace: Pace) -> Option<Vec<Intent>> {
+    let begun = begin_some(state, deployment, plan, pace);
+    if begun.is_some() || !deployment.running.is_empty() {
+        return begun;
+    }
+    let is_enough = match pace {
+        Pace::Healthy { zone } => {
+            let first = deployment.pending.first();
+            let was = first.map(|number| deployment.at(*number).planned.was);
+            if let Some(was) = was {
+                // Some have not begun: either others have them, or there is no room for one more failure.
+                let fleet = (plan.rule, &deployment.tally);
+                let zone = zone.map(|(rule, _)| (rule, &deployment.zone));
+                if begin_in_zone(fleet, zone, was) != Begin::Never {
+                    return None;
+                }
+                false
+            } else {
+                let is_last = !later_paced(deployment, plan);
+                zone.is_none_or(|(rule, _)| is_met(rule, &deployment.zone))
+                    && (!is_last || is_met(plan.rule, &deployment.tally))
+            }
+        }
+        _ if !deployment.pending.is_empty() => return None,
+        Pace::Enough => {
+            let good = deployment.targets.iter().filter(|target| {
+                target.planned.side == croft_proto::deploy::Side::New && !target.is_failed
+            });
+            good.count() >= plan.rule.minimum.max(1) as usize
+        }
+        Pace::Every => deployment.step_failed == 0,
+        Pace::Whichever => true,
+    };
+    if is_enough {
+        return go_on(state, deployment, plan);
+    }
+    let code = match pace {
+        Pace::Healthy { .. } | Pace::Enough => ErrorCode::HealthConstraints,
+        Pace::Every | Pace::Whichever => ErrorCode::HookExecutionFailure,
+    };
+    end(state, deployment, failed(code, too_few(deployment, plan)))
+}
+
+fn too_few(deployment: &Deployment, plan: &Plan) -> String {
+    let tally = &deployment.tally;
+    format!(
+        "{} of {} hosts went well, {} failed, {} were not begun; {} must stay healthy",
+        tally.succeeded.all(),
+        deployment.targets.len(),
+        tally.failed.all(),
+        deployment.pending.len(),
+        plan.rule.minimum
+    )
+}
+
+/// Whether health paces a later step.
+fn later_paced(deployment: &Deployment, plan: &Plan) -> bool {
+    let later = plan.steps.iter().skip(deployment.step as usize + 1);
+    later.into_iter().any(|step| {
+        matches!(
+            step,
+            Step::Run {
+                pace: Pace::Healthy { .. },
+                ..
+            }
+        )
+    })
+}
+
+/// As many hosts as may begin now, and that nobody else has.
+fn begin_some(
+    state: &State,
+    deployment: &Deployment,
+    plan: &Plan,
+    pace: Pace,
+) -> Option<Vec<Intent>> {
+    let (mut fleet, mut zone) = (deployment.tally, deployment.zone);
+    let mut chosen = Vec::new();
+    for number in deployment.pending.iter().take(LOOK_MAX) {
+        let target = deployment.at(*number);
+        let was = target.planned.was;
+        if let Pace::Healthy { zone: zonal } = pace {
+            let may = match zonal {
+                None => begin(plan.rule, &fleet, was),
+                Some((rule, _)) => begin_in_zone((plan.rule, &fleet), Some((rule, &zone)), was),
+            };
+            if may != Begin::Now {
+                break;
+            }
+        }
+        let Some(host) = state.host(&target.planned.host) else {
+            continue;
+        };
+        // Its last deployment may still run an event there; it is waited for, and others go first.
+        if host.taken.is_some() {
+            continue;
+        }
+        fleet.in_progress.add(was);
+        zone.in_progress.add(was);
+        chosen.push((*number, host.last));
+        if chosen.len() >= BEGIN_MAX {
+            break;
+        }
+    }
+    if chosen.is_empty() {
+        return None;
+    }
+    let targets = chosen.iter().map(|(number, _)| *number).collect();
+    let dispatched = DeploymentEvent::Dispatched { targets };
+    let mut intents = Row::deployment(&deployment.id, deployment.last)
+        .says(dispatched.into())
+        .intents;
+    for (number, last) in chosen {
+        let taken = HostEvent::Taken {
+            deployment: deployment.id.clone(),
+        };
+        intents.push(Intent {
+            subject: host_subject(&deployment.at(number).planned.host).ok()?,
+            expected: Expected::Last(last),
+            event: taken.into(),
+        });
+    }
+    Some(intents)
+}
+
+/// What is appended so that the next deployment of a group begins.
+pub(crate) fn start(state: &State, deployment: &Deployment) -> Option<Vec<Intent>> {
+    let group = state.group(&deployment.group())?;
+    let (plan, targets) = match plan(state, deployment) {
+        Ok(made) => made,
+        Err(why) => return end(state, deployment, failed(why.code, why.message)),
+    };
+    let mut row = Row::after(deployment.group().subject().ok()?, group.last);
+    row.push(
+        GroupEvent::Began {
+            deployment: deployment.id.clone(),
+            generation: plan.generation,
+        }
+        .into(),
+    );
+    let mut intents = row.intents;
+    let mut row = Row::deployment(&deployment.id, deployment.last);
+    row.push(DeploymentEvent::Planned(Box::new(plan)).into());
+    for targets in parts(targets) {
+        row.push(DeploymentEvent::Targets { targets }.into());
+    }
+    intents.extend(row.intents);
+    if intents.len() > croft_ledger::BATCH_MAX {
+        let why = refused(
+            ErrorCode::OverMaxInstances,
+            "the hosts' names do not fit one batch of the ledger",
+        );
+        return end(state, deployment, failed(why.code, why.message));
+    }
+    Some(intents)
+}
+
+/// What is appended when a target's event is over; its host is given back when that was its last.
+pub(crate) fn event_over(
+    state: &State,
+    deployment: &Deployment,
+    number: u32,
+    event: LifecycleEvent,
+    ended: TargetEvent,
+) -> Option<Vec<Intent>> {
+    let target = deployment.at(number);
+    let (side, host) = (target.planned.side, &target.planned.host);
+    let status = match &ended {
+        TargetEvent::Ended { status, .. } => *status,
+        TargetEvent::Started { .. } => EventStatus::InProgress,
+    };
+    let is_last = status != EventStatus::InProgress
+        && (deployment.end.is_some()
+            || !deployment.goes_on(event, status)
+            || deployment.after(event).is_none());
+    let mut intents = vec![Intent {
+        subject: target_subject(&deployment.id, side, host).ok()?,
+        expected: Expected::Last(target.last),
+        event: Recorded::from(ended),
+    }];
+    if is_last {
+        intents.extend(given_back(state, deployment, host));
+    }
+    Some(intents)
+}
+
+/// A host that a deployment has and needs no more.
+pub(crate) fn given_back(state: &State, deployment: &Deployment, host: &str) -> Option<Intent> {
+    let known = state.host(host)?;
+    if known.taken.as_ref() != Some(&deployment.id) {
+        return None;
+    }
+    Some(Intent {
+        subject: host_subject(host).ok()?,
+        expected: Expected::Last(known.last),
+        event: HostEvent::GivenBack {
+            deployment: deployment.id.clone(),
+        }
+        .into(),
+    })
+}

@@ -1,0 +1,425 @@
+//! A deployment's plan, made when its turn comes: which hosts, in which order, and what is done. Received from the state; recorded, and
+//! never changed.
+//!
+//! The order of hosts is zone by zone where a configuration says so, and then: those whose last deployment failed and those that never
+//! had one, then those of an unknown revision, of an old one, and the current ones.
+
+/// The old side and the new one.
+mod sides;
+
+use croft_proto::deploy::{
+    Accepted, Creator, DeploymentConfig, DeploymentGroup, DeploymentOption, DeploymentType,
+    ErrorCode, Fleet, HealthRule, LifecycleEvent, Pace, Plan, PlannedTarget, RevisionHealth, Side,
+    Span, Standing, Step, TargetKind, Was, ZonalConfig,
+};
+use croft_proto::deploy::{BAKE_MINUTES, ComputePlatform, DEFAULT_CONFIG};
+
+use crate::health::rule;
+use crate::intent::GroupName;
+use crate::select::is_of_group;
+use crate::state::{Deployment, Group, State};
+
+/// Most targets of a deployment: their names and standings fit one batch of events.
+pub const TARGETS_MAX: usize = 20_000;
+
+/// Hosts that one automatic update brings to their group's revision: their names fit one event.
+pub(crate) const UPDATED_MAX: usize = 150;
+
+/// Zones in a plan: a provider's regions have six.
+const ZONES_MAX: usize = 64;
+
+/// Why a deployment cannot begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// AWS's word.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+pub(crate) fn refused(code: ErrorCode, message: impl Into<String>) -> Refused {
+    Refused {
+        code,
+        message: message.into(),
+    }
+}
+
+/// What a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given<'s> {
+    pub(crate) state: &'s State,
+    pub(crate) name: &'s GroupName,
+    pub(crate) group: &'s Group,
+    pub(crate) settings: &'s DeploymentGroup,
+    pub(crate) accepted: &'s Accepted,
+}
+
+/// Targets in order, what is done with them, and what must hold.
+#[derive(Debug)]
+pub(crate) struct Course {
+    pub(crate) targets: Vec<PlannedTarget>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) rule: HealthRule,
+    pub(crate) fleet: Fleet,
+}
+
+/// The plan of a deployment whose turn it is, and its targets.
+///
+/// # Errors
+/// When it cannot begin: it is over then, and nothing was changed.
+pub fn plan(state: &State, deployment: &Deployment) -> Result<(Plan, Vec<PlannedTarget>), Refused> {
+    let name = deployment.group();
+    let gone = || {
+        refused(
+            ErrorCode::DeploymentGroupMissing,
+            format!("the group {}/{} is gone", name.application, name.group),
+        )
+    };
+    let group = state.group(&name).ok_or_else(gone)?;
+    let settings = group.settings.as_ref().ok_or_else(gone)?;
+    let accepted = &deployment.accepted;
+    let given = Given {
+        state,
+        name: &name,
+        group,
+        settings,
+        accepted,
+    };
+    let config = config(&given)?;
+    let course = match settings.deployment_style.deployment_type {
+        DeploymentType::InPlace => in_place(&given, &config)?,
+        DeploymentType::BlueGreen => sides::course(&given, &config)?,
+    };
+    if course.targets.len() > TARGETS_MAX {
+        return Err(refused(
+            ErrorCode::OverMaxInstances,
+            format!(
+                "{} hosts: a deployment has at most {TARGETS_MAX}",
+                course.targets.len()
+            ),
+        ));
+    }
+    Ok(written(&given, &config, course))
+}
+
+fn written(
+    given: &Given<'_>,
+    config: &DeploymentConfig,
+    course: Course,
+) -> (Plan, Vec<PlannedTarget>) {
+    let (settings, accepted) = (given.settings, given.accepted);
+    let asked = &accepted.asked;
+    // What takes another one back is not itself judged: the alarm that ended the other one may still be firing.
+    let is_rollback = accepted.creator == Creator::Rollback;
+    let alarms = asked
+        .override_alarm_configuration
+        .as_ref()
+        .filter(|alarms| alarms.enabled)
+        .or_else(|| match asked.override_alarm_configuration {
+            None => settings.alarms(),
+            Some(_) => None,
+        })
+        .filter(|_| !is_rollback);
+    let has_verdicts = settings
+        .own
+        .as_ref()
+        .is_some_and(|own| own.verdicts.is_some());
+    let rollback_on = match &asked.auto_rollback_configuration {
+        Some(rollback) if rollback.enabled => rollback.events.clone(),
+        Some(_) => Vec::new(),
+        None => settings.rollback_events().to_vec(),
+    };
+    let plan = Plan {
+        generation: given.group.generation + 1,
+        parent: accepted.parent.clone(),
+        creator: accepted.creator,
+        application_name: given.name.application.clone(),
+        deployment_group_name: given.name.group.clone(),
+        deployment_group_id: settings.deployment_group_id.clone(),
+        deployment_type: settings.deployment_style.deployment_type,
+        target_kind: kind(given),
+        revision: asked.revision.clone(),
+        previous_revision: given.group.target().map(|good| good.asked.revision.clone()),
+        app_spec_filename: asked.own().app_spec_filename,
+        file_exists_behavior: asked.file_exists_behavior,
+        ignore_application_stop_failures: asked.ignore_application_stop_failures,
+        deployment_config_name: config.deployment_config_name.clone(),
+        rule: course.rule,
+        fleet: course.fleet,
+        targets: u32::try_from(course.targets.len()).unwrap_or(u32::MAX),
+        steps: course.steps,
+        moves_traffic: moves_traffic(settings),
+        alarms: alarms.map(|of| of.alarms.clone()).unwrap_or_default(),
+        ignore_poll_alarm_failure: alarms.is_some_and(|of| of.ignore_poll_alarm_failure),
+        is_watched: !is_rollback && (alarms.is_some() || has_verdicts),
+        rollback_on,
+    };
+    (plan, course.targets)
+}
+
+fn config(given: &Given<'_>) -> Result<DeploymentConfig, Refused> {
+    let asked = given.accepted.asked.deployment_config_name.as_deref();
+    let name = asked
+        .or(given.settings.deployment_config_name.as_deref())
+        .unwrap_or(DEFAULT_CONFIG);
+    given.state.config(name).ok_or_else(|| {
+        refused(
+            ErrorCode::InternalError,
+            format!("there is no deployment configuration `{name}`"),
+        )
+    })
+}
+
+pub(crate) fn kind(given: &Given<'_>) -> TargetKind {
+    let app = given.state.app(&given.name.application);
+    let platform = app.and_then(|app| app.application.as_ref());
+    match platform.map(|application| application.compute_platform) {
+        Some(ComputePlatform::Ecs) => TargetKind::Container,
+        Some(ComputePlatform::Server | ComputePlatform::Lambda) | None => TargetKind::Host,
+    }
+}
+
+fn moves_traffic(settings: &DeploymentGroup) -> bool {
+    let style = settings.deployment_style;
+    let is_asked = style.deployment_option == DeploymentOption::WithTrafficControl
+        || style.deployment_type == DeploymentType::BlueGreen;
+    is_asked && settings.router().is_some()
+}
+
+/// How long it is watched at the end.
+pub(crate) fn bake_ms(given: &Given<'_>) -> u64 {
+    if given.accepted.creator == Creator::Rollback {
+        return 0;
+    }
+    let own = given.settings.own.as_ref();
+    let minutes = given
+        .accepted
+        .asked
+        .own()
+        .bake_minutes
+        .or_else(|| own.and_then(|own| own.bake_minutes));
+    let is_measured =
+        given.settings.alarms().is_some() || own.is_some_and(|own| own.verdicts.is_some());
+    let usual = if is_measured { BAKE_MINUTES } else { 0 };
+    u64::from(minutes.unwrap_or(usual)) * 60_000
+}
+
+/// The group's hosts, each with how it is.
+pub(crate) fn hosts<'s>(given: &Given<'s>) -> Vec<(&'s str, Option<&'s str>, Option<Standing>)> {
+    let hosts = given.state.hosts.iter();
+    hosts
+        .filter(|(_, host)| host.is_enrolled && is_of_group(given.settings, &host.tags))
+        .map(|(name, host)| {
+            let standing = given.group.hosts.get(name).copied();
+            (name.as_str(), host.zone.as_deref(), standing)
+        })
+        .collect()
+}
+
+/// Smaller goes first.
+fn rank(standing: Option<Standing>) -> u8 {
+    match standing {
+        Some(Standing {
+            is_healthy: false, ..
+        })
+        | None => 0,
+        Some(standing) => match standing.revision {
+            RevisionHealth::Unknown => 1,
+            RevisionHealth::Old => 2,
+            RevisionHealth::Current => 3,
+        },
+    }
+}
+
+const fn was(standing: Option<Standing>) -> Was {
+    match standing {
+        Some(Standing {
+            is_healthy: true, ..
+        }) => Was::Healthy,
+        Some(_) | None => Was::Unhealthy,
+    }
+}
+
+fn in_place(given: &Given<'_>, config: &DeploymentConfig) -> Result<Course, Refused> {
+    let mut all = hosts(given);
+    if config.zonal_config.is_some() {
+        all.sort_by_key(|(_, zone, standing)| (*zone, rank(*standing)));
+    } else {
+        all.sort_by_key(|(_, _, standing)| rank(*standing));
+    }
+    let total = count(all.len());
+    let healthy = count(
+        all.iter()
+            .filter(|(_, _, standing)| was(*standing) == Was::Healthy)
+            .count(),
+    );
+    // On a first deployment nothing is healthy yet: every host counts as if it were, or a minimum would mean nothing.
+    let is_first = healthy == 0;
+    let mut bystanders = 0;
+    let mut targets = Vec::new();
+    for (host, zone, standing) in all {
+        let was = if is_first {
+            Was::Healthy
+        } else {
+            was(standing)
+        };
+        if !is_target(given, host, standing) {
+            bystanders += u32::from(was == Was::Healthy);
+            continue;
+        }
+        targets.push(PlannedTarget {
+            host: host.to_string(),
+            zone: zone.map(ToString::to_string),
+            side: Side::New,
+            was,
+        });
+    }
+    if targets.is_empty() {
+        return Err(no_hosts(given));
+    }
+    let rule = fleet_rule(config, total)?;
+    let fleet = Fleet {
+        total,
+        healthy_before: if is_first { total } else { healthy },
+        bystanders,
+    };
+    let mut steps = match &config.zonal_config {
+        Some(zonal) => zones(given, &targets, zonal)?,
+        None => vec![Step::Run {
+            targets: Span {
+                from: 0,
+                to: count(targets.len()),
+            },
+            events: in_place_events(given.settings),
+            pace: Pace::Healthy { zone: None },
+        }],
+    };
+    steps.push(Step::Bake {
+        wait_ms: bake_ms(given),
+    });
+    Ok(Course {
+        targets,
+        steps,
+        rule,
+        fleet,
+    })
+}
+
+pub(crate) fn fleet_rule(config: &DeploymentConfig, total: u32) -> Result<HealthRule, Refused> {
+    let Some(minimum) = config.minimum_healthy_hosts else {
+        return Ok(HealthRule {
+            minimum: 0,
+            at_once_max: total.max(1),
+        });
+    };
+    rule(minimum, total)
+        .map_err(|invalid| refused(ErrorCode::HealthConstraintsInvalid, invalid.to_string()))
+}
+
+pub(crate) fn no_hosts(given: &Given<'_>) -> Refused {
+    refused(
+        ErrorCode::NoInstances,
+        format!(
+            "the group {}/{} has no hosts to deploy to: enrol some, or look at its tags",
+            given.name.application, given.name.group
+        ),
+    )
+}
+
+/// Whether a host of the group is deployed to.
+fn is_target(given: &Given<'_>, host: &str, standing: Option<Standing>) -> bool {
+    let is_current = standing.is_some_and(|standing| {
+        standing.is_healthy && standing.revision == RevisionHealth::Current
+    });
+    let accepted = given.accepted;
+    match (accepted.creator, parent(given)) {
+        (Creator::AutoUpdate, _) => accepted.only.iter().any(|only| only == host),
+        // Those that the other one did not come to have the good revision still.
+        (Creator::Rollback, Some(parent)) => {
+            !is_current
+                || parent
+                    .target(Side::New, host)
+                    .is_some_and(|number| parent.at(number).is_attempted)
+        }
+        (Creator::User | Creator::Rollback, _) => {
+            !accepted.asked.update_outdated_instances_only || !is_current
+        }
+    }
+}
+
+/// What is taken back.
+pub(crate) fn parent<'s>(given: &Given<'s>) -> Option<&'s Deployment> {
+    given.state.deployment(given.accepted.parent.as_ref()?)
+}
+
+/// All thirteen events behind a balancer, seven without.
+fn in_place_events(settings: &DeploymentGroup) -> Vec<LifecycleEvent> {
+    let has_traffic = moves_traffic(settings);
+    LifecycleEvent::ALL
+        .into_iter()
+        .filter(|event| has_traffic || !event.needs_traffic_control())
+        .collect()
+}
+
+/// A step for each zone, and a wait after each but the last.
+fn zones(
+    given: &Given<'_>,
+    targets: &[PlannedTarget],
+    zonal: &ZonalConfig,
+) -> Result<Vec<Step>, Refused> {
+    let mut steps = Vec::new();
+    let mut from = 0;
+    let zones: Vec<&[PlannedTarget]> = targets.chunk_by(|a, b| a.zone == b.zone).collect();
+    if zones.len() > ZONES_MAX {
+        return Err(refused(
+            ErrorCode::InternalError,
+            format!("{} zones: at most {ZONES_MAX}", zones.len()),
+        ));
+    }
+    let each = zonal.monitor_duration_in_seconds.unwrap_or_default();
+    let first = zonal.first_zone_monitor_duration_in_seconds.unwrap_or(each);
+    for (number, zone) in zones.iter().enumerate() {
+        if number > 0 {
+            let seconds = if number == 1 { first } else { each };
+            steps.push(Step::Watch {
+                wait_ms: seconds * 1_000,
+            });
+        }
+        let total = count(zone.len());
+        let healthy = zone.iter().filter(|target| target.was == Was::Healthy);
+        let fleet = Fleet {
+            total,
+            healthy_before: count(healthy.count()),
+            bystanders: 0,
+        };
+        let rule = match zonal.minimum_healthy_hosts_per_zone {
+            None => HealthRule {
+                minimum: 0,
+                at_once_max: total,
+            },
+            Some(minimum) => rule(minimum, total).map_err(|invalid| {
+                let zone = zone[0].zone.as_deref().unwrap_or("without a name");
+                refused(
+                    ErrorCode::HealthConstraintsInvalid,
+                    format!("in the zone {zone} {invalid}"),
+                )
+            })?,
+        };
+        steps.push(Step::Run {
+            targets: Span {
+                from,
+                to: from + total,
+            },
+            events: in_place_events(given.settings),
+            pace: Pace::Healthy {
+                zone: Some((rule, fleet)),
+            },
+        });
+        from += total;
+    }
+    Ok(steps)
+}
+
+pub(crate) fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,169 @@
+//! A group: its settings, its turn-taking, what it had that was good, and how it is with its hosts.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use croft_ledger::{Entry, Seq};
+use croft_proto::deploy::{
+    DeploymentGroup, DeploymentId, DeploymentStatus, GroupEvent, RevisionHealth, Standing,
+    StartDeployment,
+};
+
+use super::{Change, FoldError, State, impossible};
+use crate::intent::GroupName;
+
+/// Good deployments that a group remembers: as far as one may go back by hand.
+const GOOD_MAX: usize = 10;
+
+/// A deployment that went well.
+#[derive(Clone, Debug)]
+pub struct Good {
+    /// Which.
+    pub deployment: DeploymentId,
+    /// What it deployed, and how.
+    pub asked: StartDeployment,
+}
+
+/// A group.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// Its settings; none when it is gone.
+    pub settings: Option<DeploymentGroup>,
+    /// The last entry of its subject.
+    pub last: Seq,
+    /// Of its latest deployment that began.
+    pub generation: u64,
+    /// The deployment that has it.
+    pub active: Option<DeploymentId>,
+    /// Those that wait, the next one first.
+    pub queue: VecDeque<DeploymentId>,
+    /// The highest place among its revisions that was asked for.
+    pub order_max: Option<u64>,
+    /// Deployments that went well, the latest last; that one is what its hosts should have.
+    pub good: VecDeque<Good>,
+    /// How it is with hosts that were deployed to.
+    pub hosts: BTreeMap<String, Standing>,
+    /// The deployment that ended last: whatever takes it back looks at it.
+    pub ended: Option<DeploymentId>,
+}
+
+impl Group {
+    /// What its hosts should have.
+    #[must_use]
+    pub fn target(&self) -> Option<&Good> {
+        self.good.back()
+    }
+
+    /// Whether none of its deployments is on its way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.active.is_none() && self.queue.is_empty()
+    }
+}
+
+impl State {
+    pub(crate) fn fold_group(
+        &mut self,
+        entry: &Entry,
+        name: GroupName,
+        event: GroupEvent,
+    ) -> Result<Change, FoldError> {
+        let group = self.groups.entry(name.clone()).or_default();
+        group.last = entry.seq;
+        match event {
+            GroupEvent::Applied(settings) => group.settings = Some(*settings),
+            GroupEvent::Deleted => group.settings = None,
+            GroupEvent::Accepted {
+                deployment,
+                order,
+                supersedes,
+            } => {
+                group.order_max = group.order_max.max(order);
+                group.queue.retain(|waiting| !supersedes.contains(waiting));
+                group.queue.push_back(deployment);
+            }
+            GroupEvent::Began {
+                deployment,
+                generation,
+            } => {
+                if group.active.is_some() {
+                    return Err(impossible(entry, "a group has two deployments"));
+                }
+                if generation <= group.generation {
+                    return Err(impossible(entry, "a generation goes backwards"));
+                }
+                group.generation = generation;
+                group.queue.retain(|waiting| *waiting != deployment);
+                group.active = Some(deployment);
+            }
+            GroupEvent::Stand { hosts } => group.hosts.extend(hosts),
+            GroupEvent::Ended {
+                deployment,
+                status,
+                rollback,
+            } => return Ok(self.ended(name, deployment, status, rollback)),
+        }
+        Ok(Change::Group(name))
+    }
+
+    fn ended(
+        &mut self,
+        name: GroupName,
+        deployment: DeploymentId,
+        status: DeploymentStatus,
+        rollback: Option<DeploymentId>,
+    ) -> Change {
+        let Some(group) = self.groups.get_mut(&name) else {
+            return Change::Nothing;
+        };
+        let had_begun = group.active.as_ref() == Some(&deployment);
+        if had_begun {
+            group.active = None;
+        }
+        group.queue.retain(|waiting| *waiting != deployment);
+        let over = self.deployments.get(&deployment);
+        if status == DeploymentStatus::Succeeded
+            && let Some(over) = over
+        {
+            group.went_well(over);
+        }
+        if let Some(rollback) = rollback {
+            group.queue.push_front(rollback);
+        }
+        // One that never began has changed nothing, and what takes the one before it back still looks at that.
+        let forgotten = if had_begun {
+            group.ended.replace(deployment)
+        } else {
+            Some(deployment)
+        };
+        if let Some(forgotten) = forgotten {
+            self.forget(&forgotten);
+        }
+        Change::Group(name)
+    }
+}
+
+impl Group {
+    fn went_well(&mut self, over: &super::Deployment) {
+        let asked = over.accepted.asked.clone();
+        let before = self.target().map(|good| good.asked.revision.digest.clone());
+        if before.as_ref() != Some(&asked.revision.digest) {
+            // Hosts that were current and were not deployed to have an older one now.
+            for (host, standing) in &mut self.hosts {
+                standing.updates_failed = 0;
+                if standing.revision == RevisionHealth::Current && !over.has(host) {
+                    standing.revision = RevisionHealth::Old;
+                }
+            }
+        }
+        // What was gone back to is the latest again: what came after it was not good enough.
+        self.good
+            .retain(|good| good.asked.revision.digest != asked.revision.digest);
+        self.good.push_back(Good {
+            deployment: over.id.clone(),
+            asked,
+        });
+        if self.good.len() > GOOD_MAX {
+            self.good.pop_front();
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! All of it, an input at a time: the fold, and what follows from it. Fed by whoever runs a server; its actions are carried out by the
+//! same, in order. Carrying one out twice, or not at all, breaks nothing: what is appended expects a sequence, and what was lost is asked
+//! for again after a while.
+
+/// What hosts and balancers say of events.
+mod report;
+/// What is done once a second.
+mod tick;
+
+use std::collections::HashMap;
+
+use croft_ledger::Entry;
+use croft_proto::Timestamp;
+use croft_proto::deploy::{
+    DeploymentId, HostCommand, LifecycleEvent, RevisionHealth, Side, Standing, Step,
+};
+
+use crate::advice::Advice;
+use crate::ask::found;
+use crate::decide::{Heard, next, start};
+use crate::intent::{GroupName, Intent, Row};
+use crate::state::{Change, Deployment, FoldError, State};
+use crate::traffic::{Weights, weights};
+
+pub use report::{Report, Said};
+
+/// An action that should have shown in the ledger is asked for again after this: the append failed, or the server did.
+const AGAIN_MS: u64 = 5_000;
+/// A command that nothing was heard of is given again after this.
+const RESEND_MS: u64 = 10_000;
+/// For so long it counts that somebody who watches said a deployment may go on: a few of their looks.
+const ADVICE_MS: u64 = 30_000;
+/// A balancer is told again so often: it forgets on reload.
+const RECONCILE_MS: u64 = 2_000;
+
+/// What time it is, by two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds of a clock that is never set: what was sent, and heard.
+    pub steady_ms: u64,
+    /// What people call the time, as the ledger's entries have it.
+    pub wall: Timestamp,
+}
+
+/// What has happened.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// The next entry of the ledger.
+    Entry(&'a Entry),
+    /// All that was in the ledger when this server started has been folded: from now on it acts.
+    CaughtUp,
+    /// The broker answers again: what hosts had to say meanwhile is still to come.
+    Connected,
+    /// A host, or a balancer, says something of an event.
+    Report(Report),
+    /// A host has come back, and says what it has of a group; none when it has nothing.
+    Returned {
+        /// The host.
+        host: String,
+        /// The group.
+        group: GroupName,
+        /// The digest of what it has.
+        digest: Option<String>,
+    },
+    /// Somebody who watches a deployment says what is to become of it.
+    Advised(DeploymentId, Advice),
+    /// A balancer has been told what [`Action::SetWeights`] said for that step of a deployment.
+    Routed(DeploymentId, u32),
+    /// About a second has passed.
+    Tick,
+}
+
+/// What a host is told of its report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is recorded: the host may forget it.
+    Recorded,
+    /// It is being recorded: the host says it again.
+    Later,
+    /// It does not count, or not any more: the host forgets it.
+    Stale,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Append these, all or nothing. When that is refused, others were faster: nothing is to be done.
+    Append(Vec<Intent>),
+    /// A host is to run an event. The same may come again.
+    Command {
+        /// The host.
+        host: String,
+        /// What it runs.
+        command: HostCommand,
+    },
+    /// A balancer is to take a host out, or in; how that went is a [`Report`].
+    Route {
+        /// The group.
+        group: GroupName,
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Of its group.
+        generation: u64,
+        /// The host.
+        host: String,
+        /// Which of its containers.
+        side: Side,
+        /// `BlockTraffic` or `AllowTraffic`.
+        event: LifecycleEvent,
+    },
+    /// A balancer is to have these weights; that it has is an [`Input::Routed`] where a deployment's step is named.
+    SetWeights {
+        /// They.
+        weights: Weights,
+        /// The deployment and its step that wait for it.
+        step: Option<(DeploymentId, u32)>,
+    },
+    /// The host is told of its report.
+    Answer(Answer),
+}
+
+/// What only this server knows of a deployment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    /// When an append about it went out that does not show yet.
+    asked_ms: Option<u64>,
+    /// When it was last said that it may go on, and in which step.
+    well: Option<(u64, u32)>,
+    /// The step that its balancer has been told of.
+    routed: Option<u32>,
+}
+
+/// A server's decisions.
+#[derive(Debug, Default)]
+pub struct Engine {
+    state: State,
+    own: HashMap<DeploymentId, Own>,
+    /// When a target was last told of its event.
+    sent: HashMap<(DeploymentId, u32), u64>,
+    /// When a balancer was last told its weights.
+    told: HashMap<GroupName, u64>,
+    /// When an append about a group went out that does not show yet.
+    groups_asked: HashMap<GroupName, u64>,
+    /// From when on silence counts: before, this server could not hear.
+    hears_since: Timestamp,
+    is_caught_up: bool,
+}
+
+impl Engine {
+    /// What is folded.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Decides.
+    ///
+    /// # Errors
+    /// When an entry cannot be folded. A server must then stop acting: it does not know the truth.
+    pub fn step(&mut self, input: Input<'_>, now: Now) -> Result<Vec<Action>, FoldError> {
+        let mut actions = Vec::new();
+        match input {
+            Input::Entry(entry) => {
+                let change = self.state.fold_noting(entry)?;
+                if self.is_caught_up {
+                    self.follow(change, now, &mut actions);
+                }
+            }
+            Input::CaughtUp => {
+                self.is_caught_up = true;
+                self.hears_since = now.wall;
+                self.tick(now, &mut actions);
+            }
+            Input::Connected => self.hears_since = now.wall,
+            Input::Report(report) => self.hear(report, &mut actions),
+            Input::Returned {
+                host,
+                group,
+                digest,
+            } => self.returned(&host, &group, digest.as_deref(), &mut actions),
+            Input::Advised(id, advice) => self.advised(&id, advice, now, &mut actions),
+            Input::Routed(id, step) => {
+                self.own.entry(id.clone()).or_default().routed = Some(step);
+                self.decide(&id, now, &mut actions);
+            }
+            Input::Tick => self.tick(now, &mut actions),
+        }
+        Ok(actions)
+    }
+
+    /// What follows from an entry.
+    fn follow(&mut self, change: Change, now: Now, actions: &mut Vec<Action>) {
+        match change {
+            Change::Nothing => {}
+            Change::Group(name) => {
+                self.groups_asked.remove(&name);
+                self.begin(&name, now, actions);
+            }
+            Change::Deployment(id) => {
+                self.own.entry(id.clone()).or_default().asked_ms = None;
+                self.turn_traffic(&id, now, actions);
+                self.decide(&id, now, actions);
+            }
+            Change::Targets(id, targets) => {
+                self.own.entry(id.clone()).or_default().asked_ms = None;
+                for number in targets {
+                    self.command(&id, number, now, actions);
+                }
+                self.decide(&id, now, actions);
+            }
+        }
+    }
+
+    /// The next deployment of a group that has none.
+    fn begin(&mut self, name: &GroupName, now: Now, actions: &mut Vec<Action>) {
+        let Some(group) = self.state.group(name) else {
+            return;
+        };
+        if group.active.is_some() || is_recent(self.groups_asked.get(name), now, AGAIN_MS) {
+            return;
+        }
+        let next = group.queue.front();
+        let Some(next) = next.and_then(|id| self.state.deployment(id)) else {
+            return;
+        };
+        if let Some(intents) = start(&self.state, next) {
+            self.groups_asked.insert(name.clone(), now.steady_ms);
+            actions.push(Action::Append(intents));
+        }
+    }
+
+    /// The next step of a deployment.
+    fn decide(&mut self, id: &DeploymentId, now: Now, actions: &mut Vec<Action>) {
+        let Some(deployment) = self.state.deployment(id).filter(|_| self.is_caught_up) else {
+            return;
+        };
+        let own = self.own.get(id).copied().unwrap_or_default();
+        if is_recent(own.asked_ms.as_ref(), now, AGAIN_MS) {
+            return;
+        }
+        let heard = Heard {
+            may_go_on: own.well.is_some_and(|(at, step)| {
+                step == deployment.step && now.steady_ms.saturating_sub(at) < ADVICE_MS
+            }),
+            is_routed: own.routed == Some(deployment.step),
+        };
+        if let Some(intents) = next(&self.state, deployment, heard, now.wall) {
+            self.own.entry(id.clone()).or_default().asked_ms = Some(now.steady_ms);
+            actions.push(Action::Append(intents));
+        }
+    }
+
+    fn advised(&mut self, id: &DeploymentId, advice: Advice, now: Now, actions: &mut Vec<Action>) {
+        let Some(deployment) = self.state.deployment(id).filter(|one| one.end.is_none()) else {
+            return;
+        };
+        let step = deployment.step;
+        match advice {
+            Advice::Continue => {
+                self.own.entry(id.clone()).or_default().well = Some((now.steady_ms, step));
+                self.decide(id, now, actions);
+            }
+            Advice::Hold { .. } => self.own.entry(id.clone()).or_default().well = None,
+            Advice::RollBack(finding) => {
+                self.own.entry(id.clone()).or_default().well = None;
+                if self.is_caught_up {
+                    let intents = found(&self.state, deployment, finding);
+                    actions.extend(intents.map(Action::Append));
+                }
+            }
+        }
+    }
+
+    /// Traffic at once, when a deployment's step says so or its end does.
+    fn turn_traffic(&mut self, id: &DeploymentId, now: Now, actions: &mut Vec<Action>) {
+        let Some(deployment) = self.state.deployment(id) else {
+            return;
+        };
+        let is_shift = matches!(deployment.current(), Some(Step::Shift { .. }));
+        if !is_shift && deployment.end.is_none() {
+            return;
+        }
+        let step = deployment.end.is_none() && is_shift;
+        let step = step.then(|| (id.clone(), deployment.step));
+        let name = deployment.group();
+        self.set_weights(&name, step, now, actions);
+    }
+
+    fn set_weights(
+        &mut self,
+        name: &GroupName,
+        step: Option<(DeploymentId, u32)>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(weights) = weights(&self.state, name) {
+            self.told.insert(name.clone(), now.steady_ms);
+            actions.push(Action::SetWeights { weights, step });
+        }
+    }
+
+    /// A target's event, to whoever runs it.
+    fn command(&mut self, id: &DeploymentId, number: u32, now: Now, actions: &mut Vec<Action>) {
+        let Some(deployment) = self.state.deployment(id) else {
+            return;
+        };
+        if let Some(action) = command(deployment, number) {
+            self.sent.insert((id.clone(), number), now.steady_ms);
+            actions.push(action);
+        }
+    }
+
+    /// A host that came back with something else than its group's revision is closed, and brought to it where its group says so. The tick
+    /// does that, when nothing else is on its way.
+    fn returned(
+        &self,
+        host: &str,
+        name: &GroupName,
+        digest: Option<&str>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(group) = self.state.group(name).filter(|_| self.is_caught_up) else {
+            return;
+        };
+        let active = group.active.as_ref();
+        let active = active.and_then(|id| self.state.deployment(id));
+        let Some(target) = group.target() else {
+            return;
+        };
+        let has = digest.is_some_and(|digest| digest == target.asked.revision.digest);
+        let before = group.hosts.get(host).copied();
+        let is_current = before.is_some_and(|standing| {
+            standing.is_healthy && standing.revision == RevisionHealth::Current
+        });
+        // What a deployment is doing there, the deployment will say.
+        if has || !is_current || active.is_some_and(|active| active.has(host)) {
+            return;
+        }
+        let standing = Standing {
+            is_healthy: false,
+            revision: RevisionHealth::Unknown,
+            updates_failed: before.map_or(0, |standing| standing.updates_failed),
+        };
+        let Ok(subject) = name.subject() else {
+            return;
+        };
+        let stand = croft_proto::deploy::GroupEvent::Stand {
+            hosts: vec![(host.to_string(), standing)],
+        };
+        let row = Row::after(subject, group.last).says(stand.into());
+        actions.push(Action::Append(row.intents));
+    }
+}
+
+/// What runs a target's event; none when it runs nothing.
+fn command(deployment: &Deployment, number: u32) -> Option<Action> {
+    let plan = deployment.plan.as_ref()?;
+    let target = deployment.at(number);
+    let running = target.running?;
+    let host = target.planned.host.clone();
+    if is_the_balancers(running.event) {
+        return Some(Action::Route {
+            group: deployment.group(),
+            deployment: deployment.id.clone(),
+            generation: plan.generation,
+            host,
+            side: target.planned.side,
+            event: running.event,
+        });
+    }
+    Some(Action::Command {
+        host,
+        command: plan.command(&deployment.id, running.event),
+    })
+}
+
+/// Whether the balancer does it, and not the host.
+pub(crate) const fn is_the_balancers(event: LifecycleEvent) -> bool {
+    matches!(
+        event,
+        LifecycleEvent::BlockTraffic | LifecycleEvent::AllowTraffic
+    )
+}
+
+fn is_recent(at: Option<&u64>, now: Now, for_ms: u64) -> bool {
+    at.is_some_and(|at| now.steady_ms.saturating_sub(*at) < for_ms)
+}

@@ -1,0 +1,193 @@
+//! Where traffic should go: a weight for each host of a group, made anew from the state whenever it is asked. Handed to whoever
+//! tells the balancer, which forgets what it is told and so is told again.
+//!
+//! A host whose revision is not its group's has none, whatever the balancer believes: a host that was away comes back closed.
+
+use croft_proto::deploy::{EventStatus, LifecycleEvent, RevisionHealth, Side, Standing, Step};
+
+use crate::intent::GroupName;
+use crate::state::{Deployment, Group, State, Target};
+
+/// A balancer's full weight: HAProxy's largest.
+pub const WEIGHT_FULL: u32 = 256;
+
+/// What a host, or a container of it, should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// The host.
+    pub host: String,
+    /// Which of its containers, where sides replace each other.
+    pub side: Side,
+    /// From 0 to [`WEIGHT_FULL`]. Two sides have theirs so that all of one together and all of the other are in the ratio wanted.
+    pub weight: u32,
+}
+
+/// What a group's balancer is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// The group.
+    pub group: GroupName,
+    /// Of the deployment that says so: one that has told a balancer of a later one does not tell it this.
+    pub generation: u64,
+    /// By host.
+    pub weights: Vec<Weight>,
+}
+
+/// What a group's balancer should be told now; none when nobody is told, or nothing was deployed.
+#[must_use]
+pub fn weights(state: &State, name: &GroupName) -> Option<Weights> {
+    let group = state.group(name)?;
+    group.settings.as_ref()?.router()?;
+    let latest = group.active.as_ref().or(group.ended.as_ref());
+    let latest = latest.and_then(|id| state.deployment(id));
+    let weights = match latest.filter(|latest| latest.plan.is_some()) {
+        Some(latest) if has_sides(latest) => of_sides(latest),
+        latest => of_hosts(group, latest),
+    };
+    (!weights.is_empty()).then(|| Weights {
+        group: name.clone(),
+        generation: group.generation,
+        weights,
+    })
+}
+
+fn has_sides(deployment: &Deployment) -> bool {
+    let plan = deployment.plan.as_ref();
+    plan.is_some_and(|plan| {
+        plan.steps
+            .iter()
+            .any(|step| matches!(step, Step::Shift { .. }))
+    })
+}
+
+/// The new side has its part, unless the deployment is over badly: then the old side has all.
+fn of_sides(deployment: &Deployment) -> Vec<Weight> {
+    let is_over_badly = deployment
+        .end
+        .as_ref()
+        .is_some_and(|end| end.status != croft_proto::deploy::DeploymentStatus::Succeeded);
+    let serves = |target: &&Target| !target.is_failed;
+    let of = |side| {
+        let targets = deployment.targets.iter();
+        targets.filter(move |target| target.planned.side == side)
+    };
+    let (new, old) = (
+        crate::plan::count(of(Side::New).filter(serves).count()),
+        crate::plan::count(of(Side::Old).count()),
+    );
+    let percent = match (is_over_badly, old) {
+        (true, 1..) => 0,
+        (true | false, _) => deployment.traffic_percent.min(100),
+    };
+    let (for_new, for_old) = ratio(percent, new, old);
+    let new = of(Side::New).map(|target| Weight {
+        host: target.planned.host.clone(),
+        side: Side::New,
+        weight: if target.is_failed { 0 } else { for_new },
+    });
+    let old = of(Side::Old).map(|target| Weight {
+        host: target.planned.host.clone(),
+        side: Side::Old,
+        weight: for_old,
+    });
+    new.chain(old).collect()
+}
+
+/// The weights of one host of each side, so that the sides' sums are as wanted.
+fn ratio(percent: u32, new: u32, old: u32) -> (u32, u32) {
+    let for_new = u64::from(percent) * u64::from(old.max(1));
+    let for_old = u64::from(100 - percent) * u64::from(new.max(1));
+    let most = for_new.max(for_old).max(1);
+    let scaled = |part: u64| {
+        let weight = (part * u64::from(WEIGHT_FULL)).div_ceil(most);
+        u32::try_from(weight).unwrap_or(WEIGHT_FULL)
+    };
+    (scaled(for_new), scaled(for_old))
+}
+
+/// Hosts that are changed in place: open or closed.
+fn of_hosts(group: &Group, latest: Option<&Deployment>) -> Vec<Weight> {
+    let weight = |host: &str, is_open| Weight {
+        host: host.to_string(),
+        side: Side::New,
+        weight: if is_open { WEIGHT_FULL } else { 0 },
+    };
+    let changed = |host: &str| {
+        let latest = latest?;
+        let target = latest.at(latest.target(Side::New, host)?);
+        let own = is_open(target);
+        // A deployment that is over has said how its hosts stand; one that is not knows better.
+        own.filter(|_| latest.end.is_none() || target.running.is_some())
+    };
+    let standing = group.hosts.iter();
+    let mut weights: Vec<Weight> = standing
+        .map(|(host, standing)| {
+            let is_open = changed(host).unwrap_or_else(|| serves(*standing));
+            weight(host, is_open)
+        })
+        .collect();
+    let fresh = latest.into_iter().flat_map(|latest| &latest.targets);
+    weights.extend(fresh.filter_map(|target| {
+        let host = &target.planned.host;
+        let is_known = group.hosts.contains_key(host);
+        let is_open = is_open(target).unwrap_or(false);
+        (!is_known).then(|| weight(host, is_open))
+    }));
+    weights
+}
+
+/// Whether a host that nothing changes has traffic.
+pub(crate) const fn serves(standing: Standing) -> bool {
+    match standing.revision {
+        RevisionHealth::Current | RevisionHealth::Unknown => standing.is_healthy,
+        RevisionHealth::Old => false,
+    }
+}
+
+/// Whether a target has traffic, by what it has run; none when it has run nothing that says so.
+fn is_open(target: &Target) -> Option<bool> {
+    let is_blocking = target
+        .running
+        .is_some_and(|running| running.event == LifecycleEvent::BlockTraffic);
+    if is_blocking {
+        return Some(false);
+    }
+    let is_allowing = target
+        .running
+        .is_some_and(|running| running.event == LifecycleEvent::AllowTraffic);
+    if is_allowing {
+        return Some(true);
+    }
+    let events = target.ended.iter().rev();
+    let mut said = events.filter_map(|(event, status)| match (event, status) {
+        (LifecycleEvent::AllowTraffic, EventStatus::Succeeded) => Some(true),
+        (LifecycleEvent::BlockTraffic | LifecycleEvent::AllowTraffic, _) => Some(false),
+        _ => None,
+    });
+    said.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_together_are_in_the_ratio_wanted() {
+        for (percent, new, old) in [
+            (10, 1, 9),
+            (10, 3, 3),
+            (50, 2, 8),
+            (1, 10, 10),
+            (99, 10, 10),
+        ] {
+            let (for_new, for_old) = ratio(percent, new, old);
+            assert!(for_new <= WEIGHT_FULL && for_old <= WEIGHT_FULL);
+            let (all_new, all_old) = (f64::from(for_new * new), f64::from(for_old * old));
+            let got = all_new / (all_new + all_old) * 100.0;
+            let off = (got - f64::from(percent)).abs();
+            assert!(off < 1.0, "{percent} of {new}:{old} is {got}");
+        }
+        assert_eq!(ratio(0, 3, 5).0, 0);
+        assert_eq!(ratio(100, 3, 5).1, 0);
+    }
+}
