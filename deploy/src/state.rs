@@ -81,6 +81,8 @@ pub(crate) enum Change {
     Group(GroupName),
     /// A deployment: it has a next step, or is over.
     Deployment(DeploymentId),
+    /// A host is free: a deployment may wait for it.
+    Host(String),
     /// Targets of a deployment have an event to run.
     Targets(DeploymentId, Vec<u32>),
 }
@@ -256,6 +258,7 @@ impl State {
                     taker.held.remove(name);
                 }
                 self.forget(&deployment);
+                return Ok(Change::Host(name.to_string()));
             }
         }
         Ok(Change::Nothing)

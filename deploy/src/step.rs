@@ -147,6 +147,15 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Decisions that go on from what was folded elsewhere.
+    #[must_use]
+    pub fn of(state: State) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+
     /// What is folded.
     #[must_use]
     pub const fn state(&self) -> &State {
@@ -196,6 +205,11 @@ impl Engine {
                 self.groups_asked.remove(&name);
                 self.begin(&name, now, actions);
             }
+            Change::Host(host) => {
+                for id in self.waiting_for(&host) {
+                    self.decide(&id, now, actions);
+                }
+            }
             Change::Deployment(id) => {
                 self.own.entry(id.clone()).or_default().asked_ms = None;
                 self.turn_traffic(&id, now, actions);
@@ -209,6 +223,19 @@ impl Engine {
                 self.decide(&id, now, actions);
             }
         }
+    }
+
+    /// Deployments that have not begun on a host.
+    fn waiting_for(&self, host: &str) -> Vec<DeploymentId> {
+        let active = self.state.groups().filter_map(|(_, group)| {
+            let deployment = self.state.deployment(group.active.as_ref()?)?;
+            [Side::New, Side::Old].into_iter().find(|side| {
+                let number = deployment.target(*side, host);
+                number.is_some_and(|number| deployment.pending.contains(&number))
+            })?;
+            Some(deployment.id.clone())
+        });
+        active.collect()
     }
 
     /// The next deployment of a group that has none.

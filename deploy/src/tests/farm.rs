@@ -127,6 +127,10 @@ impl Farm {
             .unwrap()
     }
 
+    pub(super) fn last(&self) -> Seq {
+        self.ledger.last().now_or_never().unwrap().unwrap()
+    }
+
     pub(super) fn group(&self, settings: DeploymentGroup) {
         let name = GroupName {
             application: settings.application_name.clone(),

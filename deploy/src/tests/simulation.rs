@@ -15,7 +15,7 @@ use super::farm::{Farm, asked, group, haproxy, id, name};
 use crate::*;
 
 const STEP_MS: u64 = 1_000;
-const FAULTS_MS: u64 = 20 * 60_000;
+const FAULTS_MS: u64 = 10 * 60_000;
 const CALM_MS_MAX: u64 = 12 * 3_600_000;
 const GROUPS: [&str; 3] = ["web", "tool", "box"];
 
@@ -76,6 +76,7 @@ struct World {
     commands: Vec<(u64, String, HostCommand)>,
     routes: Vec<(u64, Report)>,
     routed: Vec<(u64, usize, DeploymentId, u32)>,
+    checkpoint: (State, Seq),
     faults: bool,
     born: u64,
 }
@@ -130,6 +131,7 @@ impl World {
             commands: Vec::new(),
             routes: Vec::new(),
             routed: Vec::new(),
+            checkpoint: (State::default(), Seq::ZERO),
             faults: true,
             born: 0,
         }
@@ -195,12 +197,28 @@ impl World {
         for action in actions {
             // A server may die between any two actions; the next one knows only the ledger.
             if self.fails(60) {
-                self.servers[at] = Server::default();
+                self.servers[at] = self.born_again();
                 return false;
             }
             self.act(at, action);
         }
         true
+    }
+
+    /// A new server in the place of one that died: most begin from a state that was folded elsewhere, some from the first entry.
+    fn born_again(&mut self) -> Server {
+        if self.chance.one_in(10) {
+            return Server::default();
+        }
+        for entry in self.farm.entries(self.checkpoint.1) {
+            self.checkpoint.1 = entry.seq;
+            self.checkpoint.0.fold(&entry).unwrap();
+        }
+        Server {
+            engine: Engine::of(self.checkpoint.0.clone()),
+            folded: self.checkpoint.1,
+            ..Server::default()
+        }
     }
 
     fn act(&mut self, at: usize, action: Action) {
@@ -341,7 +359,11 @@ impl World {
             let away_ms = self.chance.below(400_000);
             self.agents.get_mut(host).unwrap().away_until_ms = self.now_ms + away_ms;
         }
-        let fails = self.chance.below(100);
+        // One host of each world is a bad one: it fails whatever it is given, often.
+        let fails = match (host, self.chance.below(4)) {
+            ("h1", 0) => 0,
+            (_, _) => self.chance.below(100),
+        };
         let now_ms = self.now_ms;
         let agent = self.agents.get_mut(host).unwrap();
         if agent.away_until_ms > now_ms {
@@ -605,8 +627,7 @@ fn live(seed: u64) -> Seen {
         let state = world.servers[0].engine.state();
         let is_quiet = state.groups().all(|(_, group)| group.is_idle())
             && state.deployments().all(Deployment::is_drained);
-        if is_quiet && world.servers[0].folded == world.farm.entries(Seq::ZERO).last().unwrap().seq
-        {
+        if is_quiet && world.servers[0].folded == world.farm.last() {
             break;
         }
     }
@@ -629,7 +650,7 @@ fn live(seed: u64) -> Seen {
 
 #[test]
 fn whatever_dies_every_deployment_has_one_end_and_enough_hosts_stay_healthy() {
-    let seeds = std::env::var("CROFT_SEEDS").map_or(1_000, |text| text.parse().unwrap());
+    let seeds = std::env::var("CROFT_SEEDS").map_or(150, |text| text.parse().unwrap());
     let (mut ended, mut rollbacks) = (BTreeMap::new(), 0);
     for seed in 0..seeds {
         let seen = live(seed);
@@ -645,7 +666,7 @@ fn whatever_dies_every_deployment_has_one_end_and_enough_hosts_stay_healthy() {
     }
     let halted = ended.get("Halted").copied().unwrap_or_default();
     assert!(
-        halted * 50 >= seeds && rollbacks >= seeds / 2,
+        halted * 30 >= seeds && rollbacks >= seeds / 2,
         "{ended:?}, {rollbacks} rollbacks"
     );
 }
