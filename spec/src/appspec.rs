@@ -7,9 +7,33 @@ use std::fmt;
 use croft_proto::Place;
 use croft_proto::deploy::{FileExistsBehavior, LifecycleEvent};
 
+/// From bytes to a checked AppSpec, or to everything that is wrong with them.
+mod parse;
+/// The top level.
+mod document;
+/// Documents that are not for servers.
+mod platform;
+/// `files`.
+mod files;
+/// `permissions`.
+mod permissions;
+/// Their `acls`.
+mod acl;
+/// Their `context`.
+mod context;
+/// Users and groups.
+mod account;
+/// `hooks`.
+mod hooks;
 /// Paths as they are written, taken apart without a file system.
 mod paths;
+/// What a valid file may still do wrong.
+mod traps;
 
+#[cfg(test)]
+mod tests;
+
+pub use parse::{Parsed, is_appspec, lint, parse};
 pub use paths::path_in_bundle;
 
 /// Seconds a script may take when the file does not say.
@@ -94,6 +118,16 @@ pub struct Permission {
     pub place: Place,
 }
 
+impl Permission {
+    /// Whether a path below the object, given relative to it, is meant by pattern and exceptions; the object itself is not.
+    #[must_use]
+    pub fn matches(&self, below: &str) -> bool {
+        let meant = self.pattern == permissions::ALL || paths::matches(&self.pattern, below);
+        let excepted = |except: &String| paths::matches(except, below);
+        meant && !below.is_empty() && !self.except.iter().any(excepted)
+    }
+}
+
 /// `type` of a permission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kinds {
@@ -107,6 +141,12 @@ pub enum Kinds {
 }
 
 impl Kinds {
+    /// Whether something may be meant by both.
+    #[must_use]
+    pub const fn overlaps(self, other: Self) -> bool {
+        (self.files() && other.files()) || (self.directories() && other.directories())
+    }
+
     /// Whether files are meant.
     #[must_use]
     pub const fn files(self) -> bool {
@@ -199,39 +239,5 @@ impl Script {
     #[must_use]
     pub fn location_in_bundle(&self) -> Option<String> {
         path_in_bundle(&self.location)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Acl, AclWhom};
-
-    #[test]
-    fn an_access_control_entry_is_shown_as_setfacl_takes_it() {
-        let entry = |default, whom, execute| Acl {
-            default,
-            whom,
-            read: true,
-            write: false,
-            execute,
-        };
-        for (entry, shown) in [
-            (
-                entry(false, AclWhom::User("bob".into()), true),
-                "user:bob:r-x",
-            ),
-            (
-                entry(true, AclWhom::Group("ops".into()), false),
-                "default:group:ops:r--",
-            ),
-            (
-                entry(true, AclWhom::User(String::new()), false),
-                "default:user::r--",
-            ),
-            (entry(false, AclWhom::Mask, true), "mask::r-x"),
-            (entry(true, AclWhom::Other, false), "default:other::r--"),
-        ] {
-            assert_eq!(entry.to_string(), shown);
-        }
     }
 }
