@@ -320,6 +320,34 @@ fn every_mistake_is_told_at_once_also_after_a_broken_line() {
 }
 
 #[test]
+fn every_mistake_of_one_entry_is_told_at_once() {
+    let text = around(
+        "files:\n  - {source: ../a, destination: b}\npermissions:\n  - {mode: 9, owner: -x, acls: [z], type: [q], context: {range: x}}\nhooks:\n  AfterInstall:\n    - {location: ../x, timeout: 0, runas: -c, sudo: perhaps}\n",
+    );
+    let found = parse("a", text.as_bytes()).diagnostics;
+    let mut codes: Vec<_> = found.iter().map(|found| found.code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(
+        codes,
+        [
+            "bad-account",
+            "bad-account",
+            "bad-acl",
+            "bad-boolean",
+            "bad-context",
+            "bad-mode",
+            "bad-object-type",
+            "bad-timeout",
+            "climbing-path",
+            "climbing-path",
+            "missing-key",
+            "missing-key",
+            "not-absolute",
+        ]
+    );
+}
+
+#[test]
 fn a_key_that_may_stand_in_a_lost_line_is_not_missed() {
     let text = "version: 0.0\nos: linux\nfiles:\n  - source: a\n    destination \"/x\nhooks: {}\n";
     let found = parse("appspec.yml", text.as_bytes()).diagnostics;
@@ -377,6 +405,22 @@ fn a_file_of_very_many_entries_is_answered_within_seconds() {
         };
         // A comparison of each with each would take minutes.
         assert!(!lint("a", text.as_bytes()).is_empty(), "{section}");
+    }
+}
+
+#[test]
+fn the_first_five_hundred_entries_are_compared_with_each_other() {
+    for (before, codes) in [(499, 1), (500, 0)] {
+        let distinct: String = (0..before)
+            .map(|nth| format!("  - {{source: a{nth}, destination: /x}}\n"))
+            .collect();
+        let again = "  - {source: a0, destination: /x}\n";
+        let text = around(&format!("files:\n{distinct}{again}"));
+        assert_eq!(
+            parse("a", text.as_bytes()).diagnostics.len(),
+            codes,
+            "{before}"
+        );
     }
 }
 

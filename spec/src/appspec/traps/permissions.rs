@@ -151,7 +151,7 @@ fn covers((outer, outer_spans): Placed<'_>, (inner, inner_spans): Placed<'_>) ->
     let Some(path) = below(&inner_spans.path, &outer_spans.path) else {
         return false;
     };
-    if outer.pattern != ALL {
+    if outer.pattern != ALL || inner.pattern.contains('/') {
         return false;
     }
     if path.is_empty() {
