@@ -4,7 +4,7 @@
 //! which whoever runs a server carries out: events to append, commands to hosts, weights to balancers. [`admit`], [`stop`], [`go_on`] and
 //! [`roll_back`] decide about what people ask for the same way.
 //!
-//! What holds by absence: nothing here reads a clock, a file or a socket, or draws a random number. Nothing here is the truth: all
+//! What holds by absence: nothing here but [`server`] reads a clock, a file or a socket, or draws a random number. Nothing here is the truth: all
 //! of it is folded anew from the ledger when a server starts, and an action that another server has taken already is refused by the
 //! ledger's expected sequences and changes nothing. There is no second road back: taking back is a deployment.
 
@@ -35,6 +35,10 @@ mod finish;
 mod traffic;
 /// All of it, an input at a time.
 mod step;
+/// A deployment as people see it.
+mod show;
+/// The loop.
+pub mod server;
 
 pub use advice::Advice;
 pub use ask::{Refusal, Then, admit, go_on, roll_back, stop};
@@ -43,6 +47,7 @@ pub use health::{Begin, Count, Invalid, Tally, begin, begin_in_zone, is_met, rul
 pub use intent::{GroupName, Intent, Recorded, deployment_subject, host_subject, target_subject};
 pub use plan::{Refused, TARGETS_MAX, plan};
 pub use select::{is_of_group, is_of_targets};
+pub use show::{TARGETS_SHOWN_MAX, info, status, target_status, targets};
 pub use state::{App, Deployment, End, FoldError, Good, Group, Host, Running, State, Target};
 pub use step::{Action, Answer, Engine, Input, Now, Report, Said};
 pub use traffic::{WEIGHT_FULL, Weight, Weights, weights};

@@ -64,7 +64,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("croft-balance", &[]),
-    ("croft-deploy", &["croft-proto"]),
+    (
+        "croft-deploy",
+        &["croft-proto", "croft-ledger", "croft-balance"],
+    ),
     ("croft-agent", &["croft-proto", "croft-spec"]),
     (
         "croft-api",

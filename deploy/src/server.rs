@@ -1,0 +1,78 @@
+//! The loop that feeds the decisions and carries them out. Made by the composition root with a ledger; asked through its [`Handle`] by the
+//! API. Any number of servers run it side by side: what one appends, all fold, and each gives hosts the same commands.
+
+/// What hosts are to do, until they ask.
+mod mailbox;
+/// What was deployed before, for people.
+mod book;
+/// What the loop is asked, and by whom.
+mod handle;
+/// Telling balancers.
+mod routing;
+/// The loop.
+mod run;
+
+use std::sync::Arc;
+
+use croft_ledger::{Clock, Ledger};
+use tokio::sync::{mpsc, watch};
+
+pub use book::{Book, Remembered};
+pub use handle::{Done, Failed, Handle, Progress, Refused, Seen};
+pub use routing::{Local, Routing};
+pub use run::ServerError;
+
+use handle::Command;
+use mailbox::Mailbox;
+
+/// Callers that wait for the loop.
+const COMMANDS_MAX: usize = 1024;
+
+/// What a server is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Those who tell balancers.
+    pub routing: Arc<dyn Routing>,
+}
+
+/// A server's loop, to be run.
+pub struct Server {
+    parts: Parts,
+    commands: mpsc::Receiver<Command>,
+    progress: watch::Sender<Progress>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+impl Server {
+    /// A server, and the way to ask it.
+    #[must_use]
+    pub fn new(parts: Parts) -> (Self, Handle) {
+        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let (progress, watched) = watch::channel(Progress::default());
+        let mailbox = Arc::new(Mailbox::default());
+        let handle = Handle::new(sender, watched, Arc::clone(&mailbox));
+        let server = Self {
+            parts,
+            commands,
+            progress,
+            mailbox,
+        };
+        (server, handle)
+    }
+}

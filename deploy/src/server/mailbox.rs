@@ -1,0 +1,102 @@
+//! What hosts are to do, until they ask. Filled by the loop, emptied by hosts that poll. All of it may be lost: the decisions say again
+//! what was not heard of.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use croft_proto::deploy::{DeploymentId, HostCommand};
+use tokio::sync::Notify;
+
+/// What waits for one host: the latest of each deployment, since a deployment runs one event after the other.
+#[derive(Debug, Default)]
+struct Slot {
+    waiting: BTreeMap<DeploymentId, HostCommand>,
+    filled: Arc<Notify>,
+}
+
+/// By host.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox(Mutex<HashMap<String, Slot>>);
+
+impl Mailbox {
+    fn slots(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, host: &str, command: HostCommand) {
+        let mut slots = self.slots();
+        let slot = slots.entry(host.to_string()).or_default();
+        slot.waiting.insert(command.deployment_id.clone(), command);
+        slot.filled.notify_waiters();
+    }
+
+    /// Everything that waits for a host, or nothing when nothing came in that time.
+    ///
+    /// # Cancel
+    /// Nothing is taken.
+    pub(super) async fn take(&self, host: &str, wait: Duration) -> Vec<HostCommand> {
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            let filled = {
+                let mut slots = self.slots();
+                let slot = slots.entry(host.to_string()).or_default();
+                if !slot.waiting.is_empty() {
+                    return std::mem::take(&mut slot.waiting).into_values().collect();
+                }
+                // Made while nobody can fill it, so that what comes next is heard.
+                Arc::clone(&slot.filled).notified_owned()
+            };
+            if tokio::time::timeout_at(deadline, filled).await.is_err() {
+                return Vec::new();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use croft_proto::deploy::{
+        DeploymentType, FileExistsBehavior, LifecycleEvent, Revision, RevisionOrigin,
+    };
+
+    use super::*;
+
+    fn command(event: LifecycleEvent) -> HostCommand {
+        HostCommand {
+            deployment_id: DeploymentId::drawn([1; 9]),
+            generation: 1,
+            event,
+            application_name: "a".into(),
+            deployment_group_name: "g".into(),
+            deployment_group_id: "i".into(),
+            revision: Revision {
+                digest: "0".repeat(64),
+                origin: RevisionOrigin::Local {
+                    location: "/r".into(),
+                },
+            },
+            app_spec_filename: None,
+            file_exists_behavior: FileExistsBehavior::Disallow,
+            creator: "user".into(),
+            deployment_type: DeploymentType::InPlace,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_waits_gets_the_latest_command_at_once_and_only_its_own() {
+        let mailbox = Arc::new(Mailbox::default());
+        mailbox.put("a", command(LifecycleEvent::ApplicationStop));
+        mailbox.put("a", command(LifecycleEvent::DownloadBundle));
+        let took = mailbox.take("a", Duration::ZERO).await;
+        assert_eq!(took, [command(LifecycleEvent::DownloadBundle)]);
+        assert!(mailbox.take("a", Duration::from_secs(30)).await.is_empty());
+        let (other, host) = (Arc::clone(&mailbox), Duration::from_secs(30));
+        let filling = async {
+            other.put("b", command(LifecycleEvent::Install));
+            other.put("a", command(LifecycleEvent::Install));
+        };
+        let (took, ()) = tokio::join!(mailbox.take("a", host), filling);
+        assert_eq!(took.len(), 1);
+    }
+}

@@ -1,0 +1,90 @@
+//! Telling balancers. Received from the loop, again and again; what differs is changed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use croft_balance::{HaProxy, Script, Seen, Wanted};
+use croft_proto::deploy::Router;
+use futures_util::future::BoxFuture;
+
+/// Tells balancers.
+pub trait Routing: Send + Sync {
+    /// Makes a balancer send so much to each host, from 0 to [`crate::WEIGHT_FULL`], and says how its servers are, by host. Balancers that
+    /// do not say have none.
+    fn set<'a>(
+        &'a self,
+        router: &'a Router,
+        weights: &'a BTreeMap<String, u32>,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Seen>, String>>;
+}
+
+/// Balancers of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Local;
+
+impl Routing for Local {
+    fn set<'a>(
+        &'a self,
+        router: &'a Router,
+        weights: &'a BTreeMap<String, u32>,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Seen>, String>> {
+        Box::pin(async move {
+            match router {
+                Router::Haproxy {
+                    host: Some(host), ..
+                }
+                | Router::Script {
+                    host: Some(host), ..
+                } => Err(format!(
+                    "the balancer on host {host} cannot be told from here: this croft tells those beside a server"
+                )),
+                Router::Haproxy {
+                    socket,
+                    backend,
+                    servers,
+                    host: None,
+                } => haproxy(Path::new(socket), backend, servers, weights).await,
+                Router::Script { path, host: None } => {
+                    let told = Script::new(Path::new(path)).apply(weights).await;
+                    told.map_err(|error| said(&error))?;
+                    Ok(BTreeMap::new())
+                }
+                Router::None => Ok(BTreeMap::new()),
+            }
+        })
+    }
+}
+
+async fn haproxy(
+    socket: &Path,
+    backend: &str,
+    servers: &BTreeMap<String, String>,
+    weights: &BTreeMap<String, u32>,
+) -> Result<BTreeMap<String, Seen>, String> {
+    let named = |host: &String| servers.get(host).unwrap_or(host).clone();
+    let wanted: Wanted = weights
+        .iter()
+        .map(|(host, weight)| (named(host), *weight))
+        .collect();
+    let balancer = HaProxy::new(socket, backend).map_err(|error| said(&error))?;
+    let applied = balancer
+        .apply(&wanted)
+        .await
+        .map_err(|error| said(&error))?;
+    let seen = weights.keys().filter_map(|host| {
+        let seen = applied.seen.get(&named(host))?;
+        Some((host.clone(), seen.clone()))
+    });
+    Ok(seen.collect())
+}
+
+/// An error and everything beneath it, in one line.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

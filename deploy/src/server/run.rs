@@ -1,0 +1,553 @@
+//! The loop: takes entries, reports, time and callers' wishes as they come, lets [`Engine::step`] decide, and carries out what it
+//! decides. Nothing it waits for stops it from hearing the rest: appends and balancers are on their way beside it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use croft_balance::Seen as SeenServer;
+use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
+use croft_proto::deploy::{
+    DeploymentId, Diagnostics, EventStatus, LifecycleEvent, Router, ScriptErrorCode,
+};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Mutex, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::book::Book;
+use super::handle::{Command, Done, Failed, Progress, Refused, Seen, Wish};
+use super::mailbox::Mailbox;
+use super::routing::Routing;
+use super::{Parts, Server};
+use crate::ask::{admit, go_on, roll_back, stop};
+use crate::intent::{GroupName, Intent};
+use crate::state::FoldError;
+use crate::step::{Action, Answer, Engine, Input, Now, Report, Said};
+use crate::traffic::{WEIGHT_FULL, Weights};
+
+/// How often time passes for the decisions.
+const TICK: Duration = Duration::from_secs(1);
+/// Entries folded in one go before anything else is looked at.
+const ENTRIES_AT_ONCE: usize = 256;
+/// How often a wish is tried against subjects that change.
+const TRIES_MAX: u32 = 10;
+/// How long a host that is taken out may take to end what it has begun.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How long a host that is let in may take to be well in its balancer's eyes.
+const WELL_MAX: Duration = Duration::from_secs(300);
+/// Between two looks at a balancer.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// Why a server stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It does not know the truth, and must not act.
+    #[error("failed to fold the ledger")]
+    Fold(#[from] FoldError),
+    /// The ledger cannot be read any more.
+    #[error("failed to follow the ledger")]
+    Read(#[from] ReadError),
+}
+
+type Reply = oneshot::Sender<Result<Done, Refused>>;
+
+/// A wish that waits for its append, or for the next try.
+struct Wished {
+    wish: Wish,
+    reply: Reply,
+    tries: u32,
+}
+
+/// How an append ended.
+enum Ended {
+    There(Seq),
+    Conflict,
+    Failed(Failed),
+}
+
+/// Something that was on its way has arrived.
+enum Arrived {
+    /// What the decisions wanted to append.
+    Appended(Ended),
+    Wished(Wished, Option<DeploymentId>, Ended),
+    /// How far the ledger is, if it answers.
+    Probed(Option<Seq>),
+    /// A balancer was told all of a group's weights.
+    Told(GroupName, Option<(DeploymentId, u32)>, Result<(), String>),
+    /// A balancer has let a host in, or out.
+    Routed(RouteKey, Report),
+}
+
+/// A host that a balancer is letting in or out.
+type RouteKey = (DeploymentId, String, LifecycleEvent);
+
+struct Loop {
+    parts: Parts,
+    engine: Engine,
+    book: Book,
+    mailbox: Arc<Mailbox>,
+    on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
+    again: Vec<Wished>,
+    /// One balancer is told one thing after the other.
+    turns: HashMap<GroupName, Arc<Mutex<()>>>,
+    routes: HashSet<RouteKey>,
+    /// Groups whose balancer does not do as it is told, so that it is said once.
+    troubled: HashSet<GroupName>,
+    begun: Instant,
+    progress: Progress,
+    caught_up_at: Option<Seq>,
+    is_probing: bool,
+    was_away: bool,
+}
+
+impl Server {
+    /// Runs until `stop` is true, or its sender is gone.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or folded: a server that does not know the truth must not act.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
+        let mut entries = self
+            .parts
+            .ledger
+            .follow(Seq::ZERO)
+            .ready_chunks(ENTRIES_AT_ONCE);
+        let mut state = Loop::new(self.parts, self.mailbox);
+        state.probe();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                Some(arrived) = state.on_their_way.next(), if !state.on_their_way.is_empty() => {
+                    state.arrived(arrived)?;
+                }
+                chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
+                // When nobody can ask any more, deployments go on.
+                Some(command) = self.commands.recv() => state.asked(command)?,
+                _ = tick.tick() => state.tick()?,
+            }
+            self.progress.send_if_modified(|known| {
+                std::mem::replace(known, state.progress) != state.progress
+            });
+        }
+    }
+}
+
+impl Loop {
+    fn new(parts: Parts, mailbox: Arc<Mailbox>) -> Self {
+        Self {
+            parts,
+            engine: Engine::default(),
+            book: Book::default(),
+            mailbox,
+            on_their_way: FuturesUnordered::new(),
+            again: Vec::new(),
+            turns: HashMap::new(),
+            routes: HashSet::new(),
+            troubled: HashSet::new(),
+            begun: Instant::now(),
+            progress: Progress::default(),
+            caught_up_at: None,
+            is_probing: false,
+            was_away: false,
+        }
+    }
+
+    fn now(&self) -> Now {
+        let steady_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now {
+            steady_ms,
+            wall: self.parts.clock.now(),
+        }
+    }
+
+    /// Decides, and carries out; what a host is to be told, when it asked.
+    fn step(&mut self, input: Input<'_>) -> Result<Option<Answer>, FoldError> {
+        let actions = self.engine.step(input, self.now())?;
+        let mut answer = None;
+        for action in actions {
+            match action {
+                Action::Answer(said) => answer = Some(said),
+                Action::Append(intents) => self.append(&intents),
+                Action::Command { host, command } => self.mailbox.put(&host, command),
+                Action::SetWeights { weights, step } => self.tell(weights, step),
+                Action::Route {
+                    group,
+                    deployment,
+                    generation,
+                    host,
+                    side: _,
+                    event,
+                } => self.route(
+                    &group,
+                    Report {
+                        host,
+                        deployment,
+                        generation,
+                        event,
+                        // Not said until it has ended: another server must do it when this one dies.
+                        said: Said::Started,
+                    },
+                ),
+            }
+        }
+        Ok(answer)
+    }
+
+    fn fold(&mut self, chunk: Vec<Result<Entry, ReadError>>) -> Result<(), ServerError> {
+        let mut touched = Vec::new();
+        for entry in chunk {
+            let entry = entry?;
+            touched.extend(deployment_of(&entry));
+            self.step(Input::Entry(&entry))?;
+            self.progress.folded = entry.seq;
+            self.note(&mut touched);
+        }
+        self.look_whether_caught_up()?;
+        self.retry();
+        Ok(())
+    }
+
+    /// Remembers what is over, before the decisions forget it.
+    fn note(&mut self, touched: &mut Vec<DeploymentId>) {
+        for id in touched.drain(..) {
+            let state = self.engine.state();
+            if let Some(over) = state.deployment(&id).filter(|one| one.end.is_some()) {
+                self.book.note(state, over);
+            }
+        }
+    }
+
+    fn look_whether_caught_up(&mut self) -> Result<(), FoldError> {
+        let is_there = self
+            .caught_up_at
+            .is_some_and(|at| self.progress.folded >= at);
+        if is_there && !self.progress.is_caught_up {
+            self.progress.is_caught_up = true;
+            self.step(Input::CaughtUp)?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), FoldError> {
+        self.probe();
+        self.retry();
+        self.step(Input::Tick).map(drop)
+    }
+
+    fn probe(&mut self) {
+        if std::mem::replace(&mut self.is_probing, true) {
+            return;
+        }
+        let ledger = Arc::clone(&self.parts.ledger);
+        self.on_their_way.push(Box::pin(async move {
+            Arrived::Probed(ledger.last().await.ok())
+        }));
+    }
+
+    fn arrived(&mut self, arrived: Arrived) -> Result<(), FoldError> {
+        match arrived {
+            // What it led to comes as entries; what did not happen is decided again.
+            Arrived::Appended(Ended::There(_) | Ended::Conflict) => {}
+            Arrived::Appended(Ended::Failed(error)) => {
+                tracing::warn!(%error, "a deployment's event is not recorded yet");
+            }
+            Arrived::Wished(wished, deployment, ended) => self.wished(wished, deployment, ended),
+            Arrived::Probed(last) => self.probed(last)?,
+            Arrived::Told(group, step, told) => self.told(group, step, told)?,
+            Arrived::Routed(key, report) => {
+                self.routes.remove(&key);
+                self.step(Input::Report(report))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn probed(&mut self, last: Option<Seq>) -> Result<(), FoldError> {
+        self.is_probing = false;
+        let Some(last) = last else {
+            self.was_away = true;
+            return Ok(());
+        };
+        if std::mem::take(&mut self.was_away) {
+            self.step(Input::Connected)?;
+        }
+        self.caught_up_at.get_or_insert(last);
+        self.look_whether_caught_up()
+    }
+
+    fn asked(&mut self, command: Command) -> Result<(), FoldError> {
+        match command {
+            Command::Wish(wish, reply) => self.wish(Wished {
+                wish,
+                reply,
+                tries: 0,
+            }),
+            Command::Hear(report, reply) => {
+                let answer = self.step(Input::Report(report))?;
+                // Who has gone asks again.
+                reply
+                    .send(answer.unwrap_or(Answer::Later))
+                    .unwrap_or_default();
+            }
+            Command::Returned {
+                host,
+                group,
+                digest,
+            } => {
+                let input = Input::Returned {
+                    host,
+                    group,
+                    digest,
+                };
+                self.step(input)?;
+            }
+            Command::Look(look) => look(Seen {
+                state: self.engine.state(),
+                book: &self.book,
+            }),
+        }
+        Ok(())
+    }
+
+    fn wish(&mut self, wished: Wished) {
+        if !self.progress.is_caught_up {
+            return answer(wished.reply, Err(Failed::Closed.into()));
+        }
+        let (deployment, intents) = match self.granted(&wished.wish) {
+            Ok(granted) => granted,
+            Err(refused) => return answer(wished.reply, Err(refused)),
+        };
+        let appending = append(Arc::clone(&self.parts.ledger), &intents);
+        self.on_their_way.push(Box::pin(async move {
+            Arrived::Wished(wished, deployment, appending.await)
+        }));
+    }
+
+    fn granted(&self, wish: &Wish) -> Result<(Option<DeploymentId>, Vec<Intent>), Refused> {
+        let state = self.engine.state();
+        Ok(match wish {
+            Wish::Start(id, asked, by) => {
+                (Some(id.clone()), admit(state, id, (**asked).clone(), by)?)
+            }
+            Wish::Stop(id, then, by) => (Some(id.clone()), stop(state, id, *then, by)?),
+            Wish::GoOn(id, by) => (Some(id.clone()), go_on(state, id, by)?),
+            Wish::RollBack(group, by) => {
+                let intents = roll_back(state, group, by)?;
+                (deployment_in(&intents), intents)
+            }
+            Wish::Record(record) => {
+                let intent = Intent {
+                    subject: record.subject.clone(),
+                    expected: (record.check)(state)?,
+                    event: record.event.clone(),
+                };
+                (None, vec![intent])
+            }
+        })
+    }
+
+    fn wished(&mut self, mut wished: Wished, deployment: Option<DeploymentId>, ended: Ended) {
+        match ended {
+            Ended::There(seq) => answer(wished.reply, Ok(Done { deployment, seq })),
+            Ended::Failed(failed) => answer(wished.reply, Err(failed.into())),
+            Ended::Conflict if wished.tries >= TRIES_MAX => {
+                answer(wished.reply, Err(Failed::Contended.into()));
+            }
+            // The fold is behind: when it has moved on, the wish is looked at again.
+            Ended::Conflict => {
+                wished.tries += 1;
+                self.again.push(wished);
+            }
+        }
+    }
+
+    fn retry(&mut self) {
+        for wished in std::mem::take(&mut self.again) {
+            self.wish(wished);
+        }
+    }
+
+    fn append(&self, intents: &[Intent]) {
+        let appending = append(Arc::clone(&self.parts.ledger), intents);
+        self.on_their_way
+            .push(Box::pin(async move { Arrived::Appended(appending.await) }));
+    }
+
+    fn router(&self, group: &GroupName) -> Option<Router> {
+        let settings = self.engine.state().group(group)?.settings.as_ref()?;
+        settings.router().cloned()
+    }
+
+    fn turn(&mut self, group: &GroupName) -> Arc<Mutex<()>> {
+        Arc::clone(self.turns.entry(group.clone()).or_default())
+    }
+
+    /// All of a group's weights.
+    fn tell(&mut self, weights: Weights, step: Option<(DeploymentId, u32)>) {
+        let group = weights.group.clone();
+        let Some(router) = self.router(&group) else {
+            return;
+        };
+        let (routing, turn) = (Arc::clone(&self.parts.routing), self.turn(&group));
+        let wanted: BTreeMap<String, u32> = weights
+            .weights
+            .into_iter()
+            .map(|weight| (weight.host, weight.weight))
+            .collect();
+        self.on_their_way.push(Box::pin(async move {
+            let _turn = turn.lock().await;
+            let told = routing.set(&router, &wanted).await;
+            Arrived::Told(group, step, told.map(drop))
+        }));
+    }
+
+    fn told(
+        &mut self,
+        group: GroupName,
+        step: Option<(DeploymentId, u32)>,
+        told: Result<(), String>,
+    ) -> Result<(), FoldError> {
+        match told {
+            Ok(()) => {
+                if self.troubled.remove(&group) {
+                    tracing::info!(
+                        application = group.application,
+                        group = group.group,
+                        "its balancer does as it is told again"
+                    );
+                }
+                if let Some((id, step)) = step {
+                    self.step(Input::Routed(id, step))?;
+                }
+            }
+            Err(error) => {
+                if self.troubled.insert(group.clone()) {
+                    tracing::warn!(
+                        application = group.application,
+                        group = group.group,
+                        error,
+                        "its balancer does not do as it is told"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a host in or out, and then says how that went. The same may be wanted again meanwhile.
+    fn route(&mut self, group: &GroupName, mut report: Report) {
+        let Some(router) = self.router(group) else {
+            return;
+        };
+        let key = (report.deployment.clone(), report.host.clone(), report.event);
+        if !self.routes.insert(key.clone()) {
+            return;
+        }
+        let (routing, turn) = (Arc::clone(&self.parts.routing), self.turn(group));
+        self.on_their_way.push(Box::pin(async move {
+            let routed = route(&*routing, &turn, &router, &report.host, report.event).await;
+            report.said = match routed {
+                Ok(()) => Said::Ended(EventStatus::Succeeded, None),
+                Err(message) => Said::Ended(EventStatus::Failed, Some(Box::new(failed(message)))),
+            };
+            Arrived::Routed(key, report)
+        }));
+    }
+}
+
+fn failed(message: String) -> Diagnostics {
+    Diagnostics {
+        error_code: ScriptErrorCode::UnknownError,
+        script_name: String::new(),
+        message,
+        log_tail: String::new(),
+        script_from_deployment: None,
+    }
+}
+
+/// Until the host has ended what it has begun, or is well.
+async fn route(
+    routing: &dyn Routing,
+    turn: &Mutex<()>,
+    router: &Router,
+    host: &str,
+    event: LifecycleEvent,
+) -> Result<(), String> {
+    let opens = event == LifecycleEvent::AllowTraffic;
+    let weight = if opens { WEIGHT_FULL } else { 0 };
+    let wanted = BTreeMap::from([(host.to_string(), weight)]);
+    let deadline = Instant::now() + if opens { WELL_MAX } else { DRAIN_MAX };
+    loop {
+        let seen = {
+            let _turn = turn.lock().await;
+            routing.set(router, &wanted).await
+        };
+        let is_late = Instant::now() >= deadline;
+        match seen.map(|seen| seen.get(host).cloned()) {
+            Ok(server) if is_so(server.as_ref(), opens) => return Ok(()),
+            // What is left of its sessions ends with it.
+            Ok(_) if is_late && !opens => return Ok(()),
+            Ok(_) if is_late => {
+                return Err(format!(
+                    "the balancer's checks of {host} do not succeed after {} s",
+                    WELL_MAX.as_secs()
+                ));
+            }
+            Err(error) if is_late => return Err(error),
+            Ok(_) | Err(_) => tokio::time::sleep(LOOK_AGAIN_AFTER).await,
+        }
+    }
+}
+
+/// Whether a server is as wanted; a balancer that does not say is believed.
+fn is_so(server: Option<&SeenServer>, opens: bool) -> bool {
+    match (server, opens) {
+        (None, _) => true,
+        (Some(server), true) => server.is_up != Some(false),
+        (Some(server), false) => server.sessions == 0,
+    }
+}
+
+/// The deployment that an entry is about.
+fn deployment_of(entry: &Entry) -> Option<DeploymentId> {
+    if entry.subject.kind() != "deployment" {
+        return None;
+    }
+    entry.subject.parts().nth(1)?.parse().ok()
+}
+
+/// The deployment that a batch makes.
+fn deployment_in(intents: &[Intent]) -> Option<DeploymentId> {
+    let subjects = intents.iter().map(|intent| &intent.subject);
+    let of = |subject: &croft_ledger::Subject| {
+        let is_one = subject.kind() == "deployment";
+        let id = is_one.then(|| subject.parts().nth(1)).flatten();
+        id.and_then(|id| id.parse().ok())
+    };
+    subjects.into_iter().find_map(of)
+}
+
+fn append(ledger: Arc<dyn croft_ledger::Ledger>, intents: &[Intent]) -> BoxFuture<'static, Ended> {
+    let batch: Result<Vec<Append>, _> = intents.iter().map(Intent::append).collect();
+    Box::pin(async move {
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => return Ended::Failed(Failed::Unavailable(error.to_string())),
+        };
+        match ledger.append(batch).await {
+            Ok(appended) => Ended::There(appended.last),
+            Err(AppendError::Conflict { .. }) => Ended::Conflict,
+            Err(AppendError::Unknown { .. }) => Ended::Failed(Failed::Unknown),
+            Err(error) => Ended::Failed(Failed::Unavailable(error.to_string())),
+        }
+    })
+}
+
+fn answer(reply: Reply, with: Result<Done, Refused>) {
+    // Who has gone looks when he is back.
+    reply.send(with).unwrap_or_default();
+}
