@@ -64,6 +64,8 @@ pub struct Host {
     pub tags: Vec<Tag>,
     /// Its zone.
     pub zone: Option<String>,
+    /// Its key, in hexadecimal.
+    pub public_key: String,
     /// Whether it belongs to the farm.
     pub is_enrolled: bool,
     /// The deployment that changes it now.
@@ -232,7 +234,12 @@ impl State {
         let host = self.hosts.entry(name.to_string()).or_default();
         host.last = entry.seq;
         match event {
-            HostEvent::Enrolled { tags, zone, .. } => {
+            HostEvent::Enrolled {
+                public_key,
+                tags,
+                zone,
+            } => {
+                host.public_key = public_key;
                 (host.tags, host.zone, host.is_enrolled) = (tags, zone, true);
             }
             HostEvent::Tagged { tags } => host.tags = tags,

@@ -31,6 +31,8 @@ mod lines;
 mod key_file;
 /// Signing and checking signatures.
 mod signing;
+/// Calls that a machine signs.
+mod signed_call;
 /// Whose signature counts for what.
 mod keyring;
 /// Tokens of clients: what a line of a token file allows.
@@ -65,5 +67,6 @@ pub use random::{NoRandom, random_bytes};
 pub use scope::{ScopeError, ScopeName, ScopePattern};
 pub use seal::{BadPoolKey, PoolKey, PoolPublic, SECRET_BYTES_MAX, Sealed, open, seal};
 pub use secret::Secret;
+pub use signed_call::{HostCall, Signable, invite, invited, words_of_invitation};
 pub use signing::{BadSignature, Context, KeyError, KeyId, Signature, Signer};
 pub use token::{Grant, NewToken, Role, Tokens, new_token};

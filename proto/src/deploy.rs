@@ -11,6 +11,8 @@ mod status;
 mod script;
 /// What a host is told to do.
 mod command;
+/// What hosts and servers say to each other.
+mod host;
 /// What names may be.
 mod name;
 /// Tags of hosts, and filters of them.
@@ -44,6 +46,9 @@ pub use group::{
     AutoRollbackEvent, BAKE_MINUTES, BlueGreenDeploymentConfiguration, Busy, DeploymentGroup,
     DeploymentOption, DeploymentReadyOption, DeploymentStyle, GreenFleetProvisioningOption,
     OutdatedInstancesStrategy, OwnOfGroup, TerminateBlueInstances, VerdictSettings,
+};
+pub use host::{
+    Commands, Enrolling, Has, Heard, HostReport, Invitation, Poll, ReportAnswer, Reported,
 };
 pub use id::DeploymentId;
 pub use info::{
