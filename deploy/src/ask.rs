@@ -41,6 +41,9 @@ pub enum Refusal {
     /// AWS's `DeploymentConfigDoesNotExistException`.
     #[error("there is no deployment configuration `{0}`")]
     NoConfig(String),
+    /// AWS's `InstanceDoesNotExistException`.
+    #[error("there is no host `{0}`")]
+    NoHost(String),
     /// Settings that cannot be.
     #[error("{}", .0.join("\n"))]
     Wrong(Vec<String>),

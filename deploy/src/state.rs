@@ -135,6 +135,11 @@ impl State {
         self.hosts.get(name)
     }
 
+    /// All hosts, those that were revoked too.
+    pub fn hosts(&self) -> impl Iterator<Item = (&String, &Host)> {
+        self.hosts.iter()
+    }
+
     /// A deployment that is not over, or has not been forgotten.
     #[must_use]
     pub fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {

@@ -79,6 +79,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-views",
             "croft-keys",
             "croft-cache",
+            "croft-deploy",
         ],
     ),
     (
@@ -93,6 +94,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
             "croft-worker",
             "croft-api",
+            "croft-deploy",
             "croft-nats",
             "croft-ledger",
             "croft-bus",

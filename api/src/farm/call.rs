@@ -32,6 +32,8 @@ pub(super) type Answer = Result<Response<Body>, Problem>;
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) state: Arc<State>,
+    /// Its method, and its path with what is behind the question mark.
+    pub(super) line: (&'static str, String),
     pub(super) caller: Caller,
     pub(super) params: Vec<(String, String)>,
     pub(super) query: Vec<(String, String)>,

@@ -92,6 +92,7 @@ async fn answer(
     let target = Arc::new(std::sync::Mutex::new(target_of(&params)));
     let call = Call {
         state: Arc::clone(&state),
+        line: (route.verb.word(), parts.uri.to_string()),
         caller,
         params,
         query: query(parts.uri.query().unwrap_or_default()),

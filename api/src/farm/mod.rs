@@ -32,6 +32,8 @@ mod metrics;
 mod ready;
 /// The document of all this.
 mod openapi;
+/// Hosts that are deployed to.
+mod agents;
 /// What is built.
 mod projects;
 /// Sources that are kept for builds.

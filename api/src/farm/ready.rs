@@ -21,7 +21,9 @@ pub(super) async fn readyz(call: Call) -> Answer {
     let progress = state.farm.handle.progress();
     let view = is_in_step(state).await;
     let is_draining = state.draining.is_cancelled();
-    let is_ready = progress.is_caught_up && progress.is_connected && view && !is_draining;
+    let deploys = state.farm.deploy.progress().is_caught_up;
+    let is_ready =
+        progress.is_caught_up && progress.is_connected && deploys && view && !is_draining;
     let status = match is_ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -29,6 +31,7 @@ pub(super) async fn readyz(call: Call) -> Answer {
     let body = json!({
         "ready": is_ready,
         "schedulerCaughtUp": progress.is_caught_up,
+        "deploymentsCaughtUp": deploys,
         "brokerConnected": progress.is_connected,
         "viewInStep": view,
         "draining": is_draining,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::agents::HostsHeard;
 use super::audit::Note;
 use super::held::Held;
 use super::intake::Room;
@@ -75,6 +76,8 @@ impl Settings {
 pub struct Farm {
     /// The way to ask the scheduler.
     pub handle: Handle,
+    /// The way to ask those who deploy.
+    pub deploy: croft_deploy::server::Handle,
     /// What the ledger says, ready to be asked. Somebody else feeds it.
     pub views: Views,
     /// The truth.
@@ -119,6 +122,8 @@ pub(super) struct State {
     followers: Arc<Mutex<HashMap<TokenId, usize>>>,
     /// When the view was seen to be as far as the ledger.
     pub(super) in_step: Mutex<Option<Instant>>,
+    /// Hosts that were heard.
+    pub(super) hosts: HostsHeard,
 }
 
 /// A place among a token's followers, for as long as it is held.
@@ -138,6 +143,7 @@ impl State {
             refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             held: Held::default(),
+            hosts: HostsHeard::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             room: Room::new(UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, ROOM_WAIT),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),

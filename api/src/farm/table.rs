@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 
 use super::call::{Answer, Call};
 use super::{
-    audit, builds, events, explain, files, metrics, openapi, pools, projects, ready, secrets,
-    sources, start, tokens, workers,
+    agents, audit, builds, events, explain, files, metrics, openapi, pools, projects, ready,
+    secrets, sources, start, tokens, workers,
 };
 
 /// What is done.
@@ -125,5 +125,13 @@ routes! {
     Post "/v1/tokens" Admin Farm Changes "CreateToken" "Issues a token, shown once." => tokens::create;
     Delete "/v1/tokens/{id}" Admin Farm Changes "RevokeToken" "Takes a token back." => tokens::revoke;
     Post "/v1/pools/{pool}/enrolments" Worker Pool Changes "EnrolWorker" "Gives a worker its pool's keys." => pools::enrol;
+    Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => agents::list;
+    Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => agents::revoke;
+    Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;
+    Post "/v1/agent/enrolments" Viewer Open Changes "EnrolHost" "Makes an invited host one of the farm's." => agents::enrol;
+    Post "/v1/agent/poll" Viewer Open Reads "PollHost" "What a host is to do. Signed by the host, as all of /v1/agent is." => agents::poll;
+    Post "/v1/agent/reports" Viewer Open Reads "ReportEvent" "What a host says of an event." => agents::report;
+    Get "/v1/agent/revisions/{digest}" Viewer Open Reads "OfferRevision" "What a revision is made of." => agents::offer;
+    Post "/v1/agent/revisions/{digest}/chunks" Viewer Open Reads "GetRevisionChunks" "Parts of a revision." => agents::chunks;
     Get "/v1/audit" Admin Farm Reads "ListAudit" "Who did what." => audit::list;
 }

@@ -98,8 +98,14 @@ impl Rig {
             clock: clock.clone(),
             metrics: croft_scheduler::Metrics::new(&registry).unwrap(),
         });
+        let (deployer, deploy) = croft_deploy::server::Server::new(croft_deploy::server::Parts {
+            ledger: Arc::clone(&ledger),
+            clock: clock.clone(),
+            routing: Arc::new(croft_deploy::server::Local),
+        });
         let farm = Farm {
             handle,
+            deploy,
             views: Views::in_memory().unwrap(),
             ledger,
             bus,
@@ -113,6 +119,8 @@ impl Rig {
         let mut tasks = JoinSet::new();
         let running = stopped.clone();
         tasks.spawn(async move { server.run(running).await.unwrap() });
+        let deploying = stopped.clone();
+        tasks.spawn(async move { deployer.run(deploying).await.unwrap() });
         let (ledger, views) = (Arc::clone(&farm.ledger), farm.views.clone());
         let following = stopped.clone();
         tasks.spawn(async move { croft_views::follow(ledger, views, following).await.unwrap() });

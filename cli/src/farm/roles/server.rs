@@ -80,10 +80,16 @@ impl Running {
             clock: Clock::system(),
             metrics: Metrics::new(&ground.registry)?,
         });
+        let (deployer, deploy) = croft_deploy::server::Server::new(croft_deploy::server::Parts {
+            ledger: Arc::clone(&ground.broker.ledger),
+            clock: Clock::system(),
+            routing: Arc::new(croft_deploy::server::Local),
+        });
         let broker_metrics = BrokerMetrics::new(&ground.registry)?;
         let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;
         let farm = Farm {
             handle,
+            deploy,
             views: views.clone(),
             ledger: Arc::clone(&ground.broker.ledger),
             bus: Arc::clone(&ground.broker.bus),
@@ -100,6 +106,8 @@ impl Running {
         let mut loops = JoinSet::new();
         let stop = rest_stop.clone();
         loops.spawn(async move { server.run(stop).await.context("the scheduler ended") });
+        let stop = rest_stop.clone();
+        loops.spawn(async move { deployer.run(stop).await.context("deployments ended") });
         let (ledger, stop) = (Arc::clone(&ground.broker.ledger), rest_stop.clone());
         loops.spawn(async move {
             observed::watch_broker(broker_metrics, ledger, stop).await;

@@ -1,0 +1,411 @@
+//! Hosts that are deployed to: invited by an administrator, let in once, and heard as often as they ask. Their calls carry no token: each
+//! is signed by the key that the host made for itself, and counts up.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use bytes::Bytes;
+use croft_cache::{Id, Store, TreeRef, decode_ids};
+use croft_deploy::server::Refused;
+use croft_deploy::{GroupName, Refusal, Report, Said, host_subject};
+use croft_keys::{HostCall, KeyId, Signable, Signer, invite, invited};
+use croft_ledger::Expected;
+use croft_proto::Timestamp;
+use croft_proto::deploy::{
+    Commands, Enrolling, EventStatus, Heard, HostEvent, HostReport, Invitation, Poll, ReportAnswer,
+    Reported, Tag, is_deploy_name,
+};
+use futures_util::stream;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::call::{Answer, Call, changed, json as answer_json, not_json, typed};
+use super::limits::{BODY_BYTES_MAX, PIECES_WAITING_MAX, READ_WAIT};
+use super::problem::Problem;
+use super::state::State;
+
+/// How long an invitation is good, unless somebody says otherwise, and at most: it lets a host in that may run anything it is sent.
+const INVITED_MINUTES: u64 = 60;
+const INVITED_MINUTES_MAX: u64 = 7 * 24 * 60;
+/// How far a host's counter may be from this server's clock: a call that was kept for longer cannot be made again after a restart.
+const CLOCKS_APART_MS_MAX: u64 = 5 * 60 * 1000;
+/// The longest wait of one poll: less than what lies between two looks of most proxies.
+const POLL_SECONDS_MAX: u64 = 30;
+/// What the farm's key for invitations is derived for.
+const PURPOSE: &str = "invitations of hosts";
+const OCTETS: &str = "application/octet-stream";
+
+/// When each host was heard, and the counter of its last call.
+#[derive(Debug, Default)]
+pub(super) struct HostsHeard(Mutex<HashMap<String, (u64, Timestamp)>>);
+
+impl HostsHeard {
+    fn heard(&self) -> MutexGuard<'_, HashMap<String, (u64, Timestamp)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When a host was heard last by this server.
+    pub(super) fn last(&self, host: &str) -> Option<Timestamp> {
+        self.heard().get(host).map(|(_, at)| *at)
+    }
+
+    /// Whether a call of that counter is a new one.
+    fn is_new(&self, host: &str, counter: u64, now: Timestamp) -> bool {
+        if counter.abs_diff(now.millis().saturating_mul(1000)) > CLOCKS_APART_MS_MAX * 1000 {
+            return false;
+        }
+        let mut heard = self.heard();
+        match heard.get_mut(host) {
+            Some((last, _)) if counter <= *last => false,
+            Some(known) => {
+                *known = (counter, now);
+                true
+            }
+            None => {
+                heard.insert(host.to_string(), (counter, now));
+                true
+            }
+        }
+    }
+}
+
+fn signer(state: &State) -> Signer {
+    Signer::of_seed(&state.farm.master.signing_seed(PURPOSE)).expect("a seed has 32 bytes")
+}
+
+/// Who is invited.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Inviting {
+    host: String,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    #[serde(default)]
+    zone: Option<String>,
+    #[serde(default)]
+    expires_in_minutes: Option<u64>,
+}
+
+/// `POST /v1/hosts/invitations`
+pub(super) async fn invitation(mut call: Call) -> Answer {
+    let asked: Inviting = call.json().await?;
+    if !is_deploy_name(&asked.host) {
+        return Err(Problem::invalid(format!(
+            "host `{}`: a name has up to 100 letters, digits and . _ + = , @ -",
+            super::call::short(&asked.host)
+        )));
+    }
+    call.is_about(format!("host.{}", asked.host));
+    let minutes = asked.expires_in_minutes.unwrap_or(INVITED_MINUTES);
+    if !(1..=INVITED_MINUTES_MAX).contains(&minutes) {
+        return Err(Problem::invalid(format!(
+            "expiresInMinutes {minutes}: 1 to {INVITED_MINUTES_MAX}"
+        )));
+    }
+    let invitation = Invitation {
+        host: asked.host,
+        tags: asked.tags,
+        zone: asked.zone,
+        expires_ms: call.state.farm.clock.now().millis() + minutes * 60_000,
+    };
+    let words = serde_json::to_vec(&invitation).map_err(|error| Problem::internal(&error))?;
+    let token = invite(&signer(&call.state), &words);
+    let body = json!({"host": invitation.host, "token": token, "expires": Timestamp::from_millis(invitation.expires_ms)});
+    answer_json(StatusCode::CREATED, &body)
+}
+
+/// `POST /v1/agent/enrolments`
+pub(super) async fn enrol(mut call: Call) -> Answer {
+    let asked: Enrolling = call.json().await?;
+    let refused =
+        |why: &str| Problem::forbidden(format!("the invitation {why}: ask for a new one"));
+    let words = invited(&signer(&call.state).key_id(), &asked.token)
+        .ok_or_else(|| refused("is not this farm's"))?;
+    let invitation: Invitation =
+        serde_json::from_slice(&words).map_err(|error| not_json(&error))?;
+    if invitation.expires_ms < call.state.farm.clock.now().millis() {
+        return Err(refused("has expired"));
+    }
+    let key = KeyId::parse(&asked.public_key)
+        .ok_or_else(|| Problem::invalid("publicKey: 64 lower-case hexadecimal digits"))?
+        .to_string();
+    let host = invitation.host.clone();
+    call.is_about(format!("host.{host}"));
+    let event = HostEvent::Enrolled {
+        public_key: key.clone(),
+        tags: invitation.tags,
+        zone: invitation.zone,
+    };
+    let (named, own) = (host.clone(), key.clone());
+    let check = move |state: &croft_deploy::State| match state.host(&named) {
+        Some(there) if there.is_enrolled && there.public_key != own => {
+            Err(Refusal::Wrong(vec![format!(
+                "host `{named}` belongs to the farm already, with another key: revoke it first"
+            )]))
+        }
+        Some(there) => Ok(Expected::Last(there.last)),
+        None => Ok(Expected::NEW),
+    };
+    let recorded = call
+        .state
+        .farm
+        .deploy
+        .record(host_subject(&host)?, event.into(), check)
+        .await?;
+    call.state.farm.deploy.folded(recorded.seq, READ_WAIT).await;
+    changed(
+        StatusCode::CREATED,
+        &json!({"host": host}),
+        Some(recorded.seq),
+    )
+}
+
+/// `GET /v1/hosts`
+pub(super) async fn list(call: Call) -> Answer {
+    let hosts = call.state.farm.deploy.look(|seen| {
+        let hosts = seen.state.hosts();
+        hosts
+            .filter(|(_, host)| host.is_enrolled)
+            .map(|(name, host)| (name.clone(), host.clone()))
+            .collect::<Vec<_>>()
+    });
+    let shown = hosts.await?.into_iter().map(|(name, host)| {
+        json!({
+            "instanceName": name,
+            "tags": host.tags,
+            "zone": host.zone,
+            "deploymentId": host.taken,
+            "lastHeard": call.state.hosts.last(&name),
+        })
+    });
+    answer_json(StatusCode::OK, &json!({"hosts": shown.collect::<Vec<_>>()}))
+}
+
+/// `DELETE /v1/hosts/{name}`
+pub(super) async fn revoke(call: Call) -> Answer {
+    let name = call.param("name").to_string();
+    let (host, there) = (host_subject(&name)?, name.clone());
+    let check = move |state: &croft_deploy::State| {
+        let host = state.host(&there).filter(|host| host.is_enrolled);
+        let host = host.ok_or_else(|| Refusal::NoHost(there.clone()))?;
+        Ok(Expected::Last(host.last))
+    };
+    let deploy = &call.state.farm.deploy;
+    let done = deploy
+        .record(host, HostEvent::Revoked.into(), check)
+        .await?;
+    deploy.folded(done.seq, READ_WAIT).await;
+    changed(StatusCode::OK, &json!({"host": name}), Some(done.seq))
+}
+
+/// The host whose call this is, and the body that it signed.
+async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
+    let unknown = || {
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "UnrecognizedHostException",
+            "this is not a call of a host of this farm: it has to be enrolled, and its clock to be within five minutes of the farm's",
+        )
+    };
+    let said = call
+        .header(&AUTHORIZATION)
+        .and_then(HostCall::parse)
+        .ok_or_else(unknown)?;
+    let body = call.bytes(BODY_BYTES_MAX).await?;
+    let name = said.host.clone();
+    let key = call.state.farm.deploy.look(move |seen| {
+        let host = seen.state.host(&name).filter(|host| host.is_enrolled)?;
+        KeyId::parse(&host.public_key)
+    });
+    let key = key.await?.ok_or_else(unknown)?;
+    let signable = Signable {
+        method: call.line.0,
+        path: &call.line.1,
+        body: &body,
+    };
+    let now = call.state.farm.clock.now();
+    // Only a call that is the host's own may move its counter.
+    if !said.is_by(&key, signable) || !call.state.hosts.is_new(&said.host, said.counter, now) {
+        return Err(unknown());
+    }
+    Ok((said.host, body))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| not_json(&error))
+}
+
+/// `POST /v1/agent/poll`
+pub(super) async fn poll(mut call: Call) -> Answer {
+    let (host, body) = host_of(&mut call).await?;
+    let asked: Poll = read(&body)?;
+    let deploy = &call.state.farm.deploy;
+    for has in asked.has {
+        let group = GroupName {
+            application: has.application_name,
+            group: has.deployment_group_name,
+        };
+        deploy.returned(host.clone(), group, has.digest).await?;
+    }
+    let wait = Duration::from_secs(asked.wait_seconds.min(POLL_SECONDS_MAX));
+    let commands = tokio::select! {
+        commands = deploy.take(&host, wait) => commands,
+        () = call.state.draining.cancelled() => Vec::new(),
+    };
+    answer_json(StatusCode::OK, &Commands { commands })
+}
+
+/// `POST /v1/agent/reports`
+pub(super) async fn report(mut call: Call) -> Answer {
+    let (host, body) = host_of(&mut call).await?;
+    let said: HostReport = read(&body)?;
+    let ended = |status| Said::Ended(status, said.diagnostics.clone());
+    let report = Report {
+        host,
+        deployment: said.deployment_id.clone(),
+        generation: said.generation,
+        event: said.event,
+        said: match said.status {
+            Reported::InProgress => Said::Started,
+            Reported::Succeeded => ended(EventStatus::Succeeded),
+            Reported::Failed => ended(EventStatus::Failed),
+            Reported::Skipped => ended(EventStatus::Skipped),
+        },
+    };
+    let answer = match call.state.farm.deploy.hear(report).await? {
+        croft_deploy::Answer::Recorded => Heard::Recorded,
+        croft_deploy::Answer::Later => Heard::Later,
+        croft_deploy::Answer::Stale => Heard::Stale,
+    };
+    answer_json(StatusCode::OK, &ReportAnswer { answer })
+}
+
+/// The tree that the path names, when it is the revision of something on that host.
+async fn tree_of(call: &Call, host: String) -> Result<Id, Problem> {
+    let none = || Problem::not_found("no deployment of this host has such a revision");
+    let digest = call.param("digest").to_string();
+    let tree = Id::parse(&digest).ok_or_else(none)?;
+    let is_its = call.state.farm.deploy.look(move |seen| {
+        let mut deployments = seen.state.deployments();
+        deployments.any(|one| one.accepted.asked.revision.digest == digest && one.has(&host))
+    });
+    is_its.await?.then_some(tree).ok_or_else(none)
+}
+
+fn found(store: &Store, tree: &Id, now: Timestamp) -> Result<TreeRef, Problem> {
+    store
+        .tree(tree, now)?
+        .ok_or_else(|| Problem::not_found("the revision is not in the farm's store any more"))
+}
+
+/// `GET /v1/agent/revisions/{digest}`
+pub(super) async fn offer(mut call: Call) -> Answer {
+    let (host, _) = host_of(&mut call).await?;
+    let tree = tree_of(&call, host).await?;
+    let (store, now) = (call.state.kept(), call.state.farm.clock.now());
+    let offering = call.state.tasks.spawn_blocking(move || {
+        let tree = found(&store, &tree, now)?;
+        Ok::<_, Problem>(store.offer(&tree)?.encode())
+    });
+    let offer = offering
+        .await
+        .map_err(|error| Problem::internal(&error))??;
+    Ok(typed(StatusCode::OK, OCTETS, Body::from(offer)))
+}
+
+/// `POST /v1/agent/revisions/{digest}/chunks`
+pub(super) async fn chunks(mut call: Call) -> Answer {
+    let (host, body) = host_of(&mut call).await?;
+    let wanted = decode_ids(&body)
+        .map_err(|error| Problem::invalid(format!("the list of chunks: {error}")))?;
+    let tree = tree_of(&call, host).await?;
+    let (store, now) = (call.state.kept(), call.state.farm.clock.now());
+    let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
+    let exporting = call.state.tasks.spawn_blocking({
+        let store = store.clone();
+        move || {
+            let tree = found(&store, &tree, now)?;
+            let offer = store.offer(&tree)?;
+            Ok::<_, Problem>(store.export(&offer, &wanted)?)
+        }
+    });
+    let export = exporting
+        .await
+        .map_err(|error| Problem::internal(&error))??;
+    call.state.tasks.spawn_blocking(move || {
+        for batch in export {
+            let batch = batch.map_err(|error| {
+                tracing::warn!(%error, "a revision cannot be read to its end");
+                io::Error::other("the revision cannot be read to its end")
+            });
+            if pieces.blocking_send(batch).is_err() {
+                return;
+            }
+        }
+    });
+    let body = stream::poll_fn(move |context| sent.poll_recv(context));
+    Ok(typed(StatusCode::OK, OCTETS, Body::from_stream(body)))
+}
+
+impl From<croft_deploy::server::Failed> for Problem {
+    fn from(failed: croft_deploy::server::Failed) -> Self {
+        use croft_deploy::server::Failed;
+        match &failed {
+            Failed::Unavailable(why) => {
+                tracing::warn!(%why, "the ledger cannot be written");
+                Self::unavailable("the ledger cannot be written now; nothing happened: ask again")
+            }
+            Failed::Unknown | Failed::Contended | Failed::Closed => {
+                Self::unavailable(failed.to_string())
+            }
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Failed(failed) => failed.into(),
+            Refused::Rule(rule) => rule.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NoGroup(..) => Self::new(
+                StatusCode::NOT_FOUND,
+                "DeploymentGroupDoesNotExistException",
+                detail,
+            ),
+            Refusal::Busy(_) => Self::conflict("DeploymentLimitExceededException", detail),
+            Refusal::TooMany => Self::conflict("DeploymentLimitExceededException", detail),
+            Refusal::Older { .. } => Self::conflict("OlderRevisionException", detail),
+            Refusal::NoConfig(_) => Self::new(
+                StatusCode::NOT_FOUND,
+                "DeploymentConfigDoesNotExistException",
+                detail,
+            ),
+            Refusal::NoHost(_) => Self::new(
+                StatusCode::NOT_FOUND,
+                "InstanceDoesNotExistException",
+                detail,
+            ),
+            Refusal::Wrong(_) => Self::invalid(detail),
+            Refusal::Over(_) => Self::conflict("DeploymentAlreadyCompletedException", detail),
+            Refusal::NotWaiting(_) => {
+                Self::conflict("DeploymentIsNotInReadyStateException", detail)
+            }
+            Refusal::NothingGood => Self::conflict("NothingToRollBackToException", detail),
+        }
+    }
+}
