@@ -33,6 +33,8 @@ mod decide;
 mod finish;
 /// Where traffic should go.
 mod traffic;
+/// How a deployment is shown.
+mod show;
 /// All of it, an input at a time.
 mod step;
 

@@ -244,6 +244,19 @@ fn a_failure_names_host_event_script_exit_code_and_last_lines_and_is_taken_back(
         assert!(error.message.contains(part), "{part}: {}", error.message);
     }
     assert_eq!(end.rollback, Some(rollback_id(&id(2))));
+    let shown =
+        serde_json::to_value(one.engine.state().deployment(&id(2)).unwrap().info()).unwrap();
+    assert_eq!(shown["errorInformation"]["code"], "HEALTH_CONSTRAINTS");
+    assert_eq!(
+        shown["errorInformation"]["x-croft-firstFailure"]["scriptName"],
+        "scripts/start.sh"
+    );
+    let overview = serde_json::json!({"Pending": 0, "InProgress": 0, "Succeeded": 1, "Failed": 1, "Skipped": 1, "Ready": 0});
+    assert_eq!(shown["deploymentOverview"], overview);
+    assert_eq!(
+        shown["rollbackInfo"]["rollbackDeploymentId"],
+        rollback_id(&id(2)).as_str()
+    );
     let told = one.answer(&[]);
     one.pass(1_000);
     assert_eq!(

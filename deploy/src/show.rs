@@ -1,0 +1,192 @@
+//! A deployment as it is shown, in AWS's shape. Made from what is folded; a deployment that is over and forgotten is folded anew from its
+//! own subjects.
+
+use croft_ledger::Entry;
+use croft_proto::deploy::{
+    ComputePlatform, DeploymentEvent, DeploymentId, DeploymentInfo, DeploymentOption,
+    DeploymentOverview, DeploymentStatus, DeploymentStyle, EventStatus, LifecycleEvent,
+    OwnOfDeploymentInfo, RollbackInfo, Side, Step, TargetKind, TargetStatus,
+};
+
+use crate::state::{Deployment, FoldError, Target, parsed};
+
+impl Deployment {
+    /// A deployment from the entries of its own subject and of those below it, in order: for one that is over, and that no state keeps. None
+    /// when its first entry is not there.
+    ///
+    /// # Errors
+    /// When one of them cannot be folded.
+    pub fn of<'e>(
+        id: &DeploymentId,
+        entries: impl IntoIterator<Item = &'e Entry>,
+    ) -> Result<Option<Self>, FoldError> {
+        let mut made: Option<Self> = None;
+        for entry in entries {
+            let parts: Vec<String> = entry.subject.parts().collect();
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let Some(event) = entry.event() else {
+                continue;
+            };
+            match (parts.as_slice(), &mut made) {
+                (["deployment", of], _) if *of == id.as_str() => {
+                    match (parsed(entry, event)?, &mut made) {
+                        (DeploymentEvent::Accepted(accepted), None) => {
+                            made = Some(Self::accepted(entry, id.clone(), *accepted));
+                        }
+                        (event, Some(made)) => {
+                            made.fold(entry, event)?;
+                        }
+                        (_, None) => return Ok(None),
+                    }
+                }
+                (["deployment", of, side @ ("host" | "old"), host], Some(made))
+                    if *of == id.as_str() =>
+                {
+                    let side = if *side == "host" {
+                        Side::New
+                    } else {
+                        Side::Old
+                    };
+                    made.fold_target(entry, side, host, parsed(entry, event)?)?;
+                }
+                (_, _) => {}
+            }
+        }
+        Ok(made)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn status(&self) -> DeploymentStatus {
+        if let Some(end) = &self.end {
+            return end.status;
+        }
+        match self.current() {
+            None => DeploymentStatus::Created,
+            Some(Step::Ready { .. }) => DeploymentStatus::Ready,
+            Some(Step::Bake { .. }) => DeploymentStatus::Baking,
+            Some(Step::Run { .. } | Step::Watch { .. } | Step::Shift { .. }) => {
+                DeploymentStatus::InProgress
+            }
+        }
+    }
+
+    /// Where one of its targets stands.
+    #[must_use]
+    pub fn target_status(&self, target: &Target) -> TargetStatus {
+        let is_over = self.end.is_some();
+        if target.is_failed {
+            TargetStatus::Failed
+        } else if target.running.is_some() {
+            TargetStatus::InProgress
+        } else if !target.is_attempted {
+            if is_over {
+                TargetStatus::Skipped
+            } else {
+                TargetStatus::Pending
+            }
+        } else if !target.is_done {
+            TargetStatus::Unknown
+        } else if !is_over && self.status() == DeploymentStatus::Ready {
+            TargetStatus::Ready
+        } else {
+            TargetStatus::Succeeded
+        }
+    }
+
+    /// Where the events of one of its targets stand, in order: those that it has run, and the one that it is to run.
+    pub fn target_events<'t>(
+        &self,
+        target: &'t Target,
+    ) -> impl Iterator<Item = (LifecycleEvent, EventStatus)> + use<'t> {
+        let current = target.running.map(|running| {
+            let status = if running.is_started {
+                EventStatus::InProgress
+            } else {
+                EventStatus::Pending
+            };
+            (running.event, status)
+        });
+        target.ended.iter().copied().chain(current)
+    }
+
+    /// How many targets stand where.
+    #[must_use]
+    pub fn overview(&self) -> DeploymentOverview {
+        let mut overview = DeploymentOverview::default();
+        for target in &self.targets {
+            let count = match self.target_status(target) {
+                TargetStatus::Pending => &mut overview.pending,
+                TargetStatus::InProgress => &mut overview.in_progress,
+                TargetStatus::Succeeded => &mut overview.succeeded,
+                // AWS counts what nobody knows among the failed.
+                TargetStatus::Failed | TargetStatus::Unknown => &mut overview.failed,
+                TargetStatus::Skipped => &mut overview.skipped,
+                TargetStatus::Ready => &mut overview.ready,
+            };
+            *count += 1;
+        }
+        overview
+    }
+
+    /// All of it, as AWS's `GetDeployment` has it.
+    #[must_use]
+    pub fn info(&self) -> DeploymentInfo {
+        let (asked, plan, end) = (&self.accepted.asked, self.plan.as_ref(), self.end.as_ref());
+        let taken_back = end.and_then(|end| end.rollback.clone());
+        let message = end.and_then(|end| end.rollback_message.clone());
+        let parent = self.accepted.parent.clone();
+        let has_rollback = taken_back.is_some() || message.is_some() || parent.is_some();
+        DeploymentInfo {
+            application_name: asked.application_name.clone(),
+            deployment_group_name: asked.deployment_group_name.clone(),
+            deployment_config_name: plan
+                .map(|plan| plan.deployment_config_name.clone())
+                .or_else(|| asked.deployment_config_name.clone()),
+            deployment_id: self.id.clone(),
+            previous_revision: plan.and_then(|plan| plan.previous_revision.clone()),
+            revision: asked.revision.clone(),
+            status: self.status(),
+            error_information: end.and_then(|end| end.error.as_deref().cloned()),
+            create_time: self.created,
+            start_time: self.began,
+            complete_time: end.map(|end| end.at),
+            deployment_overview: self.overview(),
+            description: asked.description.clone(),
+            creator: self.accepted.creator.name().to_string(),
+            ignore_application_stop_failures: asked.ignore_application_stop_failures,
+            update_outdated_instances_only: asked.update_outdated_instances_only,
+            rollback_info: has_rollback.then_some(RollbackInfo {
+                rollback_deployment_id: taken_back,
+                rollback_triggering_deployment_id: parent,
+                rollback_message: message,
+            }),
+            deployment_style: plan.map(|plan| DeploymentStyle {
+                deployment_type: plan.deployment_type,
+                deployment_option: if plan.moves_traffic {
+                    DeploymentOption::WithTrafficControl
+                } else {
+                    DeploymentOption::WithoutTrafficControl
+                },
+            }),
+            file_exists_behavior: asked.file_exists_behavior,
+            compute_platform: match plan.map(|plan| plan.target_kind) {
+                Some(TargetKind::Container) => ComputePlatform::Ecs,
+                Some(TargetKind::Host) | None => ComputePlatform::Server,
+            },
+            own: OwnOfDeploymentInfo {
+                generation: plan.map(|plan| plan.generation),
+                steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
+                step: plan.map(|_| self.step),
+                traffic_percent: plan
+                    .filter(|plan| {
+                        plan.steps
+                            .iter()
+                            .any(|step| matches!(step, Step::Shift { .. }))
+                    })
+                    .map(|_| self.traffic_percent),
+                finding: end.and_then(|end| end.finding.clone()),
+            },
+        }
+    }
+}
