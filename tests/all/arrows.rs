@@ -63,7 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
         ],
     ),
-    ("croft-deploy", &["croft-proto"]),
+    ("croft-deploy", &["croft-proto", "croft-ledger"]),
     ("croft-agent", &["croft-proto", "croft-spec"]),
     (
         "croft-api",
@@ -129,6 +129,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["bollard", "object_store", "croft-nats-testing"],
     ),
     ("croft-scheduler", &["bollard", "object_store"]),
+    ("croft-deploy", &["bollard", "object_store"]),
     (
         "croft-bus",
         &["bollard", "object_store", "croft-nats-testing"],
