@@ -303,6 +303,56 @@ fn a_rollback_that_fails_halts_and_says_what_stands_where_and_nothing_follows() 
 }
 
 #[test]
+fn a_rollback_that_a_guard_rail_ends_halts_too() {
+    let mut one = One::with(serde_json::json!({}));
+    one.deploy(1, "web", 2);
+    one.answer(&[]);
+    one.pass(1_000);
+    one.deploy(2, "web", 3);
+    let (_, _, report) = one.commands.remove(0);
+    let intents = stop(one.engine.state(), &id(2), Then::GoBack, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.input(Input::Report(report));
+    let finding = Finding {
+        by: "crash loop".into(),
+        message: "it restarts".into(),
+        evidence: serde_json::json!("x".repeat(100_000)),
+    };
+    let back = rollback_id(&id(2));
+    one.input(Input::Advised(
+        back.clone(),
+        Advice::RollBack(Box::new(finding)),
+    ));
+    let end = one.end(&back);
+    assert_eq!((end.status, end.rollback), (DeploymentStatus::Halted, None));
+    assert!(end.error.unwrap().message.contains("In the middle of it"));
+    assert!(end.finding.unwrap().evidence.to_string().len() < 100);
+}
+
+#[test]
+fn a_host_that_says_too_much_is_recorded_shortened() {
+    let mut one =
+        One::with(serde_json::json!({"deploymentConfigName": "CodeDeployDefault.AllAtOnce"}));
+    one.deploy(1, "web", 2);
+    for (_, _, mut report) in std::mem::take(&mut one.commands) {
+        let mut said = diagnostics();
+        said.log_tail = format!("{}the end", "ä".repeat(100_000));
+        said.message = "m".repeat(100_000);
+        report.said = Said::Ended(EventStatus::Failed, Some(Box::new(said)));
+        one.input(Input::Report(report));
+    }
+    let all = one.farm.entries(Seq::ZERO);
+    assert!(
+        all.iter()
+            .all(|entry| entry.event().unwrap().len() < 64 << 10)
+    );
+    let end = one.end(&id(1));
+    let first = end.error.unwrap().first_failure.unwrap();
+    assert!(first.log_tail.ends_with("the end") && first.log_tail.len() <= 4 << 10);
+}
+
+#[test]
 fn what_the_old_revision_cannot_do_may_be_ignored() {
     for (is_ignored, status) in [
         (true, DeploymentStatus::Succeeded),
