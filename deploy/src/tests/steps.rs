@@ -630,6 +630,98 @@ fn in_the_middle_of_a_shift_traffic_is_back_with_the_decision_itself() {
 }
 
 #[test]
+fn zones_follow_each_other_and_each_is_watched_before_the_next() {
+    let farm = Farm::new();
+    farm.config(serde_json::json!({"deploymentConfigName": "zonal",
+        "minimumHealthyHosts": {"type": "HOST_COUNT", "value": 0},
+        "zonalConfig": {"firstZoneMonitorDurationInSeconds": 60, "monitorDurationInSeconds": 30,
+            "minimumHealthyHostsPerZone": {"type": "HOST_COUNT", "value": 1}}}));
+    farm.group(group(
+        "web",
+        serde_json::json!({"deploymentConfigName": "zonal"}),
+    ));
+    for (host, zone) in [
+        ("a1", "a"),
+        ("b1", "b"),
+        ("a2", "a"),
+        ("c1", "c"),
+        ("c2", "c"),
+        ("b2", "b"),
+    ] {
+        farm.host(host, Some(zone));
+    }
+    let mut one = One::new(farm);
+    one.deploy(1, "web", 2);
+    let mut zones = Vec::new();
+    for wait_ms in [59_000, 29_000, 0] {
+        let told = one.answer(&[]);
+        let hosts: BTreeSet<String> = told.into_iter().map(|(host, _)| host).collect();
+        zones.push(hosts.into_iter().collect::<Vec<_>>().join(" "));
+        one.pass(wait_ms);
+        assert!(one.commands.is_empty(), "the zone is still watched");
+        one.pass(1_000);
+    }
+    assert_eq!(zones, ["a1 a2", "b1 b2", "c1 c2"]);
+    assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
+}
+
+#[test]
+fn a_zone_below_its_minimum_stops_the_later_ones() {
+    let farm = Farm::new();
+    farm.config(serde_json::json!({"deploymentConfigName": "zonal",
+        "minimumHealthyHosts": {"type": "HOST_COUNT", "value": 0}, "zonalConfig": {}}));
+    farm.group(group(
+        "web",
+        serde_json::json!({"deploymentConfigName": "zonal"}),
+    ));
+    for (host, zone) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+        farm.host(host, Some(zone));
+    }
+    let mut one = One::new(farm);
+    one.deploy(1, "web", 2);
+    let told = one.answer(&[("a1", Install), ("a2", Install)]);
+    assert!(told.iter().all(|(host, _)| host != "b1"));
+    assert_eq!(one.status(1), Some(DeploymentStatus::Failed));
+}
+
+#[test]
+fn traffic_waits_to_be_let_go_and_stops_when_nobody_does() {
+    for is_let_go in [true, false] {
+        let farm = Farm::new();
+        farm.group(group("box", serde_json::json!({"deploymentConfigName": "CodeDeployDefault.ECSAllAtOnce",
+            "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            "blueGreenDeploymentConfiguration": {"deploymentReadyOption":
+                {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 5}},
+            "x-croft": {"router": haproxy()}})));
+        farm.host("h1", None);
+        let mut one = One::new(farm);
+        one.deploy(1, "box", 2);
+        one.answer(&[]);
+        let deployment = one.engine.state().deployment(&id(1)).unwrap();
+        assert_eq!(deployment.status(), DeploymentStatus::Ready);
+        assert_eq!(deployment.overview().ready, 1);
+        one.pass(200_000);
+        if is_let_go {
+            let intents = go_on(one.engine.state(), &id(1), "me").unwrap();
+            assert!(one.farm.intend(&intents));
+            one.settle();
+            let again = go_on(one.engine.state(), &id(1), "me");
+            assert_eq!(again, Err(Refusal::NotWaiting(id(1))));
+            one.answer(&[]);
+            let deployment = one.engine.state().deployment(&id(1)).unwrap();
+            assert_eq!(deployment.traffic_percent, 100);
+            assert_eq!(one.status(1), None);
+        } else {
+            one.pass(101_000);
+            let end = one.end(&id(1));
+            assert_eq!(end.status, DeploymentStatus::Stopped);
+            let said = end.rollback_message.unwrap();
+            assert!(said.contains("nothing to go back to"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_minimum_that_leaves_no_host_ends_the_deployment_before_anything_is_done() {
     let mut one = One::with(serde_json::json!({"deploymentConfigName": "most"}));
     one.farm
