@@ -61,7 +61,7 @@ use ticks::Ticks;
 use tier::{NearLanes, Tiered};
 
 /// An object's name and size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) name: Path,
     pub(crate) size_bytes: u64,

@@ -103,6 +103,25 @@ impl Index {
         Ok(index)
     }
 
+    /// The index of those packs, of which some may be gone.
+    pub(crate) fn of(objects: &Objects, packs: &[Listed]) -> Result<Self, Error> {
+        let mut index = Self::default();
+        for (listed, tail) in read_tails(objects, packs)? {
+            let parsed = tail.and_then(|tail| {
+                Contents::parse(&tail, listed.size_bytes)
+                    .map_err(|reason| damaged(&listed.name, reason))
+            });
+            match parsed {
+                Ok(contents) => {
+                    let condemned = false;
+                    index.add(Pack { listed, condemned }, &contents);
+                }
+                Err(error) => index.broken.push(error),
+            }
+        }
+        Ok(index)
+    }
+
     fn add(&mut self, pack: Pack, contents: &Contents) {
         let number = short(self.packs.len());
         let first = short(self.frames.len());

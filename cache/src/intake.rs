@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::backend::Objects;
+use crate::backend::{Listed, Objects};
 use crate::chunk::Cutter;
 use crate::content::Content;
 use crate::id::Short;
@@ -34,14 +34,17 @@ pub(crate) struct Intake<'a> {
     claimed: Mutex<HashSet<Short>>,
     written_bytes: AtomicU64,
     failed: &'a AtomicBool,
+    sent: Mutex<Vec<Listed>>,
     outbox: SyncSender<Filled>,
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Brought {
     /// Bytes of packs written.
     pub(crate) stored_bytes: u64,
+    /// Those packs.
+    pub(crate) packs: Vec<Listed>,
 }
 
 /// Lets `work` bring bytes in; when this returns without an error, all of them are stored.
@@ -68,6 +71,7 @@ pub(crate) fn bring_in<T>(
             claimed: Mutex::default(),
             written_bytes: AtomicU64::new(0),
             failed: &failed,
+            sent: Mutex::default(),
             outbox,
         };
         let mut threads = Vec::new();
@@ -84,6 +88,7 @@ pub(crate) fn bring_in<T>(
         let worked = work(&intake);
         let brought = Brought {
             stored_bytes: intake.written_bytes.load(Ordering::Relaxed),
+            packs: std::mem::take(&mut *intake.sent()),
         };
         // The carriers end when nobody can send any more.
         drop(intake);
@@ -139,6 +144,10 @@ impl Intake<'_> {
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sent(&self) -> MutexGuard<'_, Vec<Listed>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// True when these chunks are all stored, or on their way.
     pub(crate) fn has_all<'c>(&self, chunks: impl IntoIterator<Item = &'c Id>) -> bool {
         chunks
@@ -163,6 +172,7 @@ impl Intake<'_> {
                 cap_bytes: self.cap_bytes,
             });
         }
+        self.sent().push(filled.listed.clone());
         let is_sent = !self.failed.load(Ordering::Relaxed) && self.outbox.send(filled).is_ok();
         if is_sent {
             return Ok(());

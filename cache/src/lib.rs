@@ -56,6 +56,8 @@ mod chunk;
 mod pack;
 /// Which chunks are where.
 mod index;
+/// Where something was stored.
+mod packs;
 /// Bytes to packs.
 mod intake;
 /// Packs to bytes.
@@ -112,6 +114,7 @@ pub use look::{Difference, EntrySummary, Space as UsedSpace};
 pub use meter::Meter;
 pub use mount_points::{MountPoint, mount_points};
 pub use named::{Named, NamedAs, Shelf};
+pub use packs::Packs;
 pub use records::{
     Answer, Change, ChangeKind, Explanation, Input, InputKind, Removal, RemovalReason, ScopeName,
     Scopes, ScopesError, Skipped, Space,

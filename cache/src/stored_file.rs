@@ -4,11 +4,11 @@
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use crate::content::Reader;
+use crate::content::{Content, Reader};
 use crate::index::Index;
 use crate::restore::parse_list;
 use crate::tree::{Anchor, Node, Tree};
-use crate::{Error, Id, Store, TreeRef};
+use crate::{Error, Id, Packs, Store, TreeRef};
 
 /// Chunks fetched together: some megabytes, so that a reader that stops has not fetched all of a large file.
 const CHUNKS_AT_ONCE: usize = 64;
@@ -23,47 +23,60 @@ pub struct StoredFile {
 }
 
 impl Store {
-    /// The list of a tree's files.
+    /// The list of a tree's files, which may be in `packs`.
     ///
     /// # Errors
     /// When the list cannot be read, or is not what its id says.
-    pub fn files(&self, tree: &TreeRef) -> Result<Tree, Error> {
-        let index = self.index()?;
+    pub fn files(&self, tree: &TreeRef, packs: &Packs) -> Result<Tree, Error> {
+        let index = self.index_for(packs, &tree.list)?;
         let mut reader = Reader::new(&self.objects, &index)?;
         parse_list(&tree.list, Some(&tree.id), &mut reader)
     }
 
-    /// A file of a tree; none when there is no regular file of that path.
+    /// A file of a tree, whose contents may be in `packs`; none when there is no regular file of that path.
     ///
     /// # Errors
     /// As [`Store::files`].
-    pub fn open_file(&self, tree: &TreeRef, path: &Path) -> Result<Option<StoredFile>, Error> {
-        let index = self.index()?;
+    pub fn open_file(
+        &self,
+        tree: &TreeRef,
+        packs: &Packs,
+        path: &Path,
+    ) -> Result<Option<StoredFile>, Error> {
+        let index = self.index_for(packs, &tree.list)?;
         let mut reader = Reader::new(&self.objects, &index)?;
         let list = parse_list(&tree.list, Some(&tree.id), &mut reader)?;
         drop(reader);
-        let Some((size_bytes, chunks)) = find(&list, path) else {
+        let Some(content) = find(&list, path) else {
             return Ok(None);
+        };
+        let index = match index.missing(&content.chunks) {
+            None => index,
+            Some(_elsewhere) => self.index()?,
         };
         Ok(Some(StoredFile {
             store: self.clone(),
             index,
-            size_bytes,
-            chunks,
+            size_bytes: content.size_bytes,
+            chunks: content.chunks,
         }))
     }
 }
 
-fn find(list: &Tree, path: &Path) -> Option<(u64, Vec<Id>)> {
+fn find(list: &Tree, path: &Path) -> Option<Content> {
+    let content = |size_bytes: &u64, chunks: &Vec<Id>| Content {
+        size_bytes: *size_bytes,
+        chunks: chunks.clone(),
+    };
     let anchors = [Anchor::Source, Anchor::Root];
     let (anchor, entry) = anchors
         .into_iter()
         .find_map(|anchor| Some((anchor, list.find(anchor, path)?)))?;
     match &entry.node {
-        Node::File { size_bytes, chunks } => Some((*size_bytes, chunks.clone())),
+        Node::File { size_bytes, chunks } => Some(content(size_bytes, chunks)),
         // The file it is another name of is no link itself.
         Node::HardLink(first) => match &list.find(anchor, first)?.node {
-            Node::File { size_bytes, chunks } => Some((*size_bytes, chunks.clone())),
+            Node::File { size_bytes, chunks } => Some(content(size_bytes, chunks)),
             Node::Directory | Node::Symlink(_) | Node::HardLink(_) => None,
         },
         Node::Directory | Node::Symlink(_) => None,
@@ -165,7 +178,10 @@ mod tests {
             now,
         };
         let tree = store.put(&put).unwrap().tree;
-        let file = store.open_file(&tree, Path::new("file")).unwrap().unwrap();
+        let file = store
+            .open_file(&tree, &Packs::default(), Path::new("file"))
+            .unwrap()
+            .unwrap();
         assert!(file.chunks.len() > 3, "{}", file.chunks.len());
         let read = |file: &StoredFile, range: Range<u64>| {
             let mut found = Vec::new();
@@ -190,7 +206,10 @@ mod tests {
                 assert!(read(&file, *from..*to) == wanted, "{from}..{to}");
             }
         }
-        let empty = store.open_file(&tree, Path::new("empty")).unwrap().unwrap();
+        let empty = store
+            .open_file(&tree, &Packs::default(), Path::new("empty"))
+            .unwrap()
+            .unwrap();
         assert_eq!(read(&empty, 0..9), b"");
     }
 }

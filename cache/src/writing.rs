@@ -33,6 +33,13 @@ pub(crate) struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     pub(crate) fn begin(store: &'a Store, now: Timestamp) -> Result<Self, Error> {
+        let mut writing = Self::begin_alone(store, now)?;
+        writing.index = store.index()?;
+        Ok(writing)
+    }
+
+    /// One that counts on nothing that is stored: whatever it brings is written, and how much is stored costs it nothing.
+    pub(crate) fn begin_alone(store: &'a Store, now: Timestamp) -> Result<Self, Error> {
         let held = store.share()?;
         let started = SinceBoot::now();
         let lease = Lease::take(
@@ -46,7 +53,7 @@ impl<'a> Writing<'a> {
             },
         )?;
         Ok(Self {
-            index: store.index()?,
+            index: Index::default(),
             lease: Some(lease),
             started,
             _held: held,

@@ -63,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
         ],
     ),
+    ("croft-balance", &[]),
     ("croft-deploy", &["croft-proto", "croft-ledger"]),
     ("croft-agent", &["croft-proto", "croft-spec"]),
     (

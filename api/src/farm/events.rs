@@ -268,7 +268,7 @@ impl Live {
                     .push_back(event("attempt", &json!({"attempt": attempt})));
             }
             // All of it is archived by now, so none of it need be skipped.
-            Some(Ok(Item::Skipped { .. })) if files::kept_tree(&self.build).is_some() => {
+            Some(Ok(Item::Skipped { .. })) if files::kept_of(&self.build).is_some() => {
                 self.output_ended = true;
             }
             Some(Ok(Item::Skipped { to })) => {

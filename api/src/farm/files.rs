@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE};
 use bytes::Bytes;
 use croft_bus::{Item, Place};
-use croft_cache::{Id, Node, Store, StoredFile};
+use croft_cache::{Id, Node, Packs, Store, StoredFile};
 use croft_proto::Timestamp;
 use croft_views::BuildRow;
 use futures_util::{StreamExt as _, stream};
@@ -37,8 +37,8 @@ const FILES_MAX: usize = 10_000;
 /// `GET /v1/builds/{id}/log`
 pub(super) async fn log(mut call: Call) -> Answer {
     let build = call.build()?;
-    if let Some(tree) = kept_tree(&build) {
-        let file = send(&call, tree, PathBuf::from("build.log")).await?;
+    if let Some(kept) = kept_of(&build) {
+        let file = send(&call, kept, PathBuf::from("build.log")).await?;
         if let Some(file) = file {
             return file.answer("text/plain; charset=utf-8");
         }
@@ -92,18 +92,18 @@ fn append_output(chunk: &[u8], text: &mut String) {
 /// `GET /v1/builds/{id}/artifacts`
 pub(super) async fn artifacts(mut call: Call) -> Answer {
     let build = call.build()?;
-    let Some(tree) = kept_tree(&build) else {
+    let Some(kept) = kept_of(&build) else {
         return answer_json(
             StatusCode::OK,
             &json!({"artifacts": [], "truncated": false}),
         );
     };
-    let (kept, now) = (call.state.kept(), call.state.farm.clock.now());
+    let (store, now) = (call.state.kept(), call.state.farm.clock.now());
     let _turn = turn(&call.state).await?;
     let listed = call
         .state
         .tasks
-        .spawn_blocking(move || list(&kept, &tree, now))
+        .spawn_blocking(move || list(&store, &kept, now))
         .await;
     let (files, is_truncated) = listed.map_err(|error| Problem::internal(&error))??;
     answer_json(
@@ -112,11 +112,15 @@ pub(super) async fn artifacts(mut call: Call) -> Answer {
     )
 }
 
-fn list(kept: &Store, tree: &Id, now: Timestamp) -> Result<(Vec<Value>, bool), croft_cache::Error> {
-    let Some(tree) = kept.tree(tree, now)? else {
+fn list(
+    store: &Store,
+    kept: &Kept,
+    now: Timestamp,
+) -> Result<(Vec<Value>, bool), croft_cache::Error> {
+    let Some(tree) = store.tree(&kept.tree, now)? else {
         return Ok((Vec::new(), false));
     };
-    let list = kept.files(&tree)?;
+    let list = store.files(&tree, &kept.packs)?;
     let mut files = Vec::new();
     for entry in list.entries() {
         let Ok(path) = entry.path.strip_prefix(ARTIFACTS) else {
@@ -147,9 +151,9 @@ pub(super) async fn artifact(mut call: Call) -> Answer {
     if !is_inside(Path::new(&asked)) {
         return Err(none());
     }
-    let tree = kept_tree(&build).ok_or_else(none)?;
+    let kept = kept_of(&build).ok_or_else(none)?;
     let path = Path::new(ARTIFACTS).join(&asked);
-    let file = send(&call, tree, path).await?.ok_or_else(none)?;
+    let file = send(&call, kept, path).await?.ok_or_else(none)?;
     let mut response = file.answer("application/octet-stream")?;
     // What a build made is nothing a browser should show as if it were ours.
     let attachment = HeaderValue::from_static("attachment");
@@ -189,21 +193,34 @@ impl Sent {
     }
 }
 
-/// The tree that is kept of a finished build.
-pub(super) fn kept_tree(build: &BuildRow) -> Option<Id> {
-    let finished = build.settled.as_ref()?.build.as_ref()?;
-    Id::parse(finished.pointer("/kept/tree")?.as_str()?)
+/// The tree that is kept of a finished build, and where it may be.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) tree: Id,
+    packs: Packs,
 }
 
-/// A file of a kept tree. Blocks.
+/// What is kept of a finished build.
+pub(super) fn kept_of(build: &BuildRow) -> Option<Kept> {
+    let finished = build.settled.as_ref()?.build.as_ref()?;
+    let word = |name| finished.pointer(name).and_then(Value::as_str);
+    Some(Kept {
+        tree: Id::parse(word("/kept/tree")?)?,
+        packs: word("/kept/packs")
+            .and_then(|packs| packs.parse().ok())
+            .unwrap_or_default(),
+    })
+}
+
+/// A file of what is kept of a build. Blocks.
 pub(super) fn open(
-    kept: &Store,
-    tree: &Id,
+    store: &Store,
+    kept: &Kept,
     path: &Path,
     now: Timestamp,
 ) -> Result<Option<StoredFile>, croft_cache::Error> {
-    match kept.tree(tree, now)? {
-        Some(tree) => kept.open_file(&tree, path),
+    match store.tree(&kept.tree, now)? {
+        Some(tree) => store.open_file(&tree, &kept.packs, path),
         None => Ok(None),
     }
 }
@@ -214,15 +231,15 @@ async fn turn(state: &State) -> Result<tokio::sync::OwnedSemaphorePermit, Proble
 }
 
 /// A file and its bytes on their way; none when there is no such file.
-async fn send(call: &Call, tree: Id, path: PathBuf) -> Result<Option<Sent>, Problem> {
+async fn send(call: &Call, kept: Kept, path: PathBuf) -> Result<Option<Sent>, Problem> {
     let (state, asked) = (&call.state, range::header(&call.headers));
     let turn = turn(state).await?;
     let (found, is_found) = oneshot::channel();
     let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
-    let (kept, now) = (state.kept(), state.farm.clock.now());
+    let (store, now) = (state.kept(), state.farm.clock.now());
     state.tasks.spawn_blocking(move || {
         let _turn = turn;
-        let file = match open(&kept, &tree, &path, now) {
+        let file = match open(&store, &kept, &path, now) {
             Ok(Some(file)) => file,
             other => return drop(found.send(other.map(|_none| None))),
         };
@@ -244,7 +261,7 @@ async fn send(call: &Call, tree: Id, path: PathBuf) -> Result<Option<Sent>, Prob
             }
         });
         if let Err(error) = read {
-            tracing::warn!(tree = %tree, error = %chain(&error), "a kept file cannot be read to its end");
+            tracing::warn!(tree = %kept.tree, error = %chain(&error), "a kept file cannot be read to its end");
             // The connection breaks: what was sent is not all there was.
             drop(pieces.blocking_send(Err(io::Error::other("the file cannot be read to its end"))));
         }

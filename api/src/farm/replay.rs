@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use croft_cache::{Id, Store};
+use croft_cache::Store;
 use croft_proto::Timestamp;
 use croft_views::BuildRow;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::events::lines;
-use super::files;
+use super::files::{self, Kept};
 use super::limits::PIECES_WAITING_MAX;
 use super::state::State;
 use crate::chain::chain;
@@ -53,13 +53,13 @@ impl Replay {
         seen: u64,
         pause: Duration,
     ) -> Option<Self> {
-        let tree = files::kept_tree(build)?;
+        let kept = files::kept_of(build)?;
         let attempt = build.settled.as_ref()?.attempt;
         let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-        let (kept, now, id) = (state.kept(), state.farm.clock.now(), build.id);
+        let (store, now, id) = (state.kept(), state.farm.clock.now(), build.id);
         let (turns, tasks) = (Arc::clone(&state.files), state.tasks.clone());
         let reading = move || {
-            let read = read_out(&kept, &tree, now, Groups::new(attempt, seen), &sender);
+            let read = read_out(&store, &kept, now, Groups::new(attempt, seen), &sender);
             if let Err(error) = read {
                 tracing::warn!(build = %id, error = %chain(&error), "a build's events cannot be read");
             }
@@ -87,13 +87,13 @@ impl Replay {
 
 /// Sends a kept tree's events until all are sent or the client has gone. Blocks.
 fn read_out(
-    kept: &Store,
-    tree: &Id,
+    store: &Store,
+    kept: &Kept,
     now: Timestamp,
     mut groups: Groups,
     sender: &mpsc::Sender<Piece>,
 ) -> Result<(), croft_cache::Error> {
-    let file = files::open(kept, tree, Path::new("events.ndjson"), now)?;
+    let file = files::open(store, kept, Path::new("events.ndjson"), now)?;
     // Who has gone needs nothing.
     let send = |piece| match sender.blocking_send(piece) {
         Ok(()) => ControlFlow::Continue(()),

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use croft_beneath::{Kind, Metadata};
 
@@ -38,9 +37,11 @@ pub(crate) struct Gathered {
     pub(crate) read_bytes: u64,
 }
 
-/// Reads and takes in what the findings are.
+/// Reads and takes in what the findings are. A few go through `feeder`, which is not flushed: so what belongs together is one
+/// pack. Many are shared out, each worker having a feeder of its own.
 pub(crate) fn gather(
     intake: &Intake<'_>,
+    feeder: &mut Feeder<'_>,
     source: &Source<'_>,
     findings: &[Finding],
 ) -> Result<Gathered, Error> {
@@ -51,37 +52,35 @@ pub(crate) fn gather(
     source
         .meter
         .expect(sizes.map(|finding| finding.found.size_bytes).sum());
-    let queue = Queue::new(findings.len().div_ceil(BATCH));
-    let read_bytes = AtomicU64::new(0);
-    let batches = Mutex::new(Vec::with_capacity(findings.len().div_ceil(BATCH)));
-    workers::run(&queue, |queue| {
-        let mut worker = Worker {
-            intake,
-            source,
-            findings,
-            firsts: &firsts,
-            feeder: intake.feeder()?,
-            read_bytes: 0,
-        };
-        while let Some(number) = queue.take() {
-            let batch = number * BATCH..findings.len().min((number + 1) * BATCH);
-            let mut entries = Vec::with_capacity(batch.len());
-            for at in batch {
-                entries.extend(worker.read(at)?);
-                if findings[at].found.kind == Kind::File {
-                    source.meter.advance(findings[at].found.size_bytes);
-                }
+    let reading = Reading {
+        intake,
+        source,
+        findings,
+        firsts: &firsts,
+    };
+    let (mut batches, read_bytes) = if findings.len() <= BATCH {
+        let mut worker = reading.by(feeder);
+        let entries = worker.read_batch(0)?;
+        (vec![(0, entries)], worker.read_bytes)
+    } else {
+        let queue = Queue::new(findings.len().div_ceil(BATCH));
+        let batches = Mutex::new((Vec::with_capacity(findings.len().div_ceil(BATCH)), 0));
+        workers::run(&queue, |queue| {
+            let mut feeder = intake.feeder()?;
+            let mut worker = reading.by(&mut feeder);
+            while let Some(number) = queue.take() {
+                let entries = worker.read_batch(number)?;
+                let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+                batches.0.push((number, entries));
+                batches.1 += std::mem::take(&mut worker.read_bytes);
             }
-            let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
-            batches.push((number, entries));
-        }
-        read_bytes.fetch_add(worker.read_bytes, Ordering::Relaxed);
-        worker.feeder.flush()
-    })?;
-    let mut batches = batches.into_inner().unwrap_or_else(PoisonError::into_inner);
+            feeder.flush()
+        })?;
+        batches.into_inner().unwrap_or_else(PoisonError::into_inner)
+    };
     batches.sort_unstable_by_key(|(number, _)| *number);
     let mut gathered = Gathered {
-        read_bytes: read_bytes.into_inner(),
+        read_bytes,
         ..Gathered::default()
     };
     let mut entries = Vec::with_capacity(findings.len());
@@ -124,21 +123,51 @@ fn first_names(findings: &[Finding]) -> FirstNames {
     firsts
 }
 
-struct Worker<'a, 's> {
+/// What all workers read.
+#[derive(Clone, Copy)]
+struct Reading<'a, 's> {
     intake: &'a Intake<'a>,
     source: &'a Source<'s>,
     findings: &'a [Finding],
     firsts: &'a FirstNames,
-    feeder: Feeder<'a>,
+}
+
+struct Worker<'a, 's, 'f, 'i> {
+    reading: Reading<'a, 's>,
+    feeder: &'f mut Feeder<'i>,
     read_bytes: u64,
+}
+
+impl<'a, 's> Reading<'a, 's> {
+    const fn by<'f, 'i>(self, feeder: &'f mut Feeder<'i>) -> Worker<'a, 's, 'f, 'i> {
+        Worker {
+            reading: self,
+            feeder,
+            read_bytes: 0,
+        }
+    }
 }
 
 type Read = (Entry, Option<Metadata>);
 
-impl Worker<'_, '_> {
+impl Worker<'_, '_, '_, '_> {
+    /// The entries of the findings of one batch.
+    fn read_batch(&mut self, number: usize) -> Result<Vec<Read>, Error> {
+        let batch = number * BATCH..self.reading.findings.len().min((number + 1) * BATCH);
+        let mut entries = Vec::with_capacity(batch.len());
+        for at in batch {
+            entries.extend(self.read(at)?);
+            let found = &self.reading.findings[at].found;
+            if found.kind == Kind::File {
+                self.reading.source.meter.advance(found.size_bytes);
+            }
+        }
+        Ok(entries)
+    }
+
     /// The entry of one finding; none, with a warning, when it cannot be read.
     fn read(&mut self, at: usize) -> Result<Option<Read>, Error> {
-        let finding = &self.findings[at];
+        let finding = &self.reading.findings[at];
         let read = match finding.found.kind {
             Kind::File => self.read_file(at),
             Kind::Directory => Ok((entry(finding, &finding.found, Node::Directory), None)),
@@ -148,8 +177,13 @@ impl Worker<'_, '_> {
             Ok(read) => Ok(Some(read)),
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Unreadable(error)) => {
-                let shown = self.source.anchors.shown(finding.anchor, &finding.path);
-                self.source
+                let shown = self
+                    .reading
+                    .source
+                    .anchors
+                    .shown(finding.anchor, &finding.path);
+                self.reading
+                    .source
                     .warnings
                     .add(|| left_out(&shown, reason(&error)));
                 Ok(None)
@@ -158,21 +192,21 @@ impl Worker<'_, '_> {
     }
 
     fn read_link(&self, finding: &Finding) -> Result<Read, Stop> {
-        let root = self.source.anchors.at(finding.anchor);
+        let root = self.reading.source.anchors.at(finding.anchor);
         let target = root.read_link(&finding.path)?;
         Ok((entry(finding, &finding.found, Node::Symlink(target)), None))
     }
 
     fn read_file(&mut self, at: usize) -> Result<Read, Stop> {
-        let finding = &self.findings[at];
+        let finding = &self.reading.findings[at];
         if let Some(original) = self.other_name(at, finding) {
             return Ok((
                 entry(finding, &finding.found, Node::HardLink(original)),
                 None,
             ));
         }
-        if let Some(chunks) = (self.source.unchanged)(at)
-            && self.intake.has_all(chunks)
+        if let Some(chunks) = (self.reading.source.unchanged)(at)
+            && self.reading.intake.has_all(chunks)
         {
             let node = Node::File {
                 size_bytes: finding.found.size_bytes,
@@ -194,12 +228,12 @@ impl Worker<'_, '_> {
             return None;
         }
         let (device, inode) = finding.found.identity;
-        let first = *self.firsts.get(&(finding.anchor, device, inode))?;
-        (first != at).then(|| self.findings[first].path.clone())
+        let first = *self.reading.firsts.get(&(finding.anchor, device, inode))?;
+        (first != at).then(|| self.reading.findings[first].path.clone())
     }
 
     fn read_contents(&mut self, anchor: Anchor, path: &Path) -> Result<(Metadata, Content), Stop> {
-        let mut file = self.source.anchors.at(anchor).open_file(path)?;
+        let mut file = self.reading.source.anchors.at(anchor).open_file(path)?;
         let before = Metadata::of_file(&file)?;
         if before.size_bytes > FILE_BYTES_MAX {
             return Err(

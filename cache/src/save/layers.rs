@@ -14,7 +14,7 @@ use super::written::{Place, Written, write_list, write_place};
 use super::{Layer, Mounted};
 use crate::content::Reader;
 use crate::index::Index;
-use crate::intake::{Brought, Intake, bring_in};
+use crate::intake::{Brought, Feeder, Intake, bring_in};
 use crate::restore::parse_list;
 use crate::selection::Selection;
 use crate::tree::{Anchor, Entry, Node, Tree, order};
@@ -92,8 +92,10 @@ pub(crate) fn write_changes(
     }
     let findings = look(from, &changed.read);
     let (written, brought) = bring_in(&store.objects, index, store.cap_bytes, |intake| {
-        let (tree, read_bytes) = merged(intake, from, base, &changed.keep, &findings)?;
-        let (id, list) = write_list(intake, &tree)?;
+        let mut feeder = intake.feeder()?;
+        let (tree, read_bytes) =
+            merged((intake, &mut feeder), from, base, &changed.keep, &findings)?;
+        let (id, list) = write_list(feeder, &tree)?;
         Ok((tree, id, list, read_bytes))
     })?;
     let (tree, id, list, read_bytes) = written;
@@ -215,7 +217,7 @@ fn look(from: &From<'_>, paths: &[(Anchor, PathBuf)]) -> Vec<Finding> {
 
 /// The tree of what was kept and what was read, and the bytes read.
 fn merged(
-    intake: &Intake<'_>,
+    (intake, feeder): (&Intake<'_>, &mut Feeder<'_>),
     from: &From<'_>,
     base: Tree,
     keep: &[usize],
@@ -228,7 +230,7 @@ fn merged(
         warnings: from.warnings,
         unchanged: &nothing,
     };
-    let gathered = gather(intake, &source, findings)?;
+    let gathered = gather(intake, feeder, &source, findings)?;
     let mut kept = keep.iter().copied().peekable();
     let base = base.into_entries().into_iter().enumerate();
     let mut entries: Vec<Entry> = base

@@ -17,7 +17,7 @@ use crate::tree::Tree;
 use crate::unpack::{Unpacked, unpack};
 use crate::walk::{Anchors, Warnings};
 use crate::writing::Writing;
-use crate::{Error, Id, Store};
+use crate::{Error, Id, Packs, Store};
 
 /// Whose trees these are: everybody's who may read the scope.
 const PROJECT: &str = "tree";
@@ -44,6 +44,8 @@ pub struct Stored {
     pub read_bytes: u64,
     /// Bytes newly written to the store.
     pub stored_bytes: u64,
+    /// What was written of it. Not all of it when it shares some with what was stored before.
+    pub packs: Packs,
     /// What was left out. May be empty.
     pub warnings: Vec<String>,
 }
@@ -59,6 +61,26 @@ impl Store {
     /// # Errors
     /// When the folder or the store cannot be read, or the store cannot be written.
     pub fn put(&self, request: &Put<'_>) -> Result<Stored, Error> {
+        let writing = Writing::begin(self, request.now)?;
+        self.put_in(&writing, request, stat_file)
+    }
+
+    /// The same for a folder that nothing else resembles and that is stored once, such as a build's log: it shares no chunk with
+    /// what is stored, nothing is remembered of it, and a full store takes no longer than an empty one.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn put_alone(&self, request: &Put<'_>) -> Result<Stored, Error> {
+        let writing = Writing::begin_alone(self, request.now)?;
+        self.put_in(&writing, request, |_, _, _| None)
+    }
+
+    fn put_in(
+        &self,
+        writing: &Writing<'_>,
+        request: &Put<'_>,
+        stat_file: fn(&Self, &Path, &Selection) -> Option<PathBuf>,
+    ) -> Result<Stored, Error> {
         let unreadable = |source| Error::Read {
             path: request.directory.to_path_buf(),
             source,
@@ -69,7 +91,6 @@ impl Store {
         let selection = Selection::parse(&[".".to_string()], &base)?;
         let anchors = Anchors::open(&root, &base)?;
         let warnings = Warnings::default();
-        let writing = Writing::begin(self, request.now)?;
         let stat_file = stat_file(self, &directory, &selection);
         let place = Place {
             selection: &selection,
@@ -93,6 +114,7 @@ impl Store {
             size_bytes: written.tree.logical_bytes(),
             read_bytes: written.read_bytes,
             stored_bytes: written.brought.stored_bytes,
+            packs: Packs::new(written.brought.packs),
             warnings: warnings.into_sentences(),
         })
     }

@@ -9,7 +9,7 @@ use croft_proto::Timestamp;
 use super::gather::{Gathered, Source, gather};
 use crate::content::{Content, Reader};
 use crate::index::Index;
-use crate::intake::{Brought, Intake, bring_in};
+use crate::intake::{Brought, Feeder, bring_in};
 use crate::restore::parse_list;
 use crate::selection::Selection;
 use crate::stat::Remembered;
@@ -90,8 +90,9 @@ pub(crate) fn write_place(
         unchanged: &unchanged,
     };
     let (written, brought) = bring_in(&store.objects, index, store.cap_bytes, |intake| {
-        let gathered = gather(intake, &source, &findings)?;
-        let (id, list) = write_list(intake, &gathered.tree)?;
+        let mut feeder = intake.feeder()?;
+        let gathered = gather(intake, &mut feeder, &source, &findings)?;
+        let (id, list) = write_list(feeder, &gathered.tree)?;
         Ok((gathered, id, list))
     })?;
     let (gathered, id, list) = written;
@@ -105,14 +106,13 @@ pub(crate) fn write_place(
     })
 }
 
-/// Stores the list of a tree's files; its id and contents.
-pub(crate) fn write_list(intake: &Intake<'_>, tree: &Tree) -> Result<(Id, Content), Error> {
+/// Stores the list of a tree's files, as the last thing that goes through that feeder; its id and contents.
+pub(crate) fn write_list(mut feeder: Feeder<'_>, tree: &Tree) -> Result<(Id, Content), Error> {
     let failed = |source| Error::System {
         action: "write the list of files",
         source,
     };
     let bytes = tree.encode().map_err(failed)?;
-    let mut feeder = intake.feeder()?;
     let list = match feeder.take(&mut bytes.as_slice()) {
         Ok(list) => list,
         Err(crate::intake::Stop::Failed(error)) => return Err(error),

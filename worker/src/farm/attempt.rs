@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::claim::Claimed;
+use super::keep::{self, Kept};
 use super::lease::{self, Hold};
 use super::live::{self, Lines, Live};
 use super::metrics::Metrics;
@@ -22,7 +23,7 @@ use super::settle::{self, End, Recorded};
 use super::source::{self, Bringing, NoSource, Sources};
 use super::story::Story;
 use super::vault::{Opened, Unserved};
-use super::{keep, places, registry};
+use super::{places, registry};
 use crate::runtime::Runtime;
 use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
 
@@ -217,8 +218,8 @@ impl Made {
             Some(folders) => Some(keep::keep(&parts.kept, &folders.kept, parts.now).await),
             None => None,
         };
-        let (tree, unkept) = match kept {
-            Some(Ok(tree)) => (Some(tree), None),
+        let (kept, unkept) = match kept {
+            Some(Ok(kept)) => (Some(kept), None),
             Some(Err(why)) => (
                 None,
                 Some(format!("what the build left could not be stored: {why}")),
@@ -235,13 +236,13 @@ impl Made {
                 End::Settled {
                     status,
                     message: unkept,
-                    build: Some(Box::new(settle::record(outcome, tree.as_deref()))),
+                    build: Some(Box::new(settle::record(outcome, kept.as_ref()))),
                     at,
                 }
             }
-            Err(Unmade::User(message)) => settled(Status::Failed, message, tree, at),
-            Err(Unmade::Machine(message)) => settled(Status::Fault, message, tree, at),
-            Err(Unmade::Halted) => settled(Status::Stopped, HALTED, tree, at),
+            Err(Unmade::User(message)) => settled(Status::Failed, message, kept, at),
+            Err(Unmade::Machine(message)) => settled(Status::Fault, message, kept, at),
+            Err(Unmade::Halted) => settled(Status::Stopped, HALTED, kept, at),
         }
     }
 
@@ -299,8 +300,8 @@ impl Made {
     }
 }
 
-fn settled(status: Status, message: &str, tree: Option<String>, at: croft_proto::Timestamp) -> End {
-    let kept = tree.map(|tree| Box::new(serde_json::json!({"kept": {"tree": tree}})));
+fn settled(status: Status, message: &str, kept: Option<Kept>, at: croft_proto::Timestamp) -> End {
+    let kept = kept.map(|kept| Box::new(serde_json::json!({"kept": kept})));
     End::Settled {
         status,
         message: Some(message.to_string()),

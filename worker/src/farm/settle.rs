@@ -7,6 +7,7 @@ use croft_ledger::{Append, AppendError, EVENT_BYTES_MAX, Expected, Ledger};
 use croft_proto::farm::{BuildEvent, BuildId, GivenBackFor, LossReason, SettledBy};
 use croft_proto::{Report, Status, Timestamp};
 
+use super::keep::Kept;
 use super::story::{self, StoryError};
 use crate::{Outcome, chain};
 
@@ -128,14 +129,14 @@ async fn once(
 }
 
 /// The finished build as an event may hold it. What is left out is in the store.
-pub(crate) fn record(outcome: &Outcome, tree: Option<&str>) -> serde_json::Value {
+pub(crate) fn record(outcome: &Outcome, kept: Option<&Kept>) -> serde_json::Value {
     let mut summary = outcome.summary.clone();
     let mut build = outcome.build.clone();
     let json = |build: &croft_proto::Build, summary: &croft_proto::Summary| {
         serde_json::json!({
             "build": build,
             "summary": summary,
-            "kept": tree.map(|tree| serde_json::json!({"tree": tree})),
+            "kept": kept,
         })
     };
     let fits = |value: &serde_json::Value| value.to_string().len() <= RECORD_BYTES_MAX;

@@ -314,12 +314,13 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 fn private_files(folder: &Path, depth: u32) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        // A link needs no look of its own, and most of /etc are some.
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            continue;
+        }
         let Ok(metadata) = entry.metadata() else {
             continue;
         };
-        if metadata.is_symlink() {
-            continue;
-        }
         let place = entry.path();
         if metadata.permissions().mode() & 0o004 == 0 {
             found.push(place);
