@@ -16,6 +16,11 @@ use crate::state::{Deployment, Group, State};
 /// Deployments of a group that may wait: more of them are a storm, or a farm that has stood still.
 const WAITING_MAX: usize = 50;
 
+/// Most bytes of what was asked for: an event's 64 KiB less room for its own words.
+const ASKED_BYTES_MAX: usize = 56 << 10;
+/// Most bytes of a finding's evidence, beside an error's text in one event.
+const EVIDENCE_BYTES_MAX: usize = 16 << 10;
+
 /// Why something that was asked for is not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -69,6 +74,11 @@ pub fn admit(
     by: &str,
 ) -> Result<Vec<Intent>, Refusal> {
     asked.check().map_err(Refusal::Wrong)?;
+    let size_bytes = serde_json::to_vec(&asked).map_or(usize::MAX, |json| json.len());
+    if size_bytes > ASKED_BYTES_MAX {
+        let wrong = format!("{size_bytes} bytes of settings: at most {ASKED_BYTES_MAX}");
+        return Err(Refusal::Wrong(vec![wrong]));
+    }
     let name = GroupName {
         application: asked.application_name.clone(),
         group: asked.deployment_group_name.clone(),
@@ -245,8 +255,12 @@ pub fn roll_back(state: &State, name: &GroupName, by: &str) -> Result<Vec<Intent
 pub(crate) fn found(
     state: &State,
     deployment: &Deployment,
-    finding: Box<Finding>,
+    mut finding: Box<Finding>,
 ) -> Option<Vec<Intent>> {
+    if finding.evidence.to_string().len() > EVIDENCE_BYTES_MAX {
+        // The decision must not fail for its reasons being long.
+        finding.evidence = serde_json::json!("it was longer than an event can hold");
+    }
     let cause = Cause {
         status: DeploymentStatus::Stopped,
         code: Some(ErrorCode::AlarmActive),

@@ -51,7 +51,8 @@ pub(crate) fn end(state: &State, deployment: &Deployment, cause: Cause) -> Optio
     let back = taken_back(group, deployment, &cause);
     let is_rollback = deployment.accepted.creator == Creator::Rollback;
     // A rollback that somebody stopped is no failure of it; every other bad end leaves hosts between two revisions.
-    let is_halted = is_rollback && cause.status == DeploymentStatus::Failed;
+    let is_bad = cause.status == DeploymentStatus::Failed || cause.finding.is_some();
+    let is_halted = is_rollback && is_bad;
     let status = if is_halted {
         DeploymentStatus::Halted
     } else {

@@ -33,10 +33,10 @@ mod decide;
 mod finish;
 /// Where traffic should go.
 mod traffic;
+/// How a deployment is shown.
+mod show;
 /// All of it, an input at a time.
 mod step;
-/// A deployment as people see it.
-mod show;
 /// The loop.
 pub mod server;
 
@@ -47,7 +47,7 @@ pub use health::{Begin, Count, Invalid, Tally, begin, begin_in_zone, is_met, rul
 pub use intent::{GroupName, Intent, Recorded, deployment_subject, host_subject, target_subject};
 pub use plan::{Refused, TARGETS_MAX, plan};
 pub use select::{is_of_group, is_of_targets};
-pub use show::{TARGETS_SHOWN_MAX, info, status, target_status, targets};
+pub use show::TARGETS_SHOWN_MAX;
 pub use state::{App, Deployment, End, FoldError, Good, Group, Host, Running, State, Target};
 pub use step::{Action, Answer, Engine, Input, Now, Report, Said};
 pub use traffic::{WEIGHT_FULL, Weight, Weights, weights};

@@ -1,151 +1,222 @@
-//! A deployment as people and tools see it, in AWS's shape. Made of the fold, for whoever is asked.
+//! A deployment as it is shown, in AWS's shape. Made from what is folded; a deployment that is over and forgotten is folded anew from its
+//! own subjects.
 
+use croft_ledger::Entry;
 use croft_proto::deploy::{
-    ComputePlatform, DeploymentInfo, DeploymentOverview, DeploymentStatus, EventStatus,
-    OwnOfDeploymentInfo, RollbackInfo, Side, Step, TargetStatus,
+    ComputePlatform, DeploymentEvent, DeploymentId, DeploymentInfo, DeploymentOption,
+    DeploymentOverview, DeploymentStatus, DeploymentStyle, EventStatus, LifecycleEvent,
+    OwnOfDeploymentInfo, RollbackInfo, Side, Step, TargetKind, TargetStatus,
 };
-use serde_json::{Value, json};
 
-use crate::state::{Deployment, State, Target};
+use crate::state::{Deployment, FoldError, Target, parsed};
 
-/// Targets that are shown in one answer.
-pub const TARGETS_SHOWN_MAX: usize = 1_000;
-
-/// A deployment.
-#[must_use]
-pub fn info(state: &State, deployment: &Deployment) -> DeploymentInfo {
-    let (accepted, plan) = (&deployment.accepted, deployment.plan.as_ref());
-    let asked = &accepted.asked;
-    let group = state.group(&deployment.group());
-    let settings = group.and_then(|group| group.settings.as_ref());
-    let app = state.app(&asked.application_name);
-    let application = app.and_then(|app| app.application.as_ref());
-    let end = deployment.end.as_ref();
-    DeploymentInfo {
-        application_name: asked.application_name.clone(),
-        deployment_group_name: asked.deployment_group_name.clone(),
-        deployment_config_name: plan
-            .map(|plan| plan.deployment_config_name.clone())
-            .or_else(|| asked.deployment_config_name.clone()),
-        deployment_id: deployment.id.clone(),
-        previous_revision: plan.and_then(|plan| plan.previous_revision.clone()),
-        revision: asked.revision.clone(),
-        status: status(deployment),
-        error_information: end.and_then(|end| end.error.as_deref().cloned()),
-        create_time: deployment.created,
-        start_time: deployment.began,
-        complete_time: end.map(|end| end.at),
-        deployment_overview: overview(deployment),
-        description: asked.description.clone(),
-        creator: accepted.creator.name().to_string(),
-        ignore_application_stop_failures: asked.ignore_application_stop_failures,
-        update_outdated_instances_only: asked.update_outdated_instances_only,
-        rollback_info: rollback(deployment),
-        deployment_style: settings.map(|settings| settings.deployment_style),
-        file_exists_behavior: asked.file_exists_behavior,
-        compute_platform: application.map_or(ComputePlatform::Server, |application| {
-            application.compute_platform
-        }),
-        own: OwnOfDeploymentInfo {
-            generation: plan.map(|plan| plan.generation),
-            steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
-            step: plan.map(|_| deployment.step),
-            traffic_percent: plan
-                .filter(|plan| plan.moves_traffic)
-                .map(|_| deployment.traffic_percent),
-            finding: end.and_then(|end| end.finding.clone()),
-        },
+impl Deployment {
+    /// A deployment from the entries of its own subject and of those below it, in order: for one that is over, and that no state keeps. None
+    /// when its first entry is not there.
+    ///
+    /// # Errors
+    /// When one of them cannot be folded.
+    pub fn of<'e>(
+        id: &DeploymentId,
+        entries: impl IntoIterator<Item = &'e Entry>,
+    ) -> Result<Option<Self>, FoldError> {
+        let mut made: Option<Self> = None;
+        for entry in entries {
+            let parts: Vec<String> = entry.subject.parts().collect();
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let Some(event) = entry.event() else {
+                continue;
+            };
+            match (parts.as_slice(), &mut made) {
+                (["deployment", of], _) if *of == id.as_str() => {
+                    match (parsed(entry, event)?, &mut made) {
+                        (DeploymentEvent::Accepted(accepted), None) => {
+                            made = Some(Self::accepted(entry, id.clone(), *accepted));
+                        }
+                        (event, Some(made)) => {
+                            made.fold(entry, event)?;
+                        }
+                        (_, None) => return Ok(None),
+                    }
+                }
+                (["deployment", of, side @ ("host" | "old"), host], Some(made))
+                    if *of == id.as_str() =>
+                {
+                    let side = if *side == "host" {
+                        Side::New
+                    } else {
+                        Side::Old
+                    };
+                    made.fold_target(entry, side, host, parsed(entry, event)?)?;
+                }
+                (_, _) => {}
+            }
+        }
+        Ok(made)
     }
-}
 
-/// Where it stands.
-#[must_use]
-pub fn status(deployment: &Deployment) -> DeploymentStatus {
-    match (&deployment.end, deployment.current()) {
-        (Some(end), _) => end.status,
-        (None, None) if deployment.plan.is_none() => DeploymentStatus::Queued,
-        (None, Some(Step::Bake { .. })) => DeploymentStatus::Baking,
-        (None, Some(Step::Ready { .. })) => DeploymentStatus::Ready,
-        (None, Some(Step::Run { .. } | Step::Watch { .. } | Step::Shift { .. }) | None) => {
-            DeploymentStatus::InProgress
+    /// Where it stands.
+    #[must_use]
+    pub fn status(&self) -> DeploymentStatus {
+        if let Some(end) = &self.end {
+            return end.status;
+        }
+        match self.current() {
+            None => DeploymentStatus::Created,
+            Some(Step::Ready { .. }) => DeploymentStatus::Ready,
+            Some(Step::Bake { .. }) => DeploymentStatus::Baking,
+            Some(Step::Run { .. } | Step::Watch { .. } | Step::Shift { .. }) => {
+                DeploymentStatus::InProgress
+            }
+        }
+    }
+
+    /// Where one of its targets stands.
+    #[must_use]
+    pub fn target_status(&self, target: &Target) -> TargetStatus {
+        let is_over = self.end.is_some();
+        if target.is_failed {
+            TargetStatus::Failed
+        } else if target.running.is_some() {
+            TargetStatus::InProgress
+        } else if !target.is_attempted {
+            if is_over {
+                TargetStatus::Skipped
+            } else {
+                TargetStatus::Pending
+            }
+        } else if !target.is_done {
+            TargetStatus::Unknown
+        } else if !is_over && self.status() == DeploymentStatus::Ready {
+            TargetStatus::Ready
+        } else {
+            TargetStatus::Succeeded
+        }
+    }
+
+    /// Where the events of one of its targets stand, in order: those that it has run, and the one that it is to run.
+    pub fn target_events<'t>(
+        &self,
+        target: &'t Target,
+    ) -> impl Iterator<Item = (LifecycleEvent, EventStatus)> + use<'t> {
+        let current = target.running.map(|running| {
+            let status = if running.is_started {
+                EventStatus::InProgress
+            } else {
+                EventStatus::Pending
+            };
+            (running.event, status)
+        });
+        target.ended.iter().copied().chain(current)
+    }
+
+    /// How many targets stand where.
+    #[must_use]
+    pub fn overview(&self) -> DeploymentOverview {
+        let mut overview = DeploymentOverview::default();
+        for target in &self.targets {
+            let count = match self.target_status(target) {
+                TargetStatus::Pending => &mut overview.pending,
+                TargetStatus::InProgress => &mut overview.in_progress,
+                TargetStatus::Succeeded => &mut overview.succeeded,
+                // AWS counts what nobody knows among the failed.
+                TargetStatus::Failed | TargetStatus::Unknown => &mut overview.failed,
+                TargetStatus::Skipped => &mut overview.skipped,
+                TargetStatus::Ready => &mut overview.ready,
+            };
+            *count += 1;
+        }
+        overview
+    }
+
+    /// All of it, as AWS's `GetDeployment` has it.
+    #[must_use]
+    pub fn info(&self) -> DeploymentInfo {
+        let (asked, plan, end) = (&self.accepted.asked, self.plan.as_ref(), self.end.as_ref());
+        let taken_back = end.and_then(|end| end.rollback.clone());
+        let message = end.and_then(|end| end.rollback_message.clone());
+        let parent = self.accepted.parent.clone();
+        let has_rollback = taken_back.is_some() || message.is_some() || parent.is_some();
+        DeploymentInfo {
+            application_name: asked.application_name.clone(),
+            deployment_group_name: asked.deployment_group_name.clone(),
+            deployment_config_name: plan
+                .map(|plan| plan.deployment_config_name.clone())
+                .or_else(|| asked.deployment_config_name.clone()),
+            deployment_id: self.id.clone(),
+            previous_revision: plan.and_then(|plan| plan.previous_revision.clone()),
+            revision: asked.revision.clone(),
+            status: self.status(),
+            error_information: end.and_then(|end| end.error.as_deref().cloned()),
+            create_time: self.created,
+            start_time: self.began,
+            complete_time: end.map(|end| end.at),
+            deployment_overview: self.overview(),
+            description: asked.description.clone(),
+            creator: self.accepted.creator.name().to_string(),
+            ignore_application_stop_failures: asked.ignore_application_stop_failures,
+            update_outdated_instances_only: asked.update_outdated_instances_only,
+            rollback_info: has_rollback.then_some(RollbackInfo {
+                rollback_deployment_id: taken_back,
+                rollback_triggering_deployment_id: parent,
+                rollback_message: message,
+            }),
+            deployment_style: plan.map(|plan| DeploymentStyle {
+                deployment_type: plan.deployment_type,
+                deployment_option: if plan.moves_traffic {
+                    DeploymentOption::WithTrafficControl
+                } else {
+                    DeploymentOption::WithoutTrafficControl
+                },
+            }),
+            file_exists_behavior: asked.file_exists_behavior,
+            compute_platform: match plan.map(|plan| plan.target_kind) {
+                Some(TargetKind::Container) => ComputePlatform::Ecs,
+                Some(TargetKind::Host) | None => ComputePlatform::Server,
+            },
+            own: OwnOfDeploymentInfo {
+                generation: plan.map(|plan| plan.generation),
+                steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
+                step: plan.map(|_| self.step),
+                traffic_percent: plan
+                    .filter(|plan| {
+                        plan.steps
+                            .iter()
+                            .any(|step| matches!(step, Step::Shift { .. }))
+                    })
+                    .map(|_| self.traffic_percent),
+                finding: end.and_then(|end| end.finding.clone()),
+            },
         }
     }
 }
 
-fn rollback(deployment: &Deployment) -> Option<RollbackInfo> {
-    let end = deployment.end.as_ref();
-    let info = RollbackInfo {
-        rollback_deployment_id: end.and_then(|end| end.rollback.clone()),
-        rollback_triggering_deployment_id: deployment.accepted.parent.clone(),
-        rollback_message: end.and_then(|end| end.rollback_message.clone()),
-    };
-    (info != RollbackInfo::default()).then_some(info)
-}
+/// Targets that are shown in one answer.
+pub const TARGETS_SHOWN_MAX: usize = 1_000;
 
-fn overview(deployment: &Deployment) -> DeploymentOverview {
-    let mut overview = DeploymentOverview::default();
-    for target in &deployment.targets {
-        *match target_status(deployment, target) {
-            TargetStatus::Pending | TargetStatus::Unknown => &mut overview.pending,
-            TargetStatus::InProgress => &mut overview.in_progress,
-            TargetStatus::Succeeded => &mut overview.succeeded,
-            TargetStatus::Failed => &mut overview.failed,
-            TargetStatus::Skipped => &mut overview.skipped,
-            TargetStatus::Ready => &mut overview.ready,
-        } += 1;
+impl Deployment {
+    /// Its targets, in AWS's shape (`InstanceTarget`), at most [`TARGETS_SHOWN_MAX`].
+    #[must_use]
+    pub fn targets_shown(&self) -> Vec<serde_json::Value> {
+        let shown = self.targets.iter().take(TARGETS_SHOWN_MAX);
+        shown
+            .map(|target| {
+                let events = self.target_events(target);
+                let events = events.map(|(event, status)| {
+                    serde_json::json!({"lifecycleEventName": event, "status": status})
+                });
+                serde_json::json!({
+                    "deploymentId": self.id,
+                    "targetId": target.planned.host,
+                    "status": self.target_status(target),
+                    "instanceLabel": match target.planned.side {
+                        Side::New => "Green",
+                        Side::Old => "Blue",
+                    },
+                    "zone": target.planned.zone,
+                    "lifecycleEvents": events.collect::<Vec<_>>(),
+                })
+            })
+            .collect()
     }
-    overview
-}
-
-/// Where one of its targets stands.
-#[must_use]
-pub fn target_status(deployment: &Deployment, target: &Target) -> TargetStatus {
-    let is_over = deployment.end.is_some();
-    match target {
-        target if target.is_failed => TargetStatus::Failed,
-        target if target.running.is_some() => TargetStatus::InProgress,
-        target if target.is_done => match deployment.current() {
-            Some(Step::Ready { .. }) if !is_over => TargetStatus::Ready,
-            Some(_) | None => TargetStatus::Succeeded,
-        },
-        _ if is_over => TargetStatus::Skipped,
-        target if target.is_attempted => TargetStatus::InProgress,
-        _ => TargetStatus::Pending,
-    }
-}
-
-/// A deployment's targets, in AWS's shape (`InstanceTarget`), at most [`TARGETS_SHOWN_MAX`].
-#[must_use]
-pub fn targets(deployment: &Deployment) -> Vec<Value> {
-    let shown = deployment.targets.iter().take(TARGETS_SHOWN_MAX);
-    shown
-        .map(|target| shown_target(deployment, target))
-        .collect()
-}
-
-fn shown_target(deployment: &Deployment, target: &Target) -> Value {
-    let ended = target
-        .ended
-        .iter()
-        .map(|(event, status)| json!({"lifecycleEventName": event, "status": status}));
-    let running = target.running.map(|running| {
-        let status = if running.is_started {
-            EventStatus::InProgress
-        } else {
-            EventStatus::Pending
-        };
-        json!({"lifecycleEventName": running.event, "status": status, "startTime": running.since})
-    });
-    let label = match target.planned.side {
-        Side::New => "Green",
-        Side::Old => "Blue",
-    };
-    json!({
-        "deploymentId": deployment.id,
-        "targetId": target.planned.host,
-        "status": target_status(deployment, target),
-        "instanceLabel": label,
-        "zone": target.planned.zone,
-        "lifecycleEvents": ended.chain(running).collect::<Vec<_>>(),
-    })
 }

@@ -321,7 +321,7 @@ impl State {
     }
 }
 
-fn parsed<T: DeserializeOwned>(entry: &Entry, event: &[u8]) -> Result<T, FoldError> {
+pub(crate) fn parsed<T: DeserializeOwned>(entry: &Entry, event: &[u8]) -> Result<T, FoldError> {
     serde_json::from_slice(event).map_err(|source| FoldError::NotUnderstood {
         seq: entry.seq,
         subject: entry.subject.clone(),

@@ -278,7 +278,8 @@ impl Engine {
     }
 
     fn advised(&mut self, id: &DeploymentId, advice: Advice, now: Now, actions: &mut Vec<Action>) {
-        let Some(deployment) = self.state.deployment(id).filter(|one| one.end.is_none()) else {
+        let is_on = |one: &&Deployment| one.plan.is_some() && one.end.is_none();
+        let Some(deployment) = self.state.deployment(id).filter(is_on) else {
             return;
         };
         let step = deployment.step;

@@ -135,6 +135,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["bollard", "object_store", "croft-nats-testing"],
     ),
     ("croft-scheduler", &["bollard", "object_store"]),
+    ("croft-deploy", &["bollard", "object_store"]),
     (
         "croft-bus",
         &["bollard", "object_store", "croft-nats-testing"],

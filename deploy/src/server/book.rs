@@ -8,8 +8,7 @@ use croft_ledger::Seq;
 use croft_proto::deploy::{DeploymentId, DeploymentInfo};
 use serde_json::Value;
 
-use crate::show::{info, targets};
-use crate::state::{Deployment, State};
+use crate::state::Deployment;
 
 /// Deployments that are over and remembered, some kilobytes each.
 const REMEMBERED_MAX: usize = 10_000;
@@ -32,10 +31,10 @@ pub struct Book {
 
 impl Book {
     /// Remembers one that is over, as it is now.
-    pub(super) fn note(&mut self, state: &State, deployment: &Deployment) {
+    pub(super) fn note(&mut self, deployment: &Deployment) {
         let remembered = Remembered {
-            info: info(state, deployment),
-            targets: targets(deployment),
+            info: deployment.info(),
+            targets: deployment.targets_shown(),
         };
         let at = *self
             .by_id

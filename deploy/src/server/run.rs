@@ -216,7 +216,7 @@ impl Loop {
         for id in touched.drain(..) {
             let state = self.engine.state();
             if let Some(over) = state.deployment(&id).filter(|one| one.end.is_some()) {
-                self.book.note(state, over);
+                self.book.note(over);
             }
         }
     }

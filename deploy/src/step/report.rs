@@ -8,6 +8,11 @@ use super::{Action, Answer, Engine};
 use crate::decide::event_over;
 use crate::state::{Deployment, State};
 
+/// AWS's longest end of a log, 4 KiB.
+const LOG_BYTES_MAX: usize = 4 << 10;
+/// A sentence, or a script's path: Linux's longest path.
+const WORDS_BYTES_MAX: usize = 4 << 10;
+
 /// What is said of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -66,13 +71,26 @@ fn heard(state: &State, report: Report) -> (Option<Vec<crate::Intent>>, Answer) 
         Said::Ended(status, diagnostics) => TargetEvent::Ended {
             event,
             status: settled(status),
-            diagnostics,
+            diagnostics: diagnostics.map(shortened),
         },
     };
     (
         event_over(state, deployment, number, event, record),
         Answer::Later,
     )
+}
+
+/// What a host says must fit an event, whatever it says: of a log its end counts, of words their beginning.
+fn shortened(mut diagnostics: Box<Diagnostics>) -> Box<Diagnostics> {
+    let tail = &mut diagnostics.log_tail;
+    let from = tail.len().saturating_sub(LOG_BYTES_MAX);
+    let from = (from..=tail.len()).find(|at| tail.is_char_boundary(*at));
+    tail.drain(..from.unwrap_or_default());
+    for words in [&mut diagnostics.message, &mut diagnostics.script_name] {
+        let to = words.floor_char_boundary(WORDS_BYTES_MAX);
+        words.truncate(to);
+    }
+    diagnostics
 }
 
 /// What is over has gone well, or not, or had nothing to do.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use croft_ledger::Seq;
 use croft_proto::deploy::{
-    Busy, Creator, DeploymentEvent, DeploymentId, DeploymentStatus, EventStatus, Finding,
+    Accepted, Busy, Creator, DeploymentEvent, DeploymentId, DeploymentStatus, EventStatus, Finding,
     HostCommand, LifecycleEvent, Step, Was,
 };
 
@@ -530,6 +530,38 @@ struct Seen {
     rollbacks: u64,
 }
 
+/// Back to what went well last, and never from what itself takes back.
+fn check_rollback(state: &State, accepted: &Accepted, tell: &dyn Fn(&str) -> String) {
+    let parent = accepted.parent.clone().unwrap();
+    let parent = state.deployment(&parent).unwrap();
+    let (from, to) = (&parent.accepted, &accepted.asked.revision);
+    assert_ne!(from.creator, Creator::Rollback, "{}", tell("a loop"));
+    assert_ne!(from.asked.revision, *to, "{}", tell("back to the same"));
+    let good = state.group(&parent.group()).unwrap().target().unwrap();
+    let of = &good.asked.revision;
+    assert_eq!(of, to, "{}", tell("back to what was not good"));
+}
+
+/// Enough hosts are healthy, where hosts are changed in place.
+fn check_health(deployment: &Deployment, tell: &dyn Fn(&str) -> String) {
+    let Some(plan) = &deployment.plan else {
+        return;
+    };
+    let has_sides = plan
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Shift { .. }));
+    if has_sides || deployment.targets.len() != plan.targets as usize {
+        return;
+    }
+    let least = plan.rule.minimum.min(plan.fleet.healthy_before);
+    let healthy = healthy(deployment);
+    let what = format!("{healthy} healthy hosts, {least} must be");
+    assert!(healthy >= least, "{}", tell(&what));
+    let counted = deployment.tally.healthy();
+    assert_eq!(counted, healthy, "{}", tell("the counts are wrong"));
+}
+
 fn check(world: &World) -> Seen {
     let mut state = State::default();
     let mut seen = Seen::default();
@@ -546,31 +578,8 @@ fn check(world: &World) -> Seen {
                 if accepted.creator == Creator::Rollback {
                     seen.rollbacks += 1;
                     let parent = accepted.parent.clone().unwrap();
-                    assert!(
-                        took_back.insert(parent.clone()),
-                        "{}",
-                        tell("taken back twice")
-                    );
-                    let parent = state.deployment(&parent).unwrap();
-                    assert_ne!(
-                        parent.accepted.creator,
-                        Creator::Rollback,
-                        "{}",
-                        tell("a loop")
-                    );
-                    assert_ne!(
-                        parent.accepted.asked.revision,
-                        accepted.asked.revision,
-                        "{}",
-                        tell("back to the same")
-                    );
-                    let good = state.group(&parent.group()).unwrap().target().unwrap();
-                    assert_eq!(
-                        good.asked.revision,
-                        accepted.asked.revision,
-                        "{}",
-                        tell("back to what was not good")
-                    );
+                    assert!(took_back.insert(parent), "{}", tell("taken back twice"));
+                    check_rollback(&state, &accepted, &tell);
                 }
                 seen.accepted.insert(id);
             }
@@ -584,27 +593,8 @@ fn check(world: &World) -> Seen {
             .fold(&entry)
             .unwrap_or_else(|error| panic!("{}", tell(&error.to_string())));
         let id = parts.get(1).and_then(|id| id.parse().ok());
-        if let Some(deployment) = id.and_then(|id| state.deployment(&id))
-            && let Some(plan) = &deployment.plan
-            && plan
-                .steps
-                .iter()
-                .all(|step| !matches!(step, Step::Shift { .. }))
-            && deployment.targets.len() == plan.targets as usize
-        {
-            let least = plan.rule.minimum.min(plan.fleet.healthy_before);
-            let healthy = healthy(deployment);
-            assert!(
-                healthy >= least,
-                "{}",
-                tell(&format!("{healthy} healthy hosts, {least} must be"))
-            );
-            assert_eq!(
-                deployment.tally.healthy(),
-                healthy,
-                "{}",
-                tell("the counts are wrong")
-            );
+        if let Some(deployment) = id.and_then(|id| state.deployment(&id)) {
+            check_health(deployment, &tell);
         }
     }
     seen

@@ -244,6 +244,19 @@ fn a_failure_names_host_event_script_exit_code_and_last_lines_and_is_taken_back(
         assert!(error.message.contains(part), "{part}: {}", error.message);
     }
     assert_eq!(end.rollback, Some(rollback_id(&id(2))));
+    let shown =
+        serde_json::to_value(one.engine.state().deployment(&id(2)).unwrap().info()).unwrap();
+    assert_eq!(shown["errorInformation"]["code"], "HEALTH_CONSTRAINTS");
+    assert_eq!(
+        shown["errorInformation"]["x-croft-firstFailure"]["scriptName"],
+        "scripts/start.sh"
+    );
+    let overview = serde_json::json!({"Pending": 0, "InProgress": 0, "Succeeded": 1, "Failed": 1, "Skipped": 1, "Ready": 0});
+    assert_eq!(shown["deploymentOverview"], overview);
+    assert_eq!(
+        shown["rollbackInfo"]["rollbackDeploymentId"],
+        rollback_id(&id(2)).as_str()
+    );
     let told = one.answer(&[]);
     one.pass(1_000);
     assert_eq!(
@@ -287,6 +300,56 @@ fn a_rollback_that_fails_halts_and_says_what_stands_where_and_nothing_follows() 
     }
     assert!(one.engine.state().group(&name("web")).unwrap().is_idle());
     assert!(one.commands.is_empty());
+}
+
+#[test]
+fn a_rollback_that_a_guard_rail_ends_halts_too() {
+    let mut one = One::with(serde_json::json!({}));
+    one.deploy(1, "web", 2);
+    one.answer(&[]);
+    one.pass(1_000);
+    one.deploy(2, "web", 3);
+    let (_, _, report) = one.commands.remove(0);
+    let intents = stop(one.engine.state(), &id(2), Then::GoBack, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.input(Input::Report(report));
+    let finding = Finding {
+        by: "crash loop".into(),
+        message: "it restarts".into(),
+        evidence: serde_json::json!("x".repeat(100_000)),
+    };
+    let back = rollback_id(&id(2));
+    one.input(Input::Advised(
+        back.clone(),
+        Advice::RollBack(Box::new(finding)),
+    ));
+    let end = one.end(&back);
+    assert_eq!((end.status, end.rollback), (DeploymentStatus::Halted, None));
+    assert!(end.error.unwrap().message.contains("In the middle of it"));
+    assert!(end.finding.unwrap().evidence.to_string().len() < 100);
+}
+
+#[test]
+fn a_host_that_says_too_much_is_recorded_shortened() {
+    let mut one =
+        One::with(serde_json::json!({"deploymentConfigName": "CodeDeployDefault.AllAtOnce"}));
+    one.deploy(1, "web", 2);
+    for (_, _, mut report) in std::mem::take(&mut one.commands) {
+        let mut said = diagnostics();
+        said.log_tail = format!("{}the end", "ä".repeat(100_000));
+        said.message = "m".repeat(100_000);
+        report.said = Said::Ended(EventStatus::Failed, Some(Box::new(said)));
+        one.input(Input::Report(report));
+    }
+    let all = one.farm.entries(Seq::ZERO);
+    assert!(
+        all.iter()
+            .all(|entry| entry.event().unwrap().len() < 64 << 10)
+    );
+    let end = one.end(&id(1));
+    let first = end.error.unwrap().first_failure.unwrap();
+    assert!(first.log_tail.ends_with("the end") && first.log_tail.len() <= 4 << 10);
 }
 
 #[test]
@@ -564,6 +627,98 @@ fn in_the_middle_of_a_shift_traffic_is_back_with_the_decision_itself() {
         one.end(&rollback_id(&id(2))).status,
         DeploymentStatus::Succeeded
     );
+}
+
+#[test]
+fn zones_follow_each_other_and_each_is_watched_before_the_next() {
+    let farm = Farm::new();
+    farm.config(serde_json::json!({"deploymentConfigName": "zonal",
+        "minimumHealthyHosts": {"type": "HOST_COUNT", "value": 0},
+        "zonalConfig": {"firstZoneMonitorDurationInSeconds": 60, "monitorDurationInSeconds": 30,
+            "minimumHealthyHostsPerZone": {"type": "HOST_COUNT", "value": 1}}}));
+    farm.group(group(
+        "web",
+        serde_json::json!({"deploymentConfigName": "zonal"}),
+    ));
+    for (host, zone) in [
+        ("a1", "a"),
+        ("b1", "b"),
+        ("a2", "a"),
+        ("c1", "c"),
+        ("c2", "c"),
+        ("b2", "b"),
+    ] {
+        farm.host(host, Some(zone));
+    }
+    let mut one = One::new(farm);
+    one.deploy(1, "web", 2);
+    let mut zones = Vec::new();
+    for wait_ms in [59_000, 29_000, 0] {
+        let told = one.answer(&[]);
+        let hosts: BTreeSet<String> = told.into_iter().map(|(host, _)| host).collect();
+        zones.push(hosts.into_iter().collect::<Vec<_>>().join(" "));
+        one.pass(wait_ms);
+        assert!(one.commands.is_empty(), "the zone is still watched");
+        one.pass(1_000);
+    }
+    assert_eq!(zones, ["a1 a2", "b1 b2", "c1 c2"]);
+    assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
+}
+
+#[test]
+fn a_zone_below_its_minimum_stops_the_later_ones() {
+    let farm = Farm::new();
+    farm.config(serde_json::json!({"deploymentConfigName": "zonal",
+        "minimumHealthyHosts": {"type": "HOST_COUNT", "value": 0}, "zonalConfig": {}}));
+    farm.group(group(
+        "web",
+        serde_json::json!({"deploymentConfigName": "zonal"}),
+    ));
+    for (host, zone) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+        farm.host(host, Some(zone));
+    }
+    let mut one = One::new(farm);
+    one.deploy(1, "web", 2);
+    let told = one.answer(&[("a1", Install), ("a2", Install)]);
+    assert!(told.iter().all(|(host, _)| host != "b1"));
+    assert_eq!(one.status(1), Some(DeploymentStatus::Failed));
+}
+
+#[test]
+fn traffic_waits_to_be_let_go_and_stops_when_nobody_does() {
+    for is_let_go in [true, false] {
+        let farm = Farm::new();
+        farm.group(group("box", serde_json::json!({"deploymentConfigName": "CodeDeployDefault.ECSAllAtOnce",
+            "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            "blueGreenDeploymentConfiguration": {"deploymentReadyOption":
+                {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 5}},
+            "x-croft": {"router": haproxy()}})));
+        farm.host("h1", None);
+        let mut one = One::new(farm);
+        one.deploy(1, "box", 2);
+        one.answer(&[]);
+        let deployment = one.engine.state().deployment(&id(1)).unwrap();
+        assert_eq!(deployment.status(), DeploymentStatus::Ready);
+        assert_eq!(deployment.overview().ready, 1);
+        one.pass(200_000);
+        if is_let_go {
+            let intents = go_on(one.engine.state(), &id(1), "me").unwrap();
+            assert!(one.farm.intend(&intents));
+            one.settle();
+            let again = go_on(one.engine.state(), &id(1), "me");
+            assert_eq!(again, Err(Refusal::NotWaiting(id(1))));
+            one.answer(&[]);
+            let deployment = one.engine.state().deployment(&id(1)).unwrap();
+            assert_eq!(deployment.traffic_percent, 100);
+            assert_eq!(one.status(1), None);
+        } else {
+            one.pass(101_000);
+            let end = one.end(&id(1));
+            assert_eq!(end.status, DeploymentStatus::Stopped);
+            let said = end.rollback_message.unwrap();
+            assert!(said.contains("nothing to go back to"), "{said}");
+        }
+    }
 }
 
 #[test]
