@@ -63,7 +63,7 @@ codes! {
     MissingKey = "missing-key", Error;
     /// A text that may not be empty is.
     EmptyText = "empty-text", Error;
-    /// A version other than 0.1 and 0.2.
+    /// A version other than 0.1 and 0.2 of a buildspec, and 0.0 of an AppSpec.
     BadVersion = "bad-version", Error;
     /// A phase other than the four.
     UnknownPhase = "unknown-phase", Error;
@@ -145,6 +145,72 @@ codes! {
     EmptiedVariable = "emptied-variable", Warning;
     /// A ` #` that cuts a command short.
     CommentInCommand = "comment-in-command", Warning;
+
+    /// An AppSpec for Amazon ECS or AWS Lambda.
+    NotForServers = "not-for-servers", Error;
+    /// An `os` other than the two.
+    BadOs = "bad-os", Error;
+    /// A path on the host that does not begin at its root.
+    NotAbsolute = "not-absolute", Error;
+    /// A path that leads out of the bundle, or about on the host.
+    ClimbingPath = "climbing-path", Error;
+    /// Two entries that put files at the same paths.
+    SameDestination = "same-destination", Error;
+    /// A `file_exists_behavior` other than the three.
+    BadFileExistsBehavior = "bad-file-exists-behavior", Error;
+    /// A key that belongs elsewhere.
+    MisplacedKey = "misplaced-key", Error;
+    /// `permissions` for Windows.
+    PermissionsOnWindows = "permissions-on-windows", Error;
+    /// A mode that is no octal number.
+    BadMode = "bad-mode", Error;
+    /// An access control entry that cannot be read.
+    BadAcl = "bad-acl", Error;
+    /// An SELinux context that cannot be read.
+    BadContext = "bad-context", Error;
+    /// A permission for neither files nor folders.
+    BadObjectType = "bad-object-type", Error;
+    /// A user or group no system has.
+    BadAccount = "bad-account", Error;
+    /// Two permissions for the same paths.
+    PermissionTwice = "permission-twice", Error;
+    /// An event that looks like a misspelt one.
+    UnknownEvent = "unknown-event", Error;
+    /// Scripts for an event without scripts.
+    ReservedEvent = "reserved-event", Error;
+    /// A timeout that is no number of seconds.
+    BadTimeout = "bad-timeout", Error;
+    /// Scripts that may take longer than their event.
+    LongTimeouts = "long-timeouts", Warning;
+    /// A key that has no meaning on Windows.
+    IgnoredOnWindows = "ignored-on-windows", Warning;
+
+    /// Neither files nor scripts.
+    EmptyDeployment = "empty-deployment", Warning;
+    /// Two entries that may put files at the same paths.
+    OverlappingDestinations = "overlapping-destinations", Warning;
+    /// A glob where only a name is understood.
+    GlobInSource = "glob-in-source", Warning;
+    /// A permission for something that is not put in place.
+    UnmatchedObject = "unmatched-object", Warning;
+    /// A pattern that no name can match.
+    PatternMatchesNothing = "pattern-matches-nothing", Warning;
+    /// A pattern that leaves less out than it seems to.
+    ShallowExcept = "shallow-except", Warning;
+    /// A pattern or exceptions for a single file.
+    PatternOnFile = "pattern-on-file", Warning;
+    /// A permission that changes nothing.
+    PermissionSetsNothing = "permission-sets-nothing", Warning;
+    /// Two permissions of which both would match something.
+    PermissionsOverlap = "permissions-overlap", Warning;
+    /// Default access control entries for files too.
+    DefaultAclOnFiles = "default-acl-on-files", Warning;
+    /// A script that runs twice in one event.
+    ScriptTwice = "script-twice", Warning;
+    /// A script with words after its name.
+    ScriptArguments = "script-arguments", Warning;
+    /// A script's location that begins at the root.
+    AbsoluteScript = "absolute-script", Warning;
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod yaml;
 mod read;
 /// The typed buildspec.
 mod buildspec;
+/// The typed AppSpec, and how it is read.
+pub mod appspec;
 /// What a valid file may still do wrong.
 mod lint;
 /// What is wrong, collected.

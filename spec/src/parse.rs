@@ -9,7 +9,7 @@ use crate::findings::Findings;
 use crate::lines::Span;
 use crate::{lint as traps, read};
 
-/// Bytes a buildspec may have. The largest public ones have a few dozen kilobytes; a bound keeps the worst reading time
+/// Bytes a buildspec or an AppSpec may have. The largest public ones have a few dozen kilobytes; a bound keeps the worst reading time
 /// well under a second.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
@@ -28,12 +28,11 @@ pub struct Parsed {
 /// the file's form too; those about what its commands do come from [`lint`].
 #[must_use]
 pub fn parse(file_name: &str, bytes: &[u8]) -> Parsed {
-    let (draft, diagnostics) = examine(file_name, bytes, |_, _| {});
-    let usable = !diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.level == Level::Error);
+    let (draft, diagnostics) = examine(file_name, bytes, read::document);
     Parsed {
-        spec: draft.filter(|_| usable).map(|draft| draft.spec),
+        spec: draft
+            .filter(|_| usable(&diagnostics))
+            .map(|draft| draft.spec),
         diagnostics,
     }
 }
@@ -41,14 +40,27 @@ pub fn parse(file_name: &str, bytes: &[u8]) -> Parsed {
 /// Everything [`parse`] finds, and warnings for what a valid buildspec may do other than was meant.
 #[must_use]
 pub fn lint(file_name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
-    examine(file_name, bytes, traps::check).1
+    let read = |findings: &mut Findings<'_>| {
+        let draft = read::document(findings)?;
+        traps::check(&draft, findings);
+        Some(draft)
+    };
+    examine(file_name, bytes, read).1
 }
 
-fn examine(
+/// Whether nothing among the findings keeps the file from being used.
+pub(crate) fn usable(diagnostics: &[Diagnostic]) -> bool {
+    !diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.level == Level::Error)
+}
+
+/// What `read` makes of the file's text, and all that was found; nothing when the bytes are no text.
+pub(crate) fn examine<D>(
     file_name: &str,
     bytes: &[u8],
-    more: impl FnOnce(&read::Draft, &mut Findings<'_>),
-) -> (Option<read::Draft>, Vec<Diagnostic>) {
+    read: impl FnOnce(&mut Findings<'_>) -> Option<D>,
+) -> (Option<D>, Vec<Diagnostic>) {
     let text = std::str::from_utf8(bytes);
     let valid = text.unwrap_or_else(|error| {
         std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
@@ -62,7 +74,7 @@ fn examine(
         findings.add_for_file(
             Code::FileTooLarge,
             message,
-            "move scripts to files of their own and call them",
+            "move scripts to files of their own and name them here",
         );
         return (None, findings.finish());
     }
@@ -71,10 +83,7 @@ fn examine(
         not_utf8(bytes, valid.len(), &mut findings);
         return (None, findings.finish());
     }
-    let draft = read::document(&mut findings);
-    if let Some(draft) = &draft {
-        more(draft, &mut findings);
-    }
+    let draft = read(&mut findings);
     (draft, findings.finish())
 }
 

@@ -69,20 +69,12 @@ pub(crate) fn document(findings: &mut Findings<'_>) -> Option<Draft> {
         }
         return None;
     };
-    let mut reader = Reader {
-        findings,
-        gaps: tree.gaps,
-        sites: Vec::new(),
-    };
-    Some(reader.sections(entries))
+    Some(Reader::new(findings, tree.gaps).sections(entries))
 }
 
 impl Reader<'_, '_> {
     fn sections(&mut self, entries: &[Entry]) -> Draft {
-        let first = entries
-            .first()
-            .map_or(Span::point(0), |entry| entry.key_span);
-        let top = self.top(entries, first);
+        let top = self.top(entries, "the buildspec");
         self.check_top_keys(entries);
         let version = self.version(&top);
         self.x_croft(&top);

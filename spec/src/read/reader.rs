@@ -1,5 +1,5 @@
-//! The questions every section asks of a node, each with one way to complain. The sections' readers ask; findings and,
-//! for the linter, the commands' exact places are collected here.
+//! The questions every section asks of a node, each with one way to complain. The sections' readers ask, those of the
+//! buildspec and those of the AppSpec; findings and, for the linter, the commands' exact places are collected here.
 
 use std::rc::Rc;
 
@@ -14,43 +14,54 @@ use crate::yaml::{Entry, Gaps, Kind, Node};
 
 /// One file being read.
 #[derive(Debug)]
-pub(super) struct Reader<'f, 'a> {
+pub(crate) struct Reader<'f, 'a> {
     /// Where mistakes go.
-    pub(super) findings: &'f mut Findings<'a>,
+    pub(crate) findings: &'f mut Findings<'a>,
     /// Which parts of the file the tree lacks.
-    pub(super) gaps: Gaps,
-    /// Every command, for the linter.
-    pub(super) sites: Vec<Site>,
+    pub(crate) gaps: Gaps,
+    /// Every command of a buildspec, for the linter.
+    pub(crate) sites: Vec<Site>,
 }
 
 /// The entries of one section, each under a key the section knows.
 #[derive(Debug)]
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     entries: &'n [Entry],
     /// The section's name for messages, such as `phases.build`.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// Where to say that something is missing.
-    pub(super) at: Span,
+    pub(crate) at: Span,
     /// One past the section's last byte.
     end: usize,
 }
 
 impl<'n> Fields<'n> {
     /// The value, unless it is absent or null.
-    pub(super) fn get(&self, key: &str) -> Option<&'n Rc<Node>> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'n Rc<Node>> {
         self.entry(key)
             .map(|entry| &entry.value)
             .filter(|value| !value.is_null())
     }
 
     /// Key and value, also when the value is null.
-    pub(super) fn entry(&self, key: &str) -> Option<&'n Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 }
 
+impl<'f, 'a> Reader<'f, 'a> {
+    /// Nothing is read yet.
+    pub(crate) fn new(findings: &'f mut Findings<'a>, gaps: Gaps) -> Self {
+        Self {
+            findings,
+            gaps,
+            sites: Vec::new(),
+        }
+    }
+}
+
 impl Reader<'_, '_> {
-    pub(super) fn add<'h>(
+    pub(crate) fn add<'h>(
         &mut self,
         code: Code,
         span: Span,
@@ -60,12 +71,12 @@ impl Reader<'_, '_> {
         self.findings.add(code, span, message, help);
     }
 
-    pub(super) fn place(&self, span: Span) -> Place {
+    pub(crate) fn place(&self, span: Span) -> Place {
         self.findings.place(span.start)
     }
 
     /// The entries of a map; a complaint and `None` for anything else, null included.
-    pub(super) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
+    pub(crate) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
         match &node.kind {
             Kind::Map(entries) => Some(entries),
             Kind::List(_) | Kind::Scalar(_) => {
@@ -85,7 +96,7 @@ impl Reader<'_, '_> {
     }
 
     /// A section's known keys; unknown ones are reported. A section with nothing in it is reported and counts as absent.
-    pub(super) fn fields<'n>(
+    pub(crate) fn fields<'n>(
         &mut self,
         entry: &'n Entry,
         what: &str,
@@ -106,12 +117,62 @@ impl Reader<'_, '_> {
     }
 
     /// Like `fields` for the document itself, whose unknown keys are judged by the caller.
-    pub(super) fn top<'n>(&mut self, entries: &'n [Entry], at: Span) -> Fields<'n> {
+    pub(crate) fn top<'n>(&mut self, entries: &'n [Entry], what: &str) -> Fields<'n> {
         Fields {
             entries,
-            what: "the buildspec".to_owned(),
-            at,
+            what: what.to_owned(),
+            at: entries
+                .first()
+                .map_or(Span::point(0), |entry| entry.key_span),
             end: self.findings.source().len(),
+        }
+    }
+
+    /// Like `fields` for an item of a list; one with nothing in it is an error.
+    pub(crate) fn item_fields<'n>(
+        &mut self,
+        item: &'n Node,
+        what: &str,
+        known: &[&str],
+    ) -> Option<Fields<'n>> {
+        if item.is_null() {
+            let span = self.item_span(item);
+            self.add(
+                Code::EmptyItem,
+                span,
+                format!("{what} has nothing in it"),
+                "remove the `-` or write a value after it",
+            );
+            return None;
+        }
+        let entries = self.map(item, what)?;
+        self.check_keys(entries, what, known);
+        Some(Fields {
+            entries,
+            what: what.to_owned(),
+            at: entries.first().map_or(item.span, |entry| entry.key_span),
+            end: item.span.end,
+        })
+    }
+
+    /// The items of a list of maps; a complaint and none for a single value. Null is none.
+    pub(crate) fn list<'n>(&mut self, entry: &'n Entry, what: &str) -> &'n [Rc<Node>] {
+        match &entry.value.kind {
+            Kind::List(items) => items,
+            Kind::Scalar(_) if entry.value.is_null() => &[],
+            Kind::Scalar(_) | Kind::Map(_) => {
+                let message = format!(
+                    "{what} must be a list, and this is {}",
+                    entry.value.kind_name()
+                );
+                self.add(
+                    Code::WrongType,
+                    entry.value.span,
+                    message,
+                    "begin each item with `- `, also when there is only one",
+                );
+                &[]
+            }
         }
     }
 
@@ -136,7 +197,7 @@ impl Reader<'_, '_> {
     }
 
     /// Says that a key has nothing in it.
-    pub(super) fn empty(&mut self, entry: &Entry, what: &str) {
+    pub(crate) fn empty(&mut self, entry: &Entry, what: &str) {
         let message = format!("{what} has nothing in it");
         self.add(
             Code::EmptyValue,
@@ -147,14 +208,14 @@ impl Reader<'_, '_> {
     }
 
     /// Says what an entry without a value lacks, when it can be known.
-    pub(super) fn add_missing(&mut self, entry: &Entry, message: String, help: &str) {
+    pub(crate) fn add_missing(&mut self, entry: &Entry, message: String, help: &str) {
         if self.is_whole(entry.key_span.start, entry.key_span.end) {
             self.add(Code::MissingKey, entry.key_span, message, help);
         }
     }
 
     /// Whether what a section lacks is really absent from the file.
-    pub(super) fn is_sure(&self, fields: &Fields<'_>) -> bool {
+    pub(crate) fn is_sure(&self, fields: &Fields<'_>) -> bool {
         self.is_whole(fields.at.start, fields.end)
     }
 
@@ -165,7 +226,7 @@ impl Reader<'_, '_> {
     }
 
     /// Says that a required key is absent, when it can be known.
-    pub(super) fn missing(&mut self, fields: &Fields<'_>, key: &str, help: &str) {
+    pub(crate) fn missing(&mut self, fields: &Fields<'_>, key: &str, help: &str) {
         if !self.is_sure(fields) {
             return;
         }
@@ -180,7 +241,7 @@ impl Reader<'_, '_> {
     }
 
     /// An optional text; reported and absent when it is empty, a map or a list.
-    pub(super) fn optional_text(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
+    pub(crate) fn optional_text(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
         let entry = fields.entry(key)?;
         let what = format!("`{key}` in {}", fields.what);
         if entry.value.is_null() {
@@ -200,8 +261,29 @@ impl Reader<'_, '_> {
         Some(text)
     }
 
+    /// A text that must be there, without spaces around it, and where it stands.
+    pub(crate) fn required_text(
+        &mut self,
+        fields: &Fields<'_>,
+        key: &str,
+        help: &str,
+    ) -> Option<(String, Span)> {
+        let Some(node) = fields.get(key) else {
+            self.missing(fields, key, help);
+            return None;
+        };
+        let what = format!("`{key}` in {}", fields.what);
+        let text = self.text(node, &what)?.trim().to_owned();
+        if text.is_empty() {
+            let message = format!("{what} is an empty text");
+            self.add(Code::EmptyText, node.span, message, help);
+            return None;
+        }
+        Some((text, node.span))
+    }
+
     /// A scalar's text as written; a complaint and `None` for a map or a list. Null is the empty text.
-    pub(super) fn text(&mut self, node: &Node, what: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, node: &Node, what: &str) -> Option<String> {
         match &node.kind {
             Kind::Scalar(_) if node.is_null() => Some(String::new()),
             Kind::Scalar(scalar) => Some(scalar.text.clone()),
@@ -218,7 +300,7 @@ impl Reader<'_, '_> {
     }
 
     /// `yes` or `no` in any of YAML 1.1's words, quoted or not; `false` when absent.
-    pub(super) fn boolean(&mut self, fields: &Fields<'_>, key: &str) -> bool {
+    pub(crate) fn boolean(&mut self, fields: &Fields<'_>, key: &str) -> bool {
         let Some(entry) = fields.entry(key) else {
             return false;
         };
@@ -247,7 +329,7 @@ impl Reader<'_, '_> {
     }
 
     /// The items of a list; a single scalar is taken as its only item, with a warning.
-    pub(super) fn items<'n>(&mut self, entry: &'n Entry, what: &str) -> Vec<&'n Rc<Node>> {
+    pub(crate) fn items<'n>(&mut self, entry: &'n Entry, what: &str) -> Vec<&'n Rc<Node>> {
         match &entry.value.kind {
             Kind::List(items) => items.iter().collect(),
             Kind::Scalar(_) if entry.value.is_null() => Vec::new(),
@@ -276,7 +358,7 @@ impl Reader<'_, '_> {
     }
 
     /// The texts of a list that may be absent; empty items are errors.
-    pub(super) fn texts(&mut self, fields: &Fields<'_>, key: &str) -> Vec<(String, Span)> {
+    pub(crate) fn texts(&mut self, fields: &Fields<'_>, key: &str) -> Vec<(String, Span)> {
         let Some(entry) = fields.entry(key) else {
             return Vec::new();
         };
@@ -292,7 +374,7 @@ impl Reader<'_, '_> {
     }
 
     /// Like `texts`, and at least one is required.
-    pub(super) fn required_texts(
+    pub(crate) fn required_texts(
         &mut self,
         fields: &Fields<'_>,
         key: &str,
@@ -328,7 +410,7 @@ impl Reader<'_, '_> {
     }
 
     /// Where an item stands, for an empty one the `-` it should follow.
-    pub(super) fn item_span(&self, item: &Node) -> Span {
+    pub(crate) fn item_span(&self, item: &Node) -> Span {
         if item.span.start < item.span.end {
             return item.span;
         }
@@ -357,7 +439,7 @@ impl Reader<'_, '_> {
 }
 
 /// Words as people list them: `a`, `b` and `c`.
-pub(super) fn listed(words: &[&str]) -> String {
+pub(crate) fn listed(words: &[&str]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),

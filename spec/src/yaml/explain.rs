@@ -34,7 +34,9 @@ impl<'a> Line<'a> {
             at += text[at..].len() - text[at..].trim_start().len();
         }
         let list = text[..at].contains('-');
-        if !list && let Some(key) = key_length(&text[at..]) {
+        if let Some(key) = key_length(&text[at..])
+            && (!list || begins_item(&text[at..]))
+        {
             at += key;
         }
         Self {
@@ -47,6 +49,15 @@ impl<'a> Line<'a> {
     pub(super) fn quoted(&self) -> String {
         format!("`{}{}`", self.lead.trim_start(), quote(self.rest))
     }
+}
+
+/// Whether a text after `- ` begins with a key of an AppSpec's items. Other lists hold commands, in which `: ` is text.
+fn begins_item(text: &str) -> bool {
+    const KEYS: &[&str] = &["source", "destination", "object", "location", "timeout"];
+    KEYS.iter().any(|key| {
+        text.strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with(':'))
+    })
 }
 
 /// The bytes of `key: ` at the text's start, when a value follows.
@@ -316,7 +327,7 @@ fn contents(kind: &ErrorKind, at: usize, findings: &Findings<'_>) -> Option<(Str
                 "more than {} levels stand inside each other here",
                 super::DEPTH_MAX
             ),
-            "a buildspec needs seven: look for brackets that are not meant as YAML and quote them",
+            "seven are enough: look for brackets that are not meant as YAML and quote them",
         ),
         _ => return None,
     };
