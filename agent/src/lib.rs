@@ -19,8 +19,21 @@ mod bundle;
 mod revision;
 /// Running scripts.
 mod hooks;
+/// Putting files in place.
+mod install;
+/// One event, whichever it is.
+mod perform;
+/// What would be done.
+mod forecast;
+/// One host.
+mod host;
+/// Without a server.
+pub mod local;
 
 pub use bundle::{Bundle, BundleError, BundleKind, LocalBundle, Staged};
+pub use forecast::{Forecast, ForecastError, Hook, HookScript};
+pub use host::{Host, HostError, Settings};
+pub use install::{Permitted, PlanError, Preview};
 pub use revision::NoSpec;
 pub use state::durable::Error as StateError;
 pub use state::journal::Refusal;

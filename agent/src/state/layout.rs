@@ -4,6 +4,7 @@
 //! <state>/<group id>/group.json              the journal: generation, events that are over, the one that runs
 //! <state>/<group id>/installed.json          what the last Install put on this host
 //! <state>/<group id>/install.json            the plan of an Install that is not over
+//! <state>/<group id>/install.undo            there while that Install is undone
 //! <state>/<group id>/kept/                   what that Install took away or replaced
 //! <state>/<group id>/lock                    held while an event runs
 //! <state>/<group id>/<deployment id>/deployment.json
@@ -64,8 +65,18 @@ impl GroupFolder {
         self.0.join("install.json")
     }
 
+    /// There while the plan is undone.
+    pub(crate) fn undoing(&self) -> PathBuf {
+        self.0.join("install.undo")
+    }
+
     pub(crate) fn kept(&self) -> PathBuf {
         self.0.join("kept")
+    }
+
+    /// Where that stays when it could not all be put back.
+    pub(crate) fn kept_of(&self, id: &DeploymentId) -> PathBuf {
+        self.0.join(format!("kept-{id}"))
     }
 
     /// What a script that runs was started as.
