@@ -1,3 +1,40 @@
 //! The host side of a deployment: brings a revision to this machine, runs its lifecycle events, and takes it back.
 //!
-//! Commands enter; diagnostics, and what scripts print, leave.
+//! Commands enter; diagnostics, and what scripts print, leave. What holds by absence: nothing on the host is changed by an
+//! Install before all of its changes are planned and written down; no event that is over is run again; no script is waited
+//! for beyond its time, whatever it leaves behind; nothing here speaks to a server.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
+
+/// What is remembered.
+mod state;
+/// Who looks on.
+mod watch;
+/// Bringing a revision.
+mod bundle;
+/// What a revision on this host says.
+mod revision;
+/// Running scripts.
+mod hooks;
+/// Putting files in place.
+mod install;
+/// One event, whichever it is.
+mod perform;
+/// What would be done.
+mod forecast;
+/// One host.
+mod host;
+/// Without a server.
+pub mod local;
+
+pub use bundle::{Bundle, BundleError, BundleKind, LocalBundle, Staged};
+pub use forecast::{Forecast, ForecastError, Hook, HookScript};
+pub use host::{Host, HostError, Settings};
+pub use install::{Permitted, PlanError, Preview};
+pub use revision::NoSpec;
+pub use state::durable::Error as StateError;
+pub use state::journal::Refusal;
+pub use watch::{Said, Stream, Unwatched, Watch};

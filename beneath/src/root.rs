@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -116,6 +116,14 @@ pub struct Root {
     path: PathBuf,
     how: ResolveFlags,
     pub(crate) user: Option<User>,
+}
+
+/// For calls that take a directory and one name in it. A longer path would be resolved the ordinary way, and a link that the
+/// name is must not be followed by the call.
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
 }
 
 /// Whose files they are.

@@ -11,6 +11,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("croft-proto", &[]),
     ("croft-beneath", &[]),
+    ("croft-unpack", &["croft-beneath"]),
     ("croft-runner", &[]),
     ("croft-spec", &["croft-proto"]),
     ("croft-nats-testing", &[]),
@@ -53,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "croft-proto",
             "croft-beneath",
+            "croft-unpack",
             "croft-spec",
             "croft-bus",
             "croft-ledger",
@@ -68,7 +70,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "croft-deploy",
         &["croft-proto", "croft-ledger", "croft-balance"],
     ),
-    ("croft-agent", &["croft-proto", "croft-spec"]),
+    (
+        "croft-agent",
+        &["croft-proto", "croft-beneath", "croft-unpack", "croft-spec"],
+    ),
     (
         "croft-api",
         &[
@@ -95,6 +100,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-worker",
             "croft-api",
             "croft-deploy",
+            "croft-agent",
             "croft-nats",
             "croft-ledger",
             "croft-bus",
@@ -126,6 +132,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("croft-proto", &["tokio", "bollard", "object_store"]),
     ("croft-beneath", &["tokio", "bollard", "object_store"]),
+    ("croft-unpack", &["tokio", "bollard", "object_store"]),
     (
         "croft-nats",
         &["bollard", "object_store", "croft-nats-testing"],

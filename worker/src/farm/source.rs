@@ -5,8 +5,6 @@
 mod sign_in;
 /// What others put into buckets.
 mod bucket;
-/// Unpacking it.
-mod archive;
 
 use std::path::PathBuf;
 use std::sync::Arc;

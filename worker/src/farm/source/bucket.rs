@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use croft_beneath::Root;
 use croft_cache::{Place, ReadError, Reading};
+use croft_unpack::{Kind, Limits};
 
 use super::NoSource;
-use super::archive::{self, Kind, Limits};
 use crate::chain;
 use crate::source::Given;
 
@@ -110,7 +110,7 @@ async fn unpack(file: File, kind: Kind, into: &Path) -> Result<(), NoSource> {
     let given = Given::default();
     let (into, is_over) = (into.to_path_buf(), Arc::clone(&given.0));
     let unpacked = tokio::task::spawn_blocking(move || {
-        archive::unpack(file, kind, &into, Limits::default(), &is_over)
+        croft_unpack::unpack(file, kind, &into, Limits::default(), &is_over)
     });
     let unpacked = unpacked.await;
     drop(given);

@@ -1,5 +1,13 @@
-//! Unpacking an archive that somebody put into a bucket: nothing of it may lie outside its folder, lead out of it, or be
-//! more than a disk can take. Receives a file from `bucket`, leaves a folder.
+//! Unpacking an archive that somebody else made: nothing of it may lie outside its folder, lead out of it, or be more than a
+//! disk can take.
+//!
+//! An open file enters, from whoever fetched it: a source out of a bucket, a revision to deploy. A folder is left. What holds
+//! by absence: nothing is written through a link, no owner is taken from an archive, and no archive is held in memory.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
 
 #[cfg(test)]
 mod tests;
@@ -11,24 +19,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use croft_beneath::{Kind as Node, Root};
 
-/// Bytes of all files of a source: ten times the largest that people have, and a tenth of a build machine's disk.
+/// Bytes of all files of an archive: ten times the largest that people have, and a tenth of a build machine's disk.
 const BYTES_MAX: u64 = 20 << 30;
-/// Files, links and folders of a source.
+/// Files, links and folders of an archive.
 const ENTRIES_MAX: usize = 500_000;
+/// Who may read, write and run it: what a mode keeps unless [`Limits`] says another.
+const MODES: u32 = 0o755;
 /// Linux's longest path, and the longest target of a link.
 const PATH_BYTES_MAX: usize = 4096;
 
 /// What kind of archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A zip file.
     Zip,
+    /// A tar archive.
     Tar,
+    /// The same, compressed with gzip.
     TarGz,
 }
 
 impl Kind {
-    /// By its name's end.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    /// By its name's end; `None` for another one.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let ends = |end: &str| name.ends_with(end);
         if ends(".zip") {
@@ -43,9 +57,13 @@ impl Kind {
 
 /// How much may be unpacked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) bytes_max: u64,
-    pub(super) entries_max: usize,
+pub struct Limits {
+    /// Bytes of all files together.
+    pub bytes_max: u64,
+    /// Files, links and folders.
+    pub entries_max: usize,
+    /// The bits of a file's mode that are kept; its owner may always read and write it.
+    pub modes: u32,
 }
 
 impl Default for Limits {
@@ -53,32 +71,46 @@ impl Default for Limits {
         Self {
             bytes_max: BYTES_MAX,
             entries_max: ENTRIES_MAX,
+            modes: MODES,
         }
     }
 }
 
 /// Why an archive is not unpacked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
+    /// It is none, or it is damaged.
     #[error("the archive cannot be read")]
     Unreadable(#[source] io::Error),
+    /// An entry that is not made.
     #[error("entry {name:?} of the archive: {why}")]
-    Entry { name: String, why: &'static str },
+    Entry {
+        /// As the archive names it.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// More than the limits allow.
     #[error("the archive holds more than {0}")]
     TooMuch(String),
+    /// An entry that could not be made.
     #[error("cannot unpack {name:?}")]
     Writing {
+        /// As the archive names it.
         name: String,
+        /// Why not.
         #[source]
         source: io::Error,
     },
+    /// The caller said so.
     #[error("unpacking was given up")]
     GivenUp,
 }
 
 impl Error {
     /// Whether it is this machine's fault, and not the archive's.
-    pub(super) fn is_the_machines(&self) -> bool {
+    #[must_use]
+    pub fn is_the_machines(&self) -> bool {
         match self {
             // What an archive can make wrong by itself: files in the place of folders, and links on the way.
             Self::Writing { source, .. } => {
@@ -100,7 +132,10 @@ impl Error {
 }
 
 /// Unpacks it into the empty folder `into`, until `is_over`.
-pub(super) fn unpack(
+///
+/// # Errors
+/// Each with the entry's name where there is one; what was unpacked until then stays in the folder.
+pub fn unpack(
     file: File,
     kind: Kind,
     into: &Path,
@@ -210,7 +245,7 @@ impl Unpacking<'_> {
                 Component::Normal(part) => path.push(part),
                 Component::CurDir => {}
                 Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                    return Err(refused(name, "it would lie outside the source"));
+                    return Err(refused(name, "it would lie outside the archive's folder"));
                 }
             }
         }
@@ -239,8 +274,7 @@ impl Unpacking<'_> {
 
     fn file(&mut self, name: &str, mode: u32, reader: &mut dyn Read) -> Result<PathBuf, Error> {
         let path = self.named(name)?;
-        // Nobody's rights come out of an archive but to read, write and run; and its owner may read it.
-        let mode = mode & 0o755 | 0o600;
+        let mode = mode & self.limits.modes | 0o600;
         let mut file = self
             .root
             .create_file(&path, mode)
@@ -281,7 +315,7 @@ impl Unpacking<'_> {
             return Err(refused(name, "its target cannot be a path"));
         }
         if !stays_inside(&path, Path::new(target)) {
-            return Err(refused(name, "it leads out of the source"));
+            return Err(refused(name, "it leads out of the archive's folder"));
         }
         self.root
             .symlink(Path::new(target), &path)

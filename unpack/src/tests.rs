@@ -109,6 +109,7 @@ fn more_than_allowed_is_refused_while_it_is_unpacked() {
     let limits = Limits {
         bytes_max: 10,
         entries_max: 2,
+        ..Limits::default()
     };
     let large = [entry(FILE, "a", "", &[0; 11])];
     let (_site, outcome) = untar(&large, limits);
@@ -139,6 +140,18 @@ fn what_people_have_is_unpacked_with_modes_times_and_links() {
     for name in ["d/l", "d/up", "top"] {
         assert_eq!(std::fs::read(into.join(name)).unwrap(), b"#!", "{name}");
     }
+}
+
+#[test]
+fn the_bits_that_are_asked_for_are_kept() {
+    let limits = Limits {
+        modes: 0o7777,
+        ..Limits::default()
+    };
+    let (site, outcome) = untar(&[entry(FILE, "run", "", b"#!")], limits);
+    outcome.unwrap();
+    let run = std::fs::metadata(site.path().join("into/run")).unwrap();
+    assert_eq!(run.permissions().mode() & 0o7777, 0o6755);
 }
 
 fn unzip(

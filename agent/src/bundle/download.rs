@@ -1,0 +1,84 @@
+//! The DownloadBundle event: old revisions go, the new one comes, and is whole as soon as it has its name. Receives a bundle,
+//! leaves the deployment's `deployment-archive`; run again, it begins again.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use croft_proto::deploy::{DeploymentId, HostCommand};
+
+use super::{Bundle, BundleError, prune};
+use crate::state::durable;
+use crate::state::layout::{DeploymentFolder, GroupFolder};
+
+/// Why the event failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    State(#[from] durable::Error),
+}
+
+/// Brings the revision into `folder`, unless it is there.
+pub(crate) fn download(
+    folder: &DeploymentFolder,
+    command: &HostCommand,
+    bundle: &dyn Bundle,
+    is_over: &AtomicBool,
+) -> Result<(), Error> {
+    let (partial, archive) = (folder.partial(), folder.archive());
+    durable::write(&folder.record(), command)?;
+    if archive.is_dir() {
+        return Ok(());
+    }
+    let removing = durable::Error::io("remove", &partial);
+    remove_tree(&partial).map_err(removing)?;
+    bundle.bring(&partial, is_over)?;
+    let renaming = durable::Error::io("write", &archive);
+    std::fs::rename(&partial, &archive)
+        .and_then(|()| durable::sync_folder(&archive))
+        .map_err(renaming)?;
+    Ok(())
+}
+
+/// Removes the folders of old deployments. What cannot be removed stays for the next time.
+pub(crate) fn prune(
+    group: &GroupFolder,
+    current: &DeploymentId,
+    last_successful: Option<&DeploymentId>,
+    keep: usize,
+) {
+    let found = match deployments(group.path()) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "cannot look for old revisions");
+            return;
+        }
+    };
+    for id in prune::gone(found, current, last_successful, keep) {
+        if let Err(error) = remove_tree(group.deployment(&id).path()) {
+            tracing::warn!(%error, deployment = %id, "cannot remove an old revision");
+        }
+    }
+}
+
+fn deployments(group: &Path) -> io::Result<Vec<(std::time::SystemTime, DeploymentId)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(group)? {
+        let entry = entry?;
+        let id = entry.file_name().to_str().map(str::parse::<DeploymentId>);
+        if let Some(Ok(id)) = id {
+            found.push((entry.metadata()?.modified()?, id));
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a folder with all in it; a missing one is no error.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,251 @@
+//! The steps of a plan, one by one, each of which may have been done already by an agent that was killed. Called by `apply` in the
+//! plan's order.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use croft_beneath::Root;
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, mkdirat, openat, renameat,
+    statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::aside;
+use super::place::{Folder, Folders};
+use super::plan::{Attributes, Changed, Made, Put, Removal, What};
+
+/// What carries a plan out.
+pub(super) struct Hands<'a> {
+    pub(super) archive: &'a Root,
+    /// Where what is replaced or removed is kept.
+    pub(super) kept: PathBuf,
+    /// Whether the plan has been begun before: then what is there may be its own.
+    pub(super) is_resumed: bool,
+    /// Told before every change: tests end the process here.
+    pub(super) before_change: &'a (dyn Fn() + Sync),
+}
+
+impl Hands<'_> {
+    pub(super) fn kept_put(&self, number: usize) -> PathBuf {
+        self.kept.join(format!("put-{number}"))
+    }
+
+    pub(super) fn kept_removal(&self, number: usize) -> PathBuf {
+        self.kept.join(format!("removal-{number}"))
+    }
+
+    pub(super) fn remove(
+        &self,
+        folders: &mut Folders<'_>,
+        number: usize,
+        removal: &Removal,
+    ) -> io::Result<()> {
+        let folder = match folders.of(&removal.place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        (self.before_change)();
+        if removal.folder.is_some() {
+            return match unlinkat(&folder, folder.name, AtFlags::REMOVEDIR) {
+                // What others have put into it is theirs.
+                Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let kept = self.kept_removal(number);
+        if !is_there(&kept) {
+            match aside::keep(&folder, &kept) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            }
+            (self.before_change)();
+        }
+        aside::remove(&folder, Path::new(folder.name))
+    }
+
+    pub(super) fn make(&self, folders: &mut Folders<'_>, made: &Made) -> io::Result<()> {
+        let folder = folders.of(&made.place)?;
+        (self.before_change)();
+        match mkdirat(&folder, folder.name, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let made_folder = folder.root.directory(Path::new(folder.name))?;
+        give(&aside::opened(&made_folder)?, made.attributes)
+    }
+
+    pub(super) fn change(
+        &self,
+        bases: &[String],
+        changed: &Changed,
+        attributes: Attributes,
+    ) -> io::Result<()> {
+        let root = super::place::base(bases, changed.place.base)?;
+        let folder = root.directory(Path::new(&changed.place.below))?;
+        (self.before_change)();
+        give(&aside::opened(&folder)?, attributes)
+    }
+
+    /// Puts a file or link in place. At every moment there is the old one or the new one.
+    pub(super) fn put(
+        &self,
+        folders: &mut Folders<'_>,
+        sources: &mut Sources,
+        number: usize,
+        put: &Put,
+    ) -> io::Result<()> {
+        let folder = folders.of(&put.place)?;
+        let kept = self.kept_put(number);
+        let is_kept = is_there(&kept);
+        if put.replaces && !is_kept {
+            (self.before_change)();
+            match aside::keep(&folder, &kept) {
+                // It has gone since the plan was made.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+        if !put.replaces && !self.is_resumed {
+            (self.before_change)();
+            return match self.fill(&folder, folder.name, sources, put) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    // Whoever undoes this finds it kept, and does not take it for ours.
+                    aside::keep(&folder, &kept)?;
+                    Err(error)
+                }
+                other => other,
+            };
+        }
+        let beside = beside(number);
+        (self.before_change)();
+        aside::remove(&folder, Path::new(&beside))?;
+        self.fill(&folder, &beside, sources, put)?;
+        (self.before_change)();
+        Ok(renameat(&folder, &beside, &folder, folder.name)?)
+    }
+
+    fn fill(
+        &self,
+        folder: &Folder<'_>,
+        name: &str,
+        sources: &mut Sources,
+        put: &Put,
+    ) -> io::Result<()> {
+        match &put.what {
+            What::Link { target, uid, gid } => {
+                symlinkat(target.as_str(), folder, name)?;
+                let (uid, gid) = (Uid::from_raw(*uid), Gid::from_raw(*gid));
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                Ok(chownat(folder, name, Some(uid), Some(gid), flags)?)
+            }
+            What::File { source, attributes } => {
+                let mut from = sources.open(self.archive, source)?;
+                let found = from.metadata()?;
+                let flags = OFlags::WRONLY
+                    | OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
+                let made = openat(folder, name, flags, Mode::from_raw_mode(0o600))?;
+                let mut file = File::from(made);
+                io::copy(&mut from, &mut file)?;
+                give(&file, *attributes)?;
+                file.set_modified(found.modified()?)
+            }
+        }
+    }
+}
+
+/// The name that a file has until it is whole.
+pub(super) fn beside(number: usize) -> String {
+    format!(".croft-put-{number}")
+}
+
+/// Files of the revision; the folder of the last one stays open.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    open: Option<(String, Root)>,
+}
+
+impl Sources {
+    fn open(&mut self, archive: &Root, source: &str) -> io::Result<File> {
+        let (parent, name) = source.rsplit_once('/').unwrap_or(("", source));
+        if self.open.as_ref().is_none_or(|(open, _)| open != parent) {
+            let root = archive.directory(Path::new(parent))?;
+            self.open = Some((parent.to_string(), root));
+        }
+        let (_, root) = self.open.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(root, name, flags, Mode::empty())?);
+        if file.metadata()?.is_file() {
+            return Ok(file);
+        }
+        Err(io::Error::other("it is no file any more"))
+    }
+}
+
+/// Owner and group first: a change of them takes away what a mode gives beyond read, write and execute.
+pub(super) fn give(to: &impl std::os::fd::AsFd, attributes: Attributes) -> io::Result<()> {
+    let file = File::from(to.as_fd().try_clone_to_owned()?);
+    let found = file.metadata()?;
+    let Attributes { mode, uid, gid } = attributes;
+    if (found.uid(), found.gid()) != (uid, gid) {
+        fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    Ok(fchmod(&file, Mode::from_raw_mode(mode))?)
+}
+
+pub(super) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Sets an access control list on the very file that was opened, whatever its name leads to by now.
+pub(super) fn set_acl(
+    folders: &mut Folders<'_>,
+    set: &super::plan::AclSet,
+    environment: &[(std::ffi::OsString, std::ffi::OsString)],
+) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let folder = folders.of(&set.place)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(&folder, folder.name, flags, Mode::empty())?;
+    let stat = statat(&opened, "", AtFlags::EMPTY_PATH)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+        return Err(io::Error::other("it is a link by now"));
+    }
+    let ours = std::process::id();
+    let path = format!("/proc/{ours}/fd/{}", opened.as_fd().as_raw_fd());
+    program(
+        "setfacl",
+        &["--set", &set.entries, "--", &path],
+        environment,
+    )
+}
+
+/// Runs a program of this host that says nothing when all is well.
+pub(super) fn program(
+    name: &str,
+    words: &[&str],
+    environment: &[(std::ffi::OsString, std::ffi::OsString)],
+) -> io::Result<()> {
+    let ran = Command::new(name)
+        .args(words)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()?;
+    if ran.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&ran.stderr);
+    Err(io::Error::other(format!(
+        "{name} ended with {}: {}",
+        ran.status,
+        said.trim()
+    )))
+}

@@ -1,0 +1,1 @@
+//! Installs that are interrupted, fail, or meet what is there.

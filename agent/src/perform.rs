@@ -1,0 +1,241 @@
+//! An event done, whichever it is. Receives it from `host`, which has the group's lock; whatever goes wrong is a value that says
+//! so.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use croft_proto::deploy::{
+    DeploymentId, Diagnostics, HostCommand, LifecycleEvent, ScriptErrorCode,
+};
+use croft_spec::appspec::{AppSpec, Script};
+
+use crate::bundle::{Bundle, download};
+use crate::hooks::choose::scripts_of;
+use crate::hooks::event::{self as hooks, Surroundings};
+use crate::hooks::leftover::Leftovers;
+use crate::hooks::log::ScriptLog;
+use crate::host::Settings;
+use crate::install::event::Install;
+use crate::revision;
+use crate::state::durable::{self, Error as StateError};
+use crate::state::journal::Journal;
+use crate::state::layout::{DeploymentFolder, GroupFolder};
+use crate::watch::Watch;
+
+/// What events are done with.
+pub(crate) struct With<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) leftovers: &'a Leftovers,
+    pub(crate) watch: &'a dyn Watch,
+    pub(crate) is_over: &'a AtomicBool,
+    /// Told before every change that an Install makes.
+    pub(crate) before_change: &'a (dyn Fn() + Sync),
+}
+
+type Done = Result<Diagnostics, Box<dyn std::error::Error>>;
+
+/// Does the event of the command.
+pub(crate) fn perform(
+    group: &GroupFolder,
+    journal: &Journal,
+    command: &HostCommand,
+    bundle: &dyn Bundle,
+    with: &With<'_>,
+) -> Diagnostics {
+    let doing = Doing {
+        group,
+        journal,
+        command,
+        with,
+        folder: group.deployment(&command.deployment_id),
+    };
+    let done = doing.logged().and_then(|mut log| {
+        log.event(command.event);
+        let done = doing.event(bundle, &mut log);
+        if let Err(error) = &done {
+            log.note(&chain(error.as_ref()));
+        }
+        done
+    });
+    done.unwrap_or_else(|error| failed(ScriptErrorCode::UnknownError, chain(error.as_ref())))
+}
+
+/// Takes back the Install that an agent which was killed has left, and says so.
+pub(crate) fn undo_install(group: &GroupFolder, with: &With<'_>) -> Result<String, StateError> {
+    // The plan says all; the revision is not asked.
+    let install = install(group, Path::new("/"), with);
+    let begin = "the agent was stopped while Install ran, and another command came";
+    match install.undo_interrupted() {
+        Ok(left) if left.is_empty() => Ok(format!("{begin}: files were put back as they were")),
+        Ok(left) => {
+            let left = left.join("; ");
+            Ok(format!(
+                "{begin}: files were put back as they were, but for {left}"
+            ))
+        }
+        Err(crate::install::event::Error::State(error)) => Err(error),
+        Err(error) => Ok(format!("{begin}: {}", chain(&error))),
+    }
+}
+
+/// An event that has failed outside of its scripts.
+pub(crate) fn failed(error_code: ScriptErrorCode, message: String) -> Diagnostics {
+    Diagnostics {
+        error_code,
+        script_name: String::new(),
+        message,
+        log_tail: String::new(),
+        script_from_deployment: None,
+    }
+}
+
+fn succeeded(message: &str) -> Diagnostics {
+    failed(ScriptErrorCode::Success, message.to_string())
+}
+
+/// An error with what is behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+fn install<'a>(group: &'a GroupFolder, archive: &'a Path, with: &With<'a>) -> Install<'a> {
+    Install {
+        group,
+        archive,
+        environment: &with.settings.environment,
+        is_over: with.is_over,
+        before_change: with.before_change,
+    }
+}
+
+struct Doing<'a> {
+    group: &'a GroupFolder,
+    journal: &'a Journal,
+    command: &'a HostCommand,
+    with: &'a With<'a>,
+    folder: DeploymentFolder,
+}
+
+impl Doing<'_> {
+    fn logged(&self) -> Result<ScriptLog<'_>, Box<dyn std::error::Error>> {
+        let making = StateError::io("make", self.folder.path());
+        self.folder.make().map_err(making)?;
+        let path = self.folder.log();
+        let log = ScriptLog::open(&path, self.with.watch, self.with.settings.clock);
+        Ok(log.map_err(StateError::io("write", &path))?)
+    }
+
+    fn event(&self, bundle: &dyn Bundle, log: &mut ScriptLog<'_>) -> Done {
+        match self.command.event {
+            LifecycleEvent::DownloadBundle => self.download(bundle),
+            LifecycleEvent::Install => self.install(),
+            LifecycleEvent::BeforeBlockTraffic
+            | LifecycleEvent::BlockTraffic
+            | LifecycleEvent::AfterBlockTraffic
+            | LifecycleEvent::ApplicationStop
+            | LifecycleEvent::BeforeInstall
+            | LifecycleEvent::AfterInstall
+            | LifecycleEvent::ApplicationStart
+            | LifecycleEvent::ValidateService
+            | LifecycleEvent::BeforeAllowTraffic
+            | LifecycleEvent::AllowTraffic
+            | LifecycleEvent::AfterAllowTraffic => self.scripts(log),
+        }
+    }
+
+    fn download(&self, bundle: &dyn Bundle) -> Done {
+        download::prune(
+            self.group,
+            &self.command.deployment_id,
+            self.journal.last_successful.as_ref(),
+            self.with.settings.revisions_kept,
+        );
+        download::download(&self.folder, self.command, bundle, self.with.is_over)?;
+        // Mistakes are said before anything of the host is touched.
+        self.spec()?;
+        Ok(succeeded("Succeeded"))
+    }
+
+    fn install(&self) -> Done {
+        let spec = self.spec()?;
+        let archive = self.folder.archive();
+        install(self.group, &archive, self.with).run(self.command, &spec)?;
+        Ok(succeeded("Succeeded"))
+    }
+
+    fn spec(&self) -> Result<AppSpec, Box<dyn std::error::Error>> {
+        let archive = self.folder.archive();
+        if !archive.is_dir() {
+            let id = &self.command.deployment_id;
+            return Err(format!(
+                "the revision of {id} is not on this host: DownloadBundle comes first"
+            )
+            .into());
+        }
+        let name = self.command.app_spec_filename.as_deref();
+        Ok(revision::spec(&archive, name)?)
+    }
+
+    fn scripts(&self, log: &mut ScriptLog<'_>) -> Done {
+        let Some(from) = scripts_of(self.journal, self.command) else {
+            return Ok(succeeded(
+                "no revision was installed before: nothing to run",
+            ));
+        };
+        let scripts = self.scripts_from(&from)?;
+        if scripts.is_empty() {
+            return Ok(succeeded("the revision has no scripts for this event"));
+        }
+        let archive = self.group.deployment(&from).archive();
+        let settings = self.with.settings;
+        let surroundings = Surroundings {
+            command: self.command,
+            from: &from,
+            archive: &archive,
+            note: self.group.script(),
+            environment: &settings.environment,
+            end: settings.end,
+            drain: settings.drain,
+            leftovers: self.with.leftovers,
+            is_over: self.with.is_over,
+        };
+        Ok(hooks::run(&surroundings, &scripts, log))
+    }
+
+    fn scripts_from(&self, from: &DeploymentId) -> Result<Vec<Script>, Box<dyn std::error::Error>> {
+        let spec = if *from == self.command.deployment_id {
+            self.spec()?
+        } else {
+            spec_of(self.group, from)?
+        };
+        let scripts = spec.hooks.get(&self.command.event);
+        Ok(scripts.cloned().unwrap_or_default())
+    }
+}
+
+/// The AppSpec of an earlier deployment, by the name it had then.
+pub(crate) fn spec_of(
+    group: &GroupFolder,
+    from: &DeploymentId,
+) -> Result<AppSpec, Box<dyn std::error::Error>> {
+    let folder = group.deployment(from);
+    let archive = folder.archive();
+    if !archive.is_dir() {
+        return Err(format!(
+            "the scripts of this event are those of {from}, whose revision is gone from {}",
+            archive.display()
+        )
+        .into());
+    }
+    let record: Option<HostCommand> = durable::read(&folder.record())?;
+    let name = record.and_then(|record| record.app_spec_filename);
+    revision::spec(&archive, name.as_deref())
+        .map_err(|error| format!("the revision of {from}: {}", chain(&error)).into())
+}
