@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Up(Box<crate::farm::roles::words::UpWords>),
     /// Run a farm's server over NATS: API, scheduler, read model
     Server(Box<crate::farm::roles::words::ServerWords>),
+    /// Run this host's agent: it carries out deployments of the farm that it belongs to
+    Agent(Box<crate::farm::words::AgentWords>),
     /// Look at a farm's workers and act on them
     Worker(Box<WorkerWords>),
     /// Tell what waits in a farm's pools

@@ -103,6 +103,10 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
                 roles::worker::run(&cli.global, &words.role, server)
             }
         },
+        Command::Agent(words) => {
+            let farm = client::enrolment(&cli.global, &words.connect)?;
+            roles::agent::run(&cli.global, farm, words.invitation.as_deref())
+        }
         Command::Up(words) => roles::up::up(&cli.global, words),
         Command::Server(words) => roles::server::server(&cli.global, words),
         Command::Backup(words) => roles::backup::backup(&cli.global, words),
@@ -146,7 +150,7 @@ fn start_log(command: &Command) {
 
 const fn is_role(command: &Command) -> bool {
     match command {
-        Command::Up(_) | Command::Server(_) => true,
+        Command::Up(_) | Command::Server(_) | Command::Agent(_) => true,
         Command::Worker(words) => words.command.is_none(),
         Command::Run(_)
         | Command::Lint(_)

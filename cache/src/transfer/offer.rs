@@ -73,7 +73,8 @@ impl Offer {
             .sum()
     }
 
-    pub(super) fn find(&self, id: &Id) -> Option<&Offered> {
+    #[must_use]
+    pub fn find(&self, id: &Id) -> Option<&Offered> {
         let found = self.chunks.binary_search_by(|chunk| chunk.id.cmp(id));
         found.ok().map(|at| &self.chunks[at])
     }

@@ -333,6 +333,21 @@ pub(crate) struct WorkerWords {
     pub(crate) connect: Connect,
 }
 
+/// `croft agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentWords {
+    /// The token that lets this host in, once: as `croft host invite` printed it
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "CROFT_INVITATION",
+        hide_env_values = true
+    )]
+    pub(crate) invitation: Option<String>,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// List the farm's workers

@@ -84,6 +84,23 @@ fn is_absent(error: &std::io::Error) -> bool {
 }
 
 impl Connection {
+    /// The connection of a machine that knows its server, and has no token.
+    ///
+    /// # Errors
+    /// When that is no address.
+    pub(crate) fn to(server: &str) -> Result<Self, Wrong> {
+        let url = Url::parse(server)
+            .map_err(|error| Wrong(format!("`{server}` is no server's address: {error}")))?;
+        Ok(Self {
+            server: url,
+            server_from: "where this host enrolled".into(),
+            token: None,
+            token_from: String::new(),
+            certificates: None,
+            retry: RETRY,
+        })
+    }
+
     /// The connection: flags before the environment, that before `croft.toml`, and that before `up.json`.
     ///
     /// # Errors

@@ -1,0 +1,314 @@
+//! `croft agent` beside a server: a host that is deployed to asks its farm what to do, has `croft-agent` do it, and says how that went.
+//! It only ever calls; nobody calls it.
+
+/// Calls that the host signs.
+mod calls;
+/// A revision from the farm's store.
+mod revision;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use croft_agent::{Host, HostError, Settings, Unwatched};
+use croft_cache::Store;
+use croft_keys::{Signer, words_of_invitation};
+use croft_proto::Timestamp;
+use croft_proto::deploy::{
+    Commands, DeploymentId, Diagnostics, Enrolling, Heard, HostCommand, HostReport, Invitation,
+    LifecycleEvent, Poll, ReportAnswer, Reported, ScriptErrorCode,
+};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use crate::args::Global;
+use crate::exit::{Exit, Wrong};
+use crate::farm::client::Farm;
+use crate::farm::client::connection::Connection;
+use crate::output;
+use crate::signals::Signals;
+use crate::surroundings::{self, Surroundings};
+use calls::Calls;
+use revision::FromFarm;
+
+/// How long one poll waits at the server.
+const POLL_SECONDS: u64 = 25;
+/// The pause after a call that failed, doubled each time.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// What this host keeps of revisions that it has fetched: the next one shares most with them.
+const STORE_BYTES_MAX: u64 = 2 << 30;
+
+/// Which farm this host belongs to, in a file of its state.
+#[derive(Debug, Serialize, Deserialize)]
+struct Membership {
+    server: String,
+    host: String,
+}
+
+/// A host of a farm.
+struct Member {
+    calls: Arc<Calls>,
+    host: Arc<Host>,
+    store: Store,
+    /// Events that run, so that one that is told again is not begun again.
+    running: Mutex<HashSet<(DeploymentId, LifecycleEvent)>>,
+    /// Ends what runs.
+    is_over: AtomicBool,
+}
+
+/// Runs until a signal.
+///
+/// # Errors
+/// When this host belongs to no farm, or its state cannot be used.
+pub(crate) fn run(
+    global: &Global,
+    farm: Option<Farm>,
+    invitation: Option<&str>,
+) -> anyhow::Result<Exit> {
+    let surroundings = Surroundings::read(global)?;
+    let state = surroundings.home.path().join("agent");
+    std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+    super::run(async move {
+        let mut signals = Signals::new().context("cannot wait for signals")?;
+        let calls = member_of(&state, farm, invitation).await?;
+        output::text(&format!("host {} of {}\n", calls.host(), calls.server()))?;
+        let environment = std::env::vars_os()
+            .filter(|(name, _)| !name.to_string_lossy().starts_with("CROFT_"))
+            .collect();
+        let host = Host::open(&state, Settings::new(environment, surroundings::now))?;
+        let member = Arc::new(Member {
+            calls: Arc::new(calls),
+            host: Arc::new(host),
+            store: Store::open(&state.join("revisions"), STORE_BYTES_MAX)?,
+            running: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        });
+        let mut tasks = JoinSet::new();
+        let begun = Arc::clone(&member);
+        let left = tokio::task::spawn_blocking(move || begun.host.interrupted()).await??;
+        for command in left {
+            tracing::info!(deployment = %command.deployment_id, event = %command.event, "it goes on");
+            member.begin(command, &mut tasks);
+        }
+        tokio::select! {
+            () = signals.next() => {
+                eprintln!("croft: ending; what runs is ended");
+                member.is_over.store(true, Ordering::Relaxed);
+                tasks.shutdown().await;
+                Ok(Exit::Succeeded)
+            }
+            never = serve(&member) => never,
+        }
+    })
+}
+
+/// Asks, does and says, for ever.
+async fn serve(member: &Arc<Member>) -> anyhow::Result<Exit> {
+    let mut tasks = JoinSet::new();
+    let mut pause = PAUSE_MIN;
+    loop {
+        // What has ended has said so.
+        while tasks.try_join_next().is_some() {}
+        let poll = Poll {
+            has: Vec::new(),
+            wait_seconds: POLL_SECONDS,
+        };
+        match member.calls.json::<Commands>("poll", &poll).await {
+            Ok(told) => {
+                pause = PAUSE_MIN;
+                for command in told.commands {
+                    member.begin(command, &mut tasks);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the farm does not say what to do"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Has a command's event done beside everything else, unless it is being done.
+    fn begin(self: &Arc<Self>, command: HostCommand, tasks: &mut JoinSet<()>) {
+        let key = (command.deployment_id.clone(), command.event);
+        if !self.running().insert(key.clone()) {
+            return;
+        }
+        let member = Arc::clone(self);
+        tasks.spawn(async move {
+            member.done(command).await;
+            member.running().remove(&key);
+        });
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashSet<(DeploymentId, LifecycleEvent)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn done(self: &Arc<Self>, command: HostCommand) {
+        tracing::info!(deployment = %command.deployment_id, event = %command.event, "begun");
+        let begun = report(&command, Reported::InProgress, None);
+        let (diagnostics, _) = tokio::join!(self.performed(command.clone()), self.say_once(&begun));
+        let status = match diagnostics.error_code {
+            ScriptErrorCode::Success => Reported::Succeeded,
+            ScriptErrorCode::ScriptMissing
+            | ScriptErrorCode::ScriptNotExecutable
+            | ScriptErrorCode::ScriptTimedOut
+            | ScriptErrorCode::ScriptFailed
+            | ScriptErrorCode::UnknownError => Reported::Failed,
+        };
+        tracing::info!(
+            deployment = %command.deployment_id, event = %command.event, message = diagnostics.message, ?status, "over"
+        );
+        self.say(&report(&command, status, Some(Box::new(diagnostics))))
+            .await;
+    }
+
+    /// The event, done.
+    async fn performed(self: &Arc<Self>, command: HostCommand) -> Diagnostics {
+        let member = Arc::clone(self);
+        let runtime = tokio::runtime::Handle::current();
+        let performing = tokio::task::spawn_blocking(move || {
+            let bundle = FromFarm {
+                calls: Arc::clone(&member.calls),
+                store: member.store.clone(),
+                runtime,
+                digest: command.revision.digest.clone(),
+            };
+            member
+                .host
+                .run(&command, &bundle, &Unwatched, &member.is_over)
+        });
+        match performing.await {
+            Ok(Ok(diagnostics)) => diagnostics,
+            Ok(Err(error)) => failed(chain(&error)),
+            Err(error) => failed(error.to_string()),
+        }
+    }
+
+    /// Until it is heard: what is done must be known.
+    async fn say(&self, report: &HostReport) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.say_once(report).await {
+                Ok(Heard::Recorded | Heard::Stale) => return,
+                Ok(Heard::Later) => pause = PAUSE_MIN,
+                Err(error) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the farm does not hear how an event ended"
+                    );
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn say_once(&self, report: &HostReport) -> anyhow::Result<Heard> {
+        let answer: ReportAnswer = self.calls.json("reports", report).await?;
+        Ok(answer.answer)
+    }
+}
+
+fn report(
+    command: &HostCommand,
+    status: Reported,
+    diagnostics: Option<Box<Diagnostics>>,
+) -> HostReport {
+    HostReport {
+        deployment_id: command.deployment_id.clone(),
+        generation: command.generation,
+        event: command.event,
+        status,
+        diagnostics,
+    }
+}
+
+fn failed(message: String) -> Diagnostics {
+    Diagnostics {
+        error_code: ScriptErrorCode::UnknownError,
+        script_name: String::new(),
+        message,
+        log_tail: String::new(),
+        script_from_deployment: None,
+    }
+}
+
+/// An error and everything beneath it, in one line.
+fn chain(error: &HostError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// This host's farm: the one that the invitation is of, or the one that it belongs to.
+async fn member_of(
+    state: &Path,
+    farm: Option<Farm>,
+    invitation: Option<&str>,
+) -> anyhow::Result<Calls> {
+    let signer = Signer::open_or_make(&state.join("host.key"))?;
+    let path = state.join("farm.json");
+    let known: Option<Membership> = match std::fs::read(&path) {
+        Ok(bytes) => Some(
+            serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is damaged: enrol again", path.display()))?,
+        ),
+        Err(_) => None,
+    };
+    let Some(token) = invitation else {
+        let known = known.ok_or_else(|| {
+            Wrong(format!(
+                "this host belongs to no farm: ask an administrator for an invitation (`croft host invite NAME`), then start `croft agent --server URL --invitation TOKEN`; {} says so once it does",
+                path.display()
+            ))
+        })?;
+        let farm = match farm {
+            Some(farm) => farm,
+            None => Farm::new(Connection::to(&known.server)?)?,
+        };
+        return Ok(Calls::new(farm, signer, known.host));
+    };
+    let farm =
+        farm.ok_or_else(|| Wrong("--invitation: say at which server, with --server".into()))?;
+    let words = words_of_invitation(token).ok_or_else(|| {
+        Wrong("--invitation: that is none; `croft host invite NAME` prints one".into())
+    })?;
+    let words: Invitation =
+        serde_json::from_slice(&words).context("the invitation cannot be read")?;
+    let enrolling = Enrolling {
+        token: token.to_string(),
+        public_key: signer.key_id().to_string(),
+    };
+    let membership = Membership {
+        server: farm.connection.server.to_string(),
+        host: words.host,
+    };
+    calls::enrol(&farm, &enrolling).await?;
+    write(&path, &membership)?;
+    Ok(Calls::new(farm, signer, membership.host))
+}
+
+fn write(path: &PathBuf, membership: &Membership) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(membership)?;
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What time it is.
+pub(crate) fn now() -> Timestamp {
+    surroundings::now()
+}

@@ -1,0 +1,111 @@
+//! Calls that the host signs. Each has a counter of its own, so one that failed is made anew and not sent again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use croft_keys::{HostCall, Signable, Signer};
+use croft_proto::deploy::Enrolling;
+use reqwest::{Method, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::farm::client::{Call, Farm};
+
+/// A farm that can be asked as a host of it.
+pub(super) struct Calls {
+    farm: Farm,
+    signer: Signer,
+    host: String,
+    /// Of the last call: microseconds since 1970, or one more than that of the call before.
+    counter: AtomicU64,
+}
+
+impl Calls {
+    pub(super) fn new(mut farm: Farm, signer: Signer, host: String) -> Self {
+        // It has no token, and another's is none of its business.
+        farm.connection.token = None;
+        Self {
+            farm,
+            signer,
+            host,
+            counter: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn server(&self) -> String {
+        self.farm.connection.server.to_string()
+    }
+
+    /// Asks for what is `/v1/agent/<what>` with that body.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        let body = serde_json::to_vec(body)?;
+        let answer = self
+            .open(Method::POST, &[what], "application/json", body.into())
+            .await?;
+        let bytes = self.farm.whole(answer).await?;
+        Ok(self.farm.understood(&bytes)?)
+    }
+
+    /// The same with bytes.
+    pub(super) async fn bytes(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Bytes,
+    ) -> anyhow::Result<Bytes> {
+        let answer = self
+            .open(method, path, "application/octet-stream", body)
+            .await?;
+        Ok(self.farm.whole(answer).await?)
+    }
+
+    async fn open(
+        &self,
+        method: Method,
+        path: &[&str],
+        kind: &'static str,
+        body: Bytes,
+    ) -> anyhow::Result<Response> {
+        let path = [&["v1", "agent"], path].concat();
+        let line = format!("/{}", path.join("/"));
+        let signable = Signable {
+            method: method.as_str(),
+            path: &line,
+            body: &body,
+        };
+        let said = HostCall::sign(&self.signer, &self.host, self.next(), signable);
+        let call = Call::new(method.clone(), &path)
+            .header("authorization", said.to_string())
+            .body(kind, body);
+        Ok(self.farm.once(&call).await?)
+    }
+
+    fn next(&self) -> u64 {
+        let now = super::now().millis().saturating_mul(1000);
+        let next = |last: u64| Some(now.max(last + 1));
+        let last = self
+            .counter
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let (Ok(last) | Err(last)) = last;
+        now.max(last + 1)
+    }
+}
+
+/// Makes the host one of the farm's.
+pub(super) async fn enrol(farm: &Farm, enrolling: &Enrolling) -> anyhow::Result<()> {
+    let body = serde_json::to_value(enrolling)?;
+    let call = Call::new(Method::POST, &["v1", "agent", "enrolments"]).json(&body);
+    let answered = farm.bytes(&call).await;
+    answered
+        .map(drop)
+        .context("the farm does not let this host in")
+}
