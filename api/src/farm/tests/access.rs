@@ -16,11 +16,18 @@ fn filled(template: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// Every operation of the document: verb, path, the role it needs.
+/// Every operation of the document that no host signs: verb, path, the role it needs.
 fn operations() -> Vec<(String, String, Option<AccessRole>)> {
+    operations_of(|scope| scope != "host")
+}
+
+fn operations_of(is_wanted: impl Fn(&str) -> bool) -> Vec<(String, String, Option<AccessRole>)> {
     let mut all = Vec::new();
     for (path, verbs) in whole()["paths"].as_object().unwrap() {
         for (verb, operation) in verbs.as_object().unwrap() {
+            if !is_wanted(operation["x-croft-scope"].as_str().unwrap()) {
+                continue;
+            }
             let role: Option<AccessRole> =
                 serde_json::from_value(operation["x-croft-role"].clone()).unwrap();
             all.push((verb.to_ascii_uppercase(), filled(path), role));
@@ -45,6 +52,21 @@ async fn without_a_good_token_nothing_is_answered_but_health() {
         }
     }
     assert!(refused > 90, "{refused}");
+}
+
+/// An administrator's token opens none of what hosts sign.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hosts_sign_is_closed_to_everybody_else() {
+    let rig = Rig::start().await;
+    let (_, admin) = rig.token("admin", &[]).await;
+    let signed = operations_of(|scope| scope == "host");
+    assert!(signed.len() >= 4, "{signed:?}");
+    for (verb, path, _) in signed {
+        for token in [None, Some(admin.as_str())] {
+            let answer = rig.ask(&verb, &path, token, &[], "{}").await;
+            assert_eq!(answer.status, 401, "{verb} {path}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
