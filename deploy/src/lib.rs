@@ -2,3 +2,11 @@
 //!
 //! Plans, what is heard of hosts and what is measured enter; commands, weights and verdicts leave. What absent means: nothing here
 //! reads a clock, a file or a socket.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")
+)]
+
+/// Whether a release is a good one: detectors over what is measured, and one decision.
+pub mod verdict;
