@@ -10,3 +10,5 @@
 
 /// Whether a release is a good one: detectors over what is measured, and one decision.
 pub mod verdict;
+/// Alarms, our own and from outside.
+pub mod alarm;

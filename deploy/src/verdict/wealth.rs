@@ -12,7 +12,7 @@ pub(crate) const THETAS: [f64; 8] = [2.0, 3.0, 5.0, 8.0, 16.0, 32.0, 64.0, 256.0
 pub(crate) const RESTART_MS: u64 = 5 * 60_000;
 
 /// What is staked at first: most, since a bad release is bad from its first request.
-const FIRST_STAKE: f64 = 0.9;
+pub(crate) const FIRST_STAKE: f64 = 0.9;
 
 /// And at most so many times: the first hour. Later faults are found by the last of them.
 pub(crate) const RUNS_MAX: u32 = 12;
