@@ -12,3 +12,6 @@
 pub mod verdict;
 /// Alarms, our own and from outside.
 pub mod alarm;
+/// Simulated releases, for tests and benchmarks.
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;

@@ -1,0 +1,162 @@
+//! The tables in words, line by line as they are measured. Takes how many releases each line is made of; hands lines to the
+//! benchmark and to the example `verdicts`.
+
+use std::io;
+
+use super::competitors::COMPETITORS;
+use super::table::{
+    Cell, Row, Tally, bound_upper, clean_cells, detection_rows, further_rows, tally,
+};
+use super::traffic::{BURST_MS, Falls};
+
+/// Releases of each line that must be reached.
+pub const RELEASES: u64 = 10_000;
+
+/// The share of good releases that may be taken back: its bound must be below.
+const FALSE_MAX: f64 = 0.001;
+
+/// One line.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What was measured.
+    pub text: String,
+    /// What was to be reached, in the same unit as `got`; nothing where nothing is.
+    pub at_most: Option<f64>,
+    /// Croft's figure: seconds at p95, or the bound on false rollbacks in percent.
+    pub got: f64,
+    /// Whether it is good enough.
+    pub reached: bool,
+}
+
+/// All lines, each measured when it is asked for. `further` are those that need reach nothing.
+pub fn table(releases: u64, further: bool) -> impl Iterator<Item = io::Result<Line>> {
+    let rows = detection_rows()
+        .into_iter()
+        .map(move |row| regression(row, releases));
+    let cells = clean_cells()
+        .into_iter()
+        .map(move |cell| clean(cell, releases, true));
+    let more = further_rows()
+        .into_iter()
+        .filter(move |_| further)
+        .map(move |row| regression(row, releases));
+    let stranger = stranger_cells()
+        .into_iter()
+        .filter(move |_| further)
+        .map(move |cell| clean(cell, releases, false));
+    rows.chain(cells).chain(more).chain(stranger)
+}
+
+/// Good releases whose bursts are not as the bursts of the table.
+fn stranger_cells() -> Vec<Cell> {
+    let bursty = || {
+        clean_cells()
+            .into_iter()
+            .filter(|cell| cell.scenario.errors.burst > 1.0)
+    };
+    let shared = bursty().map(|cell| cell.with_bursts("shared bursts", Falls::OnAll, BURST_MS));
+    let long = bursty().map(|cell| cell.with_bursts("bursts of 20 s", Falls::OnOne, 20_000));
+    shared.chain(long).collect()
+}
+
+fn threads() -> u64 {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u64::try_from(count).unwrap_or(1)
+}
+
+fn regression(row: Row, releases: u64) -> io::Result<Line> {
+    let tally = tally(&row.scenario, releases, threads())?;
+    let shown = |sorted: &[u64]| {
+        let quantile = |of_thousand| {
+            let seconds = tally.quantile_seconds(sorted, of_thousand);
+            seconds.map_or_else(|| "never".to_owned(), |seconds| seconds.to_string())
+        };
+        format!("{}/{}", quantile(500), quantile(950))
+    };
+    let p95 = tally.quantile_seconds(&tally.croft, 950);
+    let got = p95.map_or(f64::INFINITY, |seconds| seconds as f64);
+    let reached = row
+        .p95_seconds
+        .is_none_or(|most| p95.is_some_and(|p95| p95 <= most));
+    let must = row.p95_seconds.map_or_else(String::new, |most| {
+        format!(", p95 must be {most} s: {}", word(reached))
+    });
+    let text = format!(
+        "{}: croft p50/p95 {} s{must}; {}; {releases} releases",
+        row.name,
+        shown(&tally.croft),
+        others(&tally, |sorted| shown(sorted)),
+    );
+    Ok(Line {
+        text,
+        at_most: row.p95_seconds.map(|most| most as f64),
+        got,
+        reached,
+    })
+}
+
+fn clean(cell: Cell, releases: u64, must: bool) -> io::Result<Line> {
+    let tally = tally(&cell.scenario, releases, threads())?;
+    let found = u64::try_from(tally.croft.len()).unwrap_or(u64::MAX);
+    let bound = bound_upper(found, releases);
+    let reached = !must || bound <= FALSE_MAX;
+    let percent = |sorted: &[u64]| format!("{:.2}%", sorted.len() as f64 * 100.0 / releases as f64);
+    let said = if must {
+        format!(", must be 0.1%: {}", word(reached))
+    } else {
+        String::new()
+    };
+    let text = format!(
+        "good releases, {} requests/s, {}: croft took back {found} of {releases}, at most {:.3}%{said}; {}",
+        cell.scenario.rps,
+        cell.errors,
+        bound * 100.0,
+        others(&tally, percent),
+    );
+    Ok(Line {
+        text,
+        at_most: must.then_some(FALSE_MAX * 100.0),
+        got: bound * 100.0,
+        reached,
+    })
+}
+
+fn others(tally: &Tally, shown: impl Fn(&[u64]) -> String) -> String {
+    let each = COMPETITORS.iter().zip(&tally.others);
+    let each: Vec<String> = each
+        .map(|(name, sorted)| format!("{name} {}", shown(sorted)))
+        .collect();
+    each.join(", ")
+}
+
+const fn word(reached: bool) -> &'static str {
+    if reached { "reached" } else { "MISSED" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_was_measured_and_what_must_be() {
+        let line = regression(detection_rows()[0], 20).unwrap();
+        assert!(
+            line.text.contains("p95 must be 30 s: reached"),
+            "{}",
+            line.text
+        );
+        assert!(
+            line.text.contains("Flagger 60s/10 660/660"),
+            "{}",
+            line.text
+        );
+        assert!(line.reached && line.got <= 30.0);
+    }
+
+    #[test]
+    fn so_few_good_releases_prove_nothing_and_the_line_says_so() {
+        let line = clean(clean_cells()[0], 20, true).unwrap();
+        assert!(line.text.contains("took back 0 of 20"), "{}", line.text);
+        assert!(!line.reached && line.got > 10.0, "{}", line.text);
+    }
+}
