@@ -50,7 +50,7 @@ impl Armed {
                 query: "the service's share of errors in a minute".into(),
                 statistic: Statistic::Average,
                 period: MINUTE_MS / 1000,
-                evaluation_periods: 3,
+                evaluation_periods: 5,
                 datapoints_to_alarm: None,
                 threshold: 0.05,
                 comparison_operator: Comparison::GreaterThanThreshold,

@@ -107,9 +107,10 @@ fn clean(cell: Cell, releases: u64, must: bool) -> io::Result<Line> {
         String::new()
     };
     let text = format!(
-        "good releases, {} requests/s, {}: croft took back {found} of {releases}, at most {:.3}%{said}; {}",
+        "good releases, {} requests/s, {}: croft took back {found} of {releases}{}, at most {:.3}%{said}; {}",
         cell.scenario.rps,
         cell.errors,
+        by(&tally),
         bound * 100.0,
         others(&tally, percent),
     );
@@ -119,6 +120,19 @@ fn clean(cell: Cell, releases: u64, must: bool) -> io::Result<Line> {
         got: bound * 100.0,
         reached,
     })
+}
+
+/// Who took good releases back.
+fn by(tally: &Tally) -> String {
+    let each = tally.triggers.iter();
+    let each: Vec<String> = each
+        .map(|(trigger, times)| format!("{} {times}", trigger.word()))
+        .collect();
+    if each.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", each.join(", "))
+    }
 }
 
 fn others(tally: &Tally, shown: impl Fn(&[u64]) -> String) -> String {

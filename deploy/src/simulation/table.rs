@@ -1,9 +1,12 @@
 //! Many releases of a kind, and what must be reached. Takes a scenario and how many seeds; hands back what share was taken back and
 //! how soon. The rows stand here once, for the tests' few releases and the benchmark's many.
 
+use std::collections::BTreeMap;
+
 use super::competitors::COMPETITORS;
 use super::release::{History, Outcome, Scenario, simulate};
 use super::traffic::{Badness, Falls};
+use crate::verdict::Trigger;
 
 /// What became of many releases.
 #[derive(Clone, Debug)]
@@ -12,7 +15,9 @@ pub struct Tally {
     pub seeds: u64,
     /// Milliseconds until Croft took them back, sorted; those that it did not are missing.
     pub croft: Vec<u64>,
-    /// The same for each of [`COMPETITORS`].
+    /// Who said so, and how often.
+    pub triggers: BTreeMap<Trigger, u64>,
+    /// Milliseconds for each of [`COMPETITORS`].
     pub others: [Vec<u64>; COMPETITORS.len()],
 }
 
@@ -169,6 +174,9 @@ impl Cell {
     }
 }
 
+/// The first seed. The detectors' settings were chosen on seeds below.
+const SEED_FIRST: u64 = 1_000_000;
+
 /// Plays so many releases, on so many threads.
 ///
 /// # Errors
@@ -179,7 +187,7 @@ pub fn tally(scenario: &Scenario, seeds: u64, threads: u64) -> std::io::Result<T
         let play = |first: u64| {
             let mut room = Vec::new();
             let mine = (first..seeds).step_by(usize::try_from(threads).unwrap_or(1));
-            mine.map(|seed| simulate(scenario, seed, &mut room))
+            mine.map(|seed| simulate(scenario, SEED_FIRST + seed, &mut room))
                 .collect::<Vec<Outcome>>()
         };
         let mut running = Vec::new();
@@ -198,10 +206,15 @@ pub fn tally(scenario: &Scenario, seeds: u64, threads: u64) -> std::io::Result<T
         found
     };
     let croft = outcomes.iter().filter_map(|outcome| outcome.croft);
+    let mut triggers = BTreeMap::new();
+    for found in croft.clone() {
+        *triggers.entry(found.trigger).or_insert(0) += 1;
+    }
     let other = |number: usize| outcomes.iter().filter_map(move |one| one.others[number]);
     Ok(Tally {
         seeds,
         croft: sorted(croft.map(|found| found.after_ms).collect()),
+        triggers,
         others: std::array::from_fn(|number| sorted(other(number).collect())),
     })
 }
@@ -236,6 +249,7 @@ fn at_most(found: u64, of: u64, share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::{Asked, Learned, Lesson, seconds_to_convict};
 
     #[test]
     fn the_bound_is_clopper_and_pearsons() {
@@ -254,6 +268,7 @@ mod tests {
         let tally = Tally {
             seeds: 100,
             croft: (1..=95).map(|second| second * 1000).collect(),
+            triggers: BTreeMap::new(),
             others: Default::default(),
         };
         assert_eq!(tally.quantile_seconds(&tally.croft, 500), Some(50));
@@ -269,6 +284,46 @@ mod tests {
             let p95 = tally.quantile_seconds(&tally.croft, 950);
             let limit = row.p95_seconds.unwrap() * 5 / 4;
             assert!(p95.is_some_and(|p95| p95 <= limit), "{}: {p95:?}", row.name);
+        }
+    }
+
+    #[test]
+    fn the_estimate_before_a_deployment_is_right_to_a_factor_of_two() {
+        let learned = Learned {
+            block_ms: 1000,
+            dispersion: Some(1.0),
+            units_min: 1.0,
+            units_max: 3.0,
+            blocks_per_request: 0.001,
+            from: Lesson::History,
+        };
+        let found = |rps: f64, usual: f64, fault: f64| {
+            let scenario = scenario(rps, usual, 1.0, Badness::new(fault, 1.0));
+            let tally = tally(&scenario, 60, 2).unwrap();
+            let asked = Asked {
+                canary_rps: rps * 0.1,
+                baseline_rps: rps * 0.9,
+                usual,
+                regressed: usual + fault,
+                decides_at: 2000.0,
+                tolerance: 1.5,
+            };
+            let estimate = seconds_to_convict(&asked, &learned).unwrap();
+            let half = tally.quantile_seconds(&tally.croft, 500).unwrap();
+            (estimate, half as f64)
+        };
+        for (rps, usual, fault) in [
+            (100.0, 0.001, 0.099),
+            (100.0, 0.001, 0.019),
+            (10.0, 0.002, 0.048),
+            (1.0, 0.005, 0.495),
+        ] {
+            let (estimate, half) = found(rps, usual, fault);
+            let factor = estimate / half;
+            assert!(
+                (0.5..2.0).contains(&factor),
+                "{rps} {fault}: {estimate:.0} {half}"
+            );
         }
     }
 

@@ -16,8 +16,14 @@ pub const BLOCK_UNKNOWN_MS: u64 = 10_000;
 /// Lengths of blocks that are tried, the shortest first; none is shorter than a scrape.
 const LENGTHS_MS: [u64; 7] = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000];
 
-/// So many standard deviations more neighbours than chance allows are a burst that outlasts its block.
-const SURPRISE: f64 = 3.0;
+/// Bursts outlast their blocks when more blocks follow each other closely than chance explains: by so many standard deviations,
+/// and half a block, which is no block. Stricter than 2 and blocks grow until regressions are found late; laxer than 3 and some
+/// bursts are cut in two.
+const CLOSE_DEVIATIONS: f64 = 2.5;
+const CLOSE_SLACK: f64 = 0.5;
+
+/// A dispersion within so many standard errors of 1 is 1.
+const DISPERSION_ERRORS: f64 = 3.0;
 
 /// Bursts have longer tails than the dispersion, which is about their mean, tells.
 const TAIL: f64 = 2.0;
@@ -178,7 +184,7 @@ impl Blocks {
         let chance = 1.0 - (-self.busy / (1.0 - self.busy).max(1e-3)).exp();
         let expected = self.count * chance;
         let deviation = (expected * (1.0 - chance)).sqrt();
-        self.close <= expected + SURPRISE * deviation + 1.0
+        self.close <= expected + CLOSE_DEVIATIONS * deviation + CLOSE_SLACK
     }
 
     /// More blocks than there were, as many as there might as well have been.
@@ -220,7 +226,7 @@ fn index(history: &History<'_>, bin_ms: u64) -> f64 {
     let index = squares / 2.0 / sum.max(1e-9);
     // What independent errors show by chance is none.
     let noise = ((3.0 + 1.0 / mean.max(1e-9)) / bins).sqrt();
-    if index <= 1.0 + SURPRISE * noise {
+    if index <= 1.0 + DISPERSION_ERRORS * noise {
         1.0
     } else {
         index + noise
