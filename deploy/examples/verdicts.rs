@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     for line in lines {
         match line {
             Ok(line) => {
-                println!("{}", line.text);
+                println!("{line}");
                 reached &= line.reached;
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! The tables in words, line by line as they are measured. Takes how many releases each line is made of; hands lines to the
 //! benchmark and to the example `verdicts`.
 
-use std::io;
+use std::{fmt, io};
 
 use super::competitors::COMPETITORS;
 use super::table::{
@@ -19,13 +19,28 @@ const FALSE_MAX: f64 = 0.001;
 #[derive(Clone, Debug)]
 pub struct Line {
     /// What was measured.
-    pub text: String,
-    /// What was to be reached, in the same unit as `got`; nothing where nothing is.
-    pub at_most: Option<f64>,
+    pub what: String,
+    /// Croft's figures, in words.
+    pub croft: String,
+    /// Those of the others in the same releases, in words.
+    pub others: String,
     /// Croft's figure: seconds at p95, or the bound on false rollbacks in percent.
     pub got: f64,
+    /// What it must be at most, in the same unit; nothing where nothing must be reached.
+    pub at_most: Option<f64>,
     /// Whether it is good enough.
     pub reached: bool,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: croft {}", self.what, self.croft)?;
+        if let Some(at_most) = self.at_most {
+            let word = if self.reached { "reached" } else { "MISSED" };
+            write!(f, ", must be {at_most}: {word}")?;
+        }
+        write!(f, "; {}", self.others)
+    }
 }
 
 /// All lines, each measured when it is asked for. `further` are those that need reach nothing.
@@ -74,23 +89,15 @@ fn regression(row: Row, releases: u64) -> io::Result<Line> {
         format!("{}/{}", quantile(500), quantile(950))
     };
     let p95 = tally.quantile_seconds(&tally.croft, 950);
-    let got = p95.map_or(f64::INFINITY, |seconds| seconds as f64);
     let reached = row
         .p95_seconds
         .is_none_or(|most| p95.is_some_and(|p95| p95 <= most));
-    let must = row.p95_seconds.map_or_else(String::new, |most| {
-        format!(", p95 must be {most} s: {}", word(reached))
-    });
-    let text = format!(
-        "{}: croft p50/p95 {} s{must}; {}; {releases} releases",
-        row.name,
-        shown(&tally.croft),
-        others(&tally, |sorted| shown(sorted)),
-    );
     Ok(Line {
-        text,
+        what: row.name.to_owned(),
+        croft: format!("p50/p95 {} s", shown(&tally.croft)),
+        others: others(&tally, shown),
+        got: p95.map_or(f64::INFINITY, |seconds| seconds as f64),
         at_most: row.p95_seconds.map(|most| most as f64),
-        got,
         reached,
     })
 }
@@ -100,24 +107,18 @@ fn clean(cell: Cell, releases: u64, must: bool) -> io::Result<Line> {
     let found = u64::try_from(tally.croft.len()).unwrap_or(u64::MAX);
     let bound = bound_upper(found, releases);
     let reached = !must || bound <= FALSE_MAX;
-    let percent = |sorted: &[u64]| format!("{:.2}%", sorted.len() as f64 * 100.0 / releases as f64);
-    let said = if must {
-        format!(", must be 0.1%: {}", word(reached))
-    } else {
-        String::new()
-    };
-    let text = format!(
-        "good releases, {} requests/s, {}: croft took back {found} of {releases}{}, at most {:.3}%{said}; {}",
-        cell.scenario.rps,
-        cell.errors,
-        by(&tally),
-        bound * 100.0,
-        others(&tally, percent),
-    );
+    let share = |sorted: &[u64]| format!("{:.2}%", sorted.len() as f64 * 100.0 / releases as f64);
+    let percent = bound * 100.0;
+    let by = by(&tally);
     Ok(Line {
-        text,
+        what: format!(
+            "good releases, {} requests/s, {}",
+            cell.scenario.rps, cell.errors
+        ),
+        croft: format!("took back {found} of {releases}{by}, at most {percent:.3}%"),
+        others: others(&tally, share),
+        got: percent,
         at_most: must.then_some(FALSE_MAX * 100.0),
-        got: bound * 100.0,
         reached,
     })
 }
@@ -143,10 +144,6 @@ fn others(tally: &Tally, shown: impl Fn(&[u64]) -> String) -> String {
     each.join(", ")
 }
 
-const fn word(reached: bool) -> &'static str {
-    if reached { "reached" } else { "MISSED" }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,23 +151,17 @@ mod tests {
     #[test]
     fn a_line_says_what_was_measured_and_what_must_be() {
         let line = regression(detection_rows()[0], 20).unwrap();
-        assert!(
-            line.text.contains("p95 must be 30 s: reached"),
-            "{}",
-            line.text
-        );
-        assert!(
-            line.text.contains("Flagger 60s/10 660/660"),
-            "{}",
-            line.text
-        );
+        let text = line.to_string();
+        assert!(text.contains("must be 30: reached"), "{text}");
+        assert!(text.contains("Flagger 60s/10 660/660"), "{text}");
         assert!(line.reached && line.got <= 30.0);
     }
 
     #[test]
     fn so_few_good_releases_prove_nothing_and_the_line_says_so() {
         let line = clean(clean_cells()[0], 20, true).unwrap();
-        assert!(line.text.contains("took back 0 of 20"), "{}", line.text);
-        assert!(!line.reached && line.got > 10.0, "{}", line.text);
+        let text = line.to_string();
+        assert!(text.contains("took back 0 of 20"), "{text}");
+        assert!(text.contains("MISSED") && line.got > 10.0, "{text}");
     }
 }

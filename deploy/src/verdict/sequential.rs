@@ -40,6 +40,9 @@ pub struct Rules {
     pub blocks_min: u32,
     /// Wealth at which traffic stops to move to the canary.
     pub suspect_at: f64,
+    /// A suspicion that no further error of the canary confirms ends after so long: where nothing fails, nothing would ever
+    /// disprove it either.
+    pub suspect_ms_max: u64,
 }
 
 impl Default for Rules {
@@ -51,6 +54,7 @@ impl Default for Rules {
             errors_min: 3.0,
             blocks_min: 3,
             suspect_at: 20.0,
+            suspect_ms_max: 10 * 60_000,
         }
     }
 }
@@ -118,6 +122,8 @@ pub struct Sequential {
     canary: Counts,
     baseline: Counts,
     blocks: u32,
+    /// When the last of them ended.
+    accused: Option<Timestamp>,
     suspicion: Suspicion,
     curve: VecDeque<Point>,
     curve_every_ms: u64,
@@ -147,6 +153,7 @@ impl Sequential {
             canary: Counts::NONE,
             baseline: Counts::NONE,
             blocks: 0,
+            accused: None,
             suspicion: Suspicion::None,
             curve: VecDeque::with_capacity(CURVE_POINTS_MAX),
             curve_every_ms: 1,
@@ -182,13 +189,21 @@ impl Sequential {
             block.baseline += baseline.bad;
         }
         if let Some(block) = self.block.take_if(|block| block.until_ms <= at.millis()) {
-            self.close(block);
+            self.close(at, block);
             self.judge(at);
+        }
+        if self.suspicion == Suspicion::Suspected && self.is_stale(at) {
+            self.suspicion = Suspicion::None;
         }
         self.suspicion
     }
 
-    fn close(&mut self, block: Block) {
+    fn is_stale(&self, at: Timestamp) -> bool {
+        self.accused
+            .is_none_or(|accused| at.millis_since(accused) > self.rules.suspect_ms_max)
+    }
+
+    fn close(&mut self, at: Timestamp, block: Block) {
         let errors = block.canary + block.baseline;
         let independent = self.learned.dispersion.map_or(1.0, |each| errors / each);
         let units = independent
@@ -196,6 +211,7 @@ impl Sequential {
             .min(self.learned.units_max);
         if block.canary > 0.0 {
             self.blocks += 1;
+            self.accused = Some(at);
         }
         let ratios = match self.against {
             Against::Concurrent { weight } => {
@@ -387,6 +403,18 @@ mod tests {
         );
         assert_eq!(found, None);
         assert_eq!(test.suspicion(), Suspicion::Suspected);
+    }
+
+    #[test]
+    fn a_suspicion_that_nothing_confirms_ends_and_comes_back_with_the_next_error() {
+        let mut test = Sequential::new(&Rules::default(), steady(), TENTH, 1);
+        let early = |second| if second <= 3 { 1.0 } else { 0.0 };
+        assert_eq!(convicted_at(&mut test, 600, early, |_| 0.0), None);
+        assert_eq!(test.suspicion(), Suspicion::Suspected);
+        let quiet = test.poll(at(604), counts(10.0, 0.0), counts(90.0, 0.0));
+        assert_eq!(quiet, Suspicion::None);
+        let again = test.poll(at(605), counts(10.0, 1.0), counts(90.0, 0.0));
+        assert_eq!(again, Suspicion::Suspected);
     }
 
     #[test]
