@@ -84,6 +84,7 @@ impl Running {
             ledger: Arc::clone(&ground.broker.ledger),
             clock: Clock::system(),
             routing: Arc::new(croft_deploy::server::Local),
+            alerts: None,
         });
         let broker_metrics = BrokerMetrics::new(&ground.registry)?;
         let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;
