@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 
 use super::call::{Answer, Call};
 use super::{
-    agents, audit, builds, events, explain, files, metrics, openapi, pools, projects, ready,
-    secrets, sources, start, tokens, workers,
+    agents, alerts, audit, builds, events, explain, files, metrics, openapi, pools, projects,
+    ready, secrets, sources, start, tokens, workers,
 };
 
 /// What is done.
@@ -127,6 +127,7 @@ routes! {
     Post "/v1/tokens" Admin Farm Changes "CreateToken" "Issues a token, shown once." => tokens::create;
     Delete "/v1/tokens/{id}" Admin Farm Changes "RevokeToken" "Takes a token back." => tokens::revoke;
     Post "/v1/pools/{pool}/enrolments" Worker Pool Changes "EnrolWorker" "Gives a worker its pool's keys." => pools::enrol;
+    Post "/v1/alerts" Deployer Farm Reads "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
     Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => agents::list;
     Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => agents::revoke;
     Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;

@@ -15,6 +15,8 @@ pub(crate) mod server;
 pub(crate) mod worker;
 /// A host that is deployed to.
 pub(crate) mod agent;
+/// Alarms, asked for.
+mod alerts;
 /// A ledger written down elsewhere, and begun from there.
 pub(crate) mod backup;
 /// The first signal, and the second.
