@@ -305,3 +305,6 @@ impl Locked {
         Ok(durable::write(&self.folder.journal(), &self.journal)?)
     }
 }
+
+#[cfg(test)]
+mod tests;
