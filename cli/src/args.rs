@@ -84,7 +84,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run a build from its buildspec
     Run(Box<RunWords>),
-    /// Check a buildspec and explain its mistakes and traps
+    /// Check a buildspec or an AppSpec and explain its mistakes and traps
     Lint(LintWords),
     /// Tell what this machine can do and what is missing
     Doctor(Box<DoctorWords>),
@@ -323,7 +323,7 @@ pub(crate) enum Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct LintWords {
-    /// The buildspec
+    /// The buildspec, or the AppSpec: told apart by name, else by contents
     #[arg(default_value = "buildspec.yml")]
     pub(crate) file: PathBuf,
     /// Fail on warnings too

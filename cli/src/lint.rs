@@ -1,6 +1,7 @@
-//! `croft lint`: what is wrong with a buildspec, and what may not do what was meant.
+//! `croft lint`: what is wrong with a buildspec or an AppSpec, and what may not do what was meant.
 
 use croft_proto::{Diagnostic, Level};
+use croft_spec::appspec;
 
 use crate::args::{Format, LintWords};
 use crate::exit::{Exit, Wrong};
@@ -37,7 +38,11 @@ impl Rows for Diagnostic {
 pub(crate) fn lint(words: &LintWords) -> anyhow::Result<Exit> {
     let name = words.file.display().to_string();
     let bytes = std::fs::read(&words.file).map_err(|error| Wrong(format!("{name}: {error}")))?;
-    let found = croft_spec::lint(&name, &bytes);
+    let found = if appspec::is_appspec(&name, &bytes) {
+        appspec::lint(&name, &bytes)
+    } else {
+        croft_spec::lint(&name, &bytes)
+    };
     if words.output == Format::Table {
         let source = String::from_utf8_lossy(&bytes);
         let shown = croft_spec::render(&found, &source, output::style(&std::io::stdout()).color);

@@ -164,7 +164,11 @@ impl Scheduler {
         let is_open = self.counted.contains(&id) || self.gates.is_open(build.project);
         Some(match (pool.workers(), pool.is_out(id)) {
             (0, _) => Why::NoWorker { pool: name },
-            (_, true) => Why::Offered { pool: name },
+            (workers, true) => Why::Offered {
+                pool: name,
+                workers,
+                slots_free: pool.slots_free(),
+            },
             (_, false) if !is_open => Why::Limit {
                 project: self.farm.project_name(build.project).to_string(),
             },

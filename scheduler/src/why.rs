@@ -37,6 +37,10 @@ pub enum Why {
     Offered {
         /// Which pool.
         pool: String,
+        /// Workers there.
+        workers: usize,
+        /// Their free slots; one that takes no builds, since its disk is full or its machine fails, has none.
+        slots_free: usize,
     },
 }
 
@@ -74,9 +78,37 @@ impl std::fmt::Display for Why {
                 f,
                 "pool `{pool}` has {workers} workers with {slots_free} free slots; {waiting} builds wait, {older} of them for longer"
             ),
-            Self::Offered { pool } => {
+            Self::Offered {
+                pool,
+                workers,
+                slots_free: 0,
+            } => write!(
+                f,
+                "it is offered to the {workers} workers of pool `{pool}`, and none has a free slot: they are busy, or take no builds for \
+                 a reason that their logs and `croft doctor` there say"
+            ),
+            Self::Offered { pool, .. } => {
                 write!(f, "it is offered to the workers of pool `{pool}`")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_offered_and_not_taken_says_where_the_reason_is() {
+        let offered = |slots_free| Why::Offered {
+            pool: "default".into(),
+            workers: 2,
+            slots_free,
+        };
+        assert_eq!(
+            offered(1).to_string(),
+            "it is offered to the workers of pool `default`"
+        );
+        assert!(offered(0).to_string().contains("`croft doctor`"));
     }
 }

@@ -39,6 +39,9 @@ pub use paths::path_in_bundle;
 /// Seconds a script may take when the file does not say.
 pub const TIMEOUT_S_DEFAULT: u64 = 3600;
 
+/// Entries of one list that are compared with each other; more of them are written by a program, and would take seconds.
+const COMPARED_MAX: usize = 500;
+
 /// A checked AppSpec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppSpec {

@@ -154,6 +154,8 @@ codes! {
     NotAbsolute = "not-absolute", Error;
     /// A path that leads out of the bundle, or about on the host.
     ClimbingPath = "climbing-path", Error;
+    /// A path longer than any system takes.
+    LongPath = "long-path", Error;
     /// Two entries that put files at the same paths.
     SameDestination = "same-destination", Error;
     /// A `file_exists_behavior` other than the three.

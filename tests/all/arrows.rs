@@ -65,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-runner",
         ],
     ),
+    ("croft-balance", &[]),
     ("croft-deploy", &["croft-proto"]),
     (
         "croft-agent",

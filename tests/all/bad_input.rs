@@ -150,6 +150,86 @@ fn traps_are_warnings_that_strict_makes_errors() {
     );
 }
 
+/// An AppSpec with three mistakes and a trap.
+const APPSPEC: &str = "version: \"0.0\"\nos: linux\nfiles:\n  - source: /\n    destination: app\nhooks:\n  Install:\n    - location: x.sh\n  AfterInstall:\n    - location: /y.sh\n";
+
+#[test]
+fn an_appspec_is_known_by_its_name_and_by_its_contents() {
+    let farm = farm();
+    for name in ["appspec.yml", "deploy/appspec.yaml", "deploy.yml"] {
+        farm.file(name, APPSPEC);
+        let places = ["1:10", "5:18", "7:3", "10:17"].map(|place| format!("{name}:{place}"));
+        let words: Vec<&str> = places
+            .iter()
+            .map(String::as_str)
+            .chain([
+                "without quotes",
+                "`/srv/app`",
+                "`BeforeInstall` and `AfterInstall`",
+                "3 error(s), 1 warning(s)",
+            ])
+            .collect();
+        assert_says(&farm.end(farm.croft(&["lint", name])), 5, &words);
+    }
+    let ran = farm.end(farm.croft(&["lint", "appspec.yml", "-o", "json"]));
+    ran.assert_code(5);
+    let found: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let codes: Vec<&str> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| found["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "bad-version",
+            "not-absolute",
+            "reserved-event",
+            "absolute-script"
+        ]
+    );
+}
+
+#[test]
+fn a_good_appspec_passes_and_its_traps_fail_it_only_under_strict() {
+    let farm = farm();
+    let good = "version: 0.0\nos: linux\nfiles:\n  - source: /\n    destination: /srv/app\n";
+    farm.file("appspec.yml", good);
+    assert_says(
+        &farm.end(farm.croft(&["lint", "appspec.yml", "--strict"])),
+        0,
+        &["appspec.yml: no mistakes, no traps"],
+    );
+    farm.file("appspec.yml", format!("{good}hooks:\n  AfterInstall:\n"));
+    let words = ["appspec.yml:7:3", "empty-value"];
+    assert_says(&farm.end(farm.croft(&["lint", "appspec.yml"])), 0, &words);
+    assert_says(
+        &farm.end(farm.croft(&["lint", "appspec.yml", "--strict"])),
+        5,
+        &words,
+    );
+}
+
+#[test]
+fn an_appspec_for_ecs_or_lambda_is_refused_by_name() {
+    let farm = farm();
+    for (kind, name) in [
+        ("AWS::ECS::Service", "Amazon ECS"),
+        ("AWS::Lambda::Function", "AWS Lambda"),
+    ] {
+        farm.file(
+            "deploy.yaml",
+            format!("version: 0.0\nResources:\n  - Target:\n      Type: {kind}\n"),
+        );
+        assert_says(
+            &farm.end(farm.croft(&["lint", "deploy.yaml"])),
+            5,
+            &["deploy.yaml:4:13", "not-for-servers", name],
+        );
+    }
+}
+
 #[test]
 fn no_buildspec_at_all() {
     let farm = farm();

@@ -1,20 +1,26 @@
-//! Three servers that keep streams together, on loopback.
+//! Three servers that keep streams together, on loopback or each on a host of its own.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use serde_json::Value;
 
+use crate::hosts::{Cable, Hosts};
 use crate::server::{Server, Setup, host, is_installed};
 
 /// What its servers are called.
 const NAMES: [&str; 3] = ["one", "two", "three"];
+
+/// Where servers with an address of their own speak to each other.
+const ROUTE_PORT: u16 = 6222;
 
 /// A running cluster. Dropped, its servers are killed.
 #[derive(Debug)]
 pub struct Cluster {
     /// In the order of [`NAMES`].
     servers: Vec<Server>,
+    /// Numbered in that order; dropped after what runs there.
+    hosts: Option<Hosts>,
 }
 
 impl Cluster {
@@ -30,13 +36,36 @@ impl Cluster {
         let held = NAMES.map(|_| TcpListener::bind((host(), 0)).unwrap());
         let routes = held.each_ref().map(|held| held.local_addr().unwrap());
         drop(held);
+        let on = NAMES.map(|_| None);
+        Some(Self::launch(&routes, on, None))
+    }
+
+    /// The same on three hosts, whose cables can be pulled; none, too, where namespaces cannot be made.
+    #[must_use]
+    pub fn start_on_hosts() -> Option<Self> {
+        if !is_installed() {
+            return None;
+        }
+        let hosts = Hosts::new(3)?;
+        let numbers = [1, 2, 3];
+        let routes = numbers.map(|number| SocketAddr::from((hosts.at(number), ROUTE_PORT)));
+        let on = numbers.map(|number| Some((hosts.name(number), hosts.at(number))));
+        Some(Self::launch(&routes, on, Some(hosts)))
+    }
+
+    fn launch(
+        routes: &[SocketAddr; 3],
+        on: [Option<(String, Ipv4Addr)>; 3],
+        hosts: Option<Hosts>,
+    ) -> Self {
         let all = routes.map(|at| format!("nats://{at}")).join(", ");
-        let launched = NAMES.iter().zip(&routes).map(|(name, route)| {
+        let launched = NAMES.iter().zip(routes).zip(on).map(|((name, route), on)| {
             let more = format!(
                 "server_name: {name}\ncluster {{ name: croft, listen: \"{route}\", routes: [{all}] }}\n"
             );
             let setup = Setup {
                 more,
+                on,
                 ..Setup::default()
             };
             Server::spawn(setup, tempfile::tempdir().unwrap(), "-1")
@@ -44,12 +73,29 @@ impl Cluster {
         // All are started before one is waited for: alone, none is ready.
         let mut cluster = Self {
             servers: launched.collect(),
+            hosts,
         };
         for server in &mut cluster.servers {
             server.wait();
         }
         cluster.wait_until_whole();
-        Some(cluster)
+        cluster
+    }
+
+    /// Takes a server's host off the network: it runs on, and nobody hears of it, nor it of anybody.
+    pub fn cut_off(&self, name: &str) {
+        self.cable(name, Cable::Out);
+    }
+
+    /// Puts it back.
+    pub fn reconnect(&self, name: &str) {
+        self.cable(name, Cable::In);
+    }
+
+    fn cable(&self, name: &str, to: Cable) {
+        let hosts = self.hosts.as_ref().unwrap();
+        let number = (1..).zip(NAMES).find(|(_, known)| *known == name);
+        hosts.cable(number.unwrap().0, to);
     }
 
     /// Where they are.
@@ -81,8 +127,14 @@ impl Cluster {
                 let meta = &page["meta_cluster"];
                 let has_leader = meta["leader"].as_str().is_some_and(|name| !name.is_empty());
                 let is_whole = meta["cluster_size"].as_u64() == Some(NAMES.len() as u64);
+                // Only the leader knows them; who has not reported yet is as good as gone to it.
+                let replicas = meta["replicas"].as_array();
+                let is_heard = replicas
+                    .into_iter()
+                    .flatten()
+                    .all(|peer| peer["offline"] != true);
                 let is_healthy = get(&at, "/healthz").is_some_and(|page| page["status"] == "ok");
-                (has_leader && is_whole && is_healthy).then_some(())
+                (has_leader && is_whole && is_heard && is_healthy).then_some(())
             });
         }
     }

@@ -1,4 +1,5 @@
-//! Real NATS servers for tests: one or a cluster of three, on loopback, each in a folder of its own, ended with the test. With what
+//! Real NATS servers for tests: one or a cluster of three, on loopback or on hosts of their own whose cables can be pulled, each in a
+//! folder of its own, ended with the test. With what
 //! a test of logging in needs: an authority that signs certificates, and an operator that signs credentials.
 //!
 //! In: what a test wants of a server. Out: its address. No program that is shipped builds this room.
@@ -11,6 +12,8 @@
 
 /// One server.
 mod server;
+/// Hosts with cables.
+mod hosts;
 /// Three.
 mod cluster;
 /// Certificates.

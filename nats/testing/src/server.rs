@@ -41,6 +41,8 @@ pub struct Setup {
     pub sync_interval: &'static str,
     /// Further configuration: who may log in, TLS, routes. Not `host`, `port` or `jetstream`.
     pub more: String,
+    /// The host it is on: a namespace and its address there. This machine's loopback when there is none.
+    pub(crate) on: Option<(String, Ipv4Addr)>,
 }
 
 impl Default for Setup {
@@ -48,6 +50,7 @@ impl Default for Setup {
         Self {
             sync_interval: "always",
             more: String::new(),
+            on: None,
         }
     }
 }
@@ -175,11 +178,13 @@ impl Drop for Server {
 }
 
 fn spawn(setup: &Setup, folder: &Path, port: &str) -> Child {
-    let (at, host) = (folder.display(), host());
     let Setup {
         sync_interval,
         more,
+        on,
     } = setup;
+    let host = on.as_ref().map_or_else(host, |(_, address)| *address);
+    let at = folder.display();
     let settings = format!(
         "host: {host}\nport: {port}\nhttp: \"{host}:-1\"\nports_file_dir: \"{at}\"\n\
          jetstream {{ store_dir: \"{at}/store\", max_file: 8G, max_mem: 2G, sync_interval: {sync_interval} }}\n{more}\n"
@@ -187,7 +192,15 @@ fn spawn(setup: &Setup, folder: &Path, port: &str) -> Child {
     let file = folder.join("settings");
     std::fs::write(&file, settings).unwrap();
     let log = std::fs::File::create(folder.join("log")).unwrap();
-    let mut command = Command::new(program());
+    let mut command = match on {
+        None => Command::new(program()),
+        // It becomes the server, so that its process id is the server's.
+        Some((name, _)) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", name]).arg(program());
+            command
+        }
+    };
     command.arg("-c").arg(file);
     command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }

@@ -28,12 +28,13 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, permission: &Fields<'_>) -> Opti
         .optional_text(&fields, "user")
         .or_else(|| reader.optional_text(&fields, "name"));
     let help = "name the type, such as `type: httpd_sys_content_t`";
-    let (kind, _) = reader.required_text(&fields, "type", help)?;
+    let kind = reader.required_text(&fields, "type", help);
+    let kind = kind.map(|(kind, _)| kind);
     let range = reader.optional_text(&fields, "range");
     let parts = [
         ("user", user.as_deref()),
         ("name", user.as_deref()),
-        ("type", Some(kind.as_str())),
+        ("type", kind.as_deref()),
     ];
     for (key, text) in parts {
         if let Some(node) = fields.get(key)
@@ -51,7 +52,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, permission: &Fields<'_>) -> Opti
         let help = "write a range such as `s0`, `s0-s3` or `s0:c1.c3,c5`";
         reader.add(Code::BadContext, node.span, message, help);
     }
-    Some(SelinuxContext { user, kind, range })
+    Some(SelinuxContext {
+        user,
+        kind: kind?,
+        range,
+    })
 }
 
 fn is_word(text: &str) -> bool {

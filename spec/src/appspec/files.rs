@@ -1,7 +1,7 @@
 //! `files`: what of the bundle goes where. The paths' questions here are asked by the other sections too.
 
-use super::paths::{below, climbs, drive, is_absolute, join, normal, path_in_bundle, slashed};
-use super::{FileMapping, Os};
+use super::paths::{below, climbs, drive, is_absolute, normal, path_in_bundle, slashed};
+use super::{COMPARED_MAX, FileMapping, Os};
 use crate::code::Code;
 use crate::lines::Span;
 use crate::read::{Fields, Reader};
@@ -12,11 +12,18 @@ const BEHAVIOR: &str = "file_exists_behavior";
 
 const KEYS: &[&str] = &["source", "destination", BEHAVIOR];
 
-/// Where the parts of an entry stand.
-#[derive(Clone, Copy, Debug)]
+/// Bytes of a path; Linux takes no longer ones.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Where the parts of an entry stand, and what they mean.
+#[derive(Clone, Debug)]
 pub(super) struct MappingSpans {
     pub(super) source: Span,
     pub(super) destination: Span,
+    /// The source as a normal path.
+    pub(super) from: String,
+    /// The destination as a normal path.
+    pub(super) to: String,
 }
 
 /// The entries that could be read.
@@ -35,7 +42,7 @@ pub(super) fn read(
     let mut mappings: Vec<(FileMapping, MappingSpans)> = Vec::new();
     for item in reader.list(entry, "`files`") {
         if let Some(read) = mapping(reader, item, os) {
-            check_conflict(reader, &mappings, &read, os);
+            check_conflict(reader, &mappings, &read);
             mappings.push(read);
         }
     }
@@ -60,6 +67,7 @@ fn mapping(
     let help = "name the folder on the host that receives it, such as `/srv/app`";
     let destination = host_path(reader, &fields, "destination", os, help);
     let ((source, source_span), (destination, destination_span)) = (source?, destination?);
+    let (from, to) = (normal(&source, os), normal(&destination, os));
     let mapping = FileMapping {
         source,
         destination,
@@ -68,6 +76,8 @@ fn mapping(
     let spans = MappingSpans {
         source: source_span,
         destination: destination_span,
+        from,
+        to,
     };
     Some((mapping, spans))
 }
@@ -77,11 +87,13 @@ fn check_conflict(
     reader: &mut Reader<'_, '_>,
     before: &[(FileMapping, MappingSpans)],
     (mapping, spans): &(FileMapping, MappingSpans),
-    os: Os,
 ) {
+    if before.len() >= COMPARED_MAX {
+        return;
+    }
     let Some((first, _)) = before
         .iter()
-        .find(|(first, _)| conflict(first, mapping, os) || conflict(mapping, first, os))
+        .find(|(_, first)| conflict(first, spans) || conflict(spans, first))
     else {
         return;
     };
@@ -95,11 +107,8 @@ fn check_conflict(
 
 /// Whether all of `inner` is part of `outer` and goes to where it is put with it: a folder's contents then meet
 /// themselves, and a file meets a folder of its name.
-fn conflict(outer: &FileMapping, inner: &FileMapping, os: Os) -> bool {
-    let from = |mapping: &FileMapping| normal(&mapping.source, os);
-    let to = |mapping: &FileMapping| normal(&mapping.destination, os);
-    let (outer_source, inner_source) = (from(outer), from(inner));
-    below(&inner_source, &outer_source).is_some_and(|path| to(inner) == join(&to(outer), path))
+fn conflict(outer: &MappingSpans, inner: &MappingSpans) -> bool {
+    below(&inner.from, &outer.from).is_some_and(|path| below(&inner.to, &outer.to) == Some(path))
 }
 
 /// A path text that must be there and that a system can take.
@@ -110,6 +119,12 @@ fn path(
     help: &str,
 ) -> Option<(String, Span)> {
     let (text, span) = reader.required_text(fields, key, help)?;
+    if text.len() > PATH_BYTES_MAX {
+        let message = format!("`{key}` in {} has {} bytes", fields.what, text.len());
+        let help = format!("a path has at most {PATH_BYTES_MAX}");
+        reader.add(Code::LongPath, span, message, help.as_str());
+        return None;
+    }
     if text.contains('\0') {
         let message = format!("`{key}` in {} has a NUL character in it", fields.what);
         reader.add(Code::NulCharacter, span, message, "remove it");

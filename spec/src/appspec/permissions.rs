@@ -3,11 +3,11 @@
 use super::account::{self, Account};
 use super::files::host_path;
 use super::paths::normal;
-use super::{Acl, Kinds, Os, Permission, acl, context};
+use super::{Acl, COMPARED_MAX, Kinds, Os, Permission, acl, context};
 use crate::code::Code;
 use crate::lines::Span;
 use crate::read::{Fields, Reader};
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 
 const KEYS: &[&str] = &[
     "object", "pattern", "except", "owner", "group", "mode", "acls", "context", "type",
@@ -29,6 +29,8 @@ pub(super) struct PermissionSpans {
     pub(super) except: Vec<Span>,
     /// The first default entry of the access control list.
     pub(super) default_acl: Option<Span>,
+    /// The object as a normal path.
+    pub(super) path: String,
     /// Whether something is written that would be set, if it can be read.
     pub(super) sets: bool,
 }
@@ -77,6 +79,7 @@ fn permission(reader: &mut Reader<'_, '_>, item: &Node) -> Option<(Permission, P
     let context = context::read(reader, &fields);
     let (object, object_span) = object?;
     let spans = PermissionSpans {
+        path: normal(&object, Os::Linux),
         object: object_span,
         pattern: pattern
             .as_ref()
@@ -160,7 +163,13 @@ fn acls(
 ) -> (Vec<Acl>, Option<Span>) {
     let mut entries = Vec::new();
     let mut default = None;
-    for (text, span) in reader.texts(fields, "acls") {
+    let texts = reader.texts(fields, "acls");
+    if let Some(entry) = fields.entry("acls")
+        && matches!(&entry.value.kind, Kind::List(items) if items.is_empty())
+    {
+        reader.empty(entry, "`acls`");
+    }
+    for (text, span) in texts {
         match acl::parse(&text) {
             Ok(entry) if entry.default && !kinds.directories() => {
                 let message = format!("`{text}` is a default entry, and files have none");
@@ -189,15 +198,17 @@ fn check_twice(
     before: &[(Permission, PermissionSpans)],
     (permission, spans): &(Permission, PermissionSpans),
 ) {
-    let object = |permission: &Permission| normal(&permission.object, Os::Linux);
-    let same = |first: &Permission| {
-        object(first) == object(permission)
+    if before.len() >= COMPARED_MAX {
+        return;
+    }
+    let same = |first: &Permission, first_spans: &PermissionSpans| {
+        first_spans.path == spans.path
             && first.pattern == permission.pattern
             && first.except.is_empty()
             && permission.except.is_empty()
             && first.kinds.overlaps(permission.kinds)
     };
-    let Some((first, _)) = before.iter().find(|(first, _)| same(first)) else {
+    let Some((first, _)) = before.iter().find(|(first, spans)| same(first, spans)) else {
         return;
     };
     let message = format!(

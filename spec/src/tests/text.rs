@@ -54,6 +54,16 @@ fn an_alias_bomb_is_refused_quickly() {
 }
 
 #[test]
+fn a_bomb_of_long_texts_is_refused_quickly() {
+    let long = "x".repeat(500_000);
+    let aliases = vec!["*a"; 50_000].join(", ");
+    let text = format!("version: 0.2\nphases: {{build: {{commands: [&a {long}, {aliases}]}}}}\n");
+    assert!(codes(&text).contains(&"too-many-nodes".to_owned()));
+    let once = format!("version: 0.2\nphases: {{build: {{commands: [&a {long}, *a]}}}}\n");
+    assert!(codes(&once).is_empty());
+}
+
+#[test]
 fn a_merge_bomb_is_refused_quickly() {
     let entries: String = (0..1000).map(|key| format!("  k{key}: x\n")).collect();
     let merges: String = (0..10_000)

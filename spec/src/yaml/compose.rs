@@ -10,7 +10,7 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Tag};
 use super::entries;
 use super::explain::Line;
 use super::node::{Entry, Kind, Node, Scalar};
-use super::{DEPTH_MAX, NODES_MAX};
+use super::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_PER_VALUE};
 use crate::code::Code;
 use crate::findings::Findings;
 use crate::lines::Span;
@@ -61,6 +61,11 @@ pub(super) fn compose(text: &str, shift: usize, findings: &mut Findings<'_>) -> 
     }
     composer.close_all();
     composer.done
+}
+
+/// What a text counts as.
+fn weight(text: &str) -> usize {
+    1 + text.len() / TEXT_BYTES_PER_VALUE
 }
 
 /// The byte the parser first complains of; `None` when the text is YAML.
@@ -135,14 +140,9 @@ impl<'f, 'a> Composer<'f, 'a> {
                 } else {
                     self.trimmed(span)
                 };
-                self.add(
-                    anchor,
-                    Node {
-                        span,
-                        kind: Kind::Scalar(scalar),
-                        weight: 1,
-                    },
-                );
+                let weight = weight(&scalar.text);
+                let kind = Kind::Scalar(scalar);
+                self.add(anchor, Node { span, kind, weight });
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.check_tag(tag.as_deref(), tag_span);
@@ -205,7 +205,7 @@ impl<'f, 'a> Composer<'f, 'a> {
             return ControlFlow::Continue(());
         }
         let message = format!(
-            "from here on the file holds more than {NODES_MAX} values, aliases written out"
+            "from here on the file holds more than {NODES_MAX} values, aliases written out and long texts counted as several"
         );
         self.findings.add(
             Code::TooManyNodes,
@@ -293,7 +293,12 @@ impl<'f, 'a> Composer<'f, 'a> {
     }
 
     fn add(&mut self, anchor: usize, node: Node) {
-        self.values = self.values.saturating_add(1);
+        // The contents of a list or map were counted as they came.
+        let own = match &node.kind {
+            Kind::Scalar(_) => node.weight,
+            Kind::List(_) | Kind::Map(_) => 1,
+        };
+        self.values = self.values.saturating_add(own);
         let node = Rc::new(node);
         if anchor > 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
@@ -364,7 +369,7 @@ fn finish(start: usize, end: Span, contents: Contents, findings: &mut Findings<'
             let last = last.max(waiting.map_or(start, |key| key.span.end));
             let entries = entries::resolve(entries, findings);
             let weight = entries.iter().fold(1_usize, |sum, entry| {
-                sum.saturating_add(entry.value.weight + 1)
+                sum.saturating_add(entry.value.weight + weight(&entry.key))
             });
             Node {
                 span: Span::new(start, bracket.max(last)),

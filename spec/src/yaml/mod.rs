@@ -23,5 +23,8 @@ pub(crate) use recover::{Gaps, read};
 /// this stops an alias bomb within milliseconds.
 pub(crate) const NODES_MAX: usize = 100_000;
 
+/// Bytes of a text that count as one more value: what is read of a text is copied, once for each alias of it.
+pub(crate) const TEXT_BYTES_PER_VALUE: usize = 64;
+
 /// Levels of maps and lists inside each other. A buildspec needs seven; recursion is safe far above this.
 pub(crate) const DEPTH_MAX: usize = 48;

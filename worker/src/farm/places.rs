@@ -8,7 +8,7 @@ use croft_proto::farm::Environment;
 
 use crate::SignIn;
 use crate::runtime::Runtime;
-use crate::runtime::container::{self, Container, Docker, Options, Pull, Warm};
+use crate::runtime::container::{self, Container, Docker, Options, Patient, Pull, Seen, Warm};
 use crate::runtime::sandbox::Sandbox;
 
 /// The image that means none.
@@ -57,6 +57,8 @@ pub struct Machine {
     pub lease: std::time::Duration,
     /// Containers that are started before their build is known; none for cold starts only.
     pub warm: Option<Warm>,
+    /// Whether the engine has made places: one that has is waited for while it is started again.
+    pub engine: Seen,
 }
 
 impl Places for Machine {
@@ -70,15 +72,17 @@ impl Places for Machine {
         }
         let mut options = self.options(environment)?;
         options.login = login;
-        if let Some(warm) = &self.warm {
-            return Ok(warm.runtime(options));
-        }
-        Ok(Arc::new(Container::new(
-            self.runner.clone(),
-            self.home.clone(),
-            self.docker.clone(),
-            options,
-        )))
+        let places = match &self.warm {
+            Some(warm) => warm.runtime(options),
+            None => Arc::new(Container::new(
+                self.runner.clone(),
+                self.home.clone(),
+                self.docker.clone(),
+                options,
+            )),
+        };
+        let (docker, engine) = (self.docker.clone(), self.engine.clone());
+        Ok(Arc::new(Patient::new(places, docker, engine)))
     }
 }
 
@@ -146,6 +150,7 @@ mod tests {
             network: None,
             lease: std::time::Duration::from_secs(15),
             warm: None,
+            engine: Seen::default(),
         }
     }
 

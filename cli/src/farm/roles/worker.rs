@@ -101,6 +101,7 @@ pub(crate) fn worker(
         network: words.network.clone(),
         lease: std::time::Duration::from_millis(ground.lease.ms()),
         warm: (words.warm > 0).then(|| warm.clone()),
+        engine: container::Seen::default(),
     };
     let worker = Worker::new(Parts {
         ledger: ground.broker.ledger,

@@ -280,6 +280,19 @@ fn the_same_in_json_is_the_same() {
 }
 
 #[test]
+fn the_guides_example_is_read_without_a_word() {
+    let guide = include_str!("../../../../docs/appspec.md");
+    let (_, rest) = guide.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    assert_eq!(found(example), []);
+    let spec = good(example);
+    assert_eq!(
+        (spec.files.len(), spec.permissions.len(), spec.hooks.len()),
+        (2, 2, 4)
+    );
+}
+
+#[test]
 fn sections_may_be_absent() {
     let spec = good(&around(""));
     assert!(spec.files.is_empty() && spec.permissions.is_empty() && spec.hooks.is_empty());

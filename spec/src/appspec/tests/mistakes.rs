@@ -1,7 +1,7 @@
 //! Every mistake: its code, what it points at, and what it proposes.
 
 use super::{FULL, around, is_error, only, pointed};
-use crate::appspec::parse;
+use crate::appspec::{lint, parse};
 
 /// Lines, the finding's code, the text it points at, and a piece of its help.
 type Row<'t> = (&'t str, &'t str, &'t str, &'t str);
@@ -168,6 +168,7 @@ const PERMISSIONS: &[Row<'_>] = &[
     ("{object: /x, type: }", "empty-value", "type", "absent"),
     ("{object: /x, type: file}", "not-a-list", "file", "`- `"),
     ("{object: /x, acls: ['u::rw']}", "bad-acl", "'u::rw'", "`mode`"),
+    ("{object: /x, acls: []}", "empty-value", "acls", "absent"),
     ("{object: /x, acls: [x]}", "bad-acl", "x", "`u:NAME:rwx`"),
     ("{object: /x, type: [file], acls: ['d:u:bob:rw']}", "bad-acl", "'d:u:bob:rw'", "`type: [directory]`"),
     ("{object: /x, context: {user: u}}", "missing-key", "context", "`type: httpd_sys_content_t`"),
@@ -319,6 +320,34 @@ fn every_mistake_is_told_at_once_also_after_a_broken_line() {
 }
 
 #[test]
+fn every_mistake_of_one_entry_is_told_at_once() {
+    let text = around(
+        "files:\n  - {source: ../a, destination: b}\npermissions:\n  - {mode: 9, owner: -x, acls: [z], type: [q], context: {range: x}}\nhooks:\n  AfterInstall:\n    - {location: ../x, timeout: 0, runas: -c, sudo: perhaps}\n",
+    );
+    let found = parse("a", text.as_bytes()).diagnostics;
+    let mut codes: Vec<_> = found.iter().map(|found| found.code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(
+        codes,
+        [
+            "bad-account",
+            "bad-account",
+            "bad-acl",
+            "bad-boolean",
+            "bad-context",
+            "bad-mode",
+            "bad-object-type",
+            "bad-timeout",
+            "climbing-path",
+            "climbing-path",
+            "missing-key",
+            "missing-key",
+            "not-absolute",
+        ]
+    );
+}
+
+#[test]
 fn a_key_that_may_stand_in_a_lost_line_is_not_missed() {
     let text = "version: 0.0\nos: linux\nfiles:\n  - source: a\n    destination \"/x\nhooks: {}\n";
     let found = parse("appspec.yml", text.as_bytes()).diagnostics;
@@ -342,6 +371,56 @@ fn files_that_cannot_be_read_at_all_are_said_to_be_so() {
         let found = parse("appspec.yml", bytes);
         assert_eq!(found.diagnostics[0].code, code);
         assert!(found.spec.is_none());
+    }
+}
+
+#[test]
+fn a_path_longer_than_any_system_takes_is_refused() {
+    let entry = |path: &str| around(&format!("files: [{{source: {path}, destination: /x}}]"));
+    assert!(
+        parse("a", entry(&"a".repeat(4096)).as_bytes())
+            .diagnostics
+            .is_empty()
+    );
+    let long = entry(&"a".repeat(4097));
+    let found = only(&long, parse("a", long.as_bytes()).diagnostics);
+    assert_eq!(found.code, "long-path");
+}
+
+#[test]
+fn a_file_of_very_many_entries_is_answered_within_seconds() {
+    let entries = |line: &str| format!("{line}\n").repeat(15_000);
+    for (section, line) in [
+        ("files", "- {source: a, destination: /b}"),
+        ("permissions", "- {object: /a, mode: 1}"),
+        ("hooks", "- {location: a}"),
+    ] {
+        let lines = entries(line);
+        let text = match section {
+            "hooks" => around(&format!(
+                "hooks:\n AfterInstall:\n{}",
+                lines.replace("- ", " - ")
+            )),
+            _ => around(&format!("{section}:\n{lines}")),
+        };
+        // A comparison of each with each would take minutes.
+        assert!(!lint("a", text.as_bytes()).is_empty(), "{section}");
+    }
+}
+
+#[test]
+fn the_first_five_hundred_entries_are_compared_with_each_other() {
+    for (before, codes) in [(499, 1), (500, 0)] {
+        let distinct: String = (0..before)
+            .map(|nth| format!("  - {{source: a{nth}, destination: /x}}\n"))
+            .collect();
+        let again = "  - {source: a0, destination: /x}\n";
+        let text = around(&format!("files:\n{distinct}{again}"));
+        assert_eq!(
+            parse("a", text.as_bytes()).diagnostics.len(),
+            codes,
+            "{before}"
+        );
     }
 }
 

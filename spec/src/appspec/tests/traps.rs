@@ -105,6 +105,7 @@ const TWO_PERMISSIONS: &[Row<'_>] = &[
     ("[{object: /x/bin, mode: 1}, {object: /x, mode: 2}]", &[("permissions-overlap", "/x")]),
     ("[{object: /x, mode: 1}, {object: /x, pattern: '*.sh', mode: 2}]", &[("permissions-overlap", "/x")]),
     ("[{object: /x, except: ['*.sh'], mode: 1}, {object: /x, pattern: '*.sh', mode: 2}]", &[("shallow-except", "'*.sh'")]),
+    ("[{object: /x, mode: 1}, {object: /x, pattern: 'a/b', mode: 2}]", &[("pattern-matches-nothing", "'a/b'")]),
     ("[{object: /x, except: [run], mode: 1}, {object: /x, mode: 2}]", &[("permissions-overlap", "/x")]),
     ("[{object: /x, except: [run], mode: 1}, {object: /x/run, mode: 2}]", &[]),
     ("[{object: /x, except: [run], mode: 1}, {object: /x/bin/run, mode: 2}]", &[("permissions-overlap", "/x/bin/run")]),

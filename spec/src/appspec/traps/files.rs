@@ -1,13 +1,14 @@
 //! Entries of `files` that may meet at one path, and names that are taken as they stand.
 
-use super::paths::{below, join, normal, split};
+use super::paths::{below, split};
 use super::{Draft, check_literal};
-use crate::appspec::{FileMapping, Os};
+use crate::appspec::COMPARED_MAX;
+use crate::appspec::files::MappingSpans;
 use crate::code::Code;
 use crate::findings::Findings;
 
 pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
-    let (files, os) = (&draft.spec.files, draft.spec.os);
+    let files = &draft.spec.files;
     for (index, (mapping, spans)) in files.iter().zip(&draft.mappings).enumerate() {
         check_literal("source", &mapping.source, spans.source, findings);
         check_literal(
@@ -24,13 +25,16 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
             let help = "name the folder to take all that is in it, or one file";
             findings.add(Code::GlobInSource, spans.source, message, help);
         }
-        let before = files.iter().take(index);
-        if let Some((first, path)) = before
-            .filter_map(|first| Some((first, meeting(first, mapping, os)?)))
-            .next()
-        {
+        if index >= COMPARED_MAX {
+            continue;
+        }
+        let before = files.iter().zip(&draft.mappings).take(index);
+        let meets = |(_, first): &(_, &MappingSpans)| {
+            part_of(first, spans) || part_of(spans, first) || namesakes(first, spans)
+        };
+        if let Some((first, _)) = before.into_iter().find(meets) {
             let message = format!(
-                "if `{}` is a file, the entry on line {} puts `{path}` there too, and the deployment fails",
+                "if `{}` is a file, the entry on line {} writes the same path, and the deployment fails",
                 mapping.source, first.place.line
             );
             let help = "keep one of the two, or give them different destinations";
@@ -39,32 +43,15 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
     }
 }
 
-/// The path that both entries write when what they name is a file; `None` when there is none, or when they meet in any case
-/// and are refused for it.
-fn meeting(first: &FileMapping, second: &FileMapping, os: Os) -> Option<String> {
-    part_of(first, second, os)
-        .or_else(|| part_of(second, first, os))
-        .or_else(|| namesakes(first, second, os))
+/// Whether the inner source, should it be a file, is put in place with the folder it is in and goes there by itself too.
+fn part_of(outer: &MappingSpans, inner: &MappingSpans) -> bool {
+    below(&inner.from, &outer.from)
+        .filter(|path| !path.is_empty())
+        .is_some_and(|path| below(&inner.to, &outer.to) == Some(split(path).0))
 }
 
-/// A file of a folder that is put in place with it, and goes to the same place by itself.
-fn part_of(outer: &FileMapping, inner: &FileMapping, os: Os) -> Option<String> {
-    let (outer_source, inner_source) = (normal(&outer.source, os), normal(&inner.source, os));
-    let path = below(&inner_source, &outer_source).filter(|path| !path.is_empty())?;
-    let (folder, name) = split(path);
-    let to = normal(&inner.destination, os);
-    (to == join(&normal(&outer.destination, os), folder)).then(|| shown(inner, name))
-}
-
-/// Two files of one name for one folder.
-fn namesakes(first: &FileMapping, second: &FileMapping, os: Os) -> Option<String> {
-    let (from, other) = (normal(&first.source, os), normal(&second.source, os));
-    let (name, other_name) = (split(&from).1, split(&other).1);
-    let together = normal(&first.destination, os) == normal(&second.destination, os);
-    (together && from != other && !name.is_empty() && name == other_name)
-        .then(|| shown(second, name))
-}
-
-fn shown(mapping: &FileMapping, name: &str) -> String {
-    format!("{}/{name}", mapping.destination.trim_end_matches('/'))
+/// Two sources of one name for one folder.
+fn namesakes(first: &MappingSpans, second: &MappingSpans) -> bool {
+    let (name, other) = (split(&first.from).1, split(&second.from).1);
+    first.to == second.to && first.from != second.from && !name.is_empty() && name == other
 }

@@ -1,14 +1,17 @@
 //! Entries of `permissions` that match nothing, less than it seems, or what another entry matches too.
 
-use super::paths::{below, join, matches, normal, split};
+use super::paths::{below, matches, split};
 use super::{Draft, check_literal};
 use crate::appspec::permissions::{ALL, PermissionSpans};
-use crate::appspec::{Os, Permission};
+use crate::appspec::{COMPARED_MAX, Permission};
 use crate::code::Code;
 use crate::findings::Findings;
 
+/// An entry and where it stands.
+type Placed<'d> = (&'d Permission, &'d PermissionSpans);
+
 pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
-    let entries: Vec<(&Permission, &PermissionSpans)> = draft
+    let entries: Vec<Placed<'_>> = draft
         .spec
         .permissions
         .iter()
@@ -19,8 +22,9 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
         check_object(draft, permission, spans, findings);
         check_patterns(permission, spans, findings);
         check_contents(permission, spans, findings);
-        let before = entries.iter().take(index).map(|(first, _)| *first);
-        check_overlap(before, permission, spans, findings);
+        if index < COMPARED_MAX {
+            check_overlap(&entries[..index], permission, spans, findings);
+        }
     }
 }
 
@@ -31,11 +35,12 @@ fn check_object(
     spans: &PermissionSpans,
     findings: &mut Findings<'_>,
 ) {
-    let object = object(permission);
-    let files = &draft.spec.files;
+    let (object, files) = (&spans.path, &draft.mappings);
+    if files.len() > COMPARED_MAX {
+        return;
+    }
     let near = files.iter().any(|mapping| {
-        let destination = normal(&mapping.destination, Os::Linux);
-        below(&object, &destination).is_some() || below(&destination, &object).is_some()
+        below(object, &mapping.to).is_some() || below(&mapping.to, object).is_some()
     });
     if !near {
         let message = format!(
@@ -46,9 +51,8 @@ fn check_object(
         findings.add(Code::UnmatchedObject, spans.object, message, help);
     }
     let is_file = files.iter().any(|mapping| {
-        let source = normal(&mapping.source, Os::Linux);
-        let name = split(&source).1;
-        !name.is_empty() && object == join(&normal(&mapping.destination, Os::Linux), name)
+        let name = split(&mapping.from).1;
+        !name.is_empty() && below(object, &mapping.to) == Some(name)
     });
     let narrowed = permission.pattern != ALL || !permission.except.is_empty();
     if is_file && narrowed && permission.kinds.files() {
@@ -112,16 +116,17 @@ fn check_contents(permission: &Permission, spans: &PermissionSpans, findings: &m
 }
 
 /// The first entry before this one that would match something of it.
-fn check_overlap<'p>(
-    mut before: impl Iterator<Item = &'p Permission>,
+fn check_overlap(
+    before: &[Placed<'_>],
     permission: &Permission,
     spans: &PermissionSpans,
     findings: &mut Findings<'_>,
 ) {
-    let Some(first) = before.find(|first| {
-        first.kinds.overlaps(permission.kinds)
-            && !is_refused(first, permission)
-            && (covers(first, permission) || covers(permission, first))
+    let entry = (permission, spans);
+    let Some((first, _)) = before.iter().find(|first| {
+        first.0.kinds.overlaps(permission.kinds)
+            && !is_refused(**first, entry)
+            && (covers(**first, entry) || covers(entry, **first))
     }) else {
         return;
     };
@@ -134,20 +139,19 @@ fn check_overlap<'p>(
 }
 
 /// Whether the two are said to be the same already.
-fn is_refused(first: &Permission, second: &Permission) -> bool {
-    object(first) == object(second)
-        && first.pattern == second.pattern
-        && first.except.is_empty()
-        && second.except.is_empty()
+fn is_refused(first: Placed<'_>, second: Placed<'_>) -> bool {
+    first.1.path == second.1.path
+        && first.0.pattern == second.0.pattern
+        && first.0.except.is_empty()
+        && second.0.except.is_empty()
 }
 
 /// Whether an entry for everything below a folder takes in what another one is for.
-fn covers(outer: &Permission, inner: &Permission) -> bool {
-    let (outer_object, inner_object) = (object(outer), object(inner));
-    let Some(path) = below(&inner_object, &outer_object) else {
+fn covers((outer, outer_spans): Placed<'_>, (inner, inner_spans): Placed<'_>) -> bool {
+    let Some(path) = below(&inner_spans.path, &outer_spans.path) else {
         return false;
     };
-    if outer.pattern != ALL {
+    if outer.pattern != ALL || inner.pattern.contains('/') {
         return false;
     }
     if path.is_empty() {
@@ -156,8 +160,4 @@ fn covers(outer: &Permission, inner: &Permission) -> bool {
     // What is left out by its name is a file with an entry of its own, or a folder whose contents are not left out; a file
     // is the usual reason to do so.
     !outer.except.iter().any(|except| matches(except, path))
-}
-
-fn object(permission: &Permission) -> String {
-    normal(&permission.object, Os::Linux)
 }

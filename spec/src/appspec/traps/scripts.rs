@@ -1,5 +1,7 @@
 //! Scripts that run twice, or under another name than it seems.
 
+use std::collections::HashMap;
+
 use super::paths::normal;
 use super::{Draft, check_literal};
 use crate::appspec::Script;
@@ -15,15 +17,14 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
     }
     for (event, scripts) in &draft.spec.hooks {
         let spans = draft.scripts.get(event).map_or(&[][..], Vec::as_slice);
-        for (index, (script, span)) in scripts.iter().zip(spans).enumerate() {
+        let mut seen = HashMap::new();
+        for (script, span) in scripts.iter().zip(spans) {
             check_location(script, *span, findings);
-            let same = |first: &&Script| {
-                let path = |script: &Script| normal(&script.location, draft.spec.os);
-                path(first) == path(script)
-                    && first.runas == script.runas
-                    && first.sudo == script.sudo
-            };
-            if let Some(first) = scripts.iter().take(index).find(same) {
+            let path = normal(&script.location, draft.spec.os);
+            let first = *seen
+                .entry((path, &script.runas, script.sudo))
+                .or_insert(script);
+            if !std::ptr::eq(first, script) {
                 let message = format!(
                     "`{}` runs in `{event}` already, by line {}",
                     script.location, first.place.line

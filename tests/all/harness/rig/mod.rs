@@ -22,6 +22,8 @@ pub(crate) use asking::commands;
 pub(crate) use role::Role;
 pub(crate) use s3::S3;
 
+use croft_nats_testing::Cluster;
+
 use super::skip;
 
 /// One process, or servers and workers around a broker.
@@ -31,6 +33,17 @@ pub(crate) enum Size {
     Small,
     /// NATS, S3, `croft server` and `croft worker`.
     Large,
+}
+
+/// The broker of a large one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broker {
+    /// One server.
+    Alone,
+    /// Three on this machine's loopback.
+    Cluster,
+    /// Three, each on a host whose cable can be pulled.
+    ClusterOnHosts,
 }
 
 /// What a test wants of its farm.
@@ -45,8 +58,8 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     /// Builds at once, of each worker.
     pub(crate) slots: &'static str,
-    /// Whether the broker of a large one is three servers.
-    pub(crate) is_cluster: bool,
+    /// Of a large one.
+    pub(crate) broker: Broker,
 }
 
 impl Plan {
@@ -57,7 +70,7 @@ impl Plan {
         servers: 0,
         workers: 0,
         slots: "2",
-        is_cluster: false,
+        broker: Broker::Alone,
     };
     pub(crate) const LARGE: Self = Self {
         size: Size::Large,
@@ -77,8 +90,8 @@ impl Plan {
         self
     }
 
-    pub(crate) const fn cluster(mut self) -> Self {
-        self.is_cluster = true;
+    pub(crate) const fn broker(mut self, broker: Broker) -> Self {
+        self.broker = broker;
         self
     }
 
@@ -98,7 +111,7 @@ pub(crate) struct Rig {
     pub(crate) workers: Vec<Role>,
     pub(crate) s3: Option<S3>,
     pub(crate) nats: Option<croft_nats_testing::Server>,
-    pub(crate) cluster: Option<croft_nats_testing::Cluster>,
+    pub(crate) cluster: Option<Cluster>,
     /// A token for everything.
     pub(crate) token: String,
     /// Where each server is, `127.0.0.1:1`.
@@ -134,10 +147,10 @@ impl Rig {
         match plan.size {
             Size::Small => rig.small(),
             Size::Large => {
-                if plan.is_cluster {
-                    rig.cluster = Some(croft_nats_testing::Cluster::start()?);
-                } else {
-                    rig.nats = Some(croft_nats_testing::Server::start()?);
+                match plan.broker {
+                    Broker::Alone => rig.nats = Some(croft_nats_testing::Server::start()?),
+                    Broker::Cluster => rig.cluster = Some(Cluster::start()?),
+                    Broker::ClusterOnHosts => rig.cluster = Some(Cluster::start_on_hosts()?),
                 }
                 rig.s3 = Some(S3::start()?);
                 rig.large();

@@ -35,6 +35,8 @@ mod create;
 mod start;
 /// Containers that stand before their build is known.
 mod warm;
+/// An engine that is started again.
+mod patient;
 /// Containers that a killed croft left.
 mod sweep;
 #[cfg(test)]
@@ -51,6 +53,8 @@ pub use image::Pull;
 pub use limits::{
     Limits, PROCESSES_MAX, SHARED_MEMORY_BYTES, parse_cpu_millis, parse_memory_bytes,
 };
+pub(crate) use patient::Patient;
+pub use patient::Seen;
 pub use sweep::{Swept, sweep};
 pub use warm::{Counts, Settings, Warm};
 
