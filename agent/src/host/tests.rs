@@ -270,3 +270,13 @@ fn a_forecast_says_everything_and_changes_nothing() {
             .exists()
     );
 }
+
+#[test]
+fn what_a_killed_agent_has_staged_is_removed_by_the_next() {
+    let site = Site::new();
+    let gone = site.folder.path().join("state/.staged-99999999");
+    crate::testing::write(&gone.join("appspec.yml"), "");
+    let bundle = site.bundle(1, START, &[]);
+    drop(site.host.stage(&bundle, &AtomicBool::new(false)).unwrap());
+    assert!(!gone.exists());
+}

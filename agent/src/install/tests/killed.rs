@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use croft_proto::deploy::LifecycleEvent::{DownloadBundle, Install};
 use croft_proto::deploy::ScriptErrorCode::{Success, UnknownError};
 
-use crate::testing::Site;
+use crate::testing::{Site, id};
 use crate::{Host, Unwatched};
 
 const SPEC: &str = "files:\n  - {source: /, destination: SRV/app}\npermissions:\n  - {object: SRV/app, mode: MODE, type: [directory]}\n";
@@ -141,21 +141,34 @@ fn an_install_that_was_killed_anywhere_is_gone_on_with() {
 
 #[test]
 fn an_install_that_was_killed_anywhere_is_undone_when_another_deployment_comes() {
-    let old = prepared().tree();
-    let mut changes = 0;
+    let old = prepared();
+    let new = prepared();
+    assert!(!die_before(&new, usize::MAX));
+    let (mut changes, mut done) = (0, 0);
     loop {
         let site = prepared();
-        let before: Vec<String> = old.clone();
         if !die_before(&site, changes) {
             break;
         }
+        // From the moment in which this is written, all of it is done.
+        let installed = std::fs::read_to_string(site.group().join("installed.json")).unwrap();
+        let is_done = installed.contains(id(2).as_str());
         let third = site.bundle(3, "files: []\nhooks: {}\n", &[]);
         let brought = site.run(3, DownloadBundle, &third).unwrap();
         assert_eq!(brought.error_code, Success);
-        assert_eq!(site.tree(), before, "before change {changes}");
+        let expected = if is_done { new.tree() } else { old.tree() };
+        assert_eq!(site.tree(), expected, "before change {changes}");
+        let journal = std::fs::read_to_string(site.group().join("group.json")).unwrap();
+        let last = format!("\"lastSuccessful\":\"{}\"", id(if is_done { 2 } else { 1 }));
+        assert!(
+            journal.contains(&last),
+            "before change {changes}: {journal}"
+        );
         changes += 1;
+        done += usize::from(is_done);
     }
     assert!(changes > 15, "only {changes} changes were made");
+    assert!(done > 1, "it was never killed after the last change");
 }
 
 #[test]
