@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::agent::AgentWords;
 use crate::cache::CacheWords;
 use crate::farm::roles::words::NatsWords;
 use crate::farm::words::{
@@ -104,6 +105,8 @@ pub(crate) enum Command {
     Server(Box<crate::farm::roles::words::ServerWords>),
     /// Look at a farm's workers and act on them
     Worker(Box<WorkerWords>),
+    /// Deploy a revision to this machine as its AppSpec says
+    Agent(Box<AgentWords>),
     /// Tell what waits in a farm's pools
     Queue(QueueWords),
     /// Say who may ask a farm for what

@@ -23,6 +23,8 @@ mod sweep;
 mod files;
 /// `croft lint`.
 mod lint;
+/// `croft agent`.
+mod agent;
 /// `croft doctor`.
 mod doctor;
 /// `croft cache`.
@@ -90,6 +92,7 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Run(words) => run::run(&cli.global, words),
         Command::Lint(words) => lint::lint(words),
+        Command::Agent(words) => agent::agent(&cli.global, words),
         Command::Doctor(words) => doctor::doctor(&cli.global, words),
         Command::Cache(words) => cache::cache(&cli.global, words),
         Command::Submit(words) => client::submit(&cli.global, words),
@@ -150,6 +153,7 @@ const fn is_role(command: &Command) -> bool {
         Command::Worker(words) => words.command.is_none(),
         Command::Run(_)
         | Command::Lint(_)
+        | Command::Agent(_)
         | Command::Doctor(_)
         | Command::Cache(_)
         | Command::Submit(_)

@@ -94,6 +94,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-exec",
             "croft-runner",
             "croft-worker",
+            "croft-agent",
             "croft-api",
             "croft-nats",
             "croft-ledger",
