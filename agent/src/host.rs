@@ -29,6 +29,9 @@ const END: Duration = Duration::from_secs(10);
 /// How long the output of a script that has ended is waited for. What it started and waited for has closed it by then.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// Revisions that are looked at first; no group's name begins with a dot.
+const STAGED: &str = ".staged-";
+
 /// What a host is told once.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -184,7 +187,8 @@ impl Host {
     /// # Errors
     /// As the bundle's own.
     pub fn stage(&self, bundle: &dyn Bundle, is_over: &AtomicBool) -> Result<Staged, BundleError> {
-        let name = format!(".staged-{}", std::process::id());
+        self.sweep();
+        let name = format!("{STAGED}{}", std::process::id());
         let path = self.state.join(name);
         crate::bundle::download::remove_tree(&path).map_err(|source| BundleError::Writing {
             path: path.clone(),
@@ -231,6 +235,24 @@ impl Host {
         Ok(group.deployment(&command.deployment_id).log())
     }
 
+    /// Removes what agents that were killed have staged.
+    fn sweep(&self) {
+        for entry in std::fs::read_dir(&self.state)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(pid) = name.strip_prefix(STAGED) else {
+                continue;
+            };
+            let is_alive = Path::new("/proc").join(pid).exists();
+            if !is_alive && let Err(error) = crate::bundle::download::remove_tree(&entry.path()) {
+                tracing::warn!(%error, name, "cannot remove what was staged");
+            }
+        }
+    }
+
     fn folder(&self, group_id: &str) -> Result<GroupFolder, Refusal> {
         GroupFolder::of(&self.state, group_id).ok_or_else(|| Refusal::GroupId(group_id.into()))
     }
@@ -268,15 +290,16 @@ impl Host {
         running: &HostCommand,
         settling: Settling,
     ) -> Result<(), HostError> {
-        let event = running.event;
-        let mut message = format!(
-            "the agent was stopped while {event} ran: it has failed, since nobody knows how far it came, and it is not run again"
-        );
-        match settling {
+        let diagnostics = match settling {
             Settling::Fail => {
+                let mut message = format!(
+                    "the agent was stopped while {} ran: it has failed, since nobody knows how far it came, and it is not run again",
+                    running.event
+                );
                 if tree::kill_left(&group.folder.script())? {
                     message.push_str("; its script was still running, and was killed");
                 }
+                perform::failed(ScriptErrorCode::UnknownError, message)
             }
             Settling::Undo => {
                 let with = With {
@@ -286,10 +309,9 @@ impl Host {
                     is_over: &AtomicBool::new(false),
                     before_change: &|| {},
                 };
-                message = perform::undo_install(&group.folder, &with)?;
+                perform::end_install(&group.folder, running, &with)?
             }
-        }
-        let diagnostics = perform::failed(ScriptErrorCode::UnknownError, message);
+        };
         group.end(running, &diagnostics, self.settings.clock)
     }
 }
@@ -305,3 +327,6 @@ impl Locked {
         Ok(durable::write(&self.folder.journal(), &self.journal)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,3 +38,6 @@ pub use revision::NoSpec;
 pub use state::durable::Error as StateError;
 pub use state::journal::Refusal;
 pub use watch::{Said, Stream, Unwatched, Watch};
+
+#[cfg(test)]
+mod testing;

@@ -15,7 +15,7 @@ use crate::hooks::event::{self as hooks, Surroundings};
 use crate::hooks::leftover::Leftovers;
 use crate::hooks::log::ScriptLog;
 use crate::host::Settings;
-use crate::install::event::Install;
+use crate::install::event::{Install, installed};
 use crate::revision;
 use crate::state::durable::{self, Error as StateError};
 use crate::state::journal::Journal;
@@ -60,22 +60,27 @@ pub(crate) fn perform(
     done.unwrap_or_else(|error| failed(ScriptErrorCode::UnknownError, chain(error.as_ref())))
 }
 
-/// Takes back the Install that an agent which was killed has left, and says so.
-pub(crate) fn undo_install(group: &GroupFolder, with: &With<'_>) -> Result<String, StateError> {
+/// Ends the Install that an agent which was killed has left: it is taken back, unless all but its last word was done.
+pub(crate) fn end_install(
+    group: &GroupFolder,
+    running: &HostCommand,
+    with: &With<'_>,
+) -> Result<Diagnostics, StateError> {
+    let is_done = installed(group)?.deployment.as_ref() == Some(&running.deployment_id);
     // The plan says all; the revision is not asked.
     let install = install(group, Path::new("/"), with);
     let begin = "the agent was stopped while Install ran, and another command came";
-    match install.undo_interrupted() {
-        Ok(left) if left.is_empty() => Ok(format!("{begin}: files were put back as they were")),
+    let message = match install.undo_interrupted() {
+        Ok(_) if is_done => return Ok(succeeded("Succeeded")),
+        Ok(left) if left.is_empty() => format!("{begin}: files were put back as they were"),
         Ok(left) => {
             let left = left.join("; ");
-            Ok(format!(
-                "{begin}: files were put back as they were, but for {left}"
-            ))
+            format!("{begin}: files were put back as they were, but for {left}")
         }
-        Err(crate::install::event::Error::State(error)) => Err(error),
-        Err(error) => Ok(format!("{begin}: {}", chain(&error))),
-    }
+        Err(crate::install::event::Error::State(error)) => return Err(error),
+        Err(error) => format!("{begin}: {}", chain(&error)),
+    };
+    Ok(failed(ScriptErrorCode::UnknownError, message))
 }
 
 /// An event that has failed outside of its scripts.

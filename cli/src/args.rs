@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::agent::AgentWords;
 use crate::cache::CacheWords;
 use crate::farm::roles::words::NatsWords;
 use crate::farm::words::{
@@ -102,10 +103,10 @@ pub(crate) enum Command {
     Up(Box<crate::farm::roles::words::UpWords>),
     /// Run a farm's server over NATS: API, scheduler, read model
     Server(Box<crate::farm::roles::words::ServerWords>),
-    /// Run this host's agent: it carries out deployments of the farm that it belongs to
-    Agent(Box<crate::farm::words::AgentWords>),
     /// Look at a farm's workers and act on them
     Worker(Box<WorkerWords>),
+    /// Carry out a farm's deployments on this host, or one revision's without a farm
+    Agent(Box<AgentWords>),
     /// Tell what waits in a farm's pools
     Queue(QueueWords),
     /// Say who may ask a farm for what

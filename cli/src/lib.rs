@@ -23,6 +23,8 @@ mod sweep;
 mod files;
 /// `croft lint`.
 mod lint;
+/// `croft agent`.
+mod agent;
 /// `croft doctor`.
 mod doctor;
 /// `croft cache`.
@@ -90,6 +92,7 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Run(words) => run::run(&cli.global, words),
         Command::Lint(words) => lint::lint(words),
+        Command::Agent(words) => agent::agent(&cli.global, words),
         Command::Doctor(words) => doctor::doctor(&cli.global, words),
         Command::Cache(words) => cache::cache(&cli.global, words),
         Command::Submit(words) => client::submit(&cli.global, words),
@@ -103,10 +106,6 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
                 roles::worker::run(&cli.global, &words.role, server)
             }
         },
-        Command::Agent(words) => {
-            let farm = client::enrolment(&cli.global, &words.connect)?;
-            roles::agent::run(&cli.global, farm, words.invitation.as_deref())
-        }
         Command::Up(words) => roles::up::up(&cli.global, words),
         Command::Server(words) => roles::server::server(&cli.global, words),
         Command::Backup(words) => roles::backup::backup(&cli.global, words),
@@ -150,7 +149,8 @@ fn start_log(command: &Command) {
 
 const fn is_role(command: &Command) -> bool {
     match command {
-        Command::Up(_) | Command::Server(_) | Command::Agent(_) => true,
+        Command::Up(_) | Command::Server(_) => true,
+        Command::Agent(words) => words.is_role(),
         Command::Worker(words) => words.command.is_none(),
         Command::Run(_)
         | Command::Lint(_)

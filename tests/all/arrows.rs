@@ -98,6 +98,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-exec",
             "croft-runner",
             "croft-worker",
+            "croft-agent",
             "croft-api",
             "croft-deploy",
             "croft-agent",

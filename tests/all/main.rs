@@ -37,6 +37,8 @@ mod metrics;
 mod backup;
 /// The programs that a build can call.
 mod helpers;
+/// Deployments to this machine.
+mod agent;
 /// The farm, in both its sizes.
 mod farm;
 /// The rooms of this workspace and the arrows between them.

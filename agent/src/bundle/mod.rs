@@ -13,3 +13,6 @@ mod prune;
 
 pub use source::{Bundle, BundleError, BundleKind, LocalBundle};
 pub use staged::Staged;
+
+#[cfg(test)]
+mod tests;

@@ -140,9 +140,12 @@ fn runnable(with: &Surroundings<'_>, script: &Script) -> Result<String, Failed> 
     };
     let location = script.location_in_bundle().unwrap_or_default();
     let opened = Root::open(with.archive).and_then(|root| root.open_file(Path::new(&location)));
-    let file = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => missing("does not exist".into()),
-        _ => missing(format!("cannot be read: {error}")),
+    let file = opened.map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            missing("does not exist".into())
+        } else {
+            missing(format!("cannot be read: {error}"))
+        }
     })?;
     executable(&file).map_err(|why| {
         let message =
@@ -191,16 +194,18 @@ fn is_no_program(error: &io::Error) -> bool {
 
 fn not_started(script: &Script, error: &io::Error) -> Failed {
     let said = &script.location;
-    let (code, why) = match error.kind() {
-        io::ErrorKind::NotFound => (
+    let (code, why) = if error.kind() == io::ErrorKind::NotFound {
+        (
             ScriptErrorCode::ScriptNotExecutable,
             "the program that its first line names, or su or sudo, is missing".to_string(),
-        ),
-        io::ErrorKind::PermissionDenied => (
+        )
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        (
             ScriptErrorCode::ScriptNotExecutable,
             format!("{error}; its file system may be mounted noexec"),
-        ),
-        _ => (ScriptErrorCode::UnknownError, error.to_string()),
+        )
+    } else {
+        (ScriptErrorCode::UnknownError, error.to_string())
     };
     let message = format!("Script at specified location: {said} cannot be started: {why}");
     Failed::new(code, message)

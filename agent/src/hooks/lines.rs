@@ -14,14 +14,17 @@ impl Lines {
     pub(super) fn push(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.open.extend_from_slice(piece);
-            if piece.ends_with(b"\n") {
+            let is_over = piece.ends_with(b"\n");
+            if is_over {
                 self.open.pop();
-                self.end(line);
             }
             while self.open.len() > LINE_BYTES_MAX {
                 let rest = self.open.split_off(LINE_BYTES_MAX);
                 self.end(line);
                 self.open = rest;
+            }
+            if is_over {
+                self.end(line);
             }
         }
     }

@@ -114,6 +114,7 @@ mod tests {
         drain: Duration::from_secs(2),
     };
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     #[test]
     fn every_phase_knows_what_to_do_about_everything() {
         let start = Instant::now();

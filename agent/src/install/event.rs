@@ -86,8 +86,10 @@ impl Install<'_> {
                     owned: plan.owned,
                     contexts: plan.contexts,
                 };
+                (self.before_change)();
                 // From here on the Install has happened, whatever happens.
                 durable::write(&group.installed(), &now)?;
+                (self.before_change)();
                 self.forget()
             }
             Err(source) => {
@@ -111,6 +113,7 @@ impl Install<'_> {
         let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
             .create(&kept);
         made.map_err(durable::Error::io("make", &kept))?;
+        (self.before_change)();
         durable::write(&self.group.plan(), &plan)?;
         Ok(plan)
     }
@@ -144,7 +147,12 @@ impl Install<'_> {
 
     /// Undoes what an agent that was killed has left; the rest of the event is then as if it had never begun.
     pub(crate) fn undo_interrupted(&self) -> Result<Vec<String>, Error> {
+        let installed = installed(self.group)?.deployment;
         match durable::read::<Plan>(&self.group.plan())? {
+            Some(plan) if installed.as_ref() == Some(&plan.deployment) => {
+                self.forget()?;
+                Ok(Vec::new())
+            }
             Some(plan) => self.undo(&plan),
             None => {
                 durable::remove(&self.group.undoing())?;
@@ -174,6 +182,7 @@ impl Install<'_> {
     /// The plan is over. What was kept is not needed any more.
     fn forget(&self) -> Result<(), Error> {
         durable::remove(&self.group.plan())?;
+        (self.before_change)();
         let kept = self.group.kept();
         remove_tree(&kept).map_err(durable::Error::io("remove", &kept))?;
         Ok(())

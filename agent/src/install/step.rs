@@ -46,11 +46,20 @@ impl Hands<'_> {
         removal: &Removal,
     ) -> io::Result<()> {
         let folder = match folders.of(&removal.place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if is_absent(&error) => return Ok(()),
             other => other?,
         };
+        // Something of another kind is what was put in its place, or somebody else's.
+        let is_folder = match statat(&folder, folder.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if is_folder != removal.folder.is_some() {
+            return Ok(());
+        }
         (self.before_change)();
-        if removal.folder.is_some() {
+        if is_folder {
             return match unlinkat(&folder, folder.name, AtFlags::REMOVEDIR) {
                 // What others have put into it is theirs.
                 Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
@@ -198,6 +207,11 @@ pub(super) fn give(to: &impl std::os::fd::AsFd, attributes: Attributes) -> io::R
         fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
     Ok(fchmod(&file, Mode::from_raw_mode(mode))?)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    kinds.contains(&error.kind())
 }
 
 pub(super) fn is_there(path: &Path) -> bool {

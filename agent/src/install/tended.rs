@@ -149,7 +149,7 @@ mod tests {
         let parsed = appspec::parse("appspec.yml", text.as_bytes());
         parsed
             .spec
-            .expect(&format!("{:?}", parsed.diagnostics))
+            .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics))
             .permissions
     }
 

@@ -1,1 +1,5 @@
-//! Installs that are interrupted, fail, or meet what is there.
+//! Installs that meet what is there, fail, and are interrupted at every step.
+
+mod conflicts;
+mod files;
+mod killed;

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::args::{OutputWords, Show};
 
 /// Which farm is asked, and as whom.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Connect {
     /// The server's address [default: of [farm] in croft.toml, else of this machine's `croft up`]
     #[arg(
@@ -329,21 +329,6 @@ pub(crate) struct WorkerWords {
     pub(crate) command: Option<WorkerCommand>,
     #[command(flatten)]
     pub(crate) role: crate::farm::roles::words::RoleWords,
-    #[command(flatten)]
-    pub(crate) connect: Connect,
-}
-
-/// `croft agent`.
-#[derive(Debug, Args)]
-pub(crate) struct AgentWords {
-    /// The token that lets this host in, once: as `croft host invite` printed it
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "CROFT_INVITATION",
-        hide_env_values = true
-    )]
-    pub(crate) invitation: Option<String>,
     #[command(flatten)]
     pub(crate) connect: Connect,
 }

@@ -133,12 +133,12 @@ fn interrupted_scripts_have_failed_and_interrupted_work_of_our_own_goes_on() {
                 journal.begin(&running);
                 let decided = decide(&journal, &command(letter, generation, asked));
                 let same = generation == 1 && asked == interrupted;
-                let expected = match interrupted {
-                    LifecycleEvent::DownloadBundle | LifecycleEvent::Install if same => {
-                        Decision::Run
-                    }
-                    LifecycleEvent::Install => Decision::Settle(running, Settling::Undo),
-                    _ => Decision::Settle(running, Settling::Fail),
+                let is_install = interrupted == LifecycleEvent::Install;
+                let is_ours = is_install || interrupted == LifecycleEvent::DownloadBundle;
+                let expected = match (is_ours && same, is_install) {
+                    (true, _) => Decision::Run,
+                    (false, true) => Decision::Settle(running, Settling::Undo),
+                    (false, false) => Decision::Settle(running, Settling::Fail),
                 };
                 assert_eq!(
                     decided, expected,
