@@ -34,6 +34,8 @@ mod ready;
 mod openapi;
 /// Hosts that are deployed to.
 mod agents;
+/// What is deployed, where and how.
+mod deploy;
 /// What is built.
 mod projects;
 /// Sources that are kept for builds.

@@ -58,6 +58,7 @@ fn too_small(role: &str) -> &'static [&'static str] {
     match role {
         "viewer" => &["worker"],
         "builder" => &["viewer", "worker"],
+        "deployer" => &["viewer", "builder", "worker"],
         "admin" => &["viewer", "builder", "deployer", "worker"],
         "worker" => &["viewer", "builder", "deployer"],
         other => panic!("{other}: a role that this test does not know"),

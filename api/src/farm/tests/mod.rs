@@ -8,6 +8,8 @@ mod schema;
 mod access;
 /// Builds and projects.
 mod builds;
+/// What is deployed, where and how.
+mod deployments;
 /// What happens in a build.
 mod events;
 /// Live output that is lost.
