@@ -34,6 +34,8 @@ mod farm;
 mod views;
 /// Containers that stand before their build is known.
 mod warm;
+/// Simulated releases, good and bad.
+mod verdicts;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Some("scheduler") => return conclude("scheduler", scheduler::run()),
         Some("views") => return conclude("views", views::run()),
         Some("warm") => return conclude("warm", warm::run()),
+        Some("verdicts") => return conclude("verdicts", verdicts::run()),
         _ => {}
     }
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -37,6 +37,13 @@ mod traffic;
 mod show;
 /// All of it, an input at a time.
 mod step;
+/// Whether a release is a good one: detectors over what is measured, and one decision.
+pub mod verdict;
+/// Alarms, our own and from outside.
+pub mod alarm;
+/// Simulated releases, for tests and benchmarks.
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 /// The loop.
 pub mod server;
 

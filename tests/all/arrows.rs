@@ -116,6 +116,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-views",
             "croft-scheduler",
             "croft-cache",
+            "croft-deploy",
             "croft-exec",
             "croft-worker",
         ],

@@ -170,7 +170,7 @@ async fn changed(
 /// Lets the caller in, or not; then the route's function answers.
 async fn answered(route: &'static Route, mut call: Call) -> Answer {
     let state = Arc::clone(&call.state);
-    let is_open = route.whose == Whose::Open
+    let is_open = matches!(route.whose, Whose::Open | Whose::Host)
         || (route.path == "/metrics" && state.farm.settings.metrics == MetricsAccess::Everybody);
     if is_open {
         return (route.function)(call).await;
@@ -198,7 +198,7 @@ async fn allowed(route: &Route, call: &mut Call) -> Result<(), Problem> {
     let caller: Caller = call.caller.clone();
     let record = caller.as_deref().ok_or_else(Problem::unauthorized)?;
     match route.whose {
-        Whose::Open => Ok(()),
+        Whose::Open | Whose::Host => Ok(()),
         Whose::Role | Whose::Listed | Whose::Body => of_role(record, route),
         Whose::Farm => allow(Some(record), route.role, None),
         Whose::Project => allow(Some(record), route.role, Some(call.param("name"))),

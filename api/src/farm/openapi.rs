@@ -82,14 +82,14 @@ fn operation(route: &Route, told: &Value) -> Value {
         "parameters": parameters,
         "responses": answers,
         "x-croft-role": match route.whose {
-            Whose::Open => Value::Null,
+            Whose::Open | Whose::Host => Value::Null,
             Whose::Role | Whose::Farm | Whose::Listed | Whose::Project | Whose::Build | Whose::Deployment | Whose::Body | Whose::Pool => {
                 json!(route.role)
             }
         },
         "x-croft-scope": whose(route.whose),
     });
-    if route.whose == Whose::Open {
+    if matches!(route.whose, Whose::Open | Whose::Host) {
         operation["security"] = json!([]);
     }
     if let Some(body) = told.get("body") {
@@ -116,6 +116,7 @@ fn content(description: &str, schema: &Value) -> Value {
 const fn whose(whose: Whose) -> &'static str {
     match whose {
         Whose::Open => "open",
+        Whose::Host => "host",
         Whose::Role => "role",
         Whose::Farm => "farm",
         Whose::Listed => "listed",

@@ -25,6 +25,8 @@ pub(super) enum Verb {
 pub(super) enum Whose {
     /// Nobody's: no token is asked for.
     Open,
+    /// A host's that is deployed to, which signs the call itself; the route's function looks.
+    Host,
     /// Anybody's who has the role.
     Role,
     /// The whole farm's.
@@ -157,9 +159,9 @@ routes! {
     Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => agents::revoke;
     Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;
     Post "/v1/agent/enrolments" Viewer Open Changes "EnrolHost" "Makes an invited host one of the farm's." => agents::enrol;
-    Post "/v1/agent/poll" Viewer Open Reads "PollHost" "What a host is to do. Signed by the host, as all of /v1/agent is." => agents::poll;
-    Post "/v1/agent/reports" Viewer Open Reads "ReportEvent" "What a host says of an event." => agents::report;
-    Get "/v1/agent/revisions/{digest}" Viewer Open Reads "OfferRevision" "What a revision is made of." => agents::offer;
-    Post "/v1/agent/revisions/{digest}/chunks" Viewer Open Reads "GetRevisionChunks" "Parts of a revision." => agents::chunks;
+    Post "/v1/agent/poll" Viewer Host Reads "PollHost" "What a host is to do. Signed by the host, as all of /v1/agent is." => agents::poll;
+    Post "/v1/agent/reports" Viewer Host Reads "ReportEvent" "What a host says of an event." => agents::report;
+    Get "/v1/agent/revisions/{digest}" Viewer Host Reads "OfferRevision" "What a revision is made of." => agents::offer;
+    Post "/v1/agent/revisions/{digest}/chunks" Viewer Host Reads "GetRevisionChunks" "Parts of a revision." => agents::chunks;
     Get "/v1/audit" Admin Farm Reads "ListAudit" "Who did what." => audit::list;
 }

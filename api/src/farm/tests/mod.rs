@@ -6,6 +6,8 @@ mod rig;
 mod schema;
 /// Who may do what, and how often.
 mod access;
+/// Hosts that are deployed to.
+mod agents;
 /// Builds and projects.
 mod builds;
 /// What is deployed, where and how.
