@@ -27,6 +27,15 @@ pub enum Refusal {
     /// AWS's `DeploymentGroupDoesNotExistException`.
     #[error("there is no deployment group `{0}/{1}`")]
     NoGroup(String, String),
+    /// AWS's `ApplicationDoesNotExistException`.
+    #[error("there is no application `{0}`")]
+    NoApplication(String),
+    /// It is there already, and cannot become another one.
+    #[error("{0}")]
+    Exists(String),
+    /// Something needs it as it is.
+    #[error("{0}")]
+    InUse(String),
     /// AWS's `DeploymentLimitExceededException`.
     #[error(
         "the group already has an active deployment `{0}`; it may queue or supersede, see x-croft.busy"

@@ -71,7 +71,12 @@ impl Server {
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (progress, watched) = watch::channel(Progress::default());
         let mailbox = Arc::new(Mailbox::default());
-        let handle = Handle::new(sender, watched, Arc::clone(&mailbox));
+        let handle = Handle::new(
+            sender,
+            watched,
+            Arc::clone(&mailbox),
+            parts.alerts.is_some(),
+        );
         let server = Self {
             parts,
             commands,

@@ -118,6 +118,16 @@ impl State {
         self.apps.get(name)
     }
 
+    /// Applications, those that are gone too.
+    pub fn apps(&self) -> impl Iterator<Item = (&String, &App)> {
+        self.apps.iter()
+    }
+
+    /// Configurations that somebody made, and the last entry of each; none where one is gone.
+    pub fn configs(&self) -> impl Iterator<Item = (&String, &(Option<DeploymentConfig>, Seq))> {
+        self.configs.iter()
+    }
+
     /// A group.
     #[must_use]
     pub fn group(&self, name: &GroupName) -> Option<&Group> {

@@ -387,6 +387,13 @@ impl From<Refusal> for Problem {
                 "DeploymentGroupDoesNotExistException",
                 detail,
             ),
+            Refusal::NoApplication(_) => Self::new(
+                StatusCode::NOT_FOUND,
+                "ApplicationDoesNotExistException",
+                detail,
+            ),
+            Refusal::Exists(_) => Self::conflict("AlreadyExistsException", detail),
+            Refusal::InUse(_) => Self::conflict("ResourceInUseException", detail),
             Refusal::Busy(_) => Self::conflict("DeploymentLimitExceededException", detail),
             Refusal::TooMany => Self::conflict("DeploymentLimitExceededException", detail),
             Refusal::Older { .. } => Self::conflict("OlderRevisionException", detail),
@@ -400,7 +407,7 @@ impl From<Refusal> for Problem {
                 "InstanceDoesNotExistException",
                 detail,
             ),
-            Refusal::Wrong(_) => Self::invalid(detail),
+            Refusal::Wrong(errors) => Self::all_invalid(errors),
             Refusal::Over(_) => Self::conflict("DeploymentAlreadyCompletedException", detail),
             Refusal::NotWaiting(_) => {
                 Self::conflict("DeploymentIsNotInReadyStateException", detail)

@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::deploy::Known;
 use super::limits::{BODY_BYTES_MAX, BODY_WAIT, READ_WAIT, ROWS_DEFAULT};
 use super::problem::Problem;
 use super::state::State;
@@ -42,6 +43,8 @@ pub(super) struct Call {
     pub(super) body: std::sync::Mutex<Body>,
     /// The build that the path names, when it does.
     pub(super) build: Option<Box<BuildRow>>,
+    /// The deployment, the same way.
+    pub(super) deployment: Option<Box<Known>>,
     /// What the audit chain says it was about: more exactly than the path, once it is known.
     pub(super) target: Arc<std::sync::Mutex<String>>,
 }
@@ -138,18 +141,29 @@ impl Call {
         serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
     }
 
-    /// Waits until the view has what the caller has seen, as its `croft-seq` says; for a second at most.
-    pub(super) async fn catch_up(&self) -> Result<(), Problem> {
+    /// The same of deployments: waits for what this server has folded of them.
+    pub(super) async fn catch_up_deployments(&self) -> Result<(), Problem> {
+        if let Some(seq) = self.seen()? {
+            self.state.farm.deploy.folded(seq, READ_WAIT).await;
+        }
+        Ok(())
+    }
+
+    /// Up to where the caller has seen the ledger, as its `croft-seq` says.
+    fn seen(&self) -> Result<Option<Seq>, Problem> {
         let Some(value) = self.headers.get(SEQ) else {
-            return Ok(());
+            return Ok(None);
         };
         let seq = value.to_str().ok().and_then(|text| text.parse().ok());
         let seq = seq.ok_or_else(|| Problem::invalid("the header croft-seq has to be a number"))?;
-        self.state
-            .farm
-            .views
-            .reached(Seq::new(seq), READ_WAIT)
-            .await;
+        Ok(Some(Seq::new(seq)))
+    }
+
+    /// Waits until the view has what the caller has seen, as its `croft-seq` says; for a second at most.
+    pub(super) async fn catch_up(&self) -> Result<(), Problem> {
+        if let Some(seq) = self.seen()? {
+            self.state.farm.views.reached(seq, READ_WAIT).await;
+        }
         Ok(())
     }
 
@@ -157,6 +171,12 @@ impl Call {
     pub(super) fn build(&mut self) -> Result<Box<BuildRow>, Problem> {
         let found = self.build.take();
         found.ok_or_else(|| Problem::not_found("there is no such build"))
+    }
+
+    /// The deployment that the path names. The front has looked it up.
+    pub(super) fn deployment(&mut self) -> Result<Box<Known>, Problem> {
+        let found = self.deployment.take();
+        found.ok_or_else(|| Problem::not_found("there is no such deployment"))
     }
 
     /// The value of a header, if it is text.

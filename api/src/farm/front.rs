@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use super::audit;
 use super::builds;
 use super::call::{Answer, Call, Caller, actor, allow, build_id, short};
+use super::deploy;
 use super::problem::Problem;
 use super::state::{MetricsAccess, State};
 use super::table::{Effect, ROUTES, Route, Verb, Whose};
@@ -99,6 +100,7 @@ async fn answer(
         headers: parts.headers,
         body: std::sync::Mutex::new(body),
         build: None,
+        deployment: None,
         target,
     };
     let span = tracing::info_span!(
@@ -191,7 +193,7 @@ async fn answered(route: &'static Route, mut call: Call) -> Answer {
     (route.function)(call).await
 }
 
-/// Passes when the caller may do this with whose it is. Finds the build that the path names.
+/// Passes when the caller may do this with whose it is. Finds the build or the deployment that the path names.
 async fn allowed(route: &Route, call: &mut Call) -> Result<(), Problem> {
     let caller: Caller = call.caller.clone();
     let record = caller.as_deref().ok_or_else(Problem::unauthorized)?;
@@ -214,6 +216,26 @@ async fn allowed(route: &Route, call: &mut Call) -> Result<(), Problem> {
             }
             call.is_about(format!("build.{id}"));
             call.build = Some(Box::new(build));
+            Ok(())
+        }
+        Whose::Deployment => {
+            of_role(record, route)?;
+            call.catch_up_deployments().await?;
+            let none = || {
+                Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "DeploymentDoesNotExistException",
+                    format!("there is no deployment `{}`", short(call.param("id"))),
+                )
+            };
+            let id = call.param("id").parse().map_err(|_none: String| none())?;
+            let known = deploy::known(&call.state, &id).await?;
+            // As with builds: of another application's nothing is said.
+            if !record.may(route.role, Some(&known.info.application_name)) {
+                return Err(none());
+            }
+            call.is_about(format!("deployment.{id}"));
+            call.deployment = Some(Box::new(known));
             Ok(())
         }
     }

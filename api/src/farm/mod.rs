@@ -36,6 +36,8 @@ mod openapi;
 mod agents;
 /// What Alertmanager pushes.
 mod alerts;
+/// What is deployed, where and how.
+mod deploy;
 /// What is built.
 mod projects;
 /// Sources that are kept for builds.

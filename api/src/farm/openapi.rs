@@ -83,7 +83,7 @@ fn operation(route: &Route, told: &Value) -> Value {
         "responses": answers,
         "x-croft-role": match route.whose {
             Whose::Open | Whose::Host => Value::Null,
-            Whose::Role | Whose::Farm | Whose::Listed | Whose::Project | Whose::Build | Whose::Body | Whose::Pool => {
+            Whose::Role | Whose::Farm | Whose::Listed | Whose::Project | Whose::Build | Whose::Deployment | Whose::Body | Whose::Pool => {
                 json!(route.role)
             }
         },
@@ -122,6 +122,7 @@ const fn whose(whose: Whose) -> &'static str {
         Whose::Listed => "listed",
         Whose::Project | Whose::Body => "project",
         Whose::Build => "build",
+        Whose::Deployment => "deployment",
         Whose::Pool => "pool",
     }
 }

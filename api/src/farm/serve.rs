@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::audit;
+use super::deploy;
 use super::front;
 use super::limits::{
     CONNECTIONS_MAX, HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX, TOKENS_EVERY,
@@ -99,6 +100,7 @@ pub async fn serve(
     let mut beside = JoinSet::new();
     beside.spawn(watch_tokens(Arc::clone(&state)));
     beside.spawn(reseal::keep_sealed(Arc::clone(&state)));
+    beside.spawn(deploy::keep_revisions(Arc::clone(&state)));
     let mut noting = JoinSet::new();
     noting.spawn(refusals::keep_noted(Arc::clone(&state)));
     beside.spawn(writer.run(noted));

@@ -5,6 +5,7 @@ use croft_keys::AccessRole;
 use futures_util::future::BoxFuture;
 
 use super::call::{Answer, Call};
+use super::deploy::{applications, ask, configs, deployments, groups, hosts, targets};
 use super::{
     agents, alerts, audit, builds, events, explain, files, metrics, openapi, pools, projects,
     ready, secrets, sources, start, tokens, workers,
@@ -32,10 +33,12 @@ pub(super) enum Whose {
     Farm,
     /// Those projects' that the caller may see: the list is cut to them.
     Listed,
-    /// The project's that the path names.
+    /// The project's that the path names, or the application's: a token's projects are its applications, too.
     Project,
     /// The project's whose build the path names.
     Build,
+    /// The application's whose deployment the path names.
+    Deployment,
     /// The project's that the body names: the route's function asks.
     Body,
     /// The pool's that the path names.
@@ -128,6 +131,31 @@ routes! {
     Delete "/v1/tokens/{id}" Admin Farm Changes "RevokeToken" "Takes a token back." => tokens::revoke;
     Post "/v1/pools/{pool}/enrolments" Worker Pool Changes "EnrolWorker" "Gives a worker its pool's keys." => pools::enrol;
     Post "/v1/alerts" Deployer Farm Reads "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
+    Post "/v1/revisions/wanting" Deployer Role Reads "ListWantedRevisionChunks" "Which chunks of a revision are not here yet." => sources::wanting;
+    Post "/v1/revisions/chunks" Deployer Role Reads "PutRevisionChunks" "Stores chunks of a revision." => sources::chunks;
+    Post "/v1/revisions/trees" Deployer Role Changes "PutRevision" "Makes a revision of chunks that are here." => sources::trees;
+    Get "/v1/applications" Viewer Listed Reads "ListApplications" "Applications by name." => applications::list;
+    Put "/v1/applications/{name}" Deployer Project Changes "PutApplication" "Makes an application." => applications::put;
+    Get "/v1/applications/{name}" Viewer Project Reads "GetApplication" "An application." => applications::get;
+    Delete "/v1/applications/{name}" Deployer Project Changes "DeleteApplication" "Deletes an application without groups; its deployments stay." => applications::delete;
+    Get "/v1/applications/{name}/groups" Viewer Project Reads "ListDeploymentGroups" "An application's deployment groups." => groups::list;
+    Put "/v1/applications/{name}/groups/{group}" Deployer Project Changes "PutDeploymentGroup" "Makes a deployment group, or configures it anew." => groups::put;
+    Get "/v1/applications/{name}/groups/{group}" Viewer Project Reads "GetDeploymentGroup" "A deployment group." => groups::get;
+    Delete "/v1/applications/{name}/groups/{group}" Deployer Project Changes "DeleteDeploymentGroup" "Deletes a deployment group; its hosts keep what they have." => groups::delete;
+    Post "/v1/applications/{name}/groups/{group}/rollback" Deployer Project Changes "RollBack" "Takes a group back to the revision before." => ask::roll_back;
+    Get "/v1/deployment-configs" Viewer Role Reads "ListDeploymentConfigs" "Deployment configurations, the predefined ones first." => configs::list;
+    Put "/v1/deployment-configs/{name}" Deployer Farm Changes "PutDeploymentConfig" "Makes a deployment configuration, which never changes." => configs::put;
+    Get "/v1/deployment-configs/{name}" Viewer Role Reads "GetDeploymentConfig" "A deployment configuration." => configs::get;
+    Delete "/v1/deployment-configs/{name}" Deployer Farm Changes "DeleteDeploymentConfig" "Deletes a deployment configuration that nothing uses." => configs::delete;
+    Post "/v1/deployments" Deployer Body Changes "CreateDeployment" "Starts a deployment." => ask::start;
+    Get "/v1/deployments" Viewer Listed Reads "ListDeployments" "Deployments, the newest first." => deployments::list;
+    Get "/v1/deployments/{id}" Viewer Deployment Reads "GetDeployment" "A deployment." => deployments::get;
+    Get "/v1/deployments/{id}/targets" Viewer Deployment Reads "ListDeploymentTargets" "A deployment's hosts, at most a thousand." => targets::list;
+    Get "/v1/deployments/{id}/targets/{host}" Viewer Deployment Reads "GetDeploymentTarget" "What happened on a host." => targets::get;
+    Post "/v1/deployments/{id}/stop" Deployer Deployment Changes "StopDeployment" "Ends a deployment." => ask::stop;
+    Post "/v1/deployments/{id}/continue" Deployer Deployment Changes "ContinueDeployment" "Ends a deployment's wait." => ask::go_on;
+    Get "/v1/hosts/{name}" Viewer Farm Reads "GetHost" "A host, and the groups that mean it." => hosts::get;
+    Put "/v1/hosts/{name}/tags" Admin Farm Changes "TagHost" "Gives a host other tags." => hosts::tag;
     Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => agents::list;
     Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => agents::revoke;
     Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;

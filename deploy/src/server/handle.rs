@@ -122,6 +122,7 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     progress: watch::Receiver<Progress>,
     mailbox: Arc<Mailbox>,
+    asks_for_alarms: bool,
 }
 
 impl Handle {
@@ -129,12 +130,20 @@ impl Handle {
         commands: mpsc::Sender<Command>,
         progress: watch::Receiver<Progress>,
         mailbox: Arc<Mailbox>,
+        asks_for_alarms: bool,
     ) -> Self {
         Self {
             commands,
             progress,
             mailbox,
+            asks_for_alarms,
         }
+    }
+
+    /// Whether this server asks somebody for alarms, and does not only wait for them.
+    #[must_use]
+    pub const fn asks_for_alarms(&self) -> bool {
+        self.asks_for_alarms
     }
 
     /// How far the fold is now.

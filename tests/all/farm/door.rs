@@ -57,7 +57,9 @@ fn every_route_asks_for_a_token_and_for_a_role(rig: &mut Rig) {
 fn too_small(role: &str) -> &'static [&'static str] {
     match role {
         "viewer" => &["worker"],
-        "builder" => &["viewer", "worker"],
+        "builder" => &["viewer", "deployer", "worker"],
+        "deployer" => &["viewer", "builder", "worker"],
+        "deployer" => &["viewer", "builder", "worker"],
         "admin" => &["viewer", "builder", "deployer", "worker"],
         "worker" => &["viewer", "builder", "deployer"],
         other => panic!("{other}: a role that this test does not know"),

@@ -21,3 +21,5 @@ mod soak;
 mod cluster;
 /// Somebody's first minute.
 mod newcomer;
+/// Revisions that reach hosts.
+mod deploy;

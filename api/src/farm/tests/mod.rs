@@ -10,6 +10,8 @@ mod access;
 mod agents;
 /// Builds and projects.
 mod builds;
+/// What is deployed, where and how.
+mod deployments;
 /// What happens in a build.
 mod events;
 /// Live output that is lost.

@@ -87,6 +87,7 @@ impl Monitor {
         let url = Url::parse(&base)
             .and_then(|url| url.join(path))
             .map_err(|error| Wrong(format!("{flag} {text}: {error}")))?;
+        crate::farm::client::choose_tls();
         let http = Client::builder()
             .timeout(ANSWER)
             .redirect(redirect::Policy::none())

@@ -1,0 +1,116 @@
+//! Applications: listed, shown, applied, deleted. Recorded by the room that deploys; a token's projects are also its applications.
+
+use axum::http::StatusCode;
+use croft_deploy::{Recorded, Refusal, State};
+use croft_ledger::{Expected, Subject};
+use croft_proto::deploy::{AppEvent, Application};
+use serde_json::{Value, json};
+
+use super::super::call::{Answer, Call, changed, json as answer_json};
+use super::super::limits::READ_WAIT;
+use super::super::problem::Problem;
+use super::body::named;
+
+/// `GET /v1/applications`
+pub(in super::super) async fn list(call: Call) -> Answer {
+    call.catch_up_deployments().await?;
+    let deploy = &call.state.farm.deploy;
+    let all: Vec<Application> = deploy
+        .look(|seen| {
+            let apps = seen.state.apps();
+            apps.filter_map(|(_, app)| app.application.clone())
+                .collect()
+        })
+        .await?;
+    let visible = all
+        .iter()
+        .filter(|application| call.sees(&application.application_name));
+    let visible: Vec<&Application> = visible.collect();
+    answer_json(StatusCode::OK, &json!({"applications": visible}))
+}
+
+/// `GET /v1/applications/{name}`
+pub(in super::super) async fn get(call: Call) -> Answer {
+    call.catch_up_deployments().await?;
+    let name = call.param("name").to_string();
+    let asked = name.clone();
+    let deploy = &call.state.farm.deploy;
+    let found = deploy
+        .look(move |seen| seen.state.app(&asked)?.application.clone())
+        .await?;
+    let application = found.ok_or_else(|| Problem::from(Refusal::NoApplication(name)))?;
+    answer_json(StatusCode::OK, &json!({"application": application}))
+}
+
+/// `PUT /v1/applications/{name}`
+pub(in super::super) async fn put(mut call: Call) -> Answer {
+    let (_, application): (Value, Application) =
+        named(&mut call, &[("applicationName", "name")]).await?;
+    application.check().map_err(Problem::all_invalid)?;
+    let name = application.application_name.clone();
+    let deploy = &call.state.farm.deploy;
+    let asked = name.clone();
+    let was_there = deploy.look(move |seen| is_there(seen.state, &asked));
+    let status = match was_there.await? {
+        true => StatusCode::OK,
+        false => StatusCode::CREATED,
+    };
+    let wanted = application.clone();
+    let check = move |state: &State| {
+        let there = state.app(&wanted.application_name);
+        let known = there.and_then(|app| app.application.as_ref());
+        if known.is_some_and(|known| known.compute_platform != wanted.compute_platform) {
+            return Err(Refusal::Exists(format!(
+                "the application `{}` is there, and its computePlatform cannot be changed",
+                wanted.application_name
+            )));
+        }
+        Ok(there.map_or(Expected::NEW, |app| Expected::Last(app.last)))
+    };
+    let event = AppEvent::Applied {
+        application: application.clone(),
+    };
+    let done = deploy
+        .record(
+            Subject::of("app", &name)?,
+            Recorded::App(Box::new(event)),
+            check,
+        )
+        .await?;
+    deploy.folded(done.seq, READ_WAIT).await;
+    changed(status, &json!({"application": application}), Some(done.seq))
+}
+
+/// `DELETE /v1/applications/{name}`
+pub(in super::super) async fn delete(call: Call) -> Answer {
+    let name = call.param("name").to_string();
+    let asked = name.clone();
+    let check = move |state: &State| {
+        let there = state.app(&asked).filter(|app| app.application.is_some());
+        let app = there.ok_or_else(|| Refusal::NoApplication(asked.clone()))?;
+        let mut groups = state.groups();
+        let group =
+            groups.find(|(name, group)| name.application == asked && group.settings.is_some());
+        match group {
+            Some((name, _)) => Err(Refusal::InUse(format!(
+                "the application has the group `{}`: delete its groups first",
+                name.group
+            ))),
+            None => Ok(Expected::Last(app.last)),
+        }
+    };
+    let deploy = &call.state.farm.deploy;
+    let done = deploy
+        .record(
+            Subject::of("app", &name)?,
+            Recorded::App(Box::new(AppEvent::Deleted)),
+            check,
+        )
+        .await?;
+    deploy.folded(done.seq, READ_WAIT).await;
+    changed(StatusCode::OK, &json!({"deleted": name}), Some(done.seq))
+}
+
+pub(super) fn is_there(state: &State, name: &str) -> bool {
+    state.app(name).is_some_and(|app| app.application.is_some())
+}

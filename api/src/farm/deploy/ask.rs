@@ -1,0 +1,156 @@
+//! What people ask of deployments: that one begins, ends, goes on, or that a group goes back. Parsed here; decided by the room that
+//! deploys, which has it durable before it answers.
+
+use axum::http::StatusCode;
+use axum::http::header::HeaderName;
+use croft_deploy::server::Done;
+use croft_deploy::{GroupName, Then};
+use croft_keys::AccessRole;
+use croft_proto::deploy::{DeploymentId, StartDeployment};
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::call::{Answer, Call, changed, json as answer_json, not_json, short};
+use super::super::limits::{BODY_BYTES_MAX, READ_WAIT};
+use super::super::problem::Problem;
+use super::known::known;
+use super::revisions::keep;
+
+/// Asked twice with the same one, there is one deployment.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// What ids are drawn for.
+const PURPOSE: &str = "croft deploy 2026 id";
+
+/// `POST /v1/deployments`
+pub(in super::super) async fn start(mut call: Call) -> Answer {
+    let asked = asked(&mut call).await?;
+    let application = asked.application_name.clone();
+    call.is_about(format!(
+        "application.{} group.{}",
+        short(&application),
+        short(&asked.deployment_group_name)
+    ));
+    call.allow(AccessRole::Deployer, Some(&application))?;
+    asked.check().map_err(Problem::all_invalid)?;
+    keep(&call.state, &asked.revision.digest).await?;
+    let id = drawn(&call);
+    if let Some(answer) = again(&call, &id, &asked).await? {
+        return answer_json(StatusCode::OK, &answer);
+    }
+    let by = call.actor();
+    let done = call.state.farm.deploy.start(id, asked, &by).await?;
+    shown(&call, done, StatusCode::CREATED).await
+}
+
+/// The body. A revision that is only a digest is somebody's files.
+async fn asked(call: &mut Call) -> Result<StartDeployment, Problem> {
+    let bytes = call.bytes(BODY_BYTES_MAX).await?;
+    let mut given: Value = serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?;
+    let revision = given.get_mut("revision").and_then(Value::as_object_mut);
+    if let Some(revision) = revision
+        && !revision.contains_key("origin")
+    {
+        let origin = json!({"revisionType": "Local Directory", "location": ""});
+        revision.insert("origin".into(), origin);
+        return serde_json::from_value(given).map_err(|error| not_json(&error));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
+}
+
+/// The id: of the caller's key when there is one, so that a question that is asked twice starts one deployment; else a new one.
+fn drawn(call: &Call) -> DeploymentId {
+    let key = match call.header(&IDEMPOTENCY_KEY) {
+        Some(key) => key.to_string(),
+        None => uuid::Uuid::new_v4().to_string(),
+    };
+    let token = call.caller.as_ref().map(|record| record.id.to_string());
+    let seed = format!("{PURPOSE}\n{}\n{key}", token.unwrap_or_default());
+    let digest = digest(&SHA256, seed.as_bytes());
+    let mut bytes = [0; 9];
+    bytes.copy_from_slice(&digest.as_ref()[..9]);
+    DeploymentId::drawn(bytes)
+}
+
+/// The deployment that the same key has started already.
+async fn again(
+    call: &Call,
+    id: &DeploymentId,
+    asked: &StartDeployment,
+) -> Result<Option<Value>, Problem> {
+    if call.header(&IDEMPOTENCY_KEY).is_none() {
+        return Ok(None);
+    }
+    let there = match known(&call.state, id).await {
+        Ok(there) => there,
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => return Ok(None),
+        Err(problem) => return Err(problem),
+    };
+    let info = &there.info;
+    let is_same = info.application_name == asked.application_name
+        && info.deployment_group_name == asked.deployment_group_name
+        && info.revision == asked.revision;
+    if is_same {
+        return Ok(Some(there.shown()));
+    }
+    Err(Problem::conflict(
+        "IdempotencyParameterMismatch",
+        format!("the same key has started the deployment `{id}`, of something else"),
+    ))
+}
+
+/// What may be said when a deployment is stopped.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Stopping {
+    #[serde(default)]
+    auto_rollback_enabled: bool,
+}
+
+/// `POST /v1/deployments/{id}/stop`
+pub(in super::super) async fn stop(mut call: Call) -> Answer {
+    let id = call.deployment()?.info.deployment_id;
+    let bytes = call.bytes(BODY_BYTES_MAX).await?;
+    let asked: Stopping = match bytes.is_empty() {
+        true => Stopping::default(),
+        false => serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?,
+    };
+    let then = match asked.auto_rollback_enabled {
+        true => Then::GoBack,
+        false => Then::AsTheGroupSays,
+    };
+    let by = call.actor();
+    let done = call.state.farm.deploy.stop(id, then, &by).await?;
+    shown(&call, done, StatusCode::OK).await
+}
+
+/// `POST /v1/deployments/{id}/continue`
+pub(in super::super) async fn go_on(mut call: Call) -> Answer {
+    let id = call.deployment()?.info.deployment_id;
+    let by = call.actor();
+    let done = call.state.farm.deploy.go_on(id, &by).await?;
+    shown(&call, done, StatusCode::OK).await
+}
+
+/// `POST /v1/applications/{name}/groups/{group}/rollback`
+pub(in super::super) async fn roll_back(call: Call) -> Answer {
+    let group = GroupName {
+        application: call.param("name").to_string(),
+        group: call.param("group").to_string(),
+    };
+    let by = call.actor();
+    let done = call.state.farm.deploy.roll_back(group, &by).await?;
+    shown(&call, done, StatusCode::CREATED).await
+}
+
+/// The deployment that a change was about, once it is folded.
+async fn shown(call: &Call, done: Done, status: StatusCode) -> Answer {
+    let deploy = &call.state.farm.deploy;
+    deploy.folded(done.seq, READ_WAIT).await;
+    let id = done
+        .deployment
+        .ok_or_else(|| Problem::unavailable("it is done, but cannot be shown yet"))?;
+    call.is_about(format!("deployment.{id}"));
+    let known = known(&call.state, &id).await?;
+    changed(status, &known.shown(), Some(done.seq))
+}

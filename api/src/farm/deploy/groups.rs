@@ -1,0 +1,205 @@
+//! Deployment groups: listed, shown, applied, deleted. A group that asks for what nobody here can do yet is refused, so that no deployment
+//! waits for a watcher that never comes.
+
+use axum::http::StatusCode;
+use croft_deploy::{Group, GroupName, Refusal, State};
+use croft_ledger::Expected;
+use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
+use serde_json::{Value, json};
+
+use super::super::call::{Answer, Call, changed, json as answer_json};
+use super::super::limits::READ_WAIT;
+use super::super::problem::Problem;
+use super::applications::is_there;
+use super::body::named;
+
+fn name_of(call: &Call) -> GroupName {
+    GroupName {
+        application: call.param("name").to_string(),
+        group: call.param("group").to_string(),
+    }
+}
+
+fn none(name: &GroupName) -> Refusal {
+    Refusal::NoGroup(name.application.clone(), name.group.clone())
+}
+
+/// `GET /v1/applications/{name}/groups`
+pub(in super::super) async fn list(call: Call) -> Answer {
+    call.catch_up_deployments().await?;
+    let application = call.param("name").to_string();
+    let asked = application.clone();
+    let deploy = &call.state.farm.deploy;
+    let groups = deploy.look(move |seen| {
+        let mine = seen
+            .state
+            .groups()
+            .filter(|(name, _)| name.application == asked);
+        let shown: Vec<Value> = mine.filter_map(|(_, group)| shown(group)).collect();
+        is_there(seen.state, &asked).then_some(shown)
+    });
+    let groups = groups
+        .await?
+        .ok_or_else(|| Problem::from(Refusal::NoApplication(application.clone())))?;
+    let body = json!({"applicationName": application, "deploymentGroups": groups});
+    answer_json(StatusCode::OK, &body)
+}
+
+/// `GET /v1/applications/{name}/groups/{group}`
+pub(in super::super) async fn get(call: Call) -> Answer {
+    call.catch_up_deployments().await?;
+    let name = name_of(&call);
+    let asked = name.clone();
+    let deploy = &call.state.farm.deploy;
+    let found = deploy.look(move |seen| seen.state.group(&asked).and_then(shown));
+    let group = found.await?.ok_or_else(|| Problem::from(none(&name)))?;
+    answer_json(StatusCode::OK, &json!({"deploymentGroupInfo": group}))
+}
+
+/// `PUT /v1/applications/{name}/groups/{group}`
+pub(in super::super) async fn put(mut call: Call) -> Answer {
+    let names = [
+        ("applicationName", "name"),
+        ("deploymentGroupName", "group"),
+    ];
+    let (given, mut settings): (Value, DeploymentGroup) = named(&mut call, &names).await?;
+    let mut wrong = settings.check().err().unwrap_or_default();
+    wrong.extend(beyond_us(&settings));
+    if !wrong.is_empty() {
+        return Err(Problem::all_invalid(wrong));
+    }
+    let name = name_of(&call);
+    let deploy = &call.state.farm.deploy;
+    let mut notes = DeploymentGroup::notes(&given);
+    if settings.alarms().is_some() && !deploy.asks_for_alarms() {
+        notes.push(
+            "alarmConfiguration: this server asks nobody for alarms (--alertmanager, --prometheus), so only those that Alertmanager pushes to /v1/alerts end a deployment"
+                .to_string(),
+        );
+    }
+    let asked = name.clone();
+    let known = deploy.look(move |seen| {
+        let settings = seen.state.group(&asked)?.settings.as_ref()?;
+        Some(settings.deployment_group_id.clone())
+    });
+    let known = known.await?;
+    let status = match known {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::CREATED,
+    };
+    settings.deployment_group_id = known.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let check = check(name.clone(), settings.clone());
+    let event = GroupEvent::Applied(Box::new(settings));
+    let done = deploy.record(name.subject()?, event.into(), check).await?;
+    deploy.folded(done.seq, READ_WAIT).await;
+    let asked = name.clone();
+    let found = deploy.look(move |seen| seen.state.group(&asked).and_then(shown));
+    let body = json!({
+        "deploymentGroupInfo": found.await?,
+        "notes": notes,
+    });
+    changed(status, &body, Some(done.seq))
+}
+
+/// Whether a group may be as it is wanted.
+fn check(
+    name: GroupName,
+    wanted: DeploymentGroup,
+) -> impl Fn(&State) -> Result<Expected, Refusal> + Send + Sync + 'static {
+    move |state| {
+        if !is_there(state, &name.application) {
+            return Err(Refusal::NoApplication(name.application.clone()));
+        }
+        if let Some(config) = &wanted.deployment_config_name
+            && state.config(config).is_none()
+        {
+            return Err(Refusal::NoConfig(config.clone()));
+        }
+        let Some(group) = state.group(&name) else {
+            return Ok(Expected::NEW);
+        };
+        let id = group
+            .settings
+            .as_ref()
+            .map(|known| &known.deployment_group_id);
+        // What hosts keep is kept under the id: it must not change because two made the group at once.
+        if id.is_some_and(|id| *id != wanted.deployment_group_id) {
+            return Err(Refusal::Exists(format!(
+                "the group `{}/{}` was made by somebody else just now: ask again",
+                name.application, name.group
+            )));
+        }
+        Ok(Expected::Last(group.last))
+    }
+}
+
+/// `DELETE /v1/applications/{name}/groups/{group}`
+pub(in super::super) async fn delete(call: Call) -> Answer {
+    let name = name_of(&call);
+    let asked = name.clone();
+    let check = move |state: &State| {
+        let there = state.group(&asked).filter(|group| group.settings.is_some());
+        let group = there.ok_or_else(|| none(&asked))?;
+        match group.active.as_ref().or(group.queue.front()) {
+            Some(id) => Err(Refusal::InUse(format!(
+                "the deployment `{id}` of the group is not over: stop it, or wait for its end"
+            ))),
+            None => Ok(Expected::Last(group.last)),
+        }
+    };
+    let deploy = &call.state.farm.deploy;
+    let done = deploy
+        .record(name.subject()?, GroupEvent::Deleted.into(), check)
+        .await?;
+    deploy.folded(done.seq, READ_WAIT).await;
+    changed(
+        StatusCode::OK,
+        &json!({"deleted": name.group}),
+        Some(done.seq),
+    )
+}
+
+/// What a group asks for and nobody here does yet.
+fn beyond_us(settings: &DeploymentGroup) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let own = settings.own.as_ref();
+    if own.is_some_and(|own| own.verdicts.is_some()) {
+        wrong.push(
+            "x-croft.verdicts: nothing is judged by this croft yet; leave them out".to_string(),
+        );
+    }
+    let host = match settings.router() {
+        Some(Router::Haproxy { host, .. } | Router::Script { host, .. }) => host.as_deref(),
+        Some(Router::None) | None => None,
+    };
+    if let Some(host) = host {
+        wrong.push(format!(
+            "x-croft.router.host `{host}`: balancers beside agents are not told yet; only those that the server itself reaches"
+        ));
+    }
+    wrong
+}
+
+/// A group as it was applied, with what the farm knows of it.
+fn shown(group: &Group) -> Option<Value> {
+    let settings = group.settings.as_ref()?;
+    // It was read from JSON.
+    let mut shown = serde_json::to_value(settings).ok()?;
+    let good = group.target();
+    if let Some(good) = good {
+        shown["targetRevision"] = json!(good.asked.revision);
+        shown["lastSuccessfulDeployment"] = json!({"deploymentId": good.deployment});
+    }
+    if let Some(ended) = &group.ended {
+        shown["lastAttemptedDeployment"] = json!({"deploymentId": ended});
+    }
+    let healthy = group.hosts.values().filter(|host| host.is_healthy).count();
+    shown["x-croft-state"] = json!({
+        "activeDeploymentId": group.active,
+        "waitingDeploymentIds": group.queue,
+        "generation": group.generation,
+        "hostsDeployedTo": group.hosts.len(),
+        "hostsHealthy": healthy,
+    });
+    Some(shown)
+}

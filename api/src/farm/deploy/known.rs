@@ -1,0 +1,111 @@
+//! A deployment that a path names: one that is not over, one that the server remembers, or one that is folded anew from the ledger.
+//! Looked up by the front, which asks whose it is; handed to a route's function.
+
+use std::collections::BTreeMap;
+
+use croft_deploy::{Deployment, deployment_subject, target_subject};
+use croft_ledger::{Entry, Ledger, Seq, Subject};
+use croft_proto::deploy::{DeploymentId, DeploymentInfo};
+use serde_json::{Value, json};
+
+use super::super::limits::{READ_WAIT, SUBJECT_PAGE};
+use super::super::problem::Problem;
+use super::super::state::State;
+
+/// A deployment, as it is shown.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Known {
+    pub(in super::super) info: DeploymentInfo,
+    /// Its targets, in AWS's shape.
+    pub(in super::super) targets: Vec<Value>,
+    /// The last entry of all that is its.
+    pub(in super::super) last: Seq,
+}
+
+impl Known {
+    fn of(deployment: &Deployment) -> Self {
+        let targets = deployment.targets.iter().map(|target| target.last);
+        Self {
+            info: deployment.info(),
+            targets: deployment.targets_shown(),
+            last: targets.fold(deployment.last, Seq::max),
+        }
+    }
+
+    /// As AWS's `GetDeployment` answers, with its place in the ledger.
+    pub(super) fn shown(&self) -> Value {
+        json!({
+            "deploymentId": self.info.deployment_id,
+            "deploymentInfo": self.info,
+            "lastSeq": self.last,
+        })
+    }
+}
+
+/// A deployment, also one that this server hears of in a moment.
+pub(in super::super) async fn known(state: &State, id: &DeploymentId) -> Result<Known, Problem> {
+    if let Some(known) = folded(state, id).await? {
+        return Ok(known);
+    }
+    let last = state.farm.ledger.last().await?;
+    state.farm.deploy.folded(last, READ_WAIT).await;
+    if let Some(known) = folded(state, id).await? {
+        return Ok(known);
+    }
+    let found = anew(&*state.farm.ledger, id).await?;
+    found.ok_or_else(|| {
+        Problem::new(
+            axum::http::StatusCode::NOT_FOUND,
+            "DeploymentDoesNotExistException",
+            format!("there is no deployment `{id}`"),
+        )
+    })
+}
+
+/// What the server has of it.
+pub(super) async fn folded(state: &State, id: &DeploymentId) -> Result<Option<Known>, Problem> {
+    let id = id.clone();
+    let look = state.farm.deploy.look(move |seen| {
+        if let Some(deployment) = seen.state.deployment(&id) {
+            return Some(Known::of(deployment));
+        }
+        let over = seen.book.find(&id)?;
+        Some(Known {
+            info: over.info.clone(),
+            targets: over.targets.clone(),
+            last: Seq::ZERO,
+        })
+    });
+    Ok(look.await?)
+}
+
+/// One that this server has forgotten: its own entries and its targets', in the order in which they came.
+async fn anew(ledger: &dyn Ledger, id: &DeploymentId) -> Result<Option<Known>, Problem> {
+    let own = all_of(ledger, &deployment_subject(id)).await?;
+    let alone = Deployment::of(id, &own).map_err(|error| Problem::internal(&error))?;
+    let Some(alone) = alone else {
+        return Ok(None);
+    };
+    let mut entries: BTreeMap<Seq, Entry> =
+        own.into_iter().map(|entry| (entry.seq, entry)).collect();
+    for target in &alone.targets {
+        let subject = target_subject(id, target.planned.side, &target.planned.host)?;
+        let of_target = all_of(ledger, &subject).await?;
+        entries.extend(of_target.into_iter().map(|entry| (entry.seq, entry)));
+    }
+    let whole = Deployment::of(id, entries.values()).map_err(|error| Problem::internal(&error))?;
+    Ok(whole.as_ref().map(Known::of))
+}
+
+/// All entries of a subject.
+pub(super) async fn all_of(ledger: &dyn Ledger, subject: &Subject) -> Result<Vec<Entry>, Problem> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let after = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
+        let page = ledger.read_subject(subject, after, SUBJECT_PAGE).await?;
+        if page.is_empty() {
+            return Ok(entries);
+        }
+        entries.extend(page);
+    }
+}

@@ -1,0 +1,26 @@
+//! What is deployed, where and how: applications, groups, configurations, deployments and the hosts they come to, in AWS CodeDeploy's
+//! shapes. Received from the front with a token; what is asked for is decided by the room that deploys, and durable before it is answered.
+
+/// Bodies whose names are in the path.
+mod body;
+/// What is deployed again and again.
+pub(super) mod applications;
+/// Which hosts, and how.
+pub(super) mod groups;
+/// How many hosts at once, and how traffic moves.
+pub(super) mod configs;
+/// Revisions that are needed still.
+mod revisions;
+/// A deployment that a path names.
+mod known;
+/// Deployments as they are.
+pub(super) mod deployments;
+/// Starting, stopping, going on, going back.
+pub(super) mod ask;
+/// What happened on a host.
+pub(super) mod targets;
+/// Hosts by name.
+pub(super) mod hosts;
+
+pub(super) use known::{Known, known};
+pub(super) use revisions::keep_revisions;

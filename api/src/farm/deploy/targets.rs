@@ -1,0 +1,131 @@
+//! What happened on a deployment's hosts, in AWS's shapes: all of them as the server has them, one with the times and the words of each event
+//! as the ledger has them.
+
+use axum::http::StatusCode;
+use croft_deploy::target_subject;
+use croft_ledger::Entry;
+use croft_proto::Timestamp;
+use croft_proto::deploy::{Diagnostics, EventStatus, LifecycleEvent, Side, TargetEvent};
+use serde_json::{Value, json};
+
+use super::super::call::{Answer, Call, json as answer_json, short};
+use super::super::problem::Problem;
+use super::known::all_of;
+
+/// `GET /v1/deployments/{id}/targets`
+pub(in super::super) async fn list(mut call: Call) -> Answer {
+    let known = *call.deployment()?;
+    let targets: Vec<Value> = known.targets.into_iter().map(wrapped).collect();
+    let body = json!({"deploymentTargets": targets, "lastSeq": known.last});
+    answer_json(StatusCode::OK, &body)
+}
+
+/// `GET /v1/deployments/{id}/targets/{host}`
+pub(in super::super) async fn get(mut call: Call) -> Answer {
+    let known = *call.deployment()?;
+    let host = call.param("host").to_string();
+    let ledger = &call.state.farm.ledger;
+    let id = &known.info.deployment_id;
+    let mut targets = Vec::new();
+    // In containers the old side and the new one are on the same host.
+    for (side, label) in [(Side::New, "Green"), (Side::Old, "Blue")] {
+        let of_side = |target: &&Value| {
+            target["targetId"] == host.as_str() && target["instanceLabel"] == label
+        };
+        let shown = known.targets.iter().find(of_side).cloned();
+        let entries = all_of(&**ledger, &target_subject(id, side, &host)?).await?;
+        if shown.is_none() && entries.is_empty() {
+            continue;
+        }
+        let mut target = shown.unwrap_or_else(|| {
+            json!({"deploymentId": id, "targetId": host, "status": "Unknown", "instanceLabel": label})
+        });
+        let events = events(&entries)?;
+        if !events.is_empty() {
+            target["lifecycleEvents"] = told(&target["lifecycleEvents"], &events);
+        }
+        targets.push(wrapped(target));
+    }
+    if targets.is_empty() {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "DeploymentTargetDoesNotExistException",
+            format!("the deployment `{id}` has no target `{}`", short(&host)),
+        ));
+    }
+    answer_json(StatusCode::OK, &json!({"deploymentTargets": targets}))
+}
+
+fn wrapped(target: Value) -> Value {
+    json!({"deploymentTargetType": "InstanceTarget", "instanceTarget": target})
+}
+
+/// An event of a target, with all that is recorded of it.
+#[derive(Debug)]
+struct Told {
+    event: LifecycleEvent,
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+    status: EventStatus,
+    diagnostics: Option<Box<Diagnostics>>,
+}
+
+/// What the entries of a target tell, event by event.
+fn events(entries: &[Entry]) -> Result<Vec<Told>, Problem> {
+    let mut told: Vec<Told> = Vec::new();
+    for entry in entries {
+        let Some(bytes) = entry.event() else {
+            continue;
+        };
+        let event = serde_json::from_slice(bytes).map_err(|error| Problem::internal(&error))?;
+        match event {
+            TargetEvent::Started { event } => told.push(Told {
+                event,
+                start: Some(entry.at),
+                end: None,
+                status: EventStatus::InProgress,
+                diagnostics: None,
+            }),
+            TargetEvent::Ended {
+                event,
+                status,
+                diagnostics,
+            } => {
+                let last = told.last();
+                let start = last
+                    .filter(|last| last.event == event && last.end.is_none())
+                    .and_then(|last| last.start);
+                if start.is_some() {
+                    told.pop();
+                }
+                told.push(Told {
+                    event,
+                    start,
+                    end: Some(entry.at),
+                    status,
+                    diagnostics,
+                });
+            }
+        }
+    }
+    Ok(told)
+}
+
+/// The recorded events, and the one that is to come as the server has it.
+fn told(shown: &Value, events: &[Told]) -> Value {
+    let recorded = events.iter().map(|told| {
+        let mut event = json!({"lifecycleEventName": told.event, "status": told.status});
+        for (field, at) in [("startTime", told.start), ("endTime", told.end)] {
+            if let Some(at) = at {
+                event[field] = json!(at);
+            }
+        }
+        if let Some(diagnostics) = &told.diagnostics {
+            event["diagnostics"] = json!(diagnostics);
+        }
+        event
+    });
+    let shown = shown.as_array().map(Vec::as_slice).unwrap_or_default();
+    let to_come = shown.iter().skip(events.len()).cloned();
+    recorded.chain(to_come).collect()
+}

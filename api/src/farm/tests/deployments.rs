@@ -1,0 +1,516 @@
+//! Applications, groups, configurations, deployments and hosts, asked for over HTTP. A host is played by hand.
+
+use std::time::Duration;
+
+use croft_deploy::{Report, Said, host_subject};
+use croft_ledger::Expected;
+use croft_proto::deploy::{
+    Diagnostics, EventStatus, HostCommand, HostEvent, LifecycleEvent, ScriptErrorCode, Tag,
+};
+use serde_json::{Value, json};
+
+use super::rig::{PATIENCE, Rig};
+
+/// A farm with an application and a group of hosts with the tag `role=web`, and a revision in its store.
+async fn shop(rig: &Rig) -> String {
+    rig.send("PUT", "/v1/applications/shop", &json!({}))
+        .await
+        .is(201);
+    let group = json!({
+        "deploymentConfigName": "CodeDeployDefault.AllAtOnce",
+        "ec2TagFilters": [{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
+        "autoRollbackConfiguration": {"enabled": true, "events": ["DEPLOYMENT_FAILURE"]},
+    });
+    rig.send("PUT", "/v1/applications/shop/groups/prod", &group)
+        .await
+        .is(201);
+    rig.keep(&[("appspec.yml", b"version: 0.0\nos: linux\n")])
+}
+
+fn of(digest: &str) -> Value {
+    json!({"applicationName": "shop", "deploymentGroupName": "prod", "revision": {"digest": digest}})
+}
+
+async fn start(rig: &Rig, digest: &str) -> String {
+    let started = rig.send("POST", "/v1/deployments", &of(digest)).await;
+    let started = started.is(201).json();
+    started["deploymentId"].as_str().unwrap().to_string()
+}
+
+/// The deployment once it is over.
+async fn over(rig: &Rig, id: &str) -> Value {
+    let path = format!("/v1/deployments/{id}?wait=complete&timeout=50");
+    let answer = rig.get(&path).await.is(200).json();
+    let info = answer["deploymentInfo"].clone();
+    assert!(info["completeTime"].is_number(), "{info}");
+    info
+}
+
+/// A host of the farm, as if it had been invited.
+async fn enrolled(rig: &Rig, name: &str) {
+    let event = HostEvent::Enrolled {
+        public_key: "00".repeat(32),
+        tags: vec![Tag {
+            key: "role".into(),
+            value: "web".into(),
+        }],
+        zone: None,
+    };
+    let check = |_: &croft_deploy::State| Ok(Expected::NEW);
+    let deploy = &rig.farm.deploy;
+    let done = deploy.record(host_subject(name).unwrap(), event.into(), check);
+    assert!(deploy.folded(done.await.unwrap().seq, PATIENCE).await);
+}
+
+/// Runs whatever the host is told, until it is told nothing for a moment after the deployment's last event; `fails` ends badly.
+async fn play(rig: &Rig, host: &str, id: &str, fails: Option<LifecycleEvent>) {
+    let deploy = &rig.farm.deploy;
+    loop {
+        let commands: Vec<HostCommand> = deploy.take(host, Duration::from_millis(100)).await;
+        for command in commands
+            .into_iter()
+            .filter(|command| command.deployment_id.as_str() == id)
+        {
+            let is_failing = Some(command.event) == fails;
+            let ended = match is_failing {
+                true => Said::Ended(EventStatus::Failed, Some(Box::new(failure()))),
+                false => Said::Ended(EventStatus::Succeeded, None),
+            };
+            for said in [Said::Started, ended] {
+                let report = Report {
+                    host: host.into(),
+                    deployment: command.deployment_id.clone(),
+                    generation: command.generation,
+                    event: command.event,
+                    said,
+                };
+                while deploy.hear(report.clone()).await.unwrap() == croft_deploy::Answer::Later {}
+            }
+        }
+        let info = rig
+            .get(&format!("/v1/deployments/{id}"))
+            .await
+            .is(200)
+            .json();
+        if info["deploymentInfo"]["completeTime"].is_number() {
+            return;
+        }
+    }
+}
+
+fn failure() -> Diagnostics {
+    Diagnostics {
+        error_code: ScriptErrorCode::ScriptFailed,
+        script_name: "scripts/start.sh".into(),
+        message: "it ended with exit code 3".into(),
+        log_tail: "no port\n".into(),
+        script_from_deployment: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn applications_and_groups_are_made_changed_and_deleted() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    rig.send(
+        "PUT",
+        "/v1/applications/shop",
+        &json!({"applicationName": "shop"}),
+    )
+    .await
+    .is(200);
+    let apps = rig.get("/v1/applications").await.is(200).json();
+    assert_eq!(apps["applications"][0]["applicationName"], "shop");
+    let path = "/v1/applications/shop/groups/prod";
+    let first = rig.get(path).await.is(200).json()["deploymentGroupInfo"].clone();
+    let id = first["deploymentGroupId"].as_str().unwrap();
+    assert_eq!(id.len(), 36, "{first}");
+    // What is printed may be applied again, and hosts know the group by the same id.
+    let again = rig.send("PUT", path, &first).await.is(200).json();
+    assert_eq!(again["deploymentGroupInfo"]["deploymentGroupId"], id);
+    assert_eq!(again["notes"], json!([]));
+    let noted = json!({"serviceRoleArn": "arn:aws:iam::1:role/x", "deploymentGroupId": "mine"});
+    let noted = rig.send("PUT", path, &noted).await.is(200).json();
+    assert_eq!(noted["notes"].as_array().unwrap().len(), 1);
+    assert_eq!(noted["deploymentGroupInfo"]["deploymentGroupId"], id);
+    let listed = rig.get("/v1/applications/shop/groups").await.is(200).json();
+    assert_eq!(listed["deploymentGroups"][0]["deploymentGroupName"], "prod");
+    let busy = rig
+        .send("DELETE", "/v1/applications/shop", &json!({}))
+        .await;
+    assert!(busy.is(409).json()["detail"].to_string().contains("`prod`"));
+    rig.send("DELETE", path, &json!({})).await.is(200);
+    rig.get(path).await.is(404);
+    rig.send("DELETE", "/v1/applications/shop", &json!({}))
+        .await
+        .is(200);
+    let gone = rig.get("/v1/applications/shop").await.is(404).json();
+    assert_eq!(gone["code"], "ApplicationDoesNotExistException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    let path = "/v1/applications/shop/groups/canary";
+    let group = json!({
+        "deploymentGroupName": "canary",
+        "autoRollbackConfiguration": {"enabled": true},
+        "x-croft": {"bakeMinutes": 9999, "verdicts": {"prometheus": "http://x"},
+            "router": {"type": "script", "path": "/usr/bin/route", "host": "lb1"}},
+    });
+    let problem = rig.send("PUT", path, &group).await.is(400).json();
+    let errors = problem["errors"].as_array().unwrap();
+    for part in [
+        "autoRollbackConfiguration.events",
+        "x-croft.bakeMinutes",
+        "x-croft.verdicts",
+        "x-croft.router.host `lb1`",
+    ] {
+        let found = errors
+            .iter()
+            .any(|error| error.as_str().unwrap().contains(part));
+        assert!(found, "{part}: {errors:?}");
+    }
+    for (path, body, status, code) in [
+        (
+            path,
+            json!({"deploymentConfigName": "none"}),
+            404,
+            "DeploymentConfigDoesNotExistException",
+        ),
+        (
+            path,
+            json!({"applicationName": "other"}),
+            400,
+            "InvalidInputException",
+        ),
+        (
+            "/v1/applications/none/groups/x",
+            json!({}),
+            404,
+            "ApplicationDoesNotExistException",
+        ),
+        (
+            "/v1/applications/fn",
+            json!({"computePlatform": "Lambda"}),
+            400,
+            "InvalidInputException",
+        ),
+        (
+            "/v1/applications/shop",
+            json!({"computePlatform": "ECS"}),
+            409,
+            "AlreadyExistsException",
+        ),
+        (
+            "/v1/applications/shop",
+            json!([]),
+            400,
+            "InvalidInputException",
+        ),
+    ] {
+        let answer = rig.send("PUT", path, &body).await.is(status).json();
+        assert_eq!(answer["code"], code, "{path}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn configurations_never_change_and_stay_while_they_are_needed() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    let path = "/v1/deployment-configs/careful";
+    let careful = json!({"minimumHealthyHosts": {"type": "FLEET_PERCENT", "value": 75}});
+    rig.send("PUT", path, &careful).await.is(201);
+    rig.send("PUT", path, &careful).await.is(200);
+    let other = json!({"minimumHealthyHosts": {"type": "FLEET_PERCENT", "value": 50}});
+    rig.send("PUT", path, &other).await.is(409);
+    let all = rig.get("/v1/deployment-configs").await.is(200).json();
+    let names = all["deploymentConfigs"].as_array().unwrap();
+    assert_eq!(names.len(), 18);
+    assert_eq!(names[17]["deploymentConfigName"], "careful");
+    let of_aws = "/v1/deployment-configs/CodeDeployDefault.OneAtATime";
+    rig.get(of_aws).await.is(200);
+    rig.send("PUT", of_aws, &careful).await.is(400);
+    rig.send("DELETE", of_aws, &json!({})).await.is(400);
+    let group = "/v1/applications/shop/groups/prod";
+    rig.send("PUT", group, &json!({"deploymentConfigName": "careful"}))
+        .await
+        .is(200);
+    let used = rig.send("DELETE", path, &json!({})).await.is(409).json();
+    assert!(used["detail"].to_string().contains("`shop/prod`"), "{used}");
+    rig.send("PUT", group, &json!({})).await.is(200);
+    rig.send("DELETE", path, &json!({})).await.is(200);
+    rig.get(path).await.is(404);
+    // The name is free again, also for another one.
+    rig.send("PUT", path, &other).await.is(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_without_hosts_fails_and_says_so() {
+    let rig = Rig::start().await;
+    let digest = shop(&rig).await;
+    let id = start(&rig, &digest).await;
+    let info = over(&rig, &id).await;
+    assert_eq!(info["status"], "Failed");
+    assert_eq!(info["errorInformation"]["code"], "NO_INSTANCES");
+    assert_eq!(
+        info["revision"]["origin"]["revisionType"],
+        "Local Directory"
+    );
+    let targets = rig.get(&format!("/v1/deployments/{id}/targets")).await;
+    assert_eq!(targets.is(200).json()["deploymentTargets"], json!([]));
+    let target = rig.get(&format!("/v1/deployments/{id}/targets/h1")).await;
+    let none = target.is(404).json();
+    assert_eq!(none["code"], "DeploymentTargetDoesNotExistException");
+    for (path, code) in [
+        ("stop", "DeploymentAlreadyCompletedException"),
+        ("continue", "DeploymentAlreadyCompletedException"),
+    ] {
+        let path = format!("/v1/deployments/{id}/{path}");
+        let answer = rig.send("POST", &path, &json!({})).await.is(409).json();
+        assert_eq!(answer["code"], code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_deployed_is_refused_with_awss_word() {
+    let rig = Rig::start().await;
+    let digest = shop(&rig).await;
+    let with = |field: &str, value: Value| {
+        let mut body = of(&digest);
+        body[field] = value;
+        body
+    };
+    let gone = json!({"digest": "ab".repeat(32)});
+    for (body, status, code) in [
+        (json!({}), 400, "InvalidInputException"),
+        (
+            with("revision", json!({"digest": "x"})),
+            400,
+            "InvalidInputException",
+        ),
+        (with("revision", gone), 400, "RevisionDoesNotExistException"),
+        (
+            with("deploymentGroupName", json!("x")),
+            404,
+            "DeploymentGroupDoesNotExistException",
+        ),
+        (
+            with("deploymentConfigName", json!("x")),
+            404,
+            "DeploymentConfigDoesNotExistException",
+        ),
+        (
+            with("fileExistsBehavior", json!("KEEP")),
+            400,
+            "InvalidInputException",
+        ),
+    ] {
+        let answer = rig.send("POST", "/v1/deployments", &body).await;
+        let answer = answer.is(status).json();
+        assert_eq!(answer["code"], code, "{answer}");
+    }
+    let none = json!({});
+    let back = rig.send("POST", "/v1/applications/shop/groups/prod/rollback", &none);
+    let back = back.await.is(409).json();
+    assert_eq!(back["code"], "NothingToRollBackToException");
+    for id in ["d-AAAAAAAAA", "nonsense"] {
+        let none = rig
+            .get(&format!("/v1/deployments/{id}"))
+            .await
+            .is(404)
+            .json();
+        assert_eq!(none["code"], "DeploymentDoesNotExistException");
+    }
+    rig.get("/v1/deployments?status=Good").await.is(400);
+    rig.get("/v1/deployments?cursor=x").await.is(400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_twice_with_one_key_there_is_one_deployment() {
+    let rig = Rig::start().await;
+    let digest = shop(&rig).await;
+    let ask = |key: &'static str, body: Value| {
+        let (rig, token) = (&rig, Some(rig.admin.as_str()));
+        async move {
+            let headers = [("idempotency-key", key)];
+            let asked = rig.ask("POST", "/v1/deployments", token, &headers, body.to_string());
+            asked.await
+        }
+    };
+    let first = ask("k", of(&digest)).await.is(201).json();
+    over(&rig, first["deploymentId"].as_str().unwrap()).await;
+    let second = ask("k", of(&digest)).await.is(200).json();
+    assert_eq!(first["deploymentId"], second["deploymentId"]);
+    let other = rig.keep(&[("appspec.yml", b"another")]);
+    let mismatch = ask("k", of(&other)).await.is(409).json();
+    assert_eq!(mismatch["code"], "IdempotencyParameterMismatch");
+    ask("another", of(&digest)).await.is(201);
+    let listed = rig.get("/v1/deployments?group=prod").await.is(200).json();
+    assert_eq!(listed["deployments"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_fails_is_told_with_its_script_and_the_group_is_taken_back() {
+    let rig = Rig::start().await;
+    let good = shop(&rig).await;
+    enrolled(&rig, "h1").await;
+    let first = start(&rig, &good).await;
+    play(&rig, "h1", &first, None).await;
+    assert_eq!(over(&rig, &first).await["status"], "Succeeded");
+    let path = format!("/v1/deployments/{first}/targets/h1");
+    let target = rig.get(&path).await.is(200).json();
+    let target = &target["deploymentTargets"][0]["instanceTarget"];
+    assert_eq!(target["status"], "Succeeded");
+    let events = target["lifecycleEvents"].as_array().unwrap();
+    assert!(events.len() > 3, "{events:?}");
+    for event in events {
+        assert!(
+            event["startTime"].as_f64() <= event["endTime"].as_f64(),
+            "{event}"
+        );
+    }
+    let bad = rig.keep(&[("appspec.yml", b"bad")]);
+    let second = start(&rig, &bad).await;
+    play(&rig, "h1", &second, Some(LifecycleEvent::ApplicationStart)).await;
+    let info = over(&rig, &second).await;
+    assert_eq!(info["status"], "Failed");
+    let failure = &info["errorInformation"]["x-croft-firstFailure"];
+    assert_eq!(failure["scriptName"], "scripts/start.sh");
+    let path = format!("/v1/deployments/{second}/targets/h1");
+    let target = rig.get(&path).await.is(200).json();
+    let events = &target["deploymentTargets"][0]["instanceTarget"]["lifecycleEvents"];
+    let failed = events.as_array().unwrap().last().unwrap();
+    assert_eq!(failed["diagnostics"]["logTail"], "no port\n", "{failed}");
+    let back = info["rollbackInfo"]["rollbackDeploymentId"]
+        .as_str()
+        .unwrap();
+    play(&rig, "h1", back, None).await;
+    let info = over(&rig, back).await;
+    assert_eq!(info["status"], "Succeeded");
+    assert_eq!(info["creator"], "codeDeployRollback");
+    assert_eq!(info["revision"]["digest"], good.as_str());
+    let pages: Vec<Value> = [
+        rig.get("/v1/deployments?limit=2").await.is(200).json(),
+        rig.get("/v1/deployments?status=Failed&application=shop")
+            .await
+            .is(200)
+            .json(),
+    ]
+    .into();
+    let ids = |page: &Value| -> Vec<String> {
+        let rows = page["deployments"].as_array().unwrap();
+        rows.iter()
+            .map(|row| row["deploymentId"].as_str().unwrap().to_string())
+            .collect()
+    };
+    assert_eq!(ids(&pages[0]), [back, second.as_str()]);
+    assert_eq!(ids(&pages[1]), [second.as_str()]);
+    let cursor = pages[0]["nextToken"].as_str().unwrap();
+    let rest = rig
+        .get(&format!("/v1/deployments?limit=2&cursor={cursor}"))
+        .await;
+    let rest = rest.is(200).json();
+    assert_eq!(ids(&rest), [first.as_str()]);
+    assert_eq!(rest["nextToken"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_a_deployment_is_waited_for_and_a_stop_ends_it() {
+    let rig = Rig::start().await;
+    let digest = shop(&rig).await;
+    enrolled(&rig, "h1").await;
+    let id = start(&rig, &digest).await;
+    let path = format!("/v1/deployments/{id}");
+    let mut seen = rig.get(&path).await.is(200).json();
+    // Until the host is told something, nothing happens by itself.
+    while rig
+        .farm
+        .deploy
+        .take("h1", Duration::from_millis(100))
+        .await
+        .is_empty()
+    {}
+    loop {
+        let seq = &seen["lastSeq"];
+        let quiet = rig
+            .get(&format!("{path}?wait=change&seq={seq}&timeout=1"))
+            .await;
+        let quiet = quiet.is(200).json();
+        if quiet["lastSeq"] == *seq {
+            break;
+        }
+        seen = quiet;
+    }
+    let busy = rig.send("POST", "/v1/deployments", &of(&digest)).await;
+    let busy = busy.is(409).json();
+    assert_eq!(busy["code"], "DeploymentLimitExceededException");
+    let none = json!({});
+    let held = rig.send("DELETE", "/v1/applications/shop/groups/prod", &none);
+    assert!(
+        held.await.is(409).json()["detail"]
+            .to_string()
+            .contains(&id)
+    );
+    rig.get(&format!("{path}?wait=forever")).await.is(400);
+    let waiting = format!("{path}?wait=change&seq={}&timeout=50", seen["lastSeq"]);
+    let stopping = format!("{path}/stop");
+    let asked = json!({"autoRollbackEnabled": false});
+    let (changed, stopped) = tokio::join!(rig.get(&waiting), rig.send("POST", &stopping, &asked));
+    stopped.is(200);
+    assert_eq!(
+        changed.is(200).json()["deploymentInfo"]["status"],
+        "Stopped"
+    );
+    let info = over(&rig, &id).await;
+    assert_eq!(info["errorInformation"]["code"], "MANUAL_STOP");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_some_applications_sees_and_deploys_only_those() {
+    let rig = Rig::start().await;
+    let digest = shop(&rig).await;
+    let id = start(&rig, &digest).await;
+    over(&rig, &id).await;
+    let (_, other) = rig.token("deployer", &["blog"]).await;
+    let (_, own) = rig.token("deployer", &["shop"]).await;
+    let path = format!("/v1/deployments/{id}");
+    for (token, seen, status) in [(&other, 0, 404), (&own, 1, 200)] {
+        let token = Some(token.as_str());
+        let get = async |path: &str| rig.ask("GET", path, token, &[], "").await;
+        get(&path).await.is(status);
+        get(&format!("{path}/targets")).await.is(status);
+        let apps = get("/v1/applications").await.is(200).json();
+        assert_eq!(apps["applications"].as_array().unwrap().len(), seen);
+        let all = get("/v1/deployments").await.is(200).json();
+        assert_eq!(all["deployments"].as_array().unwrap().len(), seen);
+    }
+    let body = of(&digest).to_string();
+    let refused = rig.ask("POST", "/v1/deployments", Some(&other), &[], body.clone());
+    refused.await.is(403);
+    let refused = rig.ask("GET", "/v1/applications/shop", Some(&other), &[], "");
+    refused.await.is(403);
+    rig.ask("POST", "/v1/deployments", Some(&own), &[], body)
+        .await
+        .is(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_shown_with_its_groups_and_is_given_other_tags() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    enrolled(&rig, "h1").await;
+    let host = rig.get("/v1/hosts/h1").await.is(200).json()["host"].clone();
+    assert_eq!(host["tags"], json!([{"Key": "role", "Value": "web"}]));
+    assert_eq!(host["deploymentGroups"][0]["deploymentGroupName"], "prod");
+    let tags = json!({"tags": [{"Key": "role", "Value": "db"}, {"Key": "new"}]});
+    let told = rig.send("PUT", "/v1/hosts/h1/tags", &tags).await.is(200);
+    assert_eq!(told.json()["host"]["deploymentGroups"], json!([]));
+    let twice = json!({"tags": [{"Key": "a"}, {"Key": "a"}, {"Key": ""}]});
+    let wrong = rig.send("PUT", "/v1/hosts/h1/tags", &twice).await.is(400);
+    assert_eq!(wrong.json()["errors"].as_array().unwrap().len(), 2);
+    let none = rig.send("PUT", "/v1/hosts/none/tags", &tags).await.is(404);
+    assert_eq!(none.json()["code"], "InstanceDoesNotExistException");
+    rig.get("/v1/hosts/none").await.is(404);
+}

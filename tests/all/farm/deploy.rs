@@ -1,0 +1,281 @@
+//! Revisions that reach hosts: real agents ask real servers, bring a revision's files, run its scripts, and take back what does not work.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::eventually;
+use crate::harness::rig::{Rig, Role, each_size};
+
+each_size!(small large |plan| plan;
+    a_revision_reaches_every_host_and_a_bad_one_is_taken_back,
+    an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other,
+    a_deployment_outlives_its_servers,
+    an_alarm_that_is_pushed_takes_a_release_back,
+);
+
+/// Hosts of the group, whose agents have the folder of their own in `HOST_ROOT`.
+struct Fleet<'r> {
+    rig: &'r mut Rig,
+    agents: Vec<Role>,
+}
+
+/// A revision whose files say which one it is, and whose check is that script.
+fn revision(rig: &Rig, name: &str, check: &str) -> PathBuf {
+    let folder = rig.source(name, "version: 0.2\nphases: {build: {commands: [\"true\"]}}\n");
+    let site = rig.folder().join("site");
+    let spec = format!(
+        "version: 0.0\nos: linux\nfiles:\n  - source: page\n    destination: {}\n\
+         file_exists_behavior: OVERWRITE\nhooks:\n  ApplicationStart:\n    - location: start.sh\n      timeout: 60\n  \
+         ValidateService:\n    - location: check.sh\n      timeout: 60\n",
+        site.display()
+    );
+    std::fs::write(folder.join("appspec.yml"), spec).unwrap();
+    std::fs::write(folder.join("page"), name).unwrap();
+    let start = format!("#!/bin/sh\necho {name} >> \"$HOST_ROOT/started\"\n");
+    script(&folder.join("start.sh"), &start);
+    script(&folder.join("check.sh"), &format!("#!/bin/sh\n{check}\n"));
+    folder
+}
+
+fn script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+impl<'r> Fleet<'r> {
+    /// Two hosts of one group.
+    fn start(rig: &'r mut Rig, more: Value) -> Self {
+        let put = |path: &str, body: &Value| {
+            let answer = rig.ask("PUT", path, &body.to_string());
+            assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+        };
+        put("/v1/applications/shop", &json!({"computePlatform": "Server"}));
+        let mut group = json!({
+            "deploymentConfigName": "CodeDeployDefault.OneAtATime",
+            "ec2TagFilters": [{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
+            "autoRollbackConfiguration": {"enabled": true,
+                "events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]},
+            "x-croft": {"bakeMinutes": 0},
+        });
+        let more = more.as_object().unwrap().clone();
+        group.as_object_mut().unwrap().extend(more);
+        put("/v1/applications/shop/groups/web", &group);
+        let mut fleet = Self {
+            rig,
+            agents: Vec::new(),
+        };
+        for name in ["web-1", "web-2"] {
+            fleet.add(name);
+        }
+        fleet
+    }
+
+    fn add(&mut self, name: &str) {
+        let body = json!({"host": name, "tags": [{"Key": "role", "Value": "web"}]});
+        let invited = self
+            .rig
+            .ask("POST", "/v1/hosts/invitations", &body.to_string());
+        assert_eq!(invited.status, 201, "{}", invited.text());
+        let token = invited.json()["token"].as_str().unwrap().to_string();
+        let at = self.agents.len() % self.rig.addresses.len();
+        let server = format!("http://{}", self.rig.addresses[at]);
+        let root = self.root(name);
+        std::fs::create_dir_all(&root).unwrap();
+        let words = ["agent", "--server", &server, "--invitation", &token];
+        let mut agent = Role::new(self.rig.folder(), name, &words)
+            .with("HOST_ROOT", root.display().to_string());
+        agent.start();
+        agent.says(&format!("host {name} of "));
+        // It belongs to the farm from now on.
+        agent.words().truncate(1);
+        self.agents.push(agent);
+    }
+
+    /// The folder of a host's own.
+    fn root(&self, name: &str) -> PathBuf {
+        self.rig.folder().join("roots").join(name)
+    }
+
+    /// What a host's revisions wrote when they were started.
+    fn started(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.root(name).join("started"));
+        let text = text.unwrap_or_default();
+        text.lines().map(str::to_string).collect()
+    }
+
+    /// Starts a deployment of a revision; its id.
+    fn deploy(&self, revision: &Path) -> String {
+        // A build's source is a tree of the farm's store like any other.
+        let build = self.rig.detach(revision, &[]);
+        let tree = self.rig.build(&build)["source"]["x-croft"]["tree"].clone();
+        let body = json!({
+            "applicationName": "shop", "deploymentGroupName": "web",
+            "revision": {"digest": tree, "origin": {"revisionType": "Local Directory", "location": "/r"}},
+        });
+        let started = self.rig.ask("POST", "/v1/deployments", &body.to_string());
+        assert_eq!(started.status, 201, "{}", started.text());
+        started.json()["deploymentId"].as_str().unwrap().to_string()
+    }
+
+    fn info(&self, id: &str) -> Value {
+        self.rig.get(&format!("/v1/deployments/{id}"))["deploymentInfo"].clone()
+    }
+
+    /// The deployment once it is over.
+    fn over(&self, id: &str) -> Value {
+        let mut info = Value::Null;
+        eventually("a deployment is over", || {
+            info = self.info(id);
+            ["Succeeded", "Failed", "Stopped", "Halted"]
+                .iter()
+                .any(|status| info["status"] == *status)
+        });
+        info
+    }
+
+    /// The deployment that took one back, once it is over.
+    fn taken_back(&self, info: &Value) -> Value {
+        let id = info["rollbackInfo"]["rollbackDeploymentId"].as_str();
+        self.over(id.unwrap_or_else(|| panic!("{info:#}")))
+    }
+}
+
+fn a_revision_reaches_every_host_and_a_bad_one_is_taken_back(rig: &mut Rig) {
+    let (good, bad) = (
+        revision(rig, "good", "grep -q good \"$HOST_ROOT/started\""),
+        revision(rig, "bad", "echo it does not answer; exit 7"),
+    );
+    let fleet = Fleet::start(rig, json!({}));
+    let first = fleet.over(&fleet.deploy(&good));
+    assert_eq!(first["status"], "Succeeded", "{first:#}");
+    assert_eq!(first["deploymentOverview"]["Succeeded"], 2);
+    for host in ["web-1", "web-2"] {
+        assert_eq!(fleet.started(host), ["good"]);
+    }
+    let page = fleet.rig.folder().join("site/page");
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "good");
+    let second = fleet.over(&fleet.deploy(&bad));
+    assert_eq!(second["status"], "Failed", "{second:#}");
+    let failure = &second["errorInformation"]["x-croft-firstFailure"];
+    assert_eq!(failure["event"], "ValidateService", "{second:#}");
+    assert_eq!(failure["scriptName"], "check.sh");
+    assert!(
+        failure["logTail"]
+            .as_str()
+            .unwrap()
+            .contains("it does not answer"),
+        "{failure:#}"
+    );
+    let back = fleet.taken_back(&second);
+    assert_eq!(back["status"], "Succeeded", "{back:#}");
+    assert_eq!(back["creator"], "codeDeployRollback");
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "good");
+    // One at a time: the second host never had the bad one.
+    let tried: Vec<_> = ["web-1", "web-2"]
+        .iter()
+        .filter(|host| fleet.started(host).contains(&"bad".to_string()))
+        .collect();
+    assert_eq!(tried.len(), 1, "{tried:?}");
+}
+
+fn an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other(rig: &mut Rig) {
+    let good = revision(rig, "good", "true");
+    let waiting = revision(
+        rig,
+        "waiting",
+        "touch \"$HOST_ROOT/waits\"; while :; do sleep 1; done",
+    );
+    let mut fleet = Fleet::start(rig, json!({"deploymentConfigName": "CodeDeployDefault.AllAtOnce"}));
+    let first = fleet.over(&fleet.deploy(&good));
+    assert_eq!(first["status"], "Succeeded", "{first:#}");
+    let second = fleet.deploy(&waiting);
+    for host in ["web-1", "web-2"] {
+        let waits = fleet.root(host).join("waits");
+        eventually("its script runs", || waits.exists());
+    }
+    for agent in &mut fleet.agents {
+        agent.kill();
+        agent.start();
+    }
+    let info = fleet.over(&second);
+    assert_eq!(info["status"], "Failed", "{info:#}");
+    let failure = &info["errorInformation"]["x-croft-firstFailure"];
+    assert_eq!(failure["event"], "ValidateService", "{info:#}");
+    let back = fleet.taken_back(&info);
+    assert_eq!(back["status"], "Succeeded", "{back:#}");
+    for host in ["web-1", "web-2"] {
+        assert_eq!(fleet.started(host), ["good", "waiting", "good"]);
+    }
+}
+
+fn a_deployment_outlives_its_servers(rig: &mut Rig) {
+    let slow = revision(rig, "slow", "touch \"$HOST_ROOT/waits\"; sleep 3");
+    let fleet = Fleet::start(rig, json!({}));
+    let id = fleet.deploy(&slow);
+    let waits = ["web-1", "web-2"].map(|host| fleet.root(host).join("waits"));
+    eventually("a script runs", || waits.iter().any(|waits| waits.exists()));
+    for server in 0..fleet.rig.servers.len() {
+        fleet.rig.servers[server].kill();
+        fleet.rig.restart_server(server);
+    }
+    let info = fleet.over(&id);
+    assert_eq!(info["status"], "Succeeded", "{info:#}");
+    for host in ["web-1", "web-2"] {
+        assert_eq!(fleet.started(host), ["slow"], "no event is run twice");
+    }
+}
+
+fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
+    let (old, new) = (revision(rig, "old", "true"), revision(rig, "new", "true"));
+    let fleet = Fleet::start(
+        rig,
+        json!({"alarmConfiguration": {"enabled": true, "alarms": [{"name": "TooManyErrors"}]},
+            "x-croft": {"bakeMinutes": 30}}),
+    );
+    let first = fleet.deploy(&old);
+    eventually("it bakes", || fleet.info(&first)["status"] == "Baking");
+    let go_on = fleet
+        .rig
+        .ask("POST", &format!("/v1/deployments/{first}/continue"), "{}");
+    assert_eq!(go_on.status, 200, "{}", go_on.text());
+    assert_eq!(fleet.over(&first)["status"], "Succeeded");
+    let second = fleet.deploy(&new);
+    eventually("it bakes", || fleet.info(&second)["status"] == "Baking");
+    let message = json!({"version": "4", "groupKey": "k", "status": "firing", "alerts": [{
+        "status": "firing", "labels": {"alertname": "TooManyErrors"}, "annotations": {},
+        "startsAt": chrono_now(), "fingerprint": "f"}]});
+    for address in fleet.rig.addresses.clone() {
+        let token = format!("Bearer {}", fleet.rig.token);
+        let headers = [("Authorization", token.as_str())];
+        let pushed = crate::harness::rig::http::ask(
+            &address,
+            "POST",
+            "/v1/alerts",
+            &headers,
+            message.to_string().as_bytes(),
+        );
+        assert_eq!(pushed.unwrap().status, 200);
+    }
+    let info = fleet.over(&second);
+    assert_eq!(info["status"], "Stopped", "{info:#}");
+    assert_eq!(info["x-croft"]["finding"]["by"], "alarm TooManyErrors");
+    let back = fleet.taken_back(&info);
+    assert_eq!(back["status"], "Succeeded", "{back:#}");
+    for host in ["web-1", "web-2"] {
+        assert_eq!(fleet.started(host), ["old", "new", "old"]);
+    }
+}
+
+/// A second from now, as Alertmanager writes it.
+fn chrono_now() -> String {
+    let now = std::time::SystemTime::now() + Duration::from_secs(1);
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let date = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{}", since.as_secs()), "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&date.stdout).trim().to_string()
+}
