@@ -1,6 +1,7 @@
 //! The DownloadBundle event: old revisions go, the new one comes, and is whole as soon as it has its name. Receives a bundle,
 //! leaves the deployment's `deployment-archive`; run again, it begins again.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -36,7 +37,10 @@ pub(crate) fn download(
     remove_tree(&partial).map_err(removing)?;
     bundle.bring(&partial, is_over)?;
     let renaming = durable::Error::io("write", &archive);
-    std::fs::rename(&partial, &archive)
+    // Its name says that it is whole, also after a loss of power.
+    File::open(&partial)
+        .and_then(|folder| Ok(rustix::fs::syncfs(&folder)?))
+        .and_then(|()| std::fs::rename(&partial, &archive))
         .and_then(|()| durable::sync_folder(&archive))
         .map_err(renaming)?;
     Ok(())

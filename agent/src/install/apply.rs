@@ -1,9 +1,11 @@
 //! A plan carried out, from its beginning or from wherever it was left. Receives it from `event`; an error means that it is to be
 //! undone.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -160,14 +162,26 @@ pub(super) fn forget_context(context: &ContextSet, environment: &[(OsString, OsS
     }
 }
 
-/// What was changed is on the disk when this returns, for every file system of the plan.
+/// What was changed is on the disk when this returns: one call for each file system, since one for each file takes minutes.
 pub(super) fn sync(plan: &Plan) -> io::Result<()> {
+    let removals = plan.removals.iter().map(|removal| &removal.place);
+    let made = plan.made.iter().map(|made| &made.place);
+    let changed = plan.changed.iter().map(|changed| &changed.place);
+    let puts = plan.puts.iter().map(|put| &put.place);
+    let touched: BTreeSet<usize> = removals
+        .chain(made)
+        .chain(changed)
+        .chain(puts)
+        .map(|place| place.base)
+        .collect();
     let mut synced = Vec::new();
-    for base in &plan.bases {
-        let Ok(folder) = std::fs::File::open(Path::new(base)) else {
+    for base in touched {
+        let path = plan.bases.get(base).map_or("/", String::as_str);
+        // A base that was removed since is on the disk of the one above, which is another base.
+        let Ok(folder) = File::open(path) else {
             continue;
         };
-        let device = std::os::unix::fs::MetadataExt::dev(&folder.metadata()?);
+        let device = folder.metadata()?.dev();
         if !synced.contains(&device) {
             rustix::fs::syncfs(&folder)?;
             synced.push(device);

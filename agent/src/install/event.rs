@@ -10,7 +10,7 @@ use croft_proto::deploy::HostCommand;
 use croft_spec::appspec::AppSpec;
 
 use super::apply::{self, With, apply};
-use super::plan::{Installed, Plan};
+use super::plan::{Installed, Plan, Preview};
 use super::planning::{self, Given, PlanError};
 use super::step::Hands;
 use super::undo::undo;
@@ -100,7 +100,7 @@ impl Install<'_> {
     }
 
     fn plan(&self, command: &HostCommand, spec: &AppSpec) -> Result<Plan, Error> {
-        let plan = planning::plan(&Given {
+        let mut plan = planning::plan(&Given {
             deployment: &command.deployment_id,
             archive: self.archive,
             spec,
@@ -108,6 +108,7 @@ impl Install<'_> {
             installed: &installed(self.group)?,
             environment: self.environment,
         })?;
+        plan.preview = Preview::default();
         let kept = self.group.kept();
         remove_tree(&kept).map_err(durable::Error::io("remove", &kept))?;
         let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)

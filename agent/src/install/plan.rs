@@ -105,6 +105,8 @@ pub(crate) struct Plan {
     pub(crate) contexts: Vec<ContextSet>,
     /// What is the group's afterwards.
     pub(crate) owned: Vec<Owned>,
+    /// For people, and not for whoever carries the plan out.
+    #[serde(skip)]
     pub(crate) preview: Preview,
 }
 

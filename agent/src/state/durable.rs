@@ -2,7 +2,7 @@
 //! installer, hands them back after a restart.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -48,23 +48,23 @@ impl Error {
 
 /// Writes `value` so that a reader finds either what was there before or all of it, also after a loss of power.
 pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let damaged = |source| Error::Damaged {
-        path: path.display().to_string(),
-        source,
-    };
-    let bytes = serde_json::to_vec(value).map_err(damaged)?;
-    replace(path, &bytes).map_err(Error::io("write", path))
+    replace(path, value).map_err(Error::io("write", path))
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// A plan may have megabytes: it is written as it is made.
+fn replace<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = File::options()
+    let file = File::options()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(&beside)?;
-    file.write_all(bytes)?;
+    let mut writer = io::BufWriter::new(file);
+    serde_json::to_writer(&mut writer, value)?;
+    let file = writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
     sync_folder(path)
