@@ -23,7 +23,10 @@ struct Fleet<'r> {
 
 /// A revision whose files say which one it is, and whose check is that script.
 fn revision(rig: &Rig, name: &str, check: &str) -> PathBuf {
-    let folder = rig.source(name, "version: 0.2\nphases: {build: {commands: [\"true\"]}}\n");
+    let folder = rig.source(
+        name,
+        "version: 0.2\nphases: {build: {commands: [\"true\"]}}\n",
+    );
     let site = rig.folder().join("site");
     let spec = format!(
         "version: 0.0\nos: linux\nfiles:\n  - source: page\n    destination: {}\n\
@@ -52,7 +55,10 @@ impl<'r> Fleet<'r> {
             let answer = rig.ask("PUT", path, &body.to_string());
             assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
         };
-        put("/v1/applications/shop", &json!({"computePlatform": "Server"}));
+        put(
+            "/v1/applications/shop",
+            &json!({"computePlatform": "Server"}),
+        );
         let mut group = json!({
             "deploymentConfigName": "CodeDeployDefault.OneAtATime",
             "ec2TagFilters": [{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
@@ -188,7 +194,10 @@ fn an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other(rig: &mut R
         "waiting",
         "touch \"$HOST_ROOT/waits\"; while :; do sleep 1; done",
     );
-    let mut fleet = Fleet::start(rig, json!({"deploymentConfigName": "CodeDeployDefault.AllAtOnce"}));
+    let mut fleet = Fleet::start(
+        rig,
+        json!({"deploymentConfigName": "CodeDeployDefault.AllAtOnce"}),
+    );
     let first = fleet.over(&fleet.deploy(&good));
     assert_eq!(first["status"], "Succeeded", "{first:#}");
     let second = fleet.deploy(&waiting);
@@ -274,7 +283,12 @@ fn chrono_now() -> String {
     let now = std::time::SystemTime::now() + Duration::from_secs(1);
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     let date = std::process::Command::new("date")
-        .args(["-u", "-d", &format!("@{}", since.as_secs()), "+%Y-%m-%dT%H:%M:%SZ"])
+        .args([
+            "-u",
+            "-d",
+            &format!("@{}", since.as_secs()),
+            "+%Y-%m-%dT%H:%M:%SZ",
+        ])
         .output()
         .unwrap();
     String::from_utf8_lossy(&date.stdout).trim().to_string()

@@ -59,7 +59,6 @@ fn too_small(role: &str) -> &'static [&'static str] {
         "viewer" => &["worker"],
         "builder" => &["viewer", "deployer", "worker"],
         "deployer" => &["viewer", "builder", "worker"],
-        "deployer" => &["viewer", "builder", "worker"],
         "admin" => &["viewer", "builder", "deployer", "worker"],
         "worker" => &["viewer", "builder", "deployer"],
         other => panic!("{other}: a role that this test does not know"),
