@@ -247,6 +247,9 @@ pub(super) async fn poll(mut call: Call) -> Answer {
     let (host, body) = host_of(&mut call).await?;
     let asked: Poll = read(&body)?;
     let deploy = &call.state.farm.deploy;
+    if asked.fresh {
+        deploy.fresh(host.clone()).await?;
+    }
     for has in asked.has {
         let group = GroupName {
             application: has.application_name,

@@ -112,6 +112,7 @@ pub(super) enum Command {
         group: GroupName,
         digest: Option<String>,
     },
+    Fresh(String),
     Alerted(Box<Webhook>),
     Look(Look),
 }
@@ -260,6 +261,15 @@ impl Handle {
             digest,
         })
         .await
+    }
+
+    /// A host whose agent has just started is told again what it is to do: one that died may have begun it, or ended it without
+    /// having said so.
+    ///
+    /// # Errors
+    /// The server stops.
+    pub async fn fresh(&self, host: String) -> Result<(), Failed> {
+        self.send(Command::Fresh(host)).await
     }
 
     /// What Alertmanager says.

@@ -9,7 +9,7 @@ use croft_balance::Seen as SeenServer;
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    DeploymentId, Diagnostics, EventStatus, LifecycleEvent, Router, ScriptErrorCode,
+    DeploymentId, Diagnostics, EventStatus, LifecycleEvent, Router, ScriptErrorCode, Side,
 };
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -27,7 +27,7 @@ use crate::alarm::Polled;
 use crate::ask::{admit, go_on, roll_back, stop};
 use crate::intent::{GroupName, Intent};
 use crate::state::FoldError;
-use crate::step::{Action, Answer, Engine, Input, Now, Report, Said};
+use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
 use crate::traffic::{WEIGHT_FULL, Weights};
 
 /// How often time passes for the decisions.
@@ -368,6 +368,7 @@ impl Loop {
                 };
                 self.step(input)?;
             }
+            Command::Fresh(host) => self.tell_again(&host),
             Command::Alerted(message) => {
                 self.watch.pushed(&message, self.parts.clock.now());
                 self.advise()?;
@@ -378,6 +379,23 @@ impl Loop {
             }),
         }
         Ok(())
+    }
+
+    /// What a host is to do, or has begun.
+    fn tell_again(&self, host: &str) {
+        for deployment in self.engine.state().deployments() {
+            let Some(plan) = &deployment.plan else {
+                continue;
+            };
+            for side in [Side::New, Side::Old] {
+                let number = deployment.target(side, host);
+                let running = number.and_then(|number| deployment.at(number).running);
+                if let Some(running) = running.filter(|running| !is_the_balancers(running.event)) {
+                    let command = plan.command(&deployment.id, running.event);
+                    self.mailbox.put(host, command);
+                }
+            }
+        }
     }
 
     fn wish(&mut self, wished: Wished) {

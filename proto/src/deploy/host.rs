@@ -50,6 +50,9 @@ pub struct Poll {
     /// What it has, when it has just come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub has: Vec<Has>,
+    /// Whether its agent has just started: then it is told again what it was told before, whether it has begun that or not.
+    #[serde(default)]
+    pub fresh: bool,
     /// How long it waits for an answer, in seconds.
     #[serde(default)]
     pub wait_seconds: u64,

@@ -110,16 +110,18 @@ pub(crate) fn run(
 async fn serve(member: &Arc<Member>) -> anyhow::Result<Exit> {
     let mut tasks = JoinSet::new();
     let mut pause = PAUSE_MIN;
+    let mut fresh = true;
     loop {
         // What has ended has said so.
         while tasks.try_join_next().is_some() {}
         let poll = Poll {
             has: Vec::new(),
+            fresh,
             wait_seconds: POLL_SECONDS,
         };
         match member.calls.json::<Commands>("poll", &poll).await {
             Ok(told) => {
-                pause = PAUSE_MIN;
+                (pause, fresh) = (PAUSE_MIN, false);
                 for command in told.commands {
                     member.begin(command, &mut tasks);
                 }
