@@ -203,6 +203,14 @@ impl Engine {
             Change::Nothing => {}
             Change::Group(name) => {
                 self.groups_asked.remove(&name);
+                // How its hosts stand is known now: who may not serve must not wait for the next look.
+                if self
+                    .state
+                    .group(&name)
+                    .is_some_and(|group| group.active.is_none())
+                {
+                    self.set_weights(&name, None, now, actions);
+                }
                 self.begin(&name, now, actions);
             }
             Change::Host(host) => {

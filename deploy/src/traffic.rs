@@ -116,8 +116,10 @@ fn of_hosts(group: &Group, latest: Option<&Deployment>) -> Vec<Weight> {
         let latest = latest?;
         let target = latest.at(latest.target(Side::New, host)?);
         let own = is_open(target);
-        // A deployment that is over has said how its hosts stand; one that is not knows better.
-        own.filter(|_| latest.end.is_none() || target.running.is_some())
+        // A deployment that is over has said how its hosts stand, once its group says so too: its end and their standings are several
+        // entries of one batch. One that is not over knows better.
+        let is_on_its_way = latest.end.is_none() || group.active.as_ref() == Some(&latest.id);
+        own.filter(|_| is_on_its_way || target.running.is_some())
     };
     let standing = group.hosts.iter();
     let mut weights: Vec<Weight> = standing

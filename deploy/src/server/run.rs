@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use croft_balance::Seen as SeenServer;
@@ -90,6 +91,24 @@ enum Arrived {
 /// A host that a balancer is letting in or out.
 type RouteKey = (DeploymentId, String, LifecycleEvent);
 
+/// Whose turn it is to tell a group's balancer.
+#[derive(Debug, Default)]
+struct Turn {
+    lock: Mutex<()>,
+    /// Of what was decided last: whatever is older tells a balancer nothing any more, whenever its turn comes.
+    newest: AtomicU64,
+}
+
+impl Turn {
+    fn number(&self) -> u64 {
+        self.newest.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    fn is_newest(&self, number: u64) -> bool {
+        self.newest.load(Ordering::Acquire) == number
+    }
+}
+
 struct Loop {
     parts: Parts,
     engine: Engine,
@@ -101,7 +120,7 @@ struct Loop {
     on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
     again: Vec<Wished>,
     /// One balancer is told one thing after the other.
-    turns: HashMap<GroupName, Arc<Mutex<()>>>,
+    turns: HashMap<GroupName, Arc<Turn>>,
     routes: HashSet<RouteKey>,
     /// Groups whose balancer does not do as it is told, so that it is said once.
     troubled: HashSet<GroupName>,
@@ -467,7 +486,7 @@ impl Loop {
         settings.router().cloned()
     }
 
-    fn turn(&mut self, group: &GroupName) -> Arc<Mutex<()>> {
+    fn turn(&mut self, group: &GroupName) -> Arc<Turn> {
         Arc::clone(self.turns.entry(group.clone()).or_default())
     }
 
@@ -483,8 +502,13 @@ impl Loop {
             .into_iter()
             .map(|weight| (weight.host, weight.weight))
             .collect();
+        let number = turn.number();
         self.on_their_way.push(Box::pin(async move {
-            let _turn = turn.lock().await;
+            let _turn = turn.lock.lock().await;
+            if !turn.is_newest(number) {
+                // Nobody is told that a step's weights are so: they are decided anew.
+                return Arrived::Told(group, None, Ok(()));
+            }
             let told = routing.set(&router, &wanted).await;
             Arrived::Told(group, step, told.map(drop))
         }));
@@ -533,6 +557,7 @@ impl Loop {
             return;
         }
         let (routing, turn) = (Arc::clone(&self.parts.routing), self.turn(group));
+        turn.number();
         self.on_their_way.push(Box::pin(async move {
             let routed = route(&*routing, &turn, &router, &report.host, report.event).await;
             report.said = match routed {
@@ -554,10 +579,11 @@ fn failed(message: String) -> Diagnostics {
     }
 }
 
-/// Until the host has ended what it has begun, or is well.
+/// Until the host has ended what it has begun, or is well. It must be so twice: another server may have told the balancer what held a
+/// moment ago.
 async fn route(
     routing: &dyn Routing,
-    turn: &Mutex<()>,
+    turn: &Turn,
     router: &Router,
     host: &str,
     event: LifecycleEvent,
@@ -566,14 +592,21 @@ async fn route(
     let weight = if opens { WEIGHT_FULL } else { 0 };
     let wanted = BTreeMap::from([(host.to_string(), weight)]);
     let deadline = Instant::now() + if opens { WELL_MAX } else { DRAIN_MAX };
+    let mut times = 0;
     loop {
         let seen = {
-            let _turn = turn.lock().await;
+            let _turn = turn.lock.lock().await;
             routing.set(router, &wanted).await
         };
         let is_late = Instant::now() >= deadline;
         match seen.map(|seen| seen.get(host).cloned()) {
-            Ok(server) if is_so(server.as_ref(), opens) => return Ok(()),
+            Ok(server) if is_so(server.as_ref(), opens) && (times > 0 || server.is_none()) => {
+                return Ok(());
+            }
+            Ok(server) if is_so(server.as_ref(), opens) && !is_late => {
+                times += 1;
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
             // What is left of its sessions ends with it.
             Ok(_) if is_late && !opens => return Ok(()),
             Ok(_) if is_late => {
@@ -583,7 +616,10 @@ async fn route(
                 ));
             }
             Err(error) if is_late => return Err(error),
-            Ok(_) | Err(_) => tokio::time::sleep(LOOK_AGAIN_AFTER).await,
+            Ok(_) | Err(_) => {
+                times = 0;
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct Setup {
     /// Further configuration: who may log in, TLS, routes. Not `host`, `port` or `jetstream`.
     pub more: String,
     /// The host it is on: a namespace and its address there. This machine's loopback when there is none.
-    pub(crate) on: Option<(String, Ipv4Addr)>,
+    pub on: Option<(String, Ipv4Addr)>,
 }
 
 impl Default for Setup {

@@ -1,18 +1,26 @@
 //! Revisions that reach hosts: real agents ask real servers, bring a revision's files, run its scripts, and take back what does not work.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, Role, each_size};
+use crate::harness::rig::{Rig, Role, each_size, http, in_size};
+use crate::harness::skip;
 
 each_size!(small large |plan| plan;
     a_revision_reaches_every_host_and_a_bad_one_is_taken_back,
     an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other,
     a_deployment_outlives_its_servers,
     an_alarm_that_is_pushed_takes_a_release_back,
+);
+
+in_size!(balanced SMALL, |plan| plan;
+    a_release_behind_a_balancer_fails_no_request_and_a_bad_one_gets_none,
 );
 
 /// Hosts of the group, whose agents have the folder of their own in `HOST_ROOT`.
@@ -51,6 +59,11 @@ fn script(path: &Path, text: &str) {
 impl<'r> Fleet<'r> {
     /// Two hosts of one group.
     fn start(rig: &'r mut Rig, more: Value) -> Self {
+        Self::start_with(rig, more, &[("web-1", 0), ("web-2", 0)])
+    }
+
+    /// Hosts of those names, which serve at those ports if they serve at all.
+    fn start_with(rig: &'r mut Rig, more: Value, hosts: &[(&str, u16)]) -> Self {
         let put = |path: &str, body: &Value| {
             let answer = rig.ask("PUT", path, &body.to_string());
             assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
@@ -73,13 +86,13 @@ impl<'r> Fleet<'r> {
             rig,
             agents: Vec::new(),
         };
-        for name in ["web-1", "web-2"] {
-            fleet.add(name);
+        for (name, port) in hosts {
+            fleet.add(name, *port);
         }
         fleet
     }
 
-    fn add(&mut self, name: &str) {
+    fn add(&mut self, name: &str, port: u16) {
         let body = json!({"host": name, "tags": [{"Key": "role", "Value": "web"}]});
         let invited = self
             .rig
@@ -92,7 +105,8 @@ impl<'r> Fleet<'r> {
         std::fs::create_dir_all(&root).unwrap();
         let words = ["agent", "--server", &server, "--invitation", &token];
         let mut agent = Role::new(self.rig.folder(), name, &words)
-            .with("HOST_ROOT", root.display().to_string());
+            .with("HOST_ROOT", root.display().to_string())
+            .with("HOST_PORT", port.to_string());
         agent.start();
         agent.says(&format!("host {name} of "));
         // It belongs to the farm from now on.
@@ -259,7 +273,7 @@ fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
     for address in fleet.rig.addresses.clone() {
         let token = format!("Bearer {}", fleet.rig.token);
         let headers = [("Authorization", token.as_str())];
-        let pushed = crate::harness::rig::http::ask(
+        let pushed = http::ask(
             &address,
             "POST",
             "/v1/alerts",
@@ -278,11 +292,137 @@ fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
     }
 }
 
+/// A real HAProxy before two hosts, each of which serves the page of its revision.
+struct Balanced {
+    child: Child,
+    port: u16,
+    socket: PathBuf,
+}
+
+impl Balanced {
+    fn start(folder: &Path, servers: &[(&str, u16)]) -> Option<Self> {
+        let (port, socket) = (free_port(), folder.join("haproxy.sock"));
+        let servers: String = servers
+            .iter()
+            .map(|(name, port)| format!("  server {name} 127.0.0.1:{port} check inter 100ms\n"))
+            .collect();
+        let settings = format!(
+            "global\n  stats socket {} level admin\n  maxconn 200\ndefaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  \
+             timeout server 5s\n  option redispatch\n  retries 3\nfrontend in\n  bind 127.0.0.1:{port}\n  default_backend web\nbackend web\n{servers}",
+            socket.display()
+        );
+        let file = folder.join("haproxy.cfg");
+        std::fs::write(&file, settings).unwrap();
+        let spawned = Command::new("haproxy")
+            .arg("-db")
+            .arg("-f")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match spawned {
+            Ok(child) => Some(Self {
+                child,
+                port,
+                socket,
+            }),
+            Err(error) => {
+                skip(&format!("there is no haproxy ({error}): run scripts/setup"));
+                None
+            }
+        }
+    }
+
+    /// What the balancer answers with.
+    fn page(&self) -> Option<String> {
+        let at = format!("127.0.0.1:{}", self.port);
+        let answer = http::ask(&at, "GET", "/page", &[], b"").ok()?;
+        (answer.status == 200).then(|| answer.text())
+    }
+}
+
+impl Drop for Balanced {
+    fn drop(&mut self) {
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+fn free_port() -> u16 {
+    let held = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    held.local_addr().unwrap().port()
+}
+
+/// A revision that serves its page; a bad one does not stay up.
+fn served(rig: &Rig, name: &str, check: &str) -> PathBuf {
+    let folder = revision(rig, name, check);
+    let spec = "version: 0.0\nos: linux\nhooks:\n  ApplicationStop:\n    - location: stop.sh\n      timeout: 60\n  \
+                ApplicationStart:\n    - location: start.sh\n      timeout: 60\n  ValidateService:\n    - location: check.sh\n      timeout: 60\n";
+    std::fs::write(folder.join("appspec.yml"), spec).unwrap();
+    let stop = "#!/bin/sh\nkill $(cat \"$HOST_ROOT/pid\")\n";
+    script(&folder.join("stop.sh"), stop);
+    let start = format!(
+        "#!/bin/sh\nmkdir -p \"$HOST_ROOT/www\"\necho {name} > \"$HOST_ROOT/www/page\"\n\
+         busybox httpd -f -p 127.0.0.1:$HOST_PORT -h \"$HOST_ROOT/www\" < /dev/null > /dev/null 2>&1 &\necho $! > \"$HOST_ROOT/pid\"\n"
+    );
+    script(&folder.join("start.sh"), &start);
+    folder
+}
+
+/// Everything that is asked while releases come and go is answered, by a revision that was meant to.
+fn a_release_behind_a_balancer_fails_no_request_and_a_bad_one_gets_none(rig: &mut Rig) {
+    let ports = [("web-1", free_port()), ("web-2", free_port())];
+    let Some(balanced) = Balanced::start(rig.folder(), &ports) else {
+        return;
+    };
+    let revisions = [
+        served(rig, "one", "true"),
+        served(rig, "two", "true"),
+        served(rig, "bad", "exit 1"),
+    ];
+    let style = json!({"deploymentType": "IN_PLACE", "deploymentOption": "WITH_TRAFFIC_CONTROL"});
+    let router = json!({"type": "haproxy", "socket": balanced.socket, "backend": "web"});
+    let more = json!({"deploymentStyle": style, "x-croft": {"bakeMinutes": 0, "router": router}});
+    let fleet = Fleet::start_with(rig, more, &ports);
+    let first = fleet.over(&fleet.deploy(&revisions[0]));
+    assert_eq!(first["status"], "Succeeded", "{first:#}");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let asking = threads.spawn(|| {
+            let (mut seen, mut failed) = (BTreeMap::<String, u32>::new(), 0);
+            while !is_over.load(Ordering::Relaxed) {
+                match balanced.page() {
+                    Some(page) => *seen.entry(page.trim().to_string()).or_default() += 1,
+                    None => failed += 1,
+                }
+            }
+            (seen, failed)
+        });
+        let second = fleet.over(&fleet.deploy(&revisions[1]));
+        let third = fleet.over(&fleet.deploy(&revisions[2]));
+        let back = fleet.taken_back(&third);
+        is_over.store(true, Ordering::Relaxed);
+        let (seen, failed) = asking.join().unwrap();
+        assert_eq!(second["status"], "Succeeded", "{second:#}");
+        assert_eq!(third["status"], "Failed", "{third:#}");
+        assert_eq!(back["status"], "Succeeded", "{back:#}");
+        assert_eq!(failed, 0, "{seen:?}");
+        assert!(seen.len() == 2 && !seen.contains_key("bad"), "{seen:?}");
+    });
+    assert_eq!(balanced.page().unwrap().trim(), "two");
+    for (host, _) in ports {
+        let pid = std::fs::read_to_string(fleet.root(host).join("pid")).unwrap();
+        let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
+        assert!(killed.success());
+    }
+}
+
 /// A second from now, as Alertmanager writes it.
 fn chrono_now() -> String {
     let now = std::time::SystemTime::now() + Duration::from_secs(1);
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-    let date = std::process::Command::new("date")
+    let date = Command::new("date")
         .args([
             "-u",
             "-d",
