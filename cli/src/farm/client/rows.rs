@@ -256,6 +256,106 @@ rows!(
     ]
 );
 
+/// What was applied, and what became of it.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct AppliedRow {
+    pub(super) json: Value,
+    #[serde(skip)]
+    pub(super) name: String,
+    #[serde(skip)]
+    pub(super) how: &'static str,
+}
+
+impl Rows for AppliedRow {
+    fn titles() -> (Vec<&'static str>, usize) {
+        (vec!["NAME", "DONE"], 2)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name(), self.how.into()]
+    }
+
+    fn name(&self) -> String {
+        croft_exec::output::plain_text(&self.name, usize::MAX)
+    }
+}
+
+rows!(
+    /// An application.
+    AppRow, "/applicationName", 2, [
+        ("NAME", |row| text(row, "/applicationName")),
+        ("PLATFORM", |row| text(row, "/computePlatform")),
+    ]
+);
+
+rows!(
+    /// A deployment group.
+    GroupRow, "/deploymentGroupName", 6, [
+        ("NAME", |row| text(row, "/deploymentGroupName")),
+        ("CONFIG", |row| text(row, "/deploymentConfigName")),
+        ("HOSTS", |row| text(row, "/x-croft-state/hostsDeployedTo")),
+        ("HEALTHY", |row| text(row, "/x-croft-state/hostsHealthy")),
+        ("HAS", |row| digest(row, "/targetRevision/digest")),
+        ("DEPLOYING", |row| text(row, "/x-croft-state/activeDeploymentId")),
+        ("TYPE", |row| text(row, "/deploymentStyle/deploymentType")),
+        ("TAKES BACK ON", |row| text(row, "/autoRollbackConfiguration/events")),
+        ("GENERATION", |row| text(row, "/x-croft-state/generation")),
+        ("LAST GOOD", |row| text(row, "/lastSuccessfulDeployment/deploymentId")),
+    ]
+);
+
+rows!(
+    /// A deployment.
+    DeploymentRow, "/deploymentId", 7, [
+        ("ID", |row| text(row, "/deploymentId")),
+        ("APP", |row| text(row, "/applicationName")),
+        ("GROUP", |row| text(row, "/deploymentGroupName")),
+        ("STATUS", |row| text(row, "/status")),
+        ("REVISION", |row| digest(row, "/revision/digest")),
+        ("STARTED", |row| when(row, "/createTime")),
+        ("ERROR", |row| text(row, "/errorInformation/code")),
+        ("ENDED", |row| when(row, "/completeTime")),
+        ("BY", |row| text(row, "/creator")),
+        ("CONFIG", |row| text(row, "/deploymentConfigName")),
+        ("WELL", |row| text(row, "/deploymentOverview/Succeeded")),
+        ("FAILED", |row| text(row, "/deploymentOverview/Failed")),
+        ("BACK BY", |row| text(row, "/rollbackInfo/rollbackDeploymentId")),
+        ("DESCRIPTION", |row| text(row, "/description")),
+    ]
+);
+
+rows!(
+    /// A host that is deployed to.
+    HostRow, "/instanceName", 5, [
+        ("NAME", |row| text(row, "/instanceName")),
+        ("TAGS", tags),
+        ("ZONE", |row| text(row, "/zone")),
+        ("DEPLOYING", |row| text(row, "/deploymentId")),
+        ("HEARD", |row| when(row, "/lastHeard")),
+    ]
+);
+
+/// Enough of a digest to tell revisions apart.
+fn digest(row: &Value, pointer: &str) -> String {
+    text(row, pointer).chars().take(12).collect()
+}
+
+fn tags(row: &Value) -> String {
+    let tags = row["tags"].as_array().into_iter().flatten();
+    let words: Vec<String> = tags
+        .map(|tag| match text(tag, "/Value").as_str() {
+            "-" => text(tag, "/Key"),
+            value => format!("{}={value}", text(tag, "/Key")),
+        })
+        .collect();
+    if words.is_empty() {
+        "-".into()
+    } else {
+        words.join(" ")
+    }
+}
+
 /// An empty list of projects leaves none out.
 fn every(projects: String) -> String {
     if projects == "-" {
