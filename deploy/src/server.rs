@@ -9,6 +9,8 @@ mod book;
 mod handle;
 /// Telling balancers.
 mod routing;
+/// Alarms.
+mod alarms;
 /// The loop.
 mod run;
 
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use croft_ledger::{Clock, Ledger};
 use tokio::sync::{mpsc, watch};
 
+pub use alarms::{Alerts, BLIND_MS_MAX};
 pub use book::{Book, Remembered};
 pub use handle::{Done, Failed, Handle, Progress, Refused, Seen};
 pub use routing::{Local, Routing};
@@ -37,6 +40,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Those who tell balancers.
     pub routing: Arc<dyn Routing>,
+    /// Where alarms are asked for; none where they are only pushed.
+    pub alerts: Option<Arc<dyn Alerts>>,
 }
 
 /// A server's loop, to be run.
@@ -76,3 +81,6 @@ impl Server {
         (server, handle)
     }
 }
+
+#[cfg(test)]
+mod tests;

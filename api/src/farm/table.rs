@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use super::call::{Answer, Call};
 use super::deploy::{applications, ask, configs, deployments, groups, hosts, targets};
 use super::{
-    agents, audit, builds, events, explain, files, metrics, openapi, pools, projects, ready,
-    secrets, sources, start, tokens, workers,
+    agents, alerts, audit, builds, events, explain, files, metrics, openapi, pools, projects,
+    ready, secrets, sources, start, tokens, workers,
 };
 
 /// What is done.
@@ -155,6 +155,7 @@ routes! {
     Post "/v1/deployments/{id}/continue" Deployer Deployment Changes "ContinueDeployment" "Ends a deployment's wait." => ask::go_on;
     Get "/v1/hosts/{name}" Viewer Farm Reads "GetHost" "A host, and the groups that mean it." => hosts::get;
     Put "/v1/hosts/{name}/tags" Admin Farm Changes "TagHost" "Gives a host other tags." => hosts::tag;
+    Post "/v1/alerts" Deployer Farm Reads "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
     Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => agents::list;
     Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => agents::revoke;
     Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;

@@ -13,6 +13,8 @@ pub(crate) mod up;
 pub(crate) mod server;
 /// The worker's.
 pub(crate) mod worker;
+/// Alarms, asked for.
+mod alerts;
 /// A ledger written down elsewhere, and begun from there.
 pub(crate) mod backup;
 /// The first signal, and the second.

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::book::Book;
 use super::mailbox::Mailbox;
+use crate::alarm::Webhook;
 use crate::ask::{Refusal, Then};
 use crate::intent::{GroupName, Recorded};
 use crate::state::State;
@@ -111,6 +112,7 @@ pub(super) enum Command {
         group: GroupName,
         digest: Option<String>,
     },
+    Alerted(Box<Webhook>),
     Look(Look),
 }
 
@@ -249,6 +251,14 @@ impl Handle {
             digest,
         })
         .await
+    }
+
+    /// What Alertmanager says.
+    ///
+    /// # Errors
+    /// The server stops.
+    pub async fn alerted(&self, message: Webhook) -> Result<(), Failed> {
+        self.send(Command::Alerted(Box::new(message))).await
     }
 
     /// What a host is to do, or nothing when nothing came in that time.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use croft_balance::Seen as SeenServer;
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
+use croft_proto::Timestamp;
 use croft_proto::deploy::{
     DeploymentId, Diagnostics, EventStatus, LifecycleEvent, Router, ScriptErrorCode,
 };
@@ -16,11 +17,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Mutex, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::alarms::Watch;
 use super::book::Book;
 use super::handle::{Command, Done, Failed, Progress, Refused, Seen, Wish};
 use super::mailbox::Mailbox;
 use super::routing::Routing;
 use super::{Parts, Server};
+use crate::alarm::Polled;
 use crate::ask::{admit, go_on, roll_back, stop};
 use crate::intent::{GroupName, Intent};
 use crate::state::FoldError;
@@ -29,6 +32,8 @@ use crate::traffic::{WEIGHT_FULL, Weights};
 
 /// How often time passes for the decisions.
 const TICK: Duration = Duration::from_secs(1);
+/// Alarms are asked for each so many ticks.
+const POLL_TICKS: u64 = 5;
 /// Entries folded in one go before anything else is looked at.
 const ENTRIES_AT_ONCE: usize = 256;
 /// How often a wish is tried against subjects that change.
@@ -78,6 +83,8 @@ enum Arrived {
     Told(GroupName, Option<(DeploymentId, u32)>, Result<(), String>),
     /// A balancer has let a host in, or out.
     Routed(RouteKey, Report),
+    /// All alarms, asked for then.
+    Polled(Timestamp, Result<Vec<Polled>, String>),
 }
 
 /// A host that a balancer is letting in or out.
@@ -87,6 +94,9 @@ struct Loop {
     parts: Parts,
     engine: Engine,
     book: Book,
+    watch: Watch,
+    is_polling: bool,
+    ticks: u64,
     mailbox: Arc<Mailbox>,
     on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
     again: Vec<Wished>,
@@ -142,6 +152,9 @@ impl Loop {
             parts,
             engine: Engine::default(),
             book: Book::default(),
+            watch: Watch::default(),
+            is_polling: false,
+            ticks: 0,
             mailbox,
             on_their_way: FuturesUnordered::new(),
             again: Vec::new(),
@@ -235,7 +248,50 @@ impl Loop {
     fn tick(&mut self) -> Result<(), FoldError> {
         self.probe();
         self.retry();
+        if self.ticks.is_multiple_of(POLL_TICKS) {
+            self.poll();
+        }
+        self.ticks += 1;
+        self.advise()?;
         self.step(Input::Tick).map(drop)
+    }
+
+    /// Asks for all alarms, when somebody is watched.
+    fn poll(&mut self) {
+        let Some(alerts) = self.parts.alerts.clone() else {
+            return;
+        };
+        if self.watched().is_empty() || std::mem::replace(&mut self.is_polling, true) {
+            return;
+        }
+        let asked = self.parts.clock.now();
+        self.on_their_way.push(Box::pin(async move {
+            Arrived::Polled(asked, alerts.all().await)
+        }));
+    }
+
+    /// Deployments on their way that alarms may end.
+    fn watched(&self) -> Vec<DeploymentId> {
+        let state = self.engine.state();
+        let active = state.groups().filter_map(|(_, group)| {
+            let deployment = state.deployment(group.active.as_ref()?)?;
+            let plan = deployment.plan.as_ref()?;
+            plan.is_watched.then(|| deployment.id.clone())
+        });
+        active.collect()
+    }
+
+    /// Says of each deployment that is watched what is to become of it.
+    fn advise(&mut self) -> Result<(), FoldError> {
+        let (polls, now) = (self.parts.alerts.is_some(), self.parts.clock.now());
+        for id in self.watched() {
+            let Some(deployment) = self.engine.state().deployment(&id) else {
+                continue;
+            };
+            let advice = self.watch.advice(deployment, polls, now);
+            self.step(Input::Advised(id, advice))?;
+        }
+        Ok(())
     }
 
     fn probe(&mut self) {
@@ -258,6 +314,13 @@ impl Loop {
             Arrived::Wished(wished, deployment, ended) => self.wished(wished, deployment, ended),
             Arrived::Probed(last) => self.probed(last)?,
             Arrived::Told(group, step, told) => self.told(group, step, told)?,
+            Arrived::Polled(asked, found) => {
+                self.is_polling = false;
+                if let Some(said) = self.watch.polled(asked, found) {
+                    tracing::warn!("{said}");
+                }
+                self.advise()?;
+            }
             Arrived::Routed(key, report) => {
                 self.routes.remove(&key);
                 self.step(Input::Report(report))?;
@@ -304,6 +367,10 @@ impl Loop {
                     digest,
                 };
                 self.step(input)?;
+            }
+            Command::Alerted(message) => {
+                self.watch.pushed(&message, self.parts.clock.now());
+                self.advise()?;
             }
             Command::Look(look) => look(Seen {
                 state: self.engine.state(),

@@ -33,12 +33,6 @@ pub(in super::super) async fn start(mut call: Call) -> Answer {
     ));
     call.allow(AccessRole::Deployer, Some(&application))?;
     asked.check().map_err(Problem::all_invalid)?;
-    let alarms = asked.override_alarm_configuration.as_ref();
-    if alarms.is_some_and(|alarms| alarms.enabled) {
-        return Err(Problem::invalid(
-            "overrideAlarmConfiguration: alarms are not evaluated by this croft yet; leave them out, or set enabled to false",
-        ));
-    }
     keep(&call.state, &asked.revision.digest).await?;
     let id = drawn(&call);
     if let Some(answer) = again(&call, &id, &asked).await? {

@@ -155,12 +155,6 @@ pub(in super::super) async fn delete(call: Call) -> Answer {
 /// What a group asks for and nobody here does yet.
 fn beyond_us(settings: &DeploymentGroup) -> Vec<String> {
     let mut wrong = Vec::new();
-    if settings.alarms().is_some() {
-        wrong.push(
-            "alarmConfiguration: alarms are not evaluated by this croft yet; leave them out, or set enabled to false"
-                .to_string(),
-        );
-    }
     let own = settings.own.as_ref();
     if own.is_some_and(|own| own.verdicts.is_some()) {
         wrong.push(

@@ -155,7 +155,7 @@ async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
     let path = "/v1/applications/shop/groups/canary";
     let group = json!({
         "deploymentGroupName": "canary",
-        "alarmConfiguration": {"enabled": true, "alarms": [{"name": "errors"}]},
+        "alarmConfiguration": {"enabled": true},
         "autoRollbackConfiguration": {"enabled": true},
         "x-croft": {"bakeMinutes": 9999, "verdicts": {"prometheus": "http://x"},
             "router": {"type": "script", "path": "/usr/bin/route", "host": "lb1"}},
@@ -163,9 +163,9 @@ async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
     let problem = rig.send("PUT", path, &group).await.is(400).json();
     let errors = problem["errors"].as_array().unwrap();
     for part in [
+        "alarmConfiguration.alarms",
         "autoRollbackConfiguration.events",
         "x-croft.bakeMinutes",
-        "alarms are not evaluated by this croft yet",
         "x-croft.verdicts",
         "x-croft.router.host `lb1`",
     ] {
@@ -285,7 +285,7 @@ async fn what_cannot_be_deployed_is_refused_with_awss_word() {
         body
     };
     let gone = json!({"digest": "ab".repeat(32)});
-    let alarms = json!({"enabled": true, "alarms": [{"name": "errors"}]});
+    let alarms = json!({"enabled": true, "alarms": []});
     for (body, status, code) in [
         (json!({}), 400, "InvalidInputException"),
         (

@@ -102,6 +102,7 @@ impl Rig {
             ledger: Arc::clone(&ledger),
             clock: clock.clone(),
             routing: Arc::new(croft_deploy::server::Local),
+            alerts: None,
         });
         let farm = Farm {
             handle,

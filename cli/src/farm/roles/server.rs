@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::alerts::Monitor;
 use super::master;
 use super::observed::{self, BrokerMetrics};
 use super::substrates::{self, Broker};
@@ -84,6 +85,8 @@ impl Running {
             ledger: Arc::clone(&ground.broker.ledger),
             clock: Clock::system(),
             routing: Arc::new(croft_deploy::server::Local),
+            alerts: Monitor::of(door.alertmanager.as_deref(), door.prometheus.as_deref())?
+                .map(|monitor| Arc::new(monitor) as Arc<dyn croft_deploy::server::Alerts>),
         });
         let broker_metrics = BrokerMetrics::new(&ground.registry)?;
         let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;

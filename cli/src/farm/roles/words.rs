@@ -137,6 +137,12 @@ pub(crate) struct DoorWords {
     /// Let everybody on this machine read /metrics; only with a loopback address
     #[arg(long, env = "CROFT_OPEN_METRICS", value_parser = BoolishValueParser::new())]
     pub(crate) open_metrics: bool,
+    /// Where Alertmanager is: its alarms end deployments, but for those that somebody has silenced
+    #[arg(long, env = "CROFT_ALERTMANAGER", value_name = "URL")]
+    pub(crate) alertmanager: Option<String>,
+    /// Where Prometheus is, which is asked for alarms when there is no Alertmanager
+    #[arg(long, env = "CROFT_PROMETHEUS", value_name = "URL")]
+    pub(crate) prometheus: Option<String>,
 }
 
 /// What a worker offers.

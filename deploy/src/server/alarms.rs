@@ -1,0 +1,115 @@
+//! Alarms that end a deployment: what Alertmanager pushes and what polling it, or Prometheus, finds. Told by the loop of both; asked what
+//! is to become of each deployment that is watched.
+//!
+//! An alarm is a rule of Prometheus, by its name. Only one that begins to fire after the deployment began counts against it: what fired
+//! before was caused by something else, and a rollback is not stopped by what its predecessor set off. Alarms that cannot be read never
+//! take a release back: it holds until they can be, or somebody decides.
+
+use croft_proto::Timestamp;
+use croft_proto::deploy::Finding;
+use futures_util::future::BoxFuture;
+
+use crate::advice::Advice;
+use crate::alarm::{External, Firing, Matcher, Polled, Webhook};
+use crate::state::Deployment;
+
+/// How long alarms may be unread before a group that wants it goes on without them.
+pub const BLIND_MS_MAX: u64 = 10 * 60 * 1000;
+
+/// Where alarms are asked for.
+pub trait Alerts: Send + Sync {
+    /// All alerts that there are.
+    fn all(&self) -> BoxFuture<'_, Result<Vec<Polled>, String>>;
+}
+
+/// What is known of alarms.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    external: External,
+    /// Why they cannot be read, and since when; none while they can be.
+    blind: Option<(Timestamp, String)>,
+    /// Whether they have been read since the start, where they are polled.
+    was_polled: bool,
+}
+
+impl Watch {
+    pub(super) fn pushed(&mut self, message: &Webhook, at: Timestamp) {
+        self.external.webhook(message, at);
+    }
+
+    pub(super) fn polled(
+        &mut self,
+        asked: Timestamp,
+        found: Result<Vec<Polled>, String>,
+    ) -> Option<String> {
+        match found {
+            Ok(all) => {
+                self.was_polled = true;
+                self.external.polled(asked, all);
+                self.blind
+                    .take()
+                    .map(|_| "alarms can be read again".to_string())
+            }
+            Err(error) => {
+                let is_new = self.blind.is_none();
+                let said = format!("alarms cannot be read: {error}");
+                self.blind.get_or_insert((asked, error));
+                is_new.then_some(said)
+            }
+        }
+    }
+
+    /// What is to become of a deployment.
+    pub(super) fn advice(&self, deployment: &Deployment, polls: bool, now: Timestamp) -> Advice {
+        let Some(plan) = &deployment.plan else {
+            return Advice::Hold {
+                reason: "it has not begun".into(),
+            };
+        };
+        let began = deployment.began.unwrap_or(deployment.created);
+        for alarm in &plan.alarms {
+            let matchers = [Matcher {
+                name: "alertname".into(),
+                value: alarm.name.clone(),
+            }];
+            let mut firing = self.external.against(&matchers);
+            if let Some(firing) = firing.find(|firing| firing.alert.starts_at >= began) {
+                return Advice::RollBack(Box::new(finding(&alarm.name, firing)));
+            }
+        }
+        match &self.blind {
+            Some((since, error)) => {
+                let is_long = now.millis_since(*since) >= BLIND_MS_MAX;
+                if is_long && plan.ignore_poll_alarm_failure {
+                    return Advice::Continue;
+                }
+                Advice::Hold {
+                    reason: format!("alarms cannot be read: {error}"),
+                }
+            }
+            None if polls && !self.was_polled => Advice::Hold {
+                reason: "alarms have not been read yet".into(),
+            },
+            None => Advice::Continue,
+        }
+    }
+}
+
+fn finding(alarm: &str, firing: &Firing) -> Finding {
+    let how = if firing.groups.is_empty() {
+        "found by asking"
+    } else {
+        "pushed by Alertmanager"
+    };
+    Finding {
+        by: format!("alarm {alarm}"),
+        message: format!("it began to fire after the deployment did ({how})"),
+        evidence: serde_json::json!({
+            "alarm": alarm,
+            "labels": firing.alert.labels,
+            "startsAt": firing.alert.starts_at,
+            "heard": firing.heard,
+            "groups": firing.groups,
+        }),
+    }
+}
