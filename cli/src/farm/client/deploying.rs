@@ -22,3 +22,4 @@ pub(crate) use configure::{app, group};
 pub(crate) use deployment::deployment;
 pub(crate) use host::host;
 pub(crate) use start::deploy;
+pub(super) use watch::watch;

@@ -37,9 +37,7 @@ async fn act(farm: &Farm, command: &DeploymentCommand) -> anyhow::Result<Exit> {
             let call = Call::get(&["v1", "deployments", &name.id]);
             show(farm, &call, output.output).await
         }
-        DeploymentCommand::Watch { name, output } => {
-            watch::watch(farm, &name.id, output.output).await
-        }
+        DeploymentCommand::Watch { name, output } => watch(farm, &name.id, output.output).await,
         DeploymentCommand::Stop {
             name,
             rollback,

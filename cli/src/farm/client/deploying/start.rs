@@ -159,7 +159,7 @@ async fn started(farm: &Farm, words: &DeployWords, asked: Value) -> anyhow::Resu
         .unwrap_or_default()
         .to_string();
     eprintln!("croft: started {id}");
-    watch::watch(farm, &id, words.output).await
+    watch(farm, &id, words.output).await
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::output;
 const WAIT_SECONDS: &str = "25";
 
 /// Follows the deployment to its end, and ends as it does.
-pub(super) async fn watch(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
+pub(in super::super) async fn watch(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     tokio::select! {
