@@ -82,6 +82,8 @@ fn a_deployment_without_hosts_fails_and_is_explained(rig: &mut Rig) {
     assert_eq!(info["status"], "Failed");
     assert_eq!(info["revision"]["origin"]["location"], folder);
     assert!(info["createTime"].as_f64() <= info["completeTime"].as_f64());
+    assert_eq!(rig.told(&["deployment", "targets", id, "-o", "name"]), "");
+    rig.ran(&["deployment", "targets", id, "h1"]).assert_code(5);
     // The same revision by its digest, without its folder.
     let digest = info["revision"]["digest"].as_str().unwrap();
     let second = rig.told(&["deploy", "shop", "prod", "--revision", digest, "--detach"]);

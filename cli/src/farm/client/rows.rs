@@ -326,6 +326,46 @@ rows!(
 );
 
 rows!(
+    /// A host of a deployment.
+    TargetRow, "/targetId", 4, [
+        ("HOST", |row| text(row, "/targetId")),
+        ("STATUS", |row| text(row, "/status")),
+        ("EVENT", |row| last_event(row, "/lifecycleEventName")),
+        ("WHICH", |row| last_event(row, "/status")),
+        ("SIDE", |row| text(row, "/instanceLabel")),
+        ("ZONE", |row| text(row, "/zone")),
+    ]
+);
+
+rows!(
+    /// What happened on a host.
+    TargetEventRow, "/lifecycleEventName", 6, [
+        ("EVENT", |row| text(row, "/lifecycleEventName")),
+        ("STATUS", |row| text(row, "/status")),
+        ("BEGAN", |row| when(row, "/startTime")),
+        ("TOOK", event_took),
+        ("SCRIPT", |row| text(row, "/diagnostics/scriptName")),
+        ("SAID", |row| text(row, "/diagnostics/message")),
+        ("CODE", |row| text(row, "/diagnostics/errorCode")),
+        ("LAST LINES", |row| text(row, "/diagnostics/logTail")),
+    ]
+);
+
+fn last_event(row: &Value, pointer: &str) -> String {
+    let events = row["lifecycleEvents"].as_array();
+    let last = events.and_then(|events| events.last());
+    last.map_or_else(|| "-".into(), |event| text(event, pointer))
+}
+
+fn event_took(row: &Value) -> String {
+    let both = moment(row, "/startTime").zip(moment(row, "/endTime"));
+    both.map_or_else(
+        || "-".into(),
+        |(start, end)| duration(end.millis_since(start)),
+    )
+}
+
+rows!(
     /// A host that is deployed to.
     HostRow, "/instanceName", 5, [
         ("NAME", |row| text(row, "/instanceName")),
@@ -382,4 +422,45 @@ fn oldest(row: &Value) -> String {
 fn noted(row: &Value) -> String {
     let millis = row["atMs"].as_u64().map(Timestamp::from_millis);
     millis.map_or_else(|| when(row, "/at"), date)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_target_shows_where_it_is_and_an_event_how_long_it_took() {
+        let target = TargetRow(
+            json!({"targetId": "h1", "status": "Failed", "instanceLabel": "Green", "zone": null,
+            "lifecycleEvents": [{"lifecycleEventName": "Install", "status": "Succeeded"},
+                {"lifecycleEventName": "AfterInstall", "status": "Failed"}]}),
+        );
+        assert_eq!(
+            target.cells(),
+            ["h1", "Failed", "AfterInstall", "Failed", "Green", "-"]
+        );
+        let event = TargetEventRow(
+            json!({"lifecycleEventName": "AfterInstall", "status": "Failed",
+            "startTime": 10.0, "endTime": 11.5, "diagnostics": {"errorCode": "ScriptFailed",
+                "scriptName": "a.sh", "message": "exit code 3", "logTail": "\u{1b}[2Jno port"}}),
+        );
+        let cells = event.cells();
+        assert_eq!(cells[3], duration(1500));
+        assert_eq!(
+            cells[4..],
+            ["a.sh", "exit code 3", "ScriptFailed", "no port"]
+        );
+        let waiting = TargetEventRow(json!({"lifecycleEventName": "Install", "status": "Pending"}));
+        assert_eq!(waiting.cells()[2..4], ["-", "-"]);
+    }
+
+    #[test]
+    fn a_host_shows_its_tags_as_they_are_typed() {
+        let host = HostRow(json!({"instanceName": "h1",
+            "tags": [{"Key": "role", "Value": "web"}, {"Key": "spare", "Value": ""}]}));
+        assert_eq!(host.cells()[..2], ["h1", "role=web spare"]);
+        assert_eq!(HostRow(json!({"tags": []})).cells()[1], "-");
+    }
 }

@@ -240,6 +240,16 @@ pub(crate) enum DeploymentCommand {
         #[command(flatten)]
         output: OutputWords,
     },
+    /// List a deployment's hosts, or what happened on one of them, event by event
+    Targets {
+        #[command(flatten)]
+        name: DeploymentName,
+        /// One of them
+        #[arg(value_name = "HOST")]
+        host: Option<String>,
+        #[command(flatten)]
+        output: OutputWords,
+    },
     /// Follow a deployment to its end; ends as it does
     Watch {
         #[command(flatten)]

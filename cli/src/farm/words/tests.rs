@@ -163,6 +163,8 @@ fn deploying_has_words_like_building() {
         "croft deploy shop prod --detach --config CodeDeployDefault.AllAtOnce --file-exists-behavior overwrite",
         "croft deployment list --application shop --group prod --status failed --limit 5",
         "croft deployment get d-A1B2C3D4E",
+        "croft deployment targets d-A1B2C3D4E",
+        "croft deployment targets d-A1B2C3D4E h1 -o wide",
         "croft deployment watch d-A1B2C3D4E -o ndjson",
         "croft deployment stop d-A1B2C3D4E --rollback",
         "croft deployment continue d-A1B2C3D4E",

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::call::{Call, Farm};
-use super::super::rows::DeploymentRow;
+use super::super::rows::{DeploymentRow, TargetEventRow, TargetRow};
 use super::super::{block_on, farm, pages};
 use super::{explain, watch};
 use crate::args::{Format, Global};
@@ -36,6 +36,9 @@ async fn act(farm: &Farm, command: &DeploymentCommand) -> anyhow::Result<Exit> {
         DeploymentCommand::Get { name, output } => {
             let call = Call::get(&["v1", "deployments", &name.id]);
             show(farm, &call, output.output).await
+        }
+        DeploymentCommand::Targets { name, host, output } => {
+            targets(farm, &name.id, host.as_deref(), output.output).await
         }
         DeploymentCommand::Watch { name, output } => watch(farm, &name.id, output.output).await,
         DeploymentCommand::Stop {
@@ -94,6 +97,34 @@ async fn list(
     let path = ["v1", "deployments"];
     let found = pages::all(farm, &path, &query, "deployments", limit).await?;
     let rows: Vec<DeploymentRow> = found.into_iter().map(DeploymentRow).collect();
+    output::rows(&rows, format)?;
+    Ok(Exit::Succeeded)
+}
+
+/// All hosts of a deployment; of one of them its events.
+async fn targets(
+    farm: &Farm,
+    id: &str,
+    host: Option<&str>,
+    format: Format,
+) -> anyhow::Result<Exit> {
+    let mut path = vec!["v1", "deployments", id, "targets"];
+    path.extend(host);
+    let answer: Value = farm.json(&Call::get(&path)).await?;
+    let found = answer["deploymentTargets"].as_array().into_iter().flatten();
+    let targets = found.map(|target| target["instanceTarget"].clone());
+    if host.is_none() {
+        let rows: Vec<TargetRow> = targets.map(TargetRow).collect();
+        output::rows(&rows, format)?;
+        return Ok(Exit::Succeeded);
+    }
+    let events = targets.flat_map(|mut target| match target["lifecycleEvents"].take() {
+        Value::Array(events) => events,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Vec::new()
+        }
+    });
+    let rows: Vec<TargetEventRow> = events.map(TargetEventRow).collect();
     output::rows(&rows, format)?;
     Ok(Exit::Succeeded)
 }
