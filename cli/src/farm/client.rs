@@ -51,7 +51,7 @@ use crate::farm::words::Connect;
 use crate::surroundings::home_path;
 pub(crate) use build::build;
 pub(crate) use call::Failure;
-pub(crate) use call::{Call, Farm};
+pub(crate) use call::{Call, Farm, choose_tls};
 use connection::{Connection, Found, Up};
 pub(crate) use custody::{audit, token};
 pub(crate) use deploying::{app, deploy, deployment, group, host};

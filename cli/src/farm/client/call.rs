@@ -192,13 +192,7 @@ impl Farm {
     /// # Errors
     /// When the certificates cannot be used.
     pub(crate) fn new(connection: Connection) -> Result<Self, Wrong> {
-        // The TLS library wants to be told, once in a process, which arithmetic to use; whoever was first told it the same.
-        if rustls::crypto::ring::default_provider()
-            .install_default()
-            .is_err()
-        {
-            tracing::trace!("the TLS provider was already chosen");
-        }
+        choose_tls();
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
             // A token would go wherever the answer points to.
@@ -353,6 +347,15 @@ impl Farm {
             server: self.connection.server.to_string(),
             source,
         })
+    }
+}
+
+/// Before the first client of a process is made: the TLS library wants to be told, once, which arithmetic to use. Whoever was first
+/// told it the same.
+pub(crate) fn choose_tls() {
+    let chosen = rustls::crypto::ring::default_provider().install_default();
+    if chosen.is_err() {
+        tracing::trace!("the TLS provider was already chosen");
     }
 }
 
