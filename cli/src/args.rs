@@ -10,8 +10,8 @@ use crate::agent::AgentWords;
 use crate::cache::CacheWords;
 use crate::farm::roles::words::NatsWords;
 use crate::farm::words::{
-    AuditWords, BuildWords, ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords,
-    WorkerWords,
+    AppWords, AuditWords, BuildWords, DeployWords, DeploymentWords, GroupWords, HostWords,
+    ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords, WorkerWords,
 };
 
 /// Runs buildspec.yml, appspec.yml and pipelines on your own machines.
@@ -99,6 +99,16 @@ pub(crate) enum Command {
     Project(ProjectWords),
     /// Give a farm's builds values that nobody sees
     Secret(SecretWords),
+    /// Configure what a farm deploys
+    App(AppWords),
+    /// Configure where a farm deploys to, and how
+    Group(GroupWords),
+    /// Deploy a folder to a group's hosts
+    Deploy(Box<DeployWords>),
+    /// Look at a farm's deployments and act on them
+    Deployment(DeploymentWords),
+    /// Look at the hosts that a farm deploys to and act on them
+    Host(HostWords),
     /// Run a farm on this machine: server and worker in one process
     Up(Box<crate::farm::roles::words::UpWords>),
     /// Run a farm's server over NATS: API, scheduler, read model

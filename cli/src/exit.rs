@@ -9,16 +9,18 @@ use croft_proto::Status;
 pub enum Exit {
     /// 0: it worked.
     Succeeded,
-    /// 1: the user's build failed.
+    /// 1: the user's build or deployment failed.
     BuildFailed,
     /// 2: Croft, the machine or the engine failed.
     Infrastructure,
-    /// 3: the build was stopped.
+    /// 3: the build or the deployment was stopped.
     Stopped,
     /// 4: the build ran out of time.
     TimedOut,
     /// 5: wrong words, or a file with mistakes.
     Usage,
+    /// 7: the deployment did not go well and was taken back.
+    RolledBack,
     /// 130: interrupted at once.
     Interrupted,
 }
@@ -34,6 +36,7 @@ impl Exit {
             Self::Stopped => 3,
             Self::TimedOut => 4,
             Self::Usage => 5,
+            Self::RolledBack => 7,
             Self::Interrupted => 130,
         }
     }

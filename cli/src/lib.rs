@@ -99,6 +99,11 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Build(words) => client::build(&cli.global, words),
         Command::Project(words) => client::project(&cli.global, words),
         Command::Secret(words) => client::secret(&cli.global, words),
+        Command::App(words) => client::app(&cli.global, words),
+        Command::Group(words) => client::group(&cli.global, words),
+        Command::Deploy(words) => client::deploy(&cli.global, words),
+        Command::Deployment(words) => client::deployment(&cli.global, words),
+        Command::Host(words) => client::host(&cli.global, words),
         Command::Worker(words) => match &words.command {
             Some(command) => client::worker(&cli.global, command),
             None => {
@@ -160,6 +165,11 @@ const fn is_role(command: &Command) -> bool {
         | Command::Build(_)
         | Command::Project(_)
         | Command::Secret(_)
+        | Command::App(_)
+        | Command::Group(_)
+        | Command::Deploy(_)
+        | Command::Deployment(_)
+        | Command::Host(_)
         | Command::Queue(_)
         | Command::Backup(_)
         | Command::Restore(_)

@@ -130,7 +130,6 @@ routes! {
     Post "/v1/tokens" Admin Farm Changes "CreateToken" "Issues a token, shown once." => tokens::create;
     Delete "/v1/tokens/{id}" Admin Farm Changes "RevokeToken" "Takes a token back." => tokens::revoke;
     Post "/v1/pools/{pool}/enrolments" Worker Pool Changes "EnrolWorker" "Gives a worker its pool's keys." => pools::enrol;
-    Post "/v1/alerts" Deployer Farm Reads "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
     Post "/v1/revisions/wanting" Deployer Role Reads "ListWantedRevisionChunks" "Which chunks of a revision are not here yet." => sources::wanting;
     Post "/v1/revisions/chunks" Deployer Role Reads "PutRevisionChunks" "Stores chunks of a revision." => sources::chunks;
     Post "/v1/revisions/trees" Deployer Role Changes "PutRevision" "Makes a revision of chunks that are here." => sources::trees;
@@ -156,6 +155,7 @@ routes! {
     Post "/v1/deployments/{id}/continue" Deployer Deployment Changes "ContinueDeployment" "Ends a deployment's wait." => ask::go_on;
     Get "/v1/hosts/{name}" Viewer Farm Reads "GetHost" "A host, and the groups that mean it." => hosts::get;
     Put "/v1/hosts/{name}/tags" Admin Farm Changes "TagHost" "Gives a host other tags." => hosts::tag;
+    Post "/v1/alerts" Deployer Farm Reads "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
     Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => agents::list;
     Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => agents::revoke;
     Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;

@@ -33,6 +33,8 @@ mod secret;
 mod custody;
 /// `croft worker list` and the like, and `croft queue`.
 mod fleet;
+/// Deploying.
+mod deploying;
 /// Lists that come in pages.
 mod pages;
 /// What is printed, row by row.
@@ -52,6 +54,7 @@ pub(crate) use call::Failure;
 pub(crate) use call::{Call, Farm, choose_tls};
 use connection::{Connection, Found, Up};
 pub(crate) use custody::{audit, token};
+pub(crate) use deploying::{app, deploy, deployment, group, host};
 pub(crate) use fleet::{queue, worker};
 pub(crate) use project::project;
 pub(crate) use secret::secret;

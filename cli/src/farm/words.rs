@@ -1,11 +1,18 @@
 //! The words of the commands that ask a farm. Parsed by `args`; read by `client`, which hands nothing back to here.
 
+/// Of the commands that deploy.
+mod deploying;
+
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{OutputWords, Show};
+pub(crate) use deploying::{
+    AppCommand, AppWords, ApplyWords, DeployWords, DeploymentCommand, DeploymentWords,
+    GroupCommand, GroupWords, HostCommand, HostWords,
+};
 
 /// Which farm is asked, and as whom.
 #[derive(Clone, Debug, Args)]

@@ -17,6 +17,8 @@ mod stores;
 mod door;
 /// All kinds of faults, for as long as one likes.
 mod soak;
+/// Deployments.
+mod deploying;
 /// A broker of three servers.
 mod cluster;
 /// Somebody's first minute.

@@ -80,7 +80,10 @@ pub(super) async fn folded(state: &State, id: &DeploymentId) -> Result<Option<Kn
 }
 
 /// One that this server has forgotten: its own entries and its targets', in the order in which they came.
-async fn anew(ledger: &dyn Ledger, id: &DeploymentId) -> Result<Option<Known>, Problem> {
+pub(in super::super) async fn anew(
+    ledger: &dyn Ledger,
+    id: &DeploymentId,
+) -> Result<Option<Known>, Problem> {
     let own = all_of(ledger, &deployment_subject(id)).await?;
     let alone = Deployment::of(id, &own).map_err(|error| Problem::internal(&error))?;
     let Some(alone) = alone else {

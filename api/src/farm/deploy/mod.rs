@@ -10,9 +10,9 @@ pub(super) mod groups;
 /// How many hosts at once, and how traffic moves.
 pub(super) mod configs;
 /// Revisions that are needed still.
-mod revisions;
+pub(super) mod revisions;
 /// A deployment that a path names.
-mod known;
+pub(super) mod known;
 /// Deployments as they are.
 pub(super) mod deployments;
 /// Starting, stopping, going on, going back.

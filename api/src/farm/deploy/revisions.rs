@@ -65,7 +65,7 @@ pub(in super::super) async fn keep_revisions(state: Arc<State>) {
 }
 
 /// False when it is too early to know which there are.
-async fn keep_all(state: &State) -> bool {
+pub(in super::super) async fn keep_all(state: &State) -> bool {
     if !state.farm.deploy.progress().is_caught_up {
         return false;
     }

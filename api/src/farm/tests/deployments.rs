@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use croft_cache::Id;
 use croft_deploy::{Report, Said, host_subject};
 use croft_ledger::Expected;
 use croft_proto::deploy::{
@@ -9,6 +10,10 @@ use croft_proto::deploy::{
 };
 use serde_json::{Value, json};
 
+use super::super::deploy::{known, revisions};
+use super::super::held::Need;
+use super::super::metrics::Metrics;
+use super::super::state::State;
 use super::rig::{PATIENCE, Rig};
 
 /// A farm with an application and a group of hosts with the tag `role=web`, and a revision in its store.
@@ -155,6 +160,7 @@ async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
     let path = "/v1/applications/shop/groups/canary";
     let group = json!({
         "deploymentGroupName": "canary",
+        "alarmConfiguration": {"enabled": true},
         "autoRollbackConfiguration": {"enabled": true},
         "x-croft": {"bakeMinutes": 9999, "verdicts": {"prometheus": "http://x"},
             "router": {"type": "script", "path": "/usr/bin/route", "host": "lb1"}},
@@ -162,6 +168,7 @@ async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
     let problem = rig.send("PUT", path, &group).await.is(400).json();
     let errors = problem["errors"].as_array().unwrap();
     for part in [
+        "alarmConfiguration.alarms",
         "autoRollbackConfiguration.events",
         "x-croft.bakeMinutes",
         "x-croft.verdicts",
@@ -178,6 +185,11 @@ async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
             json!({"deploymentConfigName": "none"}),
             404,
             "DeploymentConfigDoesNotExistException",
+        ),
+        (
+            with("overrideAlarmConfiguration", alarms),
+            400,
+            "InvalidInputException",
         ),
         (
             path,
@@ -283,6 +295,7 @@ async fn what_cannot_be_deployed_is_refused_with_awss_word() {
         body
     };
     let gone = json!({"digest": "ab".repeat(32)});
+    let alarms = json!({"enabled": true, "alarms": []});
     for (body, status, code) in [
         (json!({}), 400, "InvalidInputException"),
         (
@@ -351,6 +364,39 @@ async fn asked_twice_with_one_key_there_is_one_deployment() {
     assert_eq!(listed["deployments"].as_array().unwrap().len(), 2);
 }
 
+/// A server that has forgotten a deployment shows it as before, out of the ledger.
+async fn is_folded_anew(rig: &Rig, id: &str) {
+    let anew = known::anew(&*rig.farm.ledger, &id.parse().unwrap()).await;
+    let anew = anew.unwrap().unwrap();
+    let shown = rig.get(&format!("/v1/deployments/{id}")).await.json();
+    let info = serde_json::to_value(&anew.info).unwrap();
+    assert_eq!(info, shown["deploymentInfo"]);
+    let targets = rig
+        .get(&format!("/v1/deployments/{id}/targets"))
+        .await
+        .json();
+    let targets = targets["deploymentTargets"].as_array().unwrap().clone();
+    let targets: Vec<&Value> = targets.iter().map(|one| &one["instanceTarget"]).collect();
+    assert_eq!(anew.targets.iter().collect::<Vec<_>>(), targets);
+    assert!(!targets.is_empty());
+}
+
+/// A server that has just come keeps what a group may go back to, and nothing else.
+async fn all_is_kept(rig: &Rig, good: &str, bad: &str) {
+    let mut farm = rig.farm.clone();
+    farm.registry = prometheus::Registry::new();
+    let metrics = Metrics::new(&farm.registry).unwrap();
+    let (notes, _noted) = tokio::sync::mpsc::channel(1);
+    let state = State::new(farm, metrics, notes);
+    assert!(revisions::keep_all(&state).await);
+    let need = Need {
+        now: rig.now(),
+        ms: 12 * 60 * 60 * 1000,
+    };
+    let is_kept = |digest: &str| state.held.covers(&Id::parse(digest).unwrap(), need);
+    assert!(is_kept(good) && !is_kept(bad));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_fails_is_told_with_its_script_and_the_group_is_taken_back() {
     let rig = Rig::start().await;
@@ -391,6 +437,10 @@ async fn a_host_that_fails_is_told_with_its_script_and_the_group_is_taken_back()
     assert_eq!(info["status"], "Succeeded");
     assert_eq!(info["creator"], "codeDeployRollback");
     assert_eq!(info["revision"]["digest"], good.as_str());
+    for id in [first.as_str(), second.as_str(), back] {
+        is_folded_anew(&rig, id).await;
+    }
+    all_is_kept(&rig, &good, &bad).await;
     let pages: Vec<Value> = [
         rig.get("/v1/deployments?limit=2").await.is(200).json(),
         rig.get("/v1/deployments?status=Failed&application=shop")

@@ -350,12 +350,11 @@ impl Farm {
     }
 }
 
-/// The TLS library wants to be told, once in a process, which arithmetic to use; whoever was first told it the same.
+/// Before the first client of a process is made: the TLS library wants to be told, once, which arithmetic to use. Whoever was first
+/// told it the same.
 pub(crate) fn choose_tls() {
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
+    let chosen = rustls::crypto::ring::default_provider().install_default();
+    if chosen.is_err() {
         tracing::trace!("the TLS provider was already chosen");
     }
 }

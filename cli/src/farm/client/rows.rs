@@ -256,6 +256,146 @@ rows!(
     ]
 );
 
+/// What was applied, and what became of it.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct AppliedRow {
+    pub(super) json: Value,
+    #[serde(skip)]
+    pub(super) name: String,
+    #[serde(skip)]
+    pub(super) how: &'static str,
+}
+
+impl Rows for AppliedRow {
+    fn titles() -> (Vec<&'static str>, usize) {
+        (vec!["NAME", "DONE"], 2)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name(), self.how.into()]
+    }
+
+    fn name(&self) -> String {
+        croft_exec::output::plain_text(&self.name, usize::MAX)
+    }
+}
+
+rows!(
+    /// An application.
+    AppRow, "/applicationName", 2, [
+        ("NAME", |row| text(row, "/applicationName")),
+        ("PLATFORM", |row| text(row, "/computePlatform")),
+    ]
+);
+
+rows!(
+    /// A deployment group.
+    GroupRow, "/deploymentGroupName", 6, [
+        ("NAME", |row| text(row, "/deploymentGroupName")),
+        ("CONFIG", |row| text(row, "/deploymentConfigName")),
+        ("HOSTS", |row| text(row, "/x-croft-state/hostsDeployedTo")),
+        ("HEALTHY", |row| text(row, "/x-croft-state/hostsHealthy")),
+        ("HAS", |row| digest(row, "/targetRevision/digest")),
+        ("DEPLOYING", |row| text(row, "/x-croft-state/activeDeploymentId")),
+        ("TYPE", |row| text(row, "/deploymentStyle/deploymentType")),
+        ("TAKES BACK ON", |row| text(row, "/autoRollbackConfiguration/events")),
+        ("GENERATION", |row| text(row, "/x-croft-state/generation")),
+        ("LAST GOOD", |row| text(row, "/lastSuccessfulDeployment/deploymentId")),
+    ]
+);
+
+rows!(
+    /// A deployment.
+    DeploymentRow, "/deploymentId", 7, [
+        ("ID", |row| text(row, "/deploymentId")),
+        ("APP", |row| text(row, "/applicationName")),
+        ("GROUP", |row| text(row, "/deploymentGroupName")),
+        ("STATUS", |row| text(row, "/status")),
+        ("REVISION", |row| digest(row, "/revision/digest")),
+        ("STARTED", |row| when(row, "/createTime")),
+        ("ERROR", |row| text(row, "/errorInformation/code")),
+        ("ENDED", |row| when(row, "/completeTime")),
+        ("BY", |row| text(row, "/creator")),
+        ("CONFIG", |row| text(row, "/deploymentConfigName")),
+        ("WELL", |row| text(row, "/deploymentOverview/Succeeded")),
+        ("FAILED", |row| text(row, "/deploymentOverview/Failed")),
+        ("BACK BY", |row| text(row, "/rollbackInfo/rollbackDeploymentId")),
+        ("DESCRIPTION", |row| text(row, "/description")),
+    ]
+);
+
+rows!(
+    /// A host of a deployment.
+    TargetRow, "/targetId", 4, [
+        ("HOST", |row| text(row, "/targetId")),
+        ("STATUS", |row| text(row, "/status")),
+        ("EVENT", |row| last_event(row, "/lifecycleEventName")),
+        ("WHICH", |row| last_event(row, "/status")),
+        ("SIDE", |row| text(row, "/instanceLabel")),
+        ("ZONE", |row| text(row, "/zone")),
+    ]
+);
+
+rows!(
+    /// What happened on a host.
+    TargetEventRow, "/lifecycleEventName", 6, [
+        ("EVENT", |row| text(row, "/lifecycleEventName")),
+        ("STATUS", |row| text(row, "/status")),
+        ("BEGAN", |row| when(row, "/startTime")),
+        ("TOOK", event_took),
+        ("SCRIPT", |row| text(row, "/diagnostics/scriptName")),
+        ("SAID", |row| text(row, "/diagnostics/message")),
+        ("CODE", |row| text(row, "/diagnostics/errorCode")),
+        ("LAST LINES", |row| text(row, "/diagnostics/logTail")),
+    ]
+);
+
+fn last_event(row: &Value, pointer: &str) -> String {
+    let events = row["lifecycleEvents"].as_array();
+    let last = events.and_then(|events| events.last());
+    last.map_or_else(|| "-".into(), |event| text(event, pointer))
+}
+
+fn event_took(row: &Value) -> String {
+    let both = moment(row, "/startTime").zip(moment(row, "/endTime"));
+    both.map_or_else(
+        || "-".into(),
+        |(start, end)| duration(end.millis_since(start)),
+    )
+}
+
+rows!(
+    /// A host that is deployed to.
+    HostRow, "/instanceName", 5, [
+        ("NAME", |row| text(row, "/instanceName")),
+        ("TAGS", tags),
+        ("ZONE", |row| text(row, "/zone")),
+        ("DEPLOYING", |row| text(row, "/deploymentId")),
+        ("HEARD", |row| when(row, "/lastHeard")),
+    ]
+);
+
+/// Enough of a digest to tell revisions apart.
+fn digest(row: &Value, pointer: &str) -> String {
+    text(row, pointer).chars().take(12).collect()
+}
+
+fn tags(row: &Value) -> String {
+    let tags = row["tags"].as_array().into_iter().flatten();
+    let words: Vec<String> = tags
+        .map(|tag| match text(tag, "/Value").as_str() {
+            "-" => text(tag, "/Key"),
+            value => format!("{}={value}", text(tag, "/Key")),
+        })
+        .collect();
+    if words.is_empty() {
+        "-".into()
+    } else {
+        words.join(" ")
+    }
+}
+
 /// An empty list of projects leaves none out.
 fn every(projects: String) -> String {
     if projects == "-" {
@@ -282,4 +422,45 @@ fn oldest(row: &Value) -> String {
 fn noted(row: &Value) -> String {
     let millis = row["atMs"].as_u64().map(Timestamp::from_millis);
     millis.map_or_else(|| when(row, "/at"), date)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_target_shows_where_it_is_and_an_event_how_long_it_took() {
+        let target = TargetRow(
+            json!({"targetId": "h1", "status": "Failed", "instanceLabel": "Green", "zone": null,
+            "lifecycleEvents": [{"lifecycleEventName": "Install", "status": "Succeeded"},
+                {"lifecycleEventName": "AfterInstall", "status": "Failed"}]}),
+        );
+        assert_eq!(
+            target.cells(),
+            ["h1", "Failed", "AfterInstall", "Failed", "Green", "-"]
+        );
+        let event = TargetEventRow(
+            json!({"lifecycleEventName": "AfterInstall", "status": "Failed",
+            "startTime": 10.0, "endTime": 11.5, "diagnostics": {"errorCode": "ScriptFailed",
+                "scriptName": "a.sh", "message": "exit code 3", "logTail": "\u{1b}[2Jno port"}}),
+        );
+        let cells = event.cells();
+        assert_eq!(cells[3], duration(1500));
+        assert_eq!(
+            cells[4..],
+            ["a.sh", "exit code 3", "ScriptFailed", "no port"]
+        );
+        let waiting = TargetEventRow(json!({"lifecycleEventName": "Install", "status": "Pending"}));
+        assert_eq!(waiting.cells()[2..4], ["-", "-"]);
+    }
+
+    #[test]
+    fn a_host_shows_its_tags_as_they_are_typed() {
+        let host = HostRow(json!({"instanceName": "h1",
+            "tags": [{"Key": "role", "Value": "web"}, {"Key": "spare", "Value": ""}]}));
+        assert_eq!(host.cells()[..2], ["h1", "role=web spare"]);
+        assert_eq!(HostRow(json!({"tags": []})).cells()[1], "-");
+    }
 }

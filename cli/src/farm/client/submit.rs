@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Farm};
 use super::rows::BuildRow;
-use super::upload::upload;
+use super::upload::{Purpose, upload};
 use super::{block_on, farm, watch};
 use crate::args::{Format, Global, Show};
 use crate::cache::with_bar;
@@ -37,7 +37,7 @@ pub(crate) fn submit(global: &Global, words: &SubmitWords) -> anyhow::Result<Exi
         let project = ready_project(&farm, words, &source).await?;
         let store = surroundings.open_cache()?;
         let tree = put(&store, &source)?;
-        let uploaded = upload(&farm, &store, &tree).await?;
+        let uploaded = upload(&farm, &store, &tree, Purpose::Source).await?;
         if uploaded.chunks > 0 {
             eprintln!(
                 "croft: uploaded {} chunks, {} of {}",
@@ -132,7 +132,8 @@ pub(super) async fn ready_project(
     Ok(name)
 }
 
-fn put(store: &Store, source: &Path) -> anyhow::Result<TreeRef> {
+/// The folder's tree, in the local store.
+pub(super) fn put(store: &Store, source: &Path) -> anyhow::Result<TreeRef> {
     let request = Put {
         directory: source,
         now: now(),

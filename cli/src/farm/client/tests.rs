@@ -8,6 +8,8 @@ mod calls;
 mod following;
 /// Uploads into a real store, and what starts a build.
 mod submitting;
+/// Following a deployment, and what takes it back.
+mod deploying;
 /// Files that are written.
 mod taking;
 

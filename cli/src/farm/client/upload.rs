@@ -15,6 +15,25 @@ const BATCHES_AHEAD: usize = 2;
 const ROUNDS_MAX: usize = 3;
 const OCTETS: &str = "application/octet-stream";
 
+/// What a folder is to be on the server: who may send which is not the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A build's source.
+    Source,
+    /// A deployment's revision.
+    Revision,
+}
+
+impl Purpose {
+    /// The routes' first word.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Source => "sources",
+            Self::Revision => "revisions",
+        }
+    }
+}
+
 /// What an upload came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Uploaded {
@@ -27,7 +46,12 @@ pub(super) struct Uploaded {
 }
 
 /// Sends what the server lacks of the tree, and makes the tree visible there.
-pub(super) async fn upload(farm: &Farm, store: &Store, tree: &TreeRef) -> anyhow::Result<Uploaded> {
+pub(super) async fn upload(
+    farm: &Farm,
+    store: &Store,
+    tree: &TreeRef,
+    purpose: Purpose,
+) -> anyhow::Result<Uploaded> {
     let offer = store
         .offer(tree)
         .context("cannot tell what the source is made of")?;
@@ -37,11 +61,11 @@ pub(super) async fn upload(farm: &Farm, store: &Store, tree: &TreeRef) -> anyhow
         ..Uploaded::default()
     };
     for _ in 0..ROUNDS_MAX {
-        let call = Call::new(Method::POST, &["v1", "sources", "wanting"]);
+        let call = Call::new(Method::POST, &["v1", purpose.word(), "wanting"]);
         let answer = farm.bytes(&call.body(OCTETS, encoded.clone())).await?;
         let wanted = decode_ids(&answer).context("cannot read which chunks the server lacks")?;
-        send(farm, store, &offer, &wanted, &mut uploaded).await?;
-        if is_adopted(farm, &encoded).await? {
+        send(farm, store, &offer, &wanted, (purpose, &mut uploaded)).await?;
+        if is_adopted(farm, &encoded, purpose).await? {
             return Ok(uploaded);
         }
     }
@@ -49,8 +73,8 @@ pub(super) async fn upload(farm: &Farm, store: &Store, tree: &TreeRef) -> anyhow
 }
 
 /// False when chunks are lacking all the same.
-async fn is_adopted(farm: &Farm, offer: &Bytes) -> Result<bool, Failure> {
-    let call = Call::new(Method::POST, &["v1", "sources", "trees"]);
+async fn is_adopted(farm: &Farm, offer: &Bytes, purpose: Purpose) -> Result<bool, Failure> {
+    let call = Call::new(Method::POST, &["v1", purpose.word(), "trees"]);
     match farm.bytes(&call.body(OCTETS, offer.clone())).await {
         // Instead of an answer about the tree it may be the ids of what is missing.
         Ok(answer) => Ok(decode_ids(&answer).is_err()),
@@ -64,7 +88,7 @@ async fn send(
     store: &Store,
     offer: &Offer,
     wanted: &[Id],
-    uploaded: &mut Uploaded,
+    (purpose, uploaded): (Purpose, &mut Uploaded),
 ) -> anyhow::Result<()> {
     if wanted.is_empty() {
         return Ok(());
@@ -75,7 +99,7 @@ async fn send(
     while let Some(batch) = ready.recv().await {
         let batch: Bytes = batch.context("cannot read the source out of the local store")?;
         let bytes = batch.len() as u64;
-        let call = Call::new(Method::POST, &["v1", "sources", "chunks"]);
+        let call = Call::new(Method::POST, &["v1", purpose.word(), "chunks"]);
         farm.bytes(&call.body(OCTETS, batch)).await?;
         uploaded.bytes += bytes;
     }

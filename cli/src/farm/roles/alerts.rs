@@ -14,6 +14,7 @@ use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
 
 use crate::exit::Wrong;
+use crate::farm::client::choose_tls;
 
 /// Asked again every few seconds.
 const ANSWER: Duration = Duration::from_secs(4);
@@ -87,7 +88,7 @@ impl Monitor {
         let url = Url::parse(&base)
             .and_then(|url| url.join(path))
             .map_err(|error| Wrong(format!("{flag} {text}: {error}")))?;
-        crate::farm::client::choose_tls();
+        choose_tls();
         let http = Client::builder()
             .timeout(ANSWER)
             .redirect(redirect::Policy::none())

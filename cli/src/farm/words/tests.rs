@@ -137,3 +137,55 @@ fn the_rest_is_read_as_it_is_written() {
     refused("croft token create ci --role root");
     refused("croft project apply");
 }
+
+#[test]
+fn deploying_has_words_like_building() {
+    let Command::Deploy(words) =
+        parse("croft deploy shop prod --revision dist --busy queue --watch")
+    else {
+        panic!("deploy")
+    };
+    assert_eq!(
+        (words.group.application.as_str(), words.group.group.as_str()),
+        ("shop", "prod")
+    );
+    assert!(words.watch && !words.detach && words.revision == "dist");
+    for line in [
+        "croft app apply -",
+        "croft app apply -f shop.yml -o json",
+        "croft app list --server x",
+        "croft app get shop -o yaml",
+        "croft app delete shop",
+        "croft group apply prod.json",
+        "croft group list shop",
+        "croft group get shop prod",
+        "croft group delete shop prod",
+        "croft deploy shop prod --detach --config CodeDeployDefault.AllAtOnce --file-exists-behavior overwrite",
+        "croft deployment list --application shop --group prod --status failed --limit 5",
+        "croft deployment get d-A1B2C3D4E",
+        "croft deployment targets d-A1B2C3D4E",
+        "croft deployment targets d-A1B2C3D4E h1 -o wide",
+        "croft deployment watch d-A1B2C3D4E -o ndjson",
+        "croft deployment stop d-A1B2C3D4E --rollback",
+        "croft deployment continue d-A1B2C3D4E",
+        "croft deployment rollback shop prod",
+        "croft deployment explain d-A1B2C3D4E -o json",
+        "croft host list",
+        "croft host get h1",
+        "croft host revoke h1",
+        "croft host tag h1 role=web env=prod",
+    ] {
+        parse(line);
+    }
+    for line in [
+        "croft deploy shop",
+        "croft deploy shop prod --watch --detach",
+        "croft deploy shop prod --file-exists-behavior keep",
+        "croft app apply",
+        "croft app apply a -f b",
+        "croft deployment rollback shop",
+        "croft deployment list --limit 0",
+    ] {
+        refused(line);
+    }
+}

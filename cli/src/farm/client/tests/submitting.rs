@@ -6,7 +6,7 @@ use croft_cache::{Adoption, Offer, Put, ReceiveLimits, Store, TreeRef, encode_id
 use serde_json::{Value, json};
 
 use super::super::submit::{ready_project, start, start_build};
-use super::super::upload::upload;
+use super::super::upload::{Purpose, upload};
 use super::stub::{Reply, Stub};
 use crate::args::{Cli, Command};
 use crate::farm::words::SubmitWords;
@@ -69,7 +69,7 @@ async fn only_what_the_server_lacks_travels() {
     let farm = stub.farm();
 
     let tree = put(&here, &source);
-    let first = upload(&farm, &here, &tree).await.unwrap();
+    let first = upload(&farm, &here, &tree, Purpose::Source).await.unwrap();
     assert!(
         first.chunks > 2 && first.tree_bytes >= large.len() as u64,
         "{first:?}"
@@ -79,12 +79,14 @@ async fn only_what_the_server_lacks_travels() {
     there.get(&found, &copy).unwrap();
     assert_eq!(std::fs::read(copy.join("large")).unwrap(), large);
 
-    let again = upload(&farm, &here, &tree).await.unwrap();
+    let again = upload(&farm, &here, &tree, Purpose::Source).await.unwrap();
     assert_eq!((again.chunks, again.bytes), (0, 0));
 
     std::fs::write(source.join("buildspec.yml"), "version: 0.2\nphases: {}\n").unwrap();
     let changed = put(&here, &source);
-    let second = upload(&farm, &here, &changed).await.unwrap();
+    let second = upload(&farm, &here, &changed, Purpose::Source)
+        .await
+        .unwrap();
     assert!(second.bytes < 64 * 1024 && second.chunks > 0, "{second:?}");
     stub.stop().await;
 }
@@ -105,7 +107,7 @@ async fn a_server_that_loses_what_it_gets_is_not_sent_to_for_ever() {
     })
     .await;
     let tree = put(&here, &source);
-    let said = upload(&stub.farm(), &here, &tree)
+    let said = upload(&stub.farm(), &here, &tree, Purpose::Source)
         .await
         .unwrap_err()
         .to_string();

@@ -1,0 +1,25 @@
+//! Deploying from the command line: documents become applications and groups, a folder becomes a revision, and a deployment is followed and
+//! explained. Whatever is true is the server's.
+
+/// Documents of applications, groups and configurations.
+mod documents;
+/// `croft app` and `croft group`.
+mod configure;
+/// `croft deploy`.
+mod start;
+/// What a followed deployment has told.
+mod story;
+/// Following a deployment.
+mod watch;
+/// `croft deployment`.
+mod deployment;
+/// Why a deployment ended as it did.
+mod explain;
+/// `croft host`.
+mod host;
+
+pub(crate) use configure::{app, group};
+pub(crate) use deployment::deployment;
+pub(crate) use host::host;
+pub(crate) use start::deploy;
+pub(super) use watch::watch;

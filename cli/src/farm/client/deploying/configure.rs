@@ -1,0 +1,121 @@
+//! `croft app` and `croft group`: what is deployed, and where to.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::super::call::{Call, Farm};
+use super::super::rows::{AppRow, AppliedRow, GroupRow};
+use super::super::{block_on, farm, pages};
+use super::documents::{self, Document};
+use crate::args::{Format, Global};
+use crate::exit::{Exit, Wrong};
+use crate::farm::words::{AppCommand, AppWords, ApplyWords, GroupCommand, GroupWords};
+use crate::output;
+
+pub(crate) fn app(global: &Global, words: &AppWords) -> anyhow::Result<Exit> {
+    let farm = farm(global, &words.connect)?;
+    block_on(act_on_app(&farm, &words.command))
+}
+
+async fn act_on_app(farm: &Farm, command: &AppCommand) -> anyhow::Result<Exit> {
+    let path = ["v1", "applications"];
+    match command {
+        AppCommand::Apply(words) => return apply(farm, words).await,
+        AppCommand::List(output) => {
+            let found = pages::all(farm, &path, &[], "applications", pages::ROWS_MAX).await?;
+            let rows: Vec<AppRow> = found.into_iter().map(AppRow).collect();
+            output::rows(&rows, output.output)?;
+        }
+        AppCommand::Get { name, output } => {
+            let mut answer: Value = farm.json(&Call::get(&["v1", "applications", name])).await?;
+            output::one(&AppRow(answer["application"].take()), output.output)?;
+        }
+        AppCommand::Delete { name } => {
+            let call = Call::new(Method::DELETE, &["v1", "applications", name]);
+            farm.bytes(&call).await?;
+            output::text(&format!(
+                "{name} is removed; its deployments stay on record\n"
+            ))?;
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+pub(crate) fn group(global: &Global, words: &GroupWords) -> anyhow::Result<Exit> {
+    let farm = farm(global, &words.connect)?;
+    block_on(act_on_group(&farm, &words.command))
+}
+
+async fn act_on_group(farm: &Farm, command: &GroupCommand) -> anyhow::Result<Exit> {
+    match command {
+        GroupCommand::Apply(words) => return apply(farm, words).await,
+        GroupCommand::List {
+            application,
+            output,
+        } => {
+            let path = ["v1", "applications", application, "groups"];
+            let found = pages::all(farm, &path, &[], "deploymentGroups", pages::ROWS_MAX).await?;
+            let rows: Vec<GroupRow> = found.into_iter().map(GroupRow).collect();
+            output::rows(&rows, output.output)?;
+        }
+        GroupCommand::Get { name, output } => {
+            let (application, group) = (&name.application, &name.group);
+            let path = ["v1", "applications", application, "groups", group];
+            let mut answer: Value = farm.json(&Call::get(&path)).await?;
+            output::one(
+                &GroupRow(answer["deploymentGroupInfo"].take()),
+                output.output,
+            )?;
+        }
+        GroupCommand::Delete { name } => {
+            let (application, group) = (&name.application, &name.group);
+            let path = ["v1", "applications", application, "groups", group];
+            farm.bytes(&Call::new(Method::DELETE, &path)).await?;
+            output::text(&format!(
+                "{application}/{group} is removed; its hosts keep what they have\n"
+            ))?;
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// Each document is its own change: should one be refused, those before it stay applied.
+async fn apply(farm: &Farm, words: &ApplyWords) -> anyhow::Result<Exit> {
+    let file = words.named.as_ref().or(words.file.as_ref());
+    let file = file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))?;
+    let mut rows = Vec::new();
+    for document in documents::read(file)? {
+        rows.push(apply_one(farm, document).await?);
+    }
+    show(rows, words.output.output)
+}
+
+async fn apply_one(farm: &Farm, document: Document) -> anyhow::Result<AppliedRow> {
+    let path = document.path();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let call = Call::new(Method::PUT, &path).json(&document.json);
+    let answer = farm.open(&call).await?;
+    let how = if answer.status().as_u16() == 201 {
+        "made"
+    } else {
+        "configured"
+    };
+    let mut answer: Value = farm.understood(&farm.whole(answer).await?)?;
+    let name = document.name();
+    for note in answer["notes"].as_array().into_iter().flatten() {
+        let note = note.as_str().unwrap_or_default();
+        eprintln!("croft: warning: {name}: {note}");
+    }
+    let fields = ["application", "deploymentGroupInfo", "deploymentConfigInfo"];
+    let field = fields.into_iter().find(|field| answer.get(field).is_some());
+    Ok(AppliedRow {
+        json: field.map_or(Value::Null, |field| answer[field].take()),
+        name,
+        how,
+    })
+}
+
+fn show(rows: Vec<AppliedRow>, format: Format) -> anyhow::Result<Exit> {
+    output::rows(&rows, format)?;
+    Ok(Exit::Succeeded)
+}

@@ -1,0 +1,137 @@
+//! `croft deployment`: listed, shown, followed, stopped, told to go on, taken back, explained.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::super::call::{Call, Farm};
+use super::super::rows::{DeploymentRow, TargetEventRow, TargetRow};
+use super::super::{block_on, farm, pages};
+use super::{explain, watch};
+use crate::args::{Format, Global};
+use crate::exit::Exit;
+use crate::farm::words::{DeploymentCommand, DeploymentWords};
+use crate::output;
+
+pub(crate) fn deployment(global: &Global, words: &DeploymentWords) -> anyhow::Result<Exit> {
+    let farm = farm(global, &words.connect)?;
+    block_on(act(&farm, &words.command))
+}
+
+async fn act(farm: &Farm, command: &DeploymentCommand) -> anyhow::Result<Exit> {
+    match command {
+        DeploymentCommand::List {
+            application,
+            group,
+            status,
+            limit,
+            output,
+        } => {
+            let wanted = [
+                ("application", application),
+                ("group", group),
+                ("status", status),
+            ];
+            list(farm, &wanted, *limit, output.output).await
+        }
+        DeploymentCommand::Get { name, output } => {
+            let call = Call::get(&["v1", "deployments", &name.id]);
+            show(farm, &call, output.output).await
+        }
+        DeploymentCommand::Targets { name, host, output } => {
+            targets(farm, &name.id, host.as_deref(), output.output).await
+        }
+        DeploymentCommand::Watch { name, output } => watch(farm, &name.id, output.output).await,
+        DeploymentCommand::Stop {
+            name,
+            rollback,
+            output,
+        } => {
+            let call = Call::new(Method::POST, &["v1", "deployments", &name.id, "stop"])
+                .only_unsent()
+                .json(&json!({"autoRollbackEnabled": rollback}));
+            show(farm, &call, output.output).await
+        }
+        DeploymentCommand::Continue { name, output } => {
+            let path = ["v1", "deployments", &name.id, "continue"];
+            show(
+                farm,
+                &Call::new(Method::POST, &path).only_unsent(),
+                output.output,
+            )
+            .await
+        }
+        DeploymentCommand::Rollback { group, output } => {
+            let (application, group) = (&group.application, &group.group);
+            let path = [
+                "v1",
+                "applications",
+                application,
+                "groups",
+                group,
+                "rollback",
+            ];
+            // A second time it would go back one more.
+            show(
+                farm,
+                &Call::new(Method::POST, &path).only_unsent(),
+                output.output,
+            )
+            .await
+        }
+        DeploymentCommand::Explain { name, output } => {
+            explain::explain(farm, &name.id, output.output).await
+        }
+    }
+}
+
+async fn list(
+    farm: &Farm,
+    wanted: &[(&'static str, &Option<String>)],
+    limit: u64,
+    format: Format,
+) -> anyhow::Result<Exit> {
+    let wanted = wanted.iter();
+    let query: Vec<(&'static str, String)> = wanted
+        .filter_map(|(name, value)| Some((*name, (*value).clone()?)))
+        .collect();
+    let path = ["v1", "deployments"];
+    let found = pages::all(farm, &path, &query, "deployments", limit).await?;
+    let rows: Vec<DeploymentRow> = found.into_iter().map(DeploymentRow).collect();
+    output::rows(&rows, format)?;
+    Ok(Exit::Succeeded)
+}
+
+/// All hosts of a deployment; of one of them its events.
+async fn targets(
+    farm: &Farm,
+    id: &str,
+    host: Option<&str>,
+    format: Format,
+) -> anyhow::Result<Exit> {
+    let mut path = vec!["v1", "deployments", id, "targets"];
+    path.extend(host);
+    let answer: Value = farm.json(&Call::get(&path)).await?;
+    let found = answer["deploymentTargets"].as_array().into_iter().flatten();
+    let targets = found.map(|target| target["instanceTarget"].clone());
+    if host.is_none() {
+        let rows: Vec<TargetRow> = targets.map(TargetRow).collect();
+        output::rows(&rows, format)?;
+        return Ok(Exit::Succeeded);
+    }
+    let events = targets.flat_map(|mut target| match target["lifecycleEvents"].take() {
+        Value::Array(events) => events,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Vec::new()
+        }
+    });
+    let rows: Vec<TargetEventRow> = events.map(TargetEventRow).collect();
+    output::rows(&rows, format)?;
+    Ok(Exit::Succeeded)
+}
+
+/// Prints the deployment that the server answers with.
+async fn show(farm: &Farm, call: &Call, format: Format) -> anyhow::Result<Exit> {
+    let mut answer: Value = farm.json(call).await?;
+    output::one(&DeploymentRow(answer["deploymentInfo"].take()), format)?;
+    Ok(Exit::Succeeded)
+}

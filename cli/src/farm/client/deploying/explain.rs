@@ -1,0 +1,165 @@
+//! Why a deployment ended as it did: the error with the first host that failed, the finding that ended it, and what took it back.
+
+use serde_json::{Value, json};
+
+use super::super::call::{Call, Farm};
+use super::super::rows::text;
+use crate::args::Format;
+use crate::exit::Exit;
+use crate::output;
+
+/// `croft deployment explain`.
+pub(super) async fn explain(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
+    let info = info(farm, id).await?;
+    let back = match rollback_of(&info) {
+        Some(back) => Some(self::info(farm, back).await?),
+        None => None,
+    };
+    match format {
+        Format::Table | Format::Wide => {
+            let mut said = heading(&info) + "\n";
+            for reason in reasons(&info).iter().chain(&after(&info, back.as_ref())) {
+                said += &format!("  {reason}\n");
+            }
+            output::text(&said)?;
+        }
+        Format::Name => output::text(&format!("{id}\n"))?,
+        Format::Json | Format::Yaml | Format::Ndjson => {
+            let all = json!({"deploymentInfo": info, "rollback": back});
+            output::value(&all, format)?;
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+async fn info(farm: &Farm, id: &str) -> anyhow::Result<Value> {
+    let mut answer: Value = farm.json(&Call::get(&["v1", "deployments", id])).await?;
+    Ok(answer["deploymentInfo"].take())
+}
+
+fn rollback_of(info: &Value) -> Option<&str> {
+    info.pointer("/rollbackInfo/rollbackDeploymentId")?.as_str()
+}
+
+fn heading(info: &Value) -> String {
+    let mut heading = format!(
+        "Deployment {} of {}/{}: {}",
+        text(info, "/deploymentId"),
+        text(info, "/applicationName"),
+        text(info, "/deploymentGroupName"),
+        text(info, "/status"),
+    );
+    if let Some(code) = info
+        .pointer("/errorInformation/code")
+        .and_then(Value::as_str)
+    {
+        heading += &format!(", {code}");
+    }
+    heading
+}
+
+fn row(title: &str, said: &str) -> String {
+    format!("{title:<9} {said}")
+}
+
+/// Why it did not go well, in lines; none when it did.
+pub(super) fn reasons(info: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let error = &info["errorInformation"];
+    if error["message"].is_string() {
+        lines.push(row("why", &text(error, "/message")));
+    }
+    let failure = &error["x-croft-firstFailure"];
+    if failure.is_object() {
+        let said = format!(
+            "{}, in {}: {}",
+            text(failure, "/host"),
+            text(failure, "/event"),
+            text(failure, "/errorCode")
+        );
+        lines.push(row("host", &said));
+        for (title, pointer) in [("script", "/scriptName"), ("said", "/message")] {
+            let said = text(failure, pointer);
+            if said != "-" {
+                lines.push(row(title, &said));
+            }
+        }
+        let tail = failure["logTail"].as_str().unwrap_or_default();
+        for (number, line) in tail.lines().enumerate() {
+            let title = if number == 0 { "output" } else { "" };
+            let line = croft_exec::output::plain_text(line, usize::MAX);
+            lines.push(row(title, &format!("| {line}")));
+        }
+    }
+    let finding = &info["x-croft"]["finding"];
+    if finding.is_object() {
+        let said = format!("{}: {}", text(finding, "/by"), text(finding, "/message"));
+        lines.push(row("found", &said));
+        if !finding["evidence"].is_null() {
+            lines.push(row("evidence", &text(finding, "/evidence")));
+        }
+    }
+    lines
+}
+
+/// What followed it, and what it followed.
+fn after(info: &Value, back: Option<&Value>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(back) = back {
+        let said = format!(
+            "by {}, {}",
+            text(back, "/deploymentId"),
+            text(back, "/status")
+        );
+        lines.push(row("back", &said));
+    }
+    let rollback = &info["rollbackInfo"];
+    if rollback["rollbackTriggeringDeploymentId"].is_string() {
+        let said = format!("{} back", text(rollback, "/rollbackTriggeringDeploymentId"));
+        lines.push(row("takes", &said));
+    }
+    if rollback["rollbackMessage"].is_string() {
+        lines.push(row("rollback", &text(rollback, "/rollbackMessage")));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_host_its_script_and_its_last_lines_are_told() {
+        let info = json!({
+            "deploymentId": "d-A", "applicationName": "shop", "deploymentGroupName": "prod", "status": "Failed",
+            "errorInformation": {"code": "HEALTH_CONSTRAINTS", "message": "too few hosts went well",
+                "x-croft-firstFailure": {"host": "h1", "event": "ApplicationStart", "errorCode": "ScriptFailed",
+                    "scriptName": "start.sh", "message": "it ended with exit code 3", "logTail": "one\n\u{1b}[2Jtwo\n"}},
+            "rollbackInfo": {"rollbackDeploymentId": "d-B", "rollbackMessage": "back to d-0"},
+            "x-croft": {"finding": {"by": "errors", "message": "5 of 100", "evidence": {"value": 5}}},
+        });
+        let back = json!({"deploymentId": "d-B", "status": "Succeeded"});
+        assert_eq!(
+            heading(&info),
+            "Deployment d-A of shop/prod: Failed, HEALTH_CONSTRAINTS"
+        );
+        let mut said = reasons(&info);
+        said.extend(after(&info, Some(&back)));
+        assert_eq!(
+            said,
+            [
+                "why       too few hosts went well",
+                "host      h1, in ApplicationStart: ScriptFailed",
+                "script    start.sh",
+                "said      it ended with exit code 3",
+                "output    | one",
+                "          | two",
+                "found     errors: 5 of 100",
+                "evidence  {\"value\":5}",
+                "back      by d-B, Succeeded",
+                "rollback  back to d-0",
+            ]
+        );
+        assert!(reasons(&json!({"status": "Succeeded"})).is_empty());
+    }
+}

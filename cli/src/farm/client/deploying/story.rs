@@ -1,0 +1,282 @@
+//! What a followed deployment has told: from one look at it to the next, the lines that say what is new. Fed by `watch` with the server's
+//! answers; decides nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::rows::text;
+
+/// Hosts that one line names; more of them are a number.
+const NAMED_MAX: usize = 8;
+
+/// Something new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Told {
+    pub(super) deployment_id: String,
+    /// `status`, `step`, `batch`, `event` or `host`.
+    pub(super) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) event: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<String>,
+    /// For people.
+    pub(super) text: String,
+}
+
+/// What has been told.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    id: String,
+    status: String,
+    step: Option<u64>,
+    /// By side and name.
+    hosts: BTreeMap<(String, String), Host>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    events: Vec<String>,
+    status: String,
+}
+
+impl Story {
+    pub(super) fn of(id: &str) -> Self {
+        Self {
+            id: id.to_string(),
+            ..Self::default()
+        }
+    }
+
+    /// What of a look at the deployment is new.
+    pub(super) fn next(&mut self, info: &Value, targets: &[Value]) -> Vec<Told> {
+        let mut told = Vec::new();
+        let status = text(info, "/status");
+        let is_over = info["completeTime"].is_number();
+        if status != self.status && !is_over {
+            told.push(
+                self.line("status", format!("{} {status}", self.id))
+                    .with(&status),
+            );
+        }
+        told.extend(self.next_step(info));
+        told.extend(self.next_hosts(targets));
+        if status != self.status && is_over {
+            told.push(self.line("status", closing(&self.id, info)).with(&status));
+        }
+        self.status = status;
+        told
+    }
+
+    fn line(&self, kind: &'static str, text: String) -> Told {
+        Told {
+            deployment_id: self.id.clone(),
+            kind,
+            host: None,
+            event: None,
+            status: None,
+            text,
+        }
+    }
+
+    fn next_step(&mut self, info: &Value) -> Option<Told> {
+        let step = info.pointer("/x-croft/step")?.as_u64()?;
+        if self.step.replace(step) == Some(step) {
+            return None;
+        }
+        let steps = info.pointer("/x-croft/steps")?.as_array()?;
+        let now = steps.get(usize::try_from(step).ok()?)?;
+        let seconds = now["waitMs"].as_u64().unwrap_or_default() / 1000;
+        let what = match now["type"].as_str()? {
+            "shift" => format!(
+                "{} of 100 of the traffic go to the new revision, watched for {seconds} s",
+                text(now, "/percent")
+            ),
+            "bake" => format!("all is done, and is watched for {seconds} s"),
+            "watch" => format!("the zone is watched for {seconds} s"),
+            "ready" => format!(
+                "traffic may move: croft deployment continue {}, within {seconds} s",
+                self.id
+            ),
+            _ => {
+                let events = text(now, "/events");
+                format!("hosts run {events}")
+            }
+        };
+        let text = format!("  step {} of {}: {what}", step + 1, steps.len());
+        Some(self.line("step", text))
+    }
+
+    fn next_hosts(&mut self, targets: &[Value]) -> Vec<Told> {
+        let mut begun = Vec::new();
+        let mut told = Vec::new();
+        for target in targets {
+            let target = &target["instanceTarget"];
+            let key = (text(target, "/instanceLabel"), text(target, "/targetId"));
+            let (name, status) = (key.1.clone(), text(target, "/status"));
+            let known = self.hosts.remove(&key).unwrap_or_default();
+            let is_new = |status: &str| matches!(status, "" | "Pending");
+            if is_new(&known.status) && !is_new(&status) && status != "Skipped" {
+                begun.push(name.clone());
+            }
+            let events = events(target);
+            for (place, (event, how)) in events.iter().enumerate() {
+                let line = format!("{event} {how}");
+                if how == "Pending" || known.events.get(place) == Some(&line) {
+                    continue;
+                }
+                let mut line = self.line("event", format!("  {name}: {event} {how}"));
+                (line.host, line.event) = (Some(name.clone()), Some(event.clone()));
+                told.push(line.with(how));
+            }
+            if status == "Failed" && known.status != "Failed" {
+                let mut line = self.line("host", format!("  {name}: Failed"));
+                line.host = Some(name.clone());
+                told.push(line.with(&status));
+            }
+            let events = events.iter().map(|(event, how)| format!("{event} {how}"));
+            let now = Host {
+                events: events.collect(),
+                status,
+            };
+            self.hosts.insert(key, now);
+        }
+        if !begun.is_empty() {
+            let batch = self.line("batch", format!("  begun on {}", named(&begun)));
+            told.insert(0, batch);
+        }
+        told
+    }
+}
+
+impl Told {
+    fn with(mut self, status: &str) -> Self {
+        self.status = Some(status.to_string());
+        self
+    }
+}
+
+fn events(target: &Value) -> Vec<(String, String)> {
+    let events = target["lifecycleEvents"].as_array().into_iter().flatten();
+    events
+        .map(|event| (text(event, "/lifecycleEventName"), text(event, "/status")))
+        .collect()
+}
+
+fn named(hosts: &[String]) -> String {
+    let shown = hosts.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>();
+    match hosts.len().checked_sub(NAMED_MAX) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn closing(id: &str, info: &Value) -> String {
+    let overview = &info["deploymentOverview"];
+    let counts = ["Succeeded", "Failed", "Skipped"].map(|word| {
+        format!(
+            "{} {}",
+            text(overview, &format!("/{word}")),
+            word.to_lowercase()
+        )
+    });
+    let mut closing = format!("{id} {} ({})", text(info, "/status"), counts.join(", "));
+    if let Some(code) = info
+        .pointer("/errorInformation/code")
+        .and_then(Value::as_str)
+    {
+        closing += &format!(": {code}");
+    }
+    closing
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn info(status: &str, step: u64) -> Value {
+        let mut info = json!({
+            "status": status, "deploymentOverview": {"Succeeded": 1, "Failed": 0, "Skipped": 0},
+            "x-croft": {"step": step, "steps": [{"type": "run", "events": ["Install"]}, {"type": "bake", "waitMs": 60000}]},
+        });
+        if status == "Succeeded" {
+            info["completeTime"] = json!(1.0);
+        }
+        info
+    }
+
+    fn target(host: &str, status: &str, events: &[(&str, &str)]) -> Value {
+        let events = events
+            .iter()
+            .map(|(event, status)| json!({"lifecycleEventName": event, "status": status}));
+        json!({"instanceTarget": {"targetId": host, "instanceLabel": "Green", "status": status,
+            "lifecycleEvents": events.collect::<Vec<_>>()}})
+    }
+
+    fn texts(told: Vec<Told>) -> Vec<String> {
+        told.into_iter().map(|told| told.text).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_told_and_the_end_comes_last() {
+        let mut story = Story::of("d-A");
+        let pending = [target("h1", "Pending", &[]), target("h2", "Pending", &[])];
+        let first = texts(story.next(&info("InProgress", 0), &pending));
+        assert_eq!(
+            first,
+            ["d-A InProgress", "  step 1 of 2: hosts run Install"]
+        );
+        assert!(story.next(&info("InProgress", 0), &pending).is_empty());
+        let running = [
+            target(
+                "h1",
+                "InProgress",
+                &[("BeforeInstall", "Succeeded"), ("Install", "InProgress")],
+            ),
+            target("h2", "InProgress", &[("BeforeInstall", "Pending")]),
+        ];
+        let begun = texts(story.next(&info("InProgress", 0), &running));
+        assert_eq!(
+            begun,
+            [
+                "  begun on h1, h2",
+                "  h1: BeforeInstall Succeeded",
+                "  h1: Install InProgress"
+            ]
+        );
+        let done = [
+            target(
+                "h1",
+                "Succeeded",
+                &[("BeforeInstall", "Succeeded"), ("Install", "Succeeded")],
+            ),
+            target("h2", "Failed", &[("BeforeInstall", "Failed")]),
+        ];
+        let baking = texts(story.next(&info("Baking", 1), &done));
+        assert_eq!(
+            baking,
+            [
+                "d-A Baking",
+                "  step 2 of 2: all is done, and is watched for 60 s",
+                "  h1: Install Succeeded",
+                "  h2: BeforeInstall Failed",
+                "  h2: Failed"
+            ]
+        );
+        let end = texts(story.next(&info("Succeeded", 1), &done));
+        assert_eq!(end, ["d-A Succeeded (1 succeeded, 0 failed, 0 skipped)"]);
+    }
+
+    #[test]
+    fn many_hosts_are_a_number() {
+        let hosts: Vec<String> = (1..=10).map(|number| format!("h{number}")).collect();
+        assert_eq!(named(&hosts), "h1, h2, h3, h4, h5, h6, h7, h8 and 2 more");
+        assert_eq!(named(&hosts[..8]), "h1, h2, h3, h4, h5, h6, h7, h8");
+    }
+}

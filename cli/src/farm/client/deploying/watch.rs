@@ -1,0 +1,137 @@
+//! Following a deployment: it is asked for whenever something of it changes, until it is over, and then what takes it back. A signal ends
+//! only the following.
+
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::super::call::{Call, Farm};
+use super::explain::reasons;
+use super::story::Story;
+use crate::args::Format;
+use crate::exit::Exit;
+use crate::output;
+
+/// How long the server is asked to wait for a change: less than what an answer may take.
+const WAIT_SECONDS: &str = "25";
+
+/// Follows the deployment to its end, and ends as it does.
+pub(in super::super) async fn watch(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    tokio::select! {
+        exit = to_the_end(farm, id, format) => exit,
+        _ = interrupts.recv() => Ok(detached(id)),
+        _ = terminations.recv() => Ok(detached(id)),
+    }
+}
+
+fn detached(id: &str) -> Exit {
+    eprintln!(
+        "croft: the deployment goes on. Follow it: croft deployment watch {id}; stop it: croft deployment stop {id}"
+    );
+    Exit::Interrupted
+}
+
+async fn to_the_end(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
+    let info = follow(farm, id, format).await?;
+    if is_for_people(format) {
+        for reason in reasons(&info) {
+            output::text(&format!("  {reason}\n"))?;
+        }
+    }
+    let back = info
+        .pointer("/rollbackInfo/rollbackDeploymentId")
+        .and_then(Value::as_str);
+    let (exit, last) = match back {
+        None => (exit_of(&info), info),
+        Some(back) => {
+            if is_for_people(format) {
+                output::text(&format!("{id} is taken back by {back}\n"))?;
+            }
+            let back = follow(farm, back, format).await?;
+            let exit = match back["status"].as_str() {
+                Some("Succeeded") => Exit::RolledBack,
+                _ => Exit::BuildFailed,
+            };
+            if is_for_people(format) {
+                for reason in reasons(&back) {
+                    output::text(&format!("  {reason}\n"))?;
+                }
+            }
+            (exit, info)
+        }
+    };
+    if matches!(format, Format::Json | Format::Yaml) {
+        output::value(&last, format)?;
+    }
+    Ok(exit)
+}
+
+const fn is_for_people(format: Format) -> bool {
+    matches!(format, Format::Table | Format::Wide)
+}
+
+/// Tells what happens in a deployment, until it is over.
+async fn follow(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Value> {
+    let mut story = Story::of(id);
+    let mut call = Call::get(&["v1", "deployments", id]);
+    loop {
+        let mut answer: Value = farm.json(&call).await?;
+        let targets: Value = farm
+            .json(&Call::get(&["v1", "deployments", id, "targets"]))
+            .await?;
+        let rows = targets["deploymentTargets"].as_array();
+        let info = answer["deploymentInfo"].take();
+        for told in story.next(&info, rows.map(Vec::as_slice).unwrap_or_default()) {
+            match format {
+                Format::Table | Format::Wide => output::text(&format!("{}\n", told.text))?,
+                Format::Ndjson => output::value(&told, Format::Ndjson)?,
+                Format::Json | Format::Yaml | Format::Name => {}
+            }
+        }
+        if info["completeTime"].is_number() {
+            return Ok(info);
+        }
+        call = Call::get(&["v1", "deployments", id])
+            .query("wait", "change")
+            .query("timeout", WAIT_SECONDS)
+            .query("seq", answer["lastSeq"].to_string());
+    }
+}
+
+/// As a deployment ended that nothing takes back.
+fn exit_of(info: &Value) -> Exit {
+    let code = info
+        .pointer("/errorInformation/code")
+        .and_then(Value::as_str);
+    match info["status"].as_str() {
+        Some("Succeeded") => Exit::Succeeded,
+        // What an alarm ended did not go well; what a person ended is as wished.
+        Some("Stopped") if code != Some("ALARM_ACTIVE") => Exit::Stopped,
+        _ => Exit::BuildFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_number_says_how_it_ended() {
+        for (status, code, exit) in [
+            ("Succeeded", None, Exit::Succeeded),
+            ("Failed", Some("NO_INSTANCES"), Exit::BuildFailed),
+            ("Stopped", Some("MANUAL_STOP"), Exit::Stopped),
+            ("Stopped", Some("ALARM_ACTIVE"), Exit::BuildFailed),
+            ("Halted", Some("HEALTH_CONSTRAINTS"), Exit::BuildFailed),
+        ] {
+            let mut info = json!({"status": status});
+            if let Some(code) = code {
+                info["errorInformation"] = json!({"code": code});
+            }
+            assert_eq!(exit_of(&info), exit, "{status} {code:?}");
+        }
+    }
+}
