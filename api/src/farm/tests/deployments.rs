@@ -187,11 +187,6 @@ async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
             "DeploymentConfigDoesNotExistException",
         ),
         (
-            with("overrideAlarmConfiguration", alarms),
-            400,
-            "InvalidInputException",
-        ),
-        (
             path,
             json!({"applicationName": "other"}),
             400,
@@ -313,6 +308,11 @@ async fn what_cannot_be_deployed_is_refused_with_awss_word() {
             with("deploymentConfigName", json!("x")),
             404,
             "DeploymentConfigDoesNotExistException",
+        ),
+        (
+            with("overrideAlarmConfiguration", alarms),
+            400,
+            "InvalidInputException",
         ),
         (
             with("fileExistsBehavior", json!("KEEP")),
