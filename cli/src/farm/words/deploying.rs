@@ -300,6 +300,21 @@ pub(crate) struct HostWords {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {
+    /// Let a host enrol: prints a token, once, for `croft agent --invitation` on that host
+    Invite {
+        /// What the host is called
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Its tags
+        #[arg(value_name = "KEY=VALUE")]
+        tags: Vec<String>,
+        /// Its zone
+        #[arg(long, value_name = "ZONE")]
+        zone: Option<String>,
+        /// How long the token is good [default: 60]
+        #[arg(long, value_name = "MINUTES")]
+        expires: Option<u64>,
+    },
     /// List the hosts that are deployed to
     List(OutputWords),
     /// Print a host, and the groups that mean it

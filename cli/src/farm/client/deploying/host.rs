@@ -18,6 +18,24 @@ pub(crate) fn host(global: &Global, words: &HostWords) -> anyhow::Result<Exit> {
 
 async fn act(farm: &Farm, command: &HostCommand) -> anyhow::Result<Exit> {
     match command {
+        HostCommand::Invite {
+            name,
+            tags,
+            zone,
+            expires,
+        } => {
+            let mut body = json!({"host": name, "tags": read(tags)?});
+            if let Some(zone) = zone {
+                body["zone"] = json!(zone);
+            }
+            if let Some(minutes) = expires {
+                body["expiresInMinutes"] = json!(minutes);
+            }
+            let call = Call::new(Method::POST, &["v1", "hosts", "invitations"]).json(&body);
+            let answer: Value = farm.json(&call).await?;
+            let token = answer["token"].as_str().unwrap_or_default();
+            output::text(&format!("{token}\n"))?;
+        }
         HostCommand::List(output) => {
             let found = pages::all(farm, &["v1", "hosts"], &[], "hosts", pages::ROWS_MAX).await?;
             let rows: Vec<HostRow> = found.into_iter().map(HostRow).collect();
