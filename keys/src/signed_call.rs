@@ -1,7 +1,7 @@
 //! Calls that a machine signs with its own key, and the words it is let in by once. Made by agents, checked by servers.
 //!
-//! A call says who makes it, counts up, and is signed with all that it asks; one that was listened to can be neither changed nor made
-//! again. The counter goes by the caller's clock, so that it goes on after a restart without being written down.
+//! A call says who makes it, has a number of its own, and is signed with all that it asks; one that was listened to can be neither changed
+//! nor made again. The counter goes by the caller's clock, so that it goes on after a restart without being written down.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Hosts that are deployed to: invited by an administrator, let in once, and heard as often as they ask. Their calls carry no token: each
 //! is signed by the key that the host made for itself, and counts up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,18 +42,31 @@ const POLL_SECONDS_MAX: u64 = 30;
 const PURPOSE: &str = "invitations of hosts";
 const OCTETS: &str = "application/octet-stream";
 
-/// When each host was heard, and the counter of its last call.
+/// Counters of a host that are remembered: far more calls than a host has on their way at once, and they may overtake each other.
+const COUNTERS_MAX: usize = 256;
+
+/// Hosts that were heard.
 #[derive(Debug, Default)]
-pub(super) struct HostsHeard(Mutex<HashMap<String, (u64, Timestamp)>>);
+pub(super) struct HostsHeard(Mutex<HashMap<String, HostHeard>>);
+
+/// A host that was heard.
+#[derive(Debug)]
+struct HostHeard {
+    at: Timestamp,
+    /// Of its latest calls.
+    counters: BTreeSet<u64>,
+    /// What is not above it is too old to be told from what was heard before.
+    floor: u64,
+}
 
 impl HostsHeard {
-    fn heard(&self) -> MutexGuard<'_, HashMap<String, (u64, Timestamp)>> {
+    fn heard(&self) -> MutexGuard<'_, HashMap<String, HostHeard>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When a host was heard last by this server.
     pub(super) fn last(&self, host: &str) -> Option<Timestamp> {
-        self.heard().get(host).map(|(_, at)| *at)
+        self.heard().get(host).map(|heard| heard.at)
     }
 
     /// Whether a call of that counter is a new one.
@@ -62,17 +75,21 @@ impl HostsHeard {
             return false;
         }
         let mut heard = self.heard();
-        match heard.get_mut(host) {
-            Some((last, _)) if counter <= *last => false,
-            Some(known) => {
-                *known = (counter, now);
-                true
-            }
-            None => {
-                heard.insert(host.to_string(), (counter, now));
-                true
-            }
+        let known = heard.entry(host.to_string()).or_insert_with(|| HostHeard {
+            at: now,
+            counters: BTreeSet::new(),
+            floor: 0,
+        });
+        if counter <= known.floor || !known.counters.insert(counter) {
+            return false;
         }
+        known.at = now;
+        if known.counters.len() > COUNTERS_MAX
+            && let Some(oldest) = known.counters.pop_first()
+        {
+            known.floor = oldest;
+        }
+        true
     }
 }
 

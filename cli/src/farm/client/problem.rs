@@ -76,6 +76,8 @@ impl Problem {
 
     fn advice(&self) -> String {
         match self.status {
+            // A host signs its calls and has no token.
+            401 if self.code == "UnrecognizedHostException" => self.detail.clone(),
             401 => format!(
                 "the server does not know the token ({}): name one by CROFT_TOKEN or --token-file; `croft token create` makes one",
                 self.token_from
