@@ -1,4 +1,4 @@
-//! The loop that feeds the decisions and carries them out. Made by the composition root with a ledger; asked through its [`Handle`] by the
+//! The loop that feeds the decisions and carries them out. Made by the composition root with a ledger; asked through its `Handle` by the
 //! API. Any number of servers run it side by side: what one appends, all fold, and each gives hosts the same commands.
 
 /// What hosts are to do, until they ask.

@@ -7,7 +7,7 @@ const SLOT_MS: u64 = 10_000;
 /// The longest window: five minutes.
 const SLOTS: usize = 30;
 
-/// Their names, in the order of [`Competitors::found`].
+/// Their names, in the order in which they are found.
 pub const COMPETITORS: [&str; 4] = [
     "Flagger 60s/10",
     "Flagger 60s/5",
