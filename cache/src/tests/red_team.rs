@@ -226,13 +226,19 @@ fn a_list_of_another_size_than_its_chunks_is_refused() {
 fn a_chunk_in_place_of_another_of_its_length_is_found_although_the_index_is_right_about_itself() {
     let store = Store::in_memory(ROOMY).unwrap();
     let (one, two) = (noise(1, 100_000), noise(2, 100_000));
-    let site = Site::with(&[("target/a", &one), ("target/b", &two)]);
+    // So many files that their list has a pack of its own.
+    let names: Vec<String> = (0..80)
+        .map(|number| format!("target/empty-{number}"))
+        .collect();
+    let mut files: Vec<(&str, &[u8])> = vec![("target/a", &one), ("target/b", &two)];
+    files.extend(names.iter().map(|name| (name.as_str(), &b""[..])));
+    let site = Site::with(&files);
     Use::key("k").at(NOW).save(&store, &site).unwrap();
     let mut forged = Builder::new([9; 16]).unwrap();
     forged.push(Id::of(&one), &two).unwrap();
     forged.push(Id::of(&two), &one).unwrap();
     let forged = forged.finish().unwrap().unwrap();
-    // Whatever pack holds them goes; the list of files is stored again with a tree of its own.
+    // Whatever pack holds them goes; the list of files stays.
     let index = store.index().unwrap();
     let victim = index
         .pack(index.place(&Id::of(&one)).unwrap().pack)
