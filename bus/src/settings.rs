@@ -14,7 +14,8 @@ pub struct Settings {
     /// A hint that was taken and not acknowledged is given to another after this long. Claiming takes one append; a broker's
     /// election takes 7 s.
     pub ack_wait: Duration,
-    /// A hint published again within this long is the same one.
+    /// A hint published again within this long is the same one. One that was lost with a broker's leader is out again after it, so it is
+    /// no longer than a build may wait for that; one that nobody has taken is there twice then, and the second claim is refused.
     pub dedupe_window: Duration,
     /// A renewal not answered within this long is unheard. Workers renew every 3 s: the next one must not wait for the last.
     pub renew_wait: Duration,
@@ -47,7 +48,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ack_wait: Duration::from_secs(10),
-            dedupe_window: Duration::from_secs(120),
+            dedupe_window: Duration::from_secs(20),
             renew_wait: Duration::from_secs(2),
             output: Output {
                 chunks_max: CHUNKS_MAX,
