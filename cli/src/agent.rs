@@ -125,7 +125,12 @@ pub(crate) fn agent(global: &Global, words: &AgentWords) -> anyhow::Result<Exit>
         Some(local) => deploy_here(global, words, local),
         None => {
             let farm = client::enrolment(global, &words.connect)?;
-            roles::agent::run(global, farm, words.invitation.as_deref())
+            roles::agent::run(
+                global,
+                farm,
+                words.invitation.as_deref(),
+                words.connect.insecure_http,
+            )
         }
     }
 }

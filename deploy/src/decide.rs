@@ -52,7 +52,7 @@ pub(crate) fn next(
     }
     let since_ms = now.millis_since(deployment.step_since);
     // What is watched goes on only while somebody sees it: blind, traffic stays where it is.
-    let may_go_on = heard.may_go_on || !plan.is_watched;
+    let may_go_on = heard.may_go_on || !plan.is_watched || deployment.is_continued;
     match deployment.current()? {
         Step::Run { pace, .. } => run(state, deployment, plan, *pace),
         Step::Watch { wait_ms } | Step::Bake { wait_ms } => {

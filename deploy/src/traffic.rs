@@ -132,8 +132,9 @@ fn of_hosts(group: &Group, latest: Option<&Deployment>) -> Vec<Weight> {
     weights.extend(fresh.filter_map(|target| {
         let host = &target.planned.host;
         let is_known = group.hosts.contains_key(host);
-        let is_open = is_open(target).unwrap_or(false);
-        (!is_known).then(|| weight(host, is_open))
+        // What nobody has deployed to yet stays as the balancer has it.
+        let is_open = is_open(target).filter(|_| !is_known)?;
+        Some(weight(host, is_open))
     }));
     weights
 }

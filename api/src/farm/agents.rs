@@ -17,8 +17,8 @@ use croft_keys::{HostCall, KeyId, Signable, Signer, invite, invited};
 use croft_ledger::Expected;
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    Commands, Enrolling, EventStatus, Heard, HostEvent, HostReport, Invitation, Poll, ReportAnswer,
-    Reported, Tag, is_deploy_name,
+    Commands, Enrolling, EventStatus, Heard, HostEvent, HostReport, Invitation, LifecycleEvent,
+    Poll, ReportAnswer, Reported, Tag, is_deploy_name,
 };
 use futures_util::stream;
 use serde::Deserialize;
@@ -286,6 +286,14 @@ pub(super) async fn poll(mut call: Call) -> Answer {
 pub(super) async fn report(mut call: Call) -> Answer {
     let (host, body) = host_of(&mut call).await?;
     let said: HostReport = read(&body)?;
+    if matches!(
+        said.event,
+        LifecycleEvent::BlockTraffic | LifecycleEvent::AllowTraffic
+    ) {
+        return Err(Problem::forbidden(
+            "what becomes of traffic is the balancer's to say",
+        ));
+    }
     let ended = |status| Said::Ended(status, said.diagnostics.clone());
     let report = Report {
         host,

@@ -31,6 +31,14 @@ impl Mailbox {
         slot.filled.notify_waiters();
     }
 
+    /// Drops what is of no use any more: a host that comes back after hours must not run what is long over.
+    pub(super) fn retain(&self, is_of_use: impl Fn(&str, &HostCommand) -> bool) {
+        let mut slots = self.slots();
+        for (host, slot) in slots.iter_mut() {
+            slot.waiting.retain(|_, command| is_of_use(host, command));
+        }
+    }
+
     /// Everything that waits for a host, or nothing when nothing came in that time.
     ///
     /// # Cancel

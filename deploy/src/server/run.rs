@@ -271,8 +271,25 @@ impl Loop {
             self.poll();
         }
         self.ticks += 1;
+        self.forget_commands();
         self.advise()?;
         self.step(Input::Tick).map(drop)
+    }
+
+    /// Commands of events that are over, or of deployments that are, wait for nobody.
+    fn forget_commands(&self) {
+        let state = self.engine.state();
+        self.mailbox.retain(|host, command| {
+            let deployment = state.deployment(&command.deployment_id);
+            let Some(deployment) = deployment.filter(|one| one.end.is_none()) else {
+                return false;
+            };
+            [Side::New, Side::Old].into_iter().any(|side| {
+                let number = deployment.target(side, host);
+                let running = number.and_then(|number| deployment.at(number).running);
+                running.is_some_and(|running| running.event == command.event)
+            })
+        });
     }
 
     /// Asks for all alarms, when somebody is watched.

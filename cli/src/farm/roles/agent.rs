@@ -68,13 +68,14 @@ pub(crate) fn run(
     global: &Global,
     farm: Option<Farm>,
     invitation: Option<&str>,
+    insecure_http: bool,
 ) -> anyhow::Result<Exit> {
     let surroundings = Surroundings::read(global)?;
     let state = surroundings.home.path().join("agent");
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     super::run(async move {
         let mut signals = Signals::new().context("cannot wait for signals")?;
-        let calls = member_of(&state, farm, invitation).await?;
+        let calls = member_of(&state, farm, invitation, insecure_http).await?;
         output::text(&format!("host {} of {}\n", calls.host(), calls.server()))?;
         let environment = std::env::vars_os()
             .filter(|(name, _)| !name.to_string_lossy().starts_with("CROFT_"))
@@ -159,7 +160,12 @@ impl Member {
     async fn done(self: &Arc<Self>, command: HostCommand) {
         tracing::info!(deployment = %command.deployment_id, event = %command.event, "begun");
         let begun = report(&command, Reported::InProgress, None);
-        let (diagnostics, _) = tokio::join!(self.performed(command.clone()), self.say_once(&begun));
+        let mut performing = std::pin::pin!(self.performed(command.clone()));
+        // Until it is heard: an event that nobody knows to have begun is taken for one of a host that is gone.
+        let diagnostics = tokio::select! {
+            diagnostics = &mut performing => diagnostics,
+            () = self.say(&begun) => performing.await,
+        };
         let status = match diagnostics.error_code {
             ScriptErrorCode::Success => Reported::Succeeded,
             ScriptErrorCode::ScriptMissing
@@ -262,6 +268,7 @@ async fn member_of(
     state: &Path,
     farm: Option<Farm>,
     invitation: Option<&str>,
+    insecure_http: bool,
 ) -> anyhow::Result<Calls> {
     let signer = Signer::open_or_make(&state.join("host.key"))?;
     let path = state.join("farm.json");
@@ -283,10 +290,12 @@ async fn member_of(
             Some(farm) => farm,
             None => Farm::new(Connection::to(&known.server)?)?,
         };
+        check_way(&farm, insecure_http)?;
         return Ok(Calls::new(farm, signer, known.host));
     };
     let farm =
         farm.ok_or_else(|| Wrong("--invitation: say at which server, with --server".into()))?;
+    check_way(&farm, insecure_http)?;
     let words = words_of_invitation(token).ok_or_else(|| {
         Wrong("--invitation: that is none; `croft host invite NAME` prints one".into())
     })?;
@@ -303,6 +312,18 @@ async fn member_of(
     calls::enrol(&farm, &enrolling).await?;
     write(&path, &membership)?;
     Ok(Calls::new(farm, signer, membership.host))
+}
+
+/// What a server says is run as root: nobody on the way may say it in its place.
+fn check_way(farm: &Farm, insecure_http: bool) -> Result<(), Wrong> {
+    let connection = &farm.connection;
+    if connection.server.scheme() != "http" || connection.is_loopback() || insecure_http {
+        return Ok(());
+    }
+    Err(Wrong(format!(
+        "{} is plain HTTP to another machine: whoever is on the way could have this host run anything as root. Use https://, or --insecure-http where the network is your own",
+        connection.server
+    )))
 }
 
 fn write(path: &PathBuf, membership: &Membership) -> anyhow::Result<()> {
