@@ -1,11 +1,11 @@
 //! Calls that a machine signs with its own key, and the words it is let in by once. Made by agents, checked by servers.
 //!
-//! A call says who makes it, has a number of its own, and is signed with all that it asks; one that was listened to can be neither changed
-//! nor made again. The counter goes by the caller's clock, so that it goes on after a restart without being written down.
+//! A call says who makes it, has a number of its own, and is signed with all that it asks; one that was listened to cannot be changed, and a
+//! server that remembers the numbers it has heard takes it once. The counter goes by the caller's clock, so that it goes on after a restart without being written down.
 
 use std::fmt;
 
-use crate::{Context, KeyId, Signature, Signer};
+use crate::{Context, KeyId, Signature, Signer, hex};
 
 /// The scheme of the `Authorization` header.
 const SCHEME: &str = "Croft-Host";
@@ -34,7 +34,7 @@ pub struct Signable<'c> {
 pub struct HostCall {
     /// The host.
     pub host: String,
-    /// Higher than that of every call of this host before.
+    /// Another one than that of every call of this host before, and near the time in microseconds since 1970.
     pub counter: u64,
     signature: Signature,
 }
@@ -99,14 +99,14 @@ fn message(host: &str, counter: u64, call: Signable<'_>) -> Vec<u8> {
 #[must_use]
 pub fn invite(farm: &Signer, words: &[u8]) -> String {
     let signature = farm.sign(INVITATION, words);
-    format!("{WORD}{}.{signature}", hex_of(words))
+    format!("{WORD}{}.{signature}", hex::encode(words))
 }
 
 /// The words of an invitation of this farm; none when it is not one, or was changed.
 #[must_use]
 pub fn invited(farm: &KeyId, token: &str) -> Option<Vec<u8>> {
     let (words, signature) = token.trim().strip_prefix(WORD)?.split_once('.')?;
-    let words = bytes_of(words)?;
+    let words = hex::decode_all(words)?;
     let signature = Signature::parse(signature)?;
     let is_ours = farm.verify(INVITATION, &words, &signature).is_ok();
     is_ours.then_some(words)
@@ -116,20 +116,7 @@ pub fn invited(farm: &KeyId, token: &str) -> Option<Vec<u8>> {
 #[must_use]
 pub fn words_of_invitation(token: &str) -> Option<Vec<u8>> {
     let (words, _signature) = token.trim().strip_prefix(WORD)?.split_once('.')?;
-    bytes_of(words)
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    pairs.iter().map(byte).collect()
+    hex::decode_all(words)
 }
 
 #[cfg(test)]

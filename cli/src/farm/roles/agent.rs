@@ -7,16 +7,15 @@ mod calls;
 mod revision;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use croft_agent::{Host, HostError, Settings, Unwatched};
+use croft_agent::{Host, Settings, Unwatched};
 use croft_cache::Store;
 use croft_keys::{Signer, words_of_invitation};
-use croft_proto::Timestamp;
 use croft_proto::deploy::{
     Commands, DeploymentId, Diagnostics, Enrolling, Heard, HostCommand, HostReport, Invitation,
     LifecycleEvent, Poll, ReportAnswer, Reported, ScriptErrorCode,
@@ -47,6 +46,26 @@ const STORE_BYTES_MAX: u64 = 2 << 30;
 struct Membership {
     server: String,
     host: String,
+}
+
+impl Membership {
+    /// # Errors
+    /// When the file is not there, or cannot be understood: an invitation mends both.
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Wrong(format!(
+                    "this host belongs to no farm: ask an administrator for an invitation (`croft host invite NAME`), then start `croft agent --server URL --invitation TOKEN`; {shown} says so once it does"
+                ))
+                .into());
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
+        };
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("{shown} is damaged: enrol again, with --invitation"))
+    }
 }
 
 /// A host of a farm.
@@ -198,7 +217,7 @@ impl Member {
         });
         match performing.await {
             Ok(Ok(diagnostics)) => diagnostics,
-            Ok(Err(error)) => failed(chain(&error)),
+            Ok(Err(error)) => failed(format!("{:#}", anyhow::Error::from(error))),
             Err(error) => failed(error.to_string()),
         }
     }
@@ -252,17 +271,6 @@ fn failed(message: String) -> Diagnostics {
     }
 }
 
-/// An error and everything beneath it, in one line.
-fn chain(error: &HostError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 /// This host's farm: the one that the invitation is of, or the one that it belongs to.
 async fn member_of(
     state: &Path,
@@ -272,20 +280,8 @@ async fn member_of(
 ) -> anyhow::Result<Calls> {
     let signer = Signer::open_or_make(&state.join("host.key"))?;
     let path = state.join("farm.json");
-    let known: Option<Membership> = match std::fs::read(&path) {
-        Ok(bytes) => Some(
-            serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is damaged: enrol again", path.display()))?,
-        ),
-        Err(_) => None,
-    };
     let Some(token) = invitation else {
-        let known = known.ok_or_else(|| {
-            Wrong(format!(
-                "this host belongs to no farm: ask an administrator for an invitation (`croft host invite NAME`), then start `croft agent --server URL --invitation TOKEN`; {} says so once it does",
-                path.display()
-            ))
-        })?;
+        let known = Membership::read(&path)?;
         let farm = match farm {
             Some(farm) => farm,
             None => Farm::new(Connection::to(&known.server)?)?,
@@ -326,12 +322,7 @@ fn check_way(farm: &Farm, insecure_http: bool) -> Result<(), Wrong> {
     )))
 }
 
-fn write(path: &PathBuf, membership: &Membership) -> anyhow::Result<()> {
+fn write(path: &Path, membership: &Membership) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(membership)?;
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// What time it is.
-pub(crate) fn now() -> Timestamp {
-    surroundings::now()
 }

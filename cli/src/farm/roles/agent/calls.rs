@@ -90,7 +90,7 @@ impl Calls {
     }
 
     fn next(&self) -> u64 {
-        let now = super::now().millis().saturating_mul(1000);
+        let now = crate::surroundings::now().millis().saturating_mul(1000);
         let next = |last: u64| Some(now.max(last + 1));
         let last = self
             .counter

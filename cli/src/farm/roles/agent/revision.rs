@@ -12,6 +12,7 @@ use reqwest::Method;
 use tokio::runtime::Handle;
 
 use super::calls::Calls;
+use crate::surroundings::now;
 
 /// Bytes of chunks that are asked for at once: they are in memory on their way.
 const PART_BYTES_MAX: u64 = 2 << 20;
@@ -65,7 +66,7 @@ impl FromFarm {
                 }
                 self.receive(&part)?;
             }
-            match self.store.adopt(&offer, super::now())? {
+            match self.store.adopt(&offer, now())? {
                 Adoption::Visible { .. } => return Ok(offer.tree().clone()),
                 Adoption::Missing(missing) => lacking = missing,
             }
@@ -83,8 +84,7 @@ impl FromFarm {
             bytes_max: u64::MAX,
             chunks_max: part.len() as u64,
         };
-        self.store
-            .receive(&mut frames.as_ref(), &limits, &super::now)?;
+        self.store.receive(&mut frames.as_ref(), &limits, &now)?;
         Ok(())
     }
 }
