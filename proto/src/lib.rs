@@ -17,6 +17,8 @@ mod build;
 mod outcome;
 /// What happened, in order.
 mod event;
+/// What an input sets that does nothing.
+mod idle;
 /// What is wrong with an input file, and where.
 mod diagnostic;
 /// What a deployment is made of.

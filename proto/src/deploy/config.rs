@@ -24,7 +24,7 @@ pub enum ComputePlatform {
     Server,
     /// Accepted in configurations; nothing here runs functions.
     Lambda,
-    /// Containers. Ours run on Docker hosts.
+    /// Containers. Planned by the engine; no agent carries that out yet.
     #[serde(rename = "ECS")]
     Ecs,
 }

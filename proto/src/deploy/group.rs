@@ -405,18 +405,10 @@ impl DeploymentGroup {
             ("autoScalingGroups", "hosts are chosen by their tags"),
             ("triggerConfigurations", "nobody is told over SNS"),
             ("loadBalancerInfo", "the balancer is under x-croft.router"),
-            ("ecsServices", "containers run on this group's hosts"),
+            ("ecsServices", "containers are not deployed yet"),
             ("terminationHookEnabled", "hosts are never ended here"),
         ];
-        let is_set = |name: &str| match json.get(name) {
-            None | Some(serde_json::Value::Null | serde_json::Value::Bool(false)) => false,
-            Some(serde_json::Value::Array(list)) => !list.is_empty(),
-            Some(_) => true,
-        };
-        idle.iter()
-            .filter(|(name, _)| is_set(name))
-            .map(|(name, why)| format!("{name} is kept and does nothing: {why}"))
-            .collect()
+        crate::idle::notes(json, &idle)
     }
 }
 

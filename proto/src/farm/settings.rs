@@ -427,15 +427,7 @@ impl Project {
             ("serviceRole", "there are no roles of AWS's"),
             ("tags", "tags are kept and not used"),
         ];
-        let is_set = |name: &str| match json.get(name) {
-            None | Some(serde_json::Value::Null | serde_json::Value::Bool(false)) => false,
-            Some(serde_json::Value::Array(list)) => !list.is_empty(),
-            Some(_) => true,
-        };
-        idle.iter()
-            .filter(|(name, _)| is_set(name))
-            .map(|(name, why)| format!("{name} is kept and does nothing: {why}"))
-            .collect()
+        crate::idle::notes(json, &idle)
     }
 }
 
