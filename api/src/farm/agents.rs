@@ -11,7 +11,6 @@ use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use bytes::Bytes;
 use croft_cache::{Id, Store, TreeRef, decode_ids};
-use croft_deploy::server::Refused;
 use croft_deploy::{GroupName, Refusal, Report, Said, host_subject};
 use croft_keys::{HostCall, KeyId, Signable, Signer, invite, invited};
 use croft_ledger::Expected;
@@ -184,44 +183,6 @@ pub(super) async fn enrol(mut call: Call) -> Answer {
     )
 }
 
-/// `GET /v1/hosts`
-pub(super) async fn list(call: Call) -> Answer {
-    let hosts = call.state.farm.deploy.look(|seen| {
-        let hosts = seen.state.hosts();
-        hosts
-            .filter(|(_, host)| host.is_enrolled)
-            .map(|(name, host)| (name.clone(), host.clone()))
-            .collect::<Vec<_>>()
-    });
-    let shown = hosts.await?.into_iter().map(|(name, host)| {
-        json!({
-            "instanceName": name,
-            "tags": host.tags,
-            "zone": host.zone,
-            "deploymentId": host.taken,
-            "lastHeard": call.state.hosts.last(&name),
-        })
-    });
-    answer_json(StatusCode::OK, &json!({"hosts": shown.collect::<Vec<_>>()}))
-}
-
-/// `DELETE /v1/hosts/{name}`
-pub(super) async fn revoke(call: Call) -> Answer {
-    let name = call.param("name").to_string();
-    let (host, there) = (host_subject(&name)?, name.clone());
-    let check = move |state: &croft_deploy::State| {
-        let host = state.host(&there).filter(|host| host.is_enrolled);
-        let host = host.ok_or_else(|| Refusal::NoHost(there.clone()))?;
-        Ok(Expected::Last(host.last))
-    };
-    let deploy = &call.state.farm.deploy;
-    let done = deploy
-        .record(host, HostEvent::Revoked.into(), check)
-        .await?;
-    deploy.folded(done.seq, READ_WAIT).await;
-    changed(StatusCode::OK, &json!({"host": name}), Some(done.seq))
-}
-
 /// The host whose call this is, and the body that it signed.
 async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
     let unknown = || {
@@ -356,13 +317,10 @@ pub(super) async fn chunks(mut call: Call) -> Answer {
     let tree = tree_of(&call, host).await?;
     let (store, now) = (call.state.kept(), call.state.farm.clock.now());
     let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
-    let exporting = call.state.tasks.spawn_blocking({
-        let store = store.clone();
-        move || {
-            let tree = found(&store, &tree, now)?;
-            let offer = store.offer(&tree)?;
-            Ok::<_, Problem>(store.export(&offer, &wanted)?)
-        }
+    let exporting = call.state.tasks.spawn_blocking(move || {
+        let tree = found(&store, &tree, now)?;
+        let offer = store.offer(&tree)?;
+        Ok::<_, Problem>(store.export(&offer, &wanted)?)
     });
     let export = exporting
         .await
@@ -380,67 +338,4 @@ pub(super) async fn chunks(mut call: Call) -> Answer {
     });
     let body = stream::poll_fn(move |context| sent.poll_recv(context));
     Ok(typed(StatusCode::OK, OCTETS, Body::from_stream(body)))
-}
-
-impl From<croft_deploy::server::Failed> for Problem {
-    fn from(failed: croft_deploy::server::Failed) -> Self {
-        use croft_deploy::server::Failed;
-        match &failed {
-            Failed::Unavailable(why) => {
-                tracing::warn!(%why, "the ledger cannot be written");
-                Self::unavailable("the ledger cannot be written now; nothing happened: ask again")
-            }
-            Failed::Unknown | Failed::Contended | Failed::Closed => {
-                Self::unavailable(failed.to_string())
-            }
-        }
-    }
-}
-
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Failed(failed) => failed.into(),
-            Refused::Rule(rule) => rule.into(),
-        }
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let detail = refusal.to_string();
-        match refusal {
-            Refusal::NoGroup(..) => Self::new(
-                StatusCode::NOT_FOUND,
-                "DeploymentGroupDoesNotExistException",
-                detail,
-            ),
-            Refusal::NoApplication(_) => Self::new(
-                StatusCode::NOT_FOUND,
-                "ApplicationDoesNotExistException",
-                detail,
-            ),
-            Refusal::Exists(_) => Self::conflict("AlreadyExistsException", detail),
-            Refusal::InUse(_) => Self::conflict("ResourceInUseException", detail),
-            Refusal::Busy(_) => Self::conflict("DeploymentLimitExceededException", detail),
-            Refusal::TooMany => Self::conflict("DeploymentLimitExceededException", detail),
-            Refusal::Older { .. } => Self::conflict("OlderRevisionException", detail),
-            Refusal::NoConfig(_) => Self::new(
-                StatusCode::NOT_FOUND,
-                "DeploymentConfigDoesNotExistException",
-                detail,
-            ),
-            Refusal::NoHost(_) => Self::new(
-                StatusCode::NOT_FOUND,
-                "InstanceDoesNotExistException",
-                detail,
-            ),
-            Refusal::Wrong(errors) => Self::all_invalid(errors),
-            Refusal::Over(_) => Self::conflict("DeploymentAlreadyCompletedException", detail),
-            Refusal::NotWaiting(_) => {
-                Self::conflict("DeploymentIsNotInReadyStateException", detail)
-            }
-            Refusal::NothingGood => Self::conflict("NothingToRollBackToException", detail),
-        }
-    }
 }

@@ -192,6 +192,71 @@ impl From<Failed> for Problem {
     }
 }
 
+impl From<croft_deploy::server::Failed> for Problem {
+    fn from(failed: croft_deploy::server::Failed) -> Self {
+        use croft_deploy::server::Failed;
+        match &failed {
+            Failed::Unavailable(why) => {
+                tracing::warn!(%why, "the ledger cannot be written");
+                Self::unavailable("the ledger cannot be written now; nothing happened: ask again")
+            }
+            Failed::Unknown | Failed::Contended | Failed::Closed => {
+                Self::unavailable(failed.to_string())
+            }
+        }
+    }
+}
+
+impl From<croft_deploy::server::Refused> for Problem {
+    fn from(refused: croft_deploy::server::Refused) -> Self {
+        use croft_deploy::server::Refused;
+        match refused {
+            Refused::Failed(failed) => failed.into(),
+            Refused::Rule(rule) => rule.into(),
+        }
+    }
+}
+
+impl From<croft_deploy::Refusal> for Problem {
+    fn from(refusal: croft_deploy::Refusal) -> Self {
+        use croft_deploy::Refusal;
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NoGroup(..) => Self::new(
+                StatusCode::NOT_FOUND,
+                "DeploymentGroupDoesNotExistException",
+                detail,
+            ),
+            Refusal::NoApplication(_) => Self::new(
+                StatusCode::NOT_FOUND,
+                "ApplicationDoesNotExistException",
+                detail,
+            ),
+            Refusal::Exists(_) => Self::conflict("AlreadyExistsException", detail),
+            Refusal::InUse(_) => Self::conflict("ResourceInUseException", detail),
+            Refusal::Busy(_) => Self::conflict("DeploymentLimitExceededException", detail),
+            Refusal::TooMany => Self::conflict("DeploymentLimitExceededException", detail),
+            Refusal::Older { .. } => Self::conflict("OlderRevisionException", detail),
+            Refusal::NoConfig(_) => Self::new(
+                StatusCode::NOT_FOUND,
+                "DeploymentConfigDoesNotExistException",
+                detail,
+            ),
+            Refusal::NoHost(_) => Self::new(
+                StatusCode::NOT_FOUND,
+                "InstanceDoesNotExistException",
+                detail,
+            ),
+            Refusal::Wrong(errors) => Self::all_invalid(errors),
+            Refusal::Over(_) => Self::conflict("DeploymentAlreadyCompletedException", detail),
+            Refusal::NotWaiting(_) => {
+                Self::conflict("DeploymentIsNotInReadyStateException", detail)
+            }
+            Refusal::NothingGood => Self::conflict("NothingToRollBackToException", detail),
+        }
+    }
+}
+
 impl From<croft_views::QueryError> for Problem {
     fn from(error: croft_views::QueryError) -> Self {
         Self::internal(&error)

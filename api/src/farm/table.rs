@@ -156,8 +156,8 @@ routes! {
     Get "/v1/hosts/{name}" Viewer Farm Reads "GetHost" "A host, and the groups that mean it." => hosts::get;
     Put "/v1/hosts/{name}/tags" Admin Farm Changes "TagHost" "Gives a host other tags." => hosts::tag;
     Post "/v1/alerts" Deployer Farm Reads "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
-    Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => agents::list;
-    Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => agents::revoke;
+    Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => hosts::list;
+    Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => hosts::revoke;
     Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;
     Post "/v1/agent/enrolments" Viewer Open Changes "EnrolHost" "Makes an invited host one of the farm's." => agents::enrol;
     Post "/v1/agent/poll" Viewer Host Reads "PollHost" "What a host is to do. Signed by the host, as all of /v1/agent is." => agents::poll;

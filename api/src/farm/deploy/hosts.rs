@@ -1,4 +1,4 @@
-//! Hosts by name: what the farm knows of one, and its tags. Who enrols and revokes them is beside the agents' own calls.
+//! Hosts, for people: listed, shown, tagged, revoked. Who invites them is beside the agents' own calls.
 
 use axum::http::StatusCode;
 use croft_deploy::server::Seen;
@@ -17,6 +17,48 @@ const TAGS_MAX: usize = 50;
 /// Characters of a tag's name, and of what it says: AWS's.
 const KEY_CHARS_MAX: usize = 128;
 const VALUE_CHARS_MAX: usize = 256;
+
+/// `GET /v1/hosts`
+pub(in super::super) async fn list(call: Call) -> Answer {
+    let hosts = call.state.farm.deploy.look(|seen| {
+        let hosts = seen.state.hosts();
+        hosts
+            .filter(|(_, host)| host.is_enrolled)
+            .map(|(name, host)| (name.clone(), host.clone()))
+            .collect::<Vec<_>>()
+    });
+    let shown = hosts.await?.into_iter().map(|(name, host)| {
+        json!({
+            "instanceName": name,
+            "tags": host.tags,
+            "zone": host.zone,
+            "deploymentId": host.taken,
+            "lastHeard": call.state.hosts.last(&name),
+        })
+    });
+    answer_json(StatusCode::OK, &json!({"hosts": shown.collect::<Vec<_>>()}))
+}
+
+/// `DELETE /v1/hosts/{name}`
+pub(in super::super) async fn revoke(call: Call) -> Answer {
+    let name = call.param("name").to_string();
+    let (host, check) = (host_subject(&name)?, enrolled(name.clone()));
+    let deploy = &call.state.farm.deploy;
+    let done = deploy
+        .record(host, HostEvent::Revoked.into(), check)
+        .await?;
+    deploy.folded(done.seq, READ_WAIT).await;
+    changed(StatusCode::OK, &json!({"host": name}), Some(done.seq))
+}
+
+/// The last entry of a host that belongs to the farm.
+fn enrolled(name: String) -> impl Fn(&State) -> Result<Expected, Refusal> + Send + Sync + 'static {
+    move |state| {
+        let host = state.host(&name).filter(|host| host.is_enrolled);
+        let host = host.ok_or_else(|| Refusal::NoHost(short(&name)))?;
+        Ok(Expected::Last(host.last))
+    }
+}
 
 /// `GET /v1/hosts/{name}`
 pub(in super::super) async fn get(call: Call) -> Answer {
@@ -70,12 +112,7 @@ pub(in super::super) async fn tag(mut call: Call) -> Answer {
     if !wrong.is_empty() {
         return Err(Problem::all_invalid(wrong));
     }
-    let (subject, asked) = (host_subject(&name)?, name.clone());
-    let check = move |state: &State| {
-        let host = state.host(&asked).filter(|host| host.is_enrolled);
-        let host = host.ok_or_else(|| Refusal::NoHost(short(&asked)))?;
-        Ok(Expected::Last(host.last))
-    };
+    let (subject, check) = (host_subject(&name)?, enrolled(name.clone()));
     let deploy = &call.state.farm.deploy;
     let event = HostEvent::Tagged { tags };
     let done = deploy.record(subject, event.into(), check).await?;
