@@ -2,8 +2,8 @@
 //! is to become of each deployment that is watched.
 //!
 //! An alarm is a rule of Prometheus, by its name. Only one that begins to fire after the deployment began counts against it: what fired
-//! before was caused by something else, and a rollback is not stopped by what its predecessor set off. Alarms that cannot be read never
-//! take a release back: it holds until they can be, or somebody decides.
+//! before was caused by something else, and a rollback is not stopped by what its predecessor set off. Alarms that cannot be read are
+//! never a reason to take a release back: it waits until they can be, or somebody decides, for as long as a deployment may last at all.
 
 use croft_proto::Timestamp;
 use croft_proto::deploy::Finding;

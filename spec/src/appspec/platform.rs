@@ -11,7 +11,7 @@ const LEVELS: usize = 5;
 const ECS: &str = "AWS::ECS::Service";
 const LAMBDA: &str = "AWS::Lambda::Function";
 
-const INSTEAD_OF_ECS: &str = "for containers, name their image in a deployment group of Docker hosts; for hosts, write an AppSpec with `os: linux`, `files` and `hooks`";
+const INSTEAD_OF_ECS: &str = "containers are not deployed yet; for hosts, write an AppSpec with `os: linux`, `files` and `hooks`";
 const INSTEAD_OF_LAMBDA: &str = "go on deploying the function with AWS's own tools, or run the program as a service on a host, with `os: linux`, `files` and `hooks`";
 const INSTEAD: &str = "write `os: linux` with `files`, and `hooks` as a map from events to scripts";
 

@@ -269,7 +269,7 @@ fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
     eventually("it bakes", || fleet.info(&second)["status"] == "Baking");
     let message = json!({"version": "4", "groupKey": "k", "status": "firing", "alerts": [{
         "status": "firing", "labels": {"alertname": "TooManyErrors"}, "annotations": {},
-        "startsAt": chrono_now(), "fingerprint": "f"}]});
+        "startsAt": in_a_second(), "fingerprint": "f"}]});
     for address in fleet.rig.addresses.clone() {
         let token = format!("Bearer {}", fleet.rig.token);
         let headers = [("Authorization", token.as_str())];
@@ -419,7 +419,7 @@ fn a_release_behind_a_balancer_fails_no_request_and_a_bad_one_gets_none(rig: &mu
 }
 
 /// A second from now, as Alertmanager writes it.
-fn chrono_now() -> String {
+fn in_a_second() -> String {
     let now = std::time::SystemTime::now() + Duration::from_secs(1);
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     let date = Command::new("date")
