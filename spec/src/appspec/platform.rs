@@ -29,12 +29,12 @@ pub(super) fn refuse(entries: &[Entry], findings: &mut Findings<'_>) -> bool {
     let (span, message, help) = match (ecs, lambda) {
         (Some(span), _) => (
             span,
-            "this AppSpec is for a service of Amazon ECS, and Croft drives no ECS: it deploys to hosts, and containers to hosts with Docker".to_owned(),
+            "this AppSpec is for a service of Amazon ECS, and Croft drives no ECS: it deploys files and scripts to hosts".to_owned(),
             INSTEAD_OF_ECS,
         ),
         (None, Some(span)) => (
             span,
-            "this AppSpec is for a function of AWS Lambda, and Croft runs no functions: it deploys to hosts, and containers to hosts with Docker".to_owned(),
+            "this AppSpec is for a function of AWS Lambda, and Croft runs no functions: it deploys files and scripts to hosts".to_owned(),
             INSTEAD_OF_LAMBDA,
         ),
         (None, None) => (
