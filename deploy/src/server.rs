@@ -9,6 +9,8 @@ mod book;
 mod handle;
 /// Telling balancers.
 mod routing;
+/// One after the other, and letting hosts in and out.
+mod balancers;
 /// Alarms.
 mod alarms;
 /// The loop.

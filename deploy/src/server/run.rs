@@ -1,35 +1,30 @@
 //! The loop: takes entries, reports, time and callers' wishes as they come, lets [`Engine::step`] decide, and carries out what it
 //! decides. Nothing it waits for stops it from hearing the rest: appends and balancers are on their way beside it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use croft_balance::Seen as SeenServer;
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
-use croft_proto::deploy::{
-    DeploymentId, Diagnostics, EventStatus, LifecycleEvent, Router, ScriptErrorCode, Side,
-};
+use croft_proto::deploy::{DeploymentId, Router, Side};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::alarms::Watch;
+use super::balancers::{Balancers, RouteKey, Told, Waiting};
 use super::book::Book;
 use super::handle::{Command, Done, Failed, Progress, Refused, Seen, Wish};
 use super::mailbox::Mailbox;
-use super::routing::Routing;
 use super::{Parts, Server};
 use crate::alarm::Polled;
 use crate::ask::{admit, go_on, roll_back, stop};
 use crate::intent::{GroupName, Intent};
 use crate::state::FoldError;
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
-use crate::traffic::{WEIGHT_FULL, Weights};
+use crate::traffic::Weights;
 
 /// How often time passes for the decisions.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,12 +34,6 @@ const POLL_TICKS: u64 = 5;
 const ENTRIES_AT_ONCE: usize = 256;
 /// How often a wish is tried against subjects that change.
 const TRIES_MAX: u32 = 10;
-/// How long a host that is taken out may take to end what it has begun.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
-/// How long a host that is let in may take to be well in its balancer's eyes.
-const WELL_MAX: Duration = Duration::from_secs(300);
-/// Between two looks at a balancer.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Why a server stopped.
 #[derive(Debug, thiserror::Error)]
@@ -81,32 +70,11 @@ enum Arrived {
     /// How far the ledger is, if it answers.
     Probed(Option<Seq>),
     /// A balancer was told all of a group's weights.
-    Told(GroupName, Option<(DeploymentId, u32)>, Result<(), String>),
+    Told(Told),
     /// A balancer has let a host in, or out.
     Routed(RouteKey, Report),
     /// All alarms, asked for then.
     Polled(Timestamp, Result<Vec<Polled>, String>),
-}
-
-/// A host that a balancer is letting in or out.
-type RouteKey = (DeploymentId, String, LifecycleEvent);
-
-/// Whose turn it is to tell a group's balancer.
-#[derive(Debug, Default)]
-struct Turn {
-    lock: Mutex<()>,
-    /// Of what was decided last: whatever is older tells a balancer nothing any more, whenever its turn comes.
-    newest: AtomicU64,
-}
-
-impl Turn {
-    fn number(&self) -> u64 {
-        self.newest.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    fn is_newest(&self, number: u64) -> bool {
-        self.newest.load(Ordering::Acquire) == number
-    }
 }
 
 struct Loop {
@@ -119,11 +87,7 @@ struct Loop {
     mailbox: Arc<Mailbox>,
     on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
     again: Vec<Wished>,
-    /// One balancer is told one thing after the other.
-    turns: HashMap<GroupName, Arc<Turn>>,
-    routes: HashSet<RouteKey>,
-    /// Groups whose balancer does not do as it is told, so that it is said once.
-    troubled: HashSet<GroupName>,
+    balancers: Balancers,
     begun: Instant,
     progress: Progress,
     caught_up_at: Option<Seq>,
@@ -177,9 +141,7 @@ impl Loop {
             mailbox,
             on_their_way: FuturesUnordered::new(),
             again: Vec::new(),
-            turns: HashMap::new(),
-            routes: HashSet::new(),
-            troubled: HashSet::new(),
+            balancers: Balancers::default(),
             begun: Instant::now(),
             progress: Progress::default(),
             caught_up_at: None,
@@ -349,7 +311,11 @@ impl Loop {
             }
             Arrived::Wished(wished, deployment, ended) => self.wished(wished, deployment, ended),
             Arrived::Probed(last) => self.probed(last)?,
-            Arrived::Told(group, step, told) => self.told(group, step, told)?,
+            Arrived::Told(told) => {
+                if let Some((id, step)) = self.balancers.told(told) {
+                    self.step(Input::Routed(id, step))?;
+                }
+            }
             Arrived::Polled(asked, found) => {
                 self.is_polling = false;
                 if let Some(said) = self.watch.polled(asked, found) {
@@ -358,7 +324,7 @@ impl Loop {
                 self.advise()?;
             }
             Arrived::Routed(key, report) => {
-                self.routes.remove(&key);
+                self.balancers.routed(&key);
                 self.step(Input::Report(report))?;
             }
         }
@@ -503,150 +469,29 @@ impl Loop {
         settings.router().cloned()
     }
 
-    fn turn(&mut self, group: &GroupName) -> Arc<Turn> {
-        Arc::clone(self.turns.entry(group.clone()).or_default())
-    }
-
     /// All of a group's weights.
-    fn tell(&mut self, weights: Weights, step: Option<(DeploymentId, u32)>) {
-        let group = weights.group.clone();
-        let Some(router) = self.router(&group) else {
+    fn tell(&mut self, weights: Weights, step: Waiting) {
+        let Some(router) = self.router(&weights.group) else {
             return;
         };
-        let (routing, turn) = (Arc::clone(&self.parts.routing), self.turn(&group));
-        let wanted: BTreeMap<String, u32> = weights
-            .weights
-            .into_iter()
-            .map(|weight| (weight.host, weight.weight))
-            .collect();
-        let number = turn.number();
-        self.on_their_way.push(Box::pin(async move {
-            let _turn = turn.lock.lock().await;
-            if !turn.is_newest(number) {
-                // Nobody is told that a step's weights are so: they are decided anew.
-                return Arrived::Told(group, None, Ok(()));
-            }
-            let told = routing.set(&router, &wanted).await;
-            Arrived::Told(group, step, told.map(drop))
-        }));
+        let routing = Arc::clone(&self.parts.routing);
+        let telling = self.balancers.tell(routing, router, weights, step);
+        self.on_their_way
+            .push(Box::pin(async move { Arrived::Told(telling.await) }));
     }
 
-    fn told(
-        &mut self,
-        group: GroupName,
-        step: Option<(DeploymentId, u32)>,
-        told: Result<(), String>,
-    ) -> Result<(), FoldError> {
-        match told {
-            Ok(()) => {
-                if self.troubled.remove(&group) {
-                    tracing::info!(
-                        application = group.application,
-                        group = group.group,
-                        "its balancer does as it is told again"
-                    );
-                }
-                if let Some((id, step)) = step {
-                    self.step(Input::Routed(id, step))?;
-                }
-            }
-            Err(error) => {
-                if self.troubled.insert(group.clone()) {
-                    tracing::warn!(
-                        application = group.application,
-                        group = group.group,
-                        error,
-                        "its balancer does not do as it is told"
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets a host in or out, and then says how that went. The same may be wanted again meanwhile.
-    fn route(&mut self, group: &GroupName, mut report: Report) {
+    /// Lets a host in or out.
+    fn route(&mut self, group: &GroupName, report: Report) {
         let Some(router) = self.router(group) else {
             return;
         };
-        let key = (report.deployment.clone(), report.host.clone(), report.event);
-        if !self.routes.insert(key.clone()) {
-            return;
+        let routing = Arc::clone(&self.parts.routing);
+        if let Some(routed) = self.balancers.route(routing, router, group, report) {
+            self.on_their_way.push(Box::pin(async move {
+                let (key, report) = routed.await;
+                Arrived::Routed(key, report)
+            }));
         }
-        let (routing, turn) = (Arc::clone(&self.parts.routing), self.turn(group));
-        turn.number();
-        self.on_their_way.push(Box::pin(async move {
-            let routed = route(&*routing, &turn, &router, &report.host, report.event).await;
-            report.said = match routed {
-                Ok(()) => Said::Ended(EventStatus::Succeeded, None),
-                Err(message) => Said::Ended(EventStatus::Failed, Some(Box::new(failed(message)))),
-            };
-            Arrived::Routed(key, report)
-        }));
-    }
-}
-
-fn failed(message: String) -> Diagnostics {
-    Diagnostics {
-        error_code: ScriptErrorCode::UnknownError,
-        script_name: String::new(),
-        message,
-        log_tail: String::new(),
-        script_from_deployment: None,
-    }
-}
-
-/// Until the host has ended what it has begun, or is well. It must be so twice: another server may have told the balancer what held a
-/// moment ago.
-async fn route(
-    routing: &dyn Routing,
-    turn: &Turn,
-    router: &Router,
-    host: &str,
-    event: LifecycleEvent,
-) -> Result<(), String> {
-    let opens = event == LifecycleEvent::AllowTraffic;
-    let weight = if opens { WEIGHT_FULL } else { 0 };
-    let wanted = BTreeMap::from([(host.to_string(), weight)]);
-    let deadline = Instant::now() + if opens { WELL_MAX } else { DRAIN_MAX };
-    let mut times = 0;
-    loop {
-        let seen = {
-            let _turn = turn.lock.lock().await;
-            routing.set(router, &wanted).await
-        };
-        let is_late = Instant::now() >= deadline;
-        match seen.map(|seen| seen.get(host).cloned()) {
-            Ok(server) if is_so(server.as_ref(), opens) && (times > 0 || server.is_none()) => {
-                return Ok(());
-            }
-            Ok(server) if is_so(server.as_ref(), opens) && !is_late => {
-                times += 1;
-                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-            }
-            // What is left of its sessions ends with it.
-            Ok(_) if is_late && !opens => return Ok(()),
-            Ok(_) if is_late => {
-                return Err(format!(
-                    "the balancer's checks of {host} do not succeed after {} s",
-                    WELL_MAX.as_secs()
-                ));
-            }
-            Err(error) if is_late => return Err(error),
-            Ok(_) | Err(_) => {
-                times = 0;
-                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-            }
-        }
-    }
-}
-
-/// Whether a server is as wanted; a balancer that does not say is believed.
-fn is_so(server: Option<&SeenServer>, opens: bool) -> bool {
-    match (server, opens) {
-        (None, _) => true,
-        (Some(server), true) => server.is_up != Some(false),
-        (Some(server), false) => server.sessions == 0,
     }
 }
 
