@@ -29,18 +29,30 @@ struct Fleet<'r> {
     agents: Vec<Role>,
 }
 
-/// A revision whose files say which one it is, and whose check is that script.
+/// A revision whose files say which one it is, and whose check is that script. The hosts of a test have one disk: two that install it at
+/// the same time are in each other's way.
 fn revision(rig: &Rig, name: &str, check: &str) -> PathBuf {
+    let site = rig.folder().join("site");
+    let files = format!(
+        "files:\n  - source: page\n    destination: {}\nfile_exists_behavior: OVERWRITE\n",
+        site.display()
+    );
+    revision_with(rig, name, check, &files)
+}
+
+/// A revision of scripts alone, which any number of hosts may get at the same time.
+fn scripts(rig: &Rig, name: &str, check: &str) -> PathBuf {
+    revision_with(rig, name, check, "")
+}
+
+fn revision_with(rig: &Rig, name: &str, check: &str, files: &str) -> PathBuf {
     let folder = rig.source(
         name,
         "version: 0.2\nphases: {build: {commands: [\"true\"]}}\n",
     );
-    let site = rig.folder().join("site");
     let spec = format!(
-        "version: 0.0\nos: linux\nfiles:\n  - source: page\n    destination: {}\n\
-         file_exists_behavior: OVERWRITE\nhooks:\n  ApplicationStart:\n    - location: start.sh\n      timeout: 60\n  \
-         ValidateService:\n    - location: check.sh\n      timeout: 60\n",
-        site.display()
+        "version: 0.0\nos: linux\n{files}hooks:\n  ApplicationStart:\n    - location: start.sh\n      timeout: 60\n  \
+         ValidateService:\n    - location: check.sh\n      timeout: 60\n"
     );
     std::fs::write(folder.join("appspec.yml"), spec).unwrap();
     std::fs::write(folder.join("page"), name).unwrap();
@@ -202,8 +214,8 @@ fn a_revision_reaches_every_host_and_a_bad_one_is_taken_back(rig: &mut Rig) {
 }
 
 fn an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other(rig: &mut Rig) {
-    let good = revision(rig, "good", "true");
-    let waiting = revision(
+    let good = scripts(rig, "good", "true");
+    let waiting = scripts(
         rig,
         "waiting",
         "touch \"$HOST_ROOT/waits\"; while :; do sleep 1; done",
