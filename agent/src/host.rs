@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Diagnostics, HostCommand, ScriptErrorCode};
+use croft_proto::deploy::{Diagnostics, Has, HostCommand, ScriptErrorCode};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::bundle::{Bundle, BundleError, Staged};
@@ -180,6 +180,34 @@ impl Host {
             }
         }
         Ok(again)
+    }
+
+    /// What is installed here, of every group: for an agent that starts, or was away from its farm.
+    ///
+    /// # Errors
+    /// When what is remembered cannot be read: saying less than there is would have good revisions replaced.
+    pub fn has(&self) -> Result<Vec<Has>, HostError> {
+        let mut has = Vec::new();
+        let entries =
+            std::fs::read_dir(&self.state).map_err(StateError::io("read", &self.state))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(folder) = GroupFolder::of(&self.state, &name) else {
+                continue;
+            };
+            let journal: Option<Journal> = durable::read(&folder.journal())?;
+            let Some(last) = journal.and_then(|journal| journal.last_successful) else {
+                continue;
+            };
+            let record: Option<HostCommand> = durable::read(&folder.deployment(&last).record())?;
+            has.extend(record.map(|record| Has {
+                application_name: record.application_name,
+                deployment_group_name: record.deployment_group_name,
+                deployment_group_id: record.deployment_group_id,
+                digest: record.revision.digest,
+            }));
+        }
+        Ok(has)
     }
 
     /// The bundle's files beside the deployments, to be looked at and then handed to DownloadBundle.

@@ -4,6 +4,8 @@
 
 /// What hosts and balancers say of events.
 mod report;
+/// What hosts have that came back.
+mod returned;
 /// What is done once a second.
 mod tick;
 
@@ -11,14 +13,12 @@ use std::collections::HashMap;
 
 use croft_ledger::Entry;
 use croft_proto::Timestamp;
-use croft_proto::deploy::{
-    DeploymentId, HostCommand, LifecycleEvent, RevisionHealth, Side, Standing, Step,
-};
+use croft_proto::deploy::{DeploymentId, HostCommand, LifecycleEvent, Side, Step};
 
 use crate::advice::Advice;
 use crate::ask::found;
 use crate::decide::{Heard, next, start};
-use crate::intent::{GroupName, Intent, Row};
+use crate::intent::{GroupName, Intent};
 use crate::state::{Change, Deployment, FoldError, State};
 use crate::traffic::{Weights, weights};
 
@@ -141,6 +141,8 @@ pub struct Engine {
     told: HashMap<GroupName, u64>,
     /// When an append about a group went out that does not show yet.
     groups_asked: HashMap<GroupName, u64>,
+    /// What hosts that came back have of a group, until it is settled what that means.
+    came: HashMap<(GroupName, String), Option<String>>,
     /// From when on silence counts: before, this server could not hear.
     hears_since: Timestamp,
     is_caught_up: bool,
@@ -186,7 +188,10 @@ impl Engine {
                 host,
                 group,
                 digest,
-            } => self.returned(&host, &group, digest.as_deref(), &mut actions),
+            } => {
+                self.came.insert((group, host), digest);
+                self.look_at_returned(&mut actions);
+            }
             Input::Advised(id, advice) => self.advised(&id, advice, now, &mut actions),
             Input::Routed(id, step) => {
                 self.own.entry(id.clone()).or_default().routed = Some(step);
@@ -344,47 +349,6 @@ impl Engine {
             self.sent.insert((id.clone(), number), now.steady_ms);
             actions.push(action);
         }
-    }
-
-    /// A host that came back with something else than its group's revision is closed, and brought to it where its group says so. The tick
-    /// does that, when nothing else is on its way.
-    fn returned(
-        &self,
-        host: &str,
-        name: &GroupName,
-        digest: Option<&str>,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(group) = self.state.group(name).filter(|_| self.is_caught_up) else {
-            return;
-        };
-        let active = group.active.as_ref();
-        let active = active.and_then(|id| self.state.deployment(id));
-        let Some(target) = group.target() else {
-            return;
-        };
-        let has = digest.is_some_and(|digest| digest == target.asked.revision.digest);
-        let before = group.hosts.get(host).copied();
-        let is_current = before.is_some_and(|standing| {
-            standing.is_healthy && standing.revision == RevisionHealth::Current
-        });
-        // What a deployment is doing there, the deployment will say.
-        if has || !is_current || active.is_some_and(|active| active.has(host)) {
-            return;
-        }
-        let standing = Standing {
-            is_healthy: false,
-            revision: RevisionHealth::Unknown,
-            updates_failed: before.map_or(0, |standing| standing.updates_failed),
-        };
-        let Ok(subject) = name.subject() else {
-            return;
-        };
-        let stand = croft_proto::deploy::GroupEvent::Stand {
-            hosts: vec![(host.to_string(), standing)],
-        };
-        let row = Row::after(subject, group.last).says(stand.into());
-        actions.push(Action::Append(row.intents));
     }
 }
 

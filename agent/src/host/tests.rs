@@ -47,6 +47,41 @@ fn a_command_of_an_older_generation_changes_nothing() {
 }
 
 #[test]
+fn a_host_has_what_was_installed_last_and_wholly() {
+    let site = Site::new();
+    assert!(site.host.has().unwrap().is_empty());
+    let run = |number: u8, event, bundle: &LocalBundle| {
+        let mut command = site.command(number, event);
+        command.revision.digest = format!("{number:064x}");
+        let over = AtomicBool::new(false);
+        site.host
+            .run(&command, bundle, &site.heard, &over)
+            .unwrap()
+            .error_code
+    };
+    let first = site.bundle(1, START, &[("run.sh", "#!/bin/sh\n")]);
+    assert_eq!(run(1, DownloadBundle, &first), Success);
+    assert!(site.host.has().unwrap().is_empty(), "it is only fetched");
+    assert_eq!(run(1, Install, &first), Success);
+    let second = site.bundle(2, "files: [{source: none, destination: SRV}]\n", &[]);
+    assert_eq!(run(2, DownloadBundle, &second), Success);
+    assert_eq!(run(2, Install, &second), UnknownError);
+    let has = site.host.has().unwrap();
+    let [has] = has.as_slice() else {
+        panic!("{has:?}")
+    };
+    assert_eq!(has.digest, format!("{:064x}", 1));
+    assert_eq!(
+        (
+            has.application_name.as_str(),
+            has.deployment_group_name.as_str(),
+            has.deployment_group_id.as_str()
+        ),
+        ("shop", "blue", "g")
+    );
+}
+
+#[test]
 fn a_second_event_of_a_group_is_refused_while_one_runs_and_another_groups_is_not() {
     let site = Site::new();
     let bundle = site.bundle(1, START, &[("run.sh", "#!/bin/sh\n")]);

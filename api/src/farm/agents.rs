@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use bytes::Bytes;
 use croft_cache::{Id, Store, TreeRef, decode_ids};
-use croft_deploy::{GroupName, Refusal, Report, Said, host_subject};
+use croft_deploy::{Refusal, Report, Said, host_subject};
 use croft_keys::{HostCall, KeyId, Signable, Signer, invite, invited};
 use croft_ledger::Expected;
 use croft_proto::Timestamp;
@@ -228,12 +228,8 @@ pub(super) async fn poll(mut call: Call) -> Answer {
     if asked.fresh {
         deploy.fresh(host.clone()).await?;
     }
-    for has in asked.has {
-        let group = GroupName {
-            application: has.application_name,
-            group: has.deployment_group_name,
-        };
-        deploy.returned(host.clone(), group, has.digest).await?;
+    if let Some(has) = asked.has {
+        deploy.returned(host.clone(), has).await?;
     }
     let wait = Duration::from_secs(asked.wait_seconds.min(POLL_SECONDS_MAX));
     let commands = tokio::select! {

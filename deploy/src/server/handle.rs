@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use croft_ledger::{Expected, Seq, Subject};
-use croft_proto::deploy::{DeploymentId, HostCommand, StartDeployment};
+use croft_proto::deploy::{DeploymentId, Has, HostCommand, StartDeployment};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::book::Book;
@@ -107,11 +107,7 @@ type Look = Box<dyn FnOnce(Seen<'_>) + Send>;
 pub(super) enum Command {
     Wish(Wish, oneshot::Sender<Result<Done, Refused>>),
     Hear(Report, oneshot::Sender<Answer>),
-    Returned {
-        host: String,
-        group: GroupName,
-        digest: Option<String>,
-    },
+    Returned(String, Vec<Has>),
     Fresh(String),
     Alerted(Box<Webhook>),
     Look(Look),
@@ -245,22 +241,15 @@ impl Handle {
             .map_err(|_gone: oneshot::error::RecvError| Failed::Closed)
     }
 
-    /// What a host that has just come says it has of a group.
+    /// What a host that has just come, or was away, says it has: all of it. What it does not name it has not.
     ///
     /// # Errors
-    /// The server stops.
-    pub async fn returned(
-        &self,
-        host: String,
-        group: GroupName,
-        digest: Option<String>,
-    ) -> Result<(), Failed> {
-        self.send(Command::Returned {
-            host,
-            group,
-            digest,
-        })
-        .await
+    /// The server starts or stops: it does not know yet what the host should have.
+    pub async fn returned(&self, host: String, has: Vec<Has>) -> Result<(), Failed> {
+        if !self.progress().is_caught_up {
+            return Err(Failed::Closed);
+        }
+        self.send(Command::Returned(host, has)).await
     }
 
     /// A host whose agent has just started is told again what it is to do: one that died may have begun it, or ended it without

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
-use croft_proto::deploy::{DeploymentId, Router, Side};
+use croft_proto::deploy::{DeploymentId, Has, Router, Side};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -358,18 +358,7 @@ impl Loop {
                     .send(answer.unwrap_or(Answer::Later))
                     .unwrap_or_default();
             }
-            Command::Returned {
-                host,
-                group,
-                digest,
-            } => {
-                let input = Input::Returned {
-                    host,
-                    group,
-                    digest,
-                };
-                self.step(input)?;
-            }
+            Command::Returned(host, has) => self.returned(&host, &has)?,
             Command::Fresh(host) => self.tell_again(&host),
             Command::Alerted(message) => {
                 self.watch.pushed(&message, self.parts.clock.now());
@@ -379,6 +368,28 @@ impl Loop {
                 state: self.engine.state(),
                 book: &self.book,
             }),
+        }
+        Ok(())
+    }
+
+    /// What a host has of each group that has deployed to it.
+    fn returned(&mut self, host: &str, has: &[Has]) -> Result<(), FoldError> {
+        let groups = self.engine.state().groups();
+        let of_host = groups.filter(|(_, group)| group.hosts.contains_key(host));
+        let inputs: Vec<Input<'_>> = of_host
+            .map(|(name, group)| {
+                let settings = group.settings.as_ref();
+                let id = settings.map(|settings| settings.deployment_group_id.as_str());
+                let found = has.iter().find(|has| Some(&*has.deployment_group_id) == id);
+                Input::Returned {
+                    host: host.to_string(),
+                    group: name.clone(),
+                    digest: found.map(|has| has.digest.clone()),
+                }
+            })
+            .collect();
+        for input in inputs {
+            self.step(input)?;
         }
         Ok(())
     }

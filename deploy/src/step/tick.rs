@@ -39,6 +39,7 @@ impl Engine {
             let deployment = state.deployments.get(id);
             deployment.is_some_and(|deployment| deployment.running.contains(number))
         });
+        self.look_at_returned(actions);
         let groups: Vec<GroupName> = self.state.groups.keys().cloned().collect();
         for name in &groups {
             self.begin(name, now, actions);

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use croft_ledger::Seq;
 use croft_proto::deploy::{
     Creator, DeploymentStatus, Diagnostics, ErrorCode, EventStatus, Finding, LifecycleEvent,
-    ScriptErrorCode, Side,
+    RevisionHealth, ScriptErrorCode, Side,
 };
 
 use super::farm::{Farm, asked, group, haproxy, id, name};
@@ -525,6 +525,32 @@ fn a_host_that_comes_back_with_another_revision_is_closed_and_brought_to_its_gro
         .deployment(group.ended.as_ref().unwrap())
         .unwrap();
     assert_eq!(update.accepted.creator, Creator::AutoUpdate);
+}
+
+#[test]
+fn a_host_that_came_back_while_a_deployment_ran_is_looked_at_when_that_is_over() {
+    let mut one = One::with(serde_json::json!({"x-croft": {"bakeMinutes": 1}}));
+    one.deploy(1, "web", 2);
+    one.answer(&[]);
+    assert_eq!(one.status(1), None, "it bakes");
+    one.input(Input::Returned {
+        host: "h2".into(),
+        group: name("web"),
+        digest: None,
+    });
+    let standing = |one: &One| {
+        let group = one.engine.state().group(&name("web")).unwrap();
+        group.hosts.get("h2").map(|standing| standing.revision)
+    };
+    one.pass(70_000);
+    assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
+    one.pass(1_000);
+    assert_eq!(standing(&one), Some(RevisionHealth::Unknown));
+    one.pass(6_000);
+    let told = one.answer(&[]);
+    assert!(told.iter().all(|(host, _)| host == "h2") && !told.is_empty());
+    one.pass(70_000);
+    assert_eq!(standing(&one), Some(RevisionHealth::Current));
 }
 
 /// A group of containers, whose first revision is there and whose second has 10% of the traffic.

@@ -38,18 +38,19 @@ pub struct Has {
     pub application_name: String,
     /// The group.
     pub deployment_group_name: String,
+    /// The group's id: a group that was deleted and made anew has the same name and another id.
+    pub deployment_group_id: String,
     /// The digest of the revision that was installed last, and wholly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
+    pub digest: String,
 }
 
 /// A host that asks what it is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Poll {
-    /// What it has, when it has just come.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub has: Vec<Has>,
+    /// All that it has, when it has just come or was away; none when it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has: Option<Vec<Has>>,
     /// Whether its agent has just started: then it is told again what it was told before, whether it has begun that or not.
     #[serde(default)]
     pub fresh: bool,

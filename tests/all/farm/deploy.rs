@@ -14,6 +14,7 @@ use crate::harness::skip;
 
 each_size!(small large |plan| plan;
     a_revision_reaches_every_host_and_a_bad_one_is_taken_back,
+    a_host_that_comes_back_with_an_older_revision_is_brought_to_its_groups,
     an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other,
     a_deployment_outlives_its_servers,
     an_alarm_that_is_pushed_takes_a_release_back,
@@ -211,6 +212,37 @@ fn a_revision_reaches_every_host_and_a_bad_one_is_taken_back(rig: &mut Rig) {
         .filter(|host| fleet.started(host).contains(&"bad".to_string()))
         .collect();
     assert_eq!(tried.len(), 1, "{tried:?}");
+}
+
+/// As a machine does that is restored from last night's copy.
+fn a_host_that_comes_back_with_an_older_revision_is_brought_to_its_groups(rig: &mut Rig) {
+    let (one, two) = (revision(rig, "one", "true"), revision(rig, "two", "true"));
+    let mut fleet = Fleet::start(rig, json!({}));
+    assert_eq!(fleet.over(&fleet.deploy(&one))["status"], "Succeeded");
+    let home = fleet.agents[0].home().to_path_buf();
+    let copy = fleet.rig.folder().join("copy");
+    copied(&home, &copy);
+    assert_eq!(fleet.over(&fleet.deploy(&two))["status"], "Succeeded");
+    assert_eq!(fleet.started("web-1"), ["one", "two"]);
+    fleet.agents[0].kill();
+    std::fs::remove_dir_all(&home).unwrap();
+    copied(&copy, &home);
+    fleet.agents[0].start();
+    eventually("it is brought to its group's revision", || {
+        fleet.started("web-1") == ["one", "two", "two"]
+    });
+    let mut latest = Value::Null;
+    eventually("the update is over", || {
+        latest = fleet.rig.get("/v1/deployments")["deployments"][0].clone();
+        latest["status"] == "Succeeded"
+    });
+    assert_eq!(latest["creator"], "CodeDeployAutoUpdate", "{latest:#}");
+    assert_eq!(fleet.started("web-2"), ["one", "two"], "it was not away");
+}
+
+fn copied(from: &Path, to: &Path) {
+    let made = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(made.unwrap().success());
 }
 
 fn an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other(rig: &mut Rig) {

@@ -17,8 +17,8 @@ use croft_agent::{Host, Settings, Unwatched};
 use croft_cache::Store;
 use croft_keys::{Signer, words_of_invitation};
 use croft_proto::deploy::{
-    Commands, DeploymentId, Diagnostics, Enrolling, Heard, HostCommand, HostReport, Invitation,
-    LifecycleEvent, Poll, ReportAnswer, Reported, ScriptErrorCode,
+    Commands, DeploymentId, Diagnostics, Enrolling, Has, Heard, HostCommand, HostReport,
+    Invitation, LifecycleEvent, Poll, ReportAnswer, Reported, ScriptErrorCode,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -130,18 +130,19 @@ pub(crate) fn run(
 async fn serve(member: &Arc<Member>) -> anyhow::Result<Exit> {
     let mut tasks = JoinSet::new();
     let mut pause = PAUSE_MIN;
-    let mut fresh = true;
+    let (mut fresh, mut was_away) = (true, true);
     loop {
         // What has ended has said so.
         while tasks.try_join_next().is_some() {}
+        let has = if was_away { member.has().await } else { None };
         let poll = Poll {
-            has: Vec::new(),
+            has,
             fresh,
             wait_seconds: POLL_SECONDS,
         };
         match member.calls.json::<Commands>("poll", &poll).await {
             Ok(told) => {
-                (pause, fresh) = (PAUSE_MIN, false);
+                (pause, fresh, was_away) = (PAUSE_MIN, false, poll.has.is_none() && was_away);
                 for command in told.commands {
                     member.begin(command, &mut tasks);
                 }
@@ -151,6 +152,7 @@ async fn serve(member: &Arc<Member>) -> anyhow::Result<Exit> {
                     error = format!("{error:#}"),
                     "the farm does not say what to do"
                 );
+                was_away = true;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
@@ -159,6 +161,19 @@ async fn serve(member: &Arc<Member>) -> anyhow::Result<Exit> {
 }
 
 impl Member {
+    /// What this host has of every group; none when that cannot be read now, and is said later.
+    async fn has(self: &Arc<Self>) -> Option<Vec<Has>> {
+        let member = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || member.host.has()).await;
+        let error = match read {
+            Ok(Ok(has)) => return Some(has),
+            Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(error, "it cannot be said what this host has");
+        None
+    }
+
     /// Has a command's event done beside everything else, unless it is being done.
     fn begin(self: &Arc<Self>, command: HostCommand, tasks: &mut JoinSet<()>) {
         let key = (command.deployment_id.clone(), command.event);
