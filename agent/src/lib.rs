@@ -30,7 +30,7 @@ mod host;
 /// Without a server.
 pub mod local;
 
-pub use bundle::{Bundle, BundleError, BundleKind, LocalBundle, Staged};
+pub use bundle::{Bundle, BundleError, BundleKind, EarlierRevision, LocalBundle, Site, Staged};
 pub use forecast::{Forecast, ForecastError, Hook, HookScript};
 pub use host::{Host, HostError, Settings};
 pub use install::{Permitted, PlanError, Preview};

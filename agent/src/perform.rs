@@ -162,7 +162,13 @@ impl Doing<'_> {
             self.journal.last_successful.as_ref(),
             self.with.settings.revisions_kept,
         );
-        download::download(&self.folder, self.command, bundle, self.with.is_over)?;
+        download::download(
+            self.group,
+            &self.folder,
+            self.command,
+            bundle,
+            self.with.is_over,
+        )?;
         // Mistakes are said before anything of the host is touched.
         self.spec()?;
         Ok(succeeded("Succeeded"))

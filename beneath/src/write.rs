@@ -93,6 +93,27 @@ impl Root {
         Ok(file)
     }
 
+    /// A file for writing at any place of it: the one that stands there, or a new one that only its owner may read.
+    ///
+    /// # Errors
+    /// When the parent is missing, something other than a file stands there, or it may not be made.
+    pub fn writable_file(&self, path: &Path) -> io::Result<File> {
+        let (parent, name) = self.parent_of(path)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(
+            &parent,
+            name,
+            flags,
+            Mode::from_raw_mode(0o600),
+        )?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("something other than a file stands there"));
+        }
+        self.give(&parent, name)?;
+        Ok(file)
+    }
+
     /// A symbolic link with that target, which is not looked at; whatever file or link stood there is removed first.
     ///
     /// # Errors

@@ -124,8 +124,9 @@ pub use save::{Layer, Mounted, Origin, Put, Save, SaveOutcome, Saved, Stored};
 pub use store::{Store, Trust, Usage};
 pub use stored_file::StoredFile;
 pub use transfer::{
-    Adoption, BATCH_BYTES_MAX, Export, HOLD_MS_MAX, OFFER_BYTES_MAX, OFFER_CHUNKS_MAX,
-    OFFER_LIST_BYTES_MAX, Offer, Offered, ReceiveLimits, Received, Refusal, decode_ids, encode_ids,
+    Adoption, BATCH_BYTES_MAX, Earlier, Export, HOLD_MS_MAX, Laid, Lay, OFFER_BYTES_MAX,
+    OFFER_CHUNKS_MAX, OFFER_LIST_BYTES_MAX, Offer, Offered, ReceiveLimits, Received, Refusal,
+    Supply, decode_ids, encode_ids, lay,
 };
 pub use tree::{Anchor, Entry, Node, Tree, TreeError};
 pub use unpack::{Unpack, Unpacked};

@@ -44,6 +44,8 @@ mod transfer;
 mod transfer_refused;
 /// What was sent, beside collections.
 mod transfer_kept;
+/// Without a store.
+mod lay;
 /// Several at once, in every order.
 mod model;
 

@@ -7,6 +7,8 @@
 //! tree visible, signed by itself ([`Store::adopt`]), or says what is missing all the same, which is then sent again. Nothing is
 //! remembered between those steps but what is stored, so each may be done by another process, or twice.
 //!
+//! Who needs a tree's files once and keeps no store gets them into a folder ([`lay`](crate::lay())).
+//!
 //! What comes from the other side is read as if an enemy had written it: every count and length is checked before memory is
 //! taken for it, and every chunk's hash before it is stored.
 //!
@@ -28,11 +30,14 @@ mod send;
 mod receive;
 /// Making a tree visible.
 mod adopt;
+/// A tree's files in a folder, without a store.
+mod lay;
 /// Keeping it for as long as a build waits.
 mod keep;
 
 pub use adopt::Adoption;
 pub use keep::HOLD_MS_MAX;
+pub use lay::{Earlier, Laid, Lay, Supply, lay};
 pub use offer::{Offer, Offered};
 pub use receive::{ReceiveLimits, Received};
 pub use send::Export;

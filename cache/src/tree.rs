@@ -8,6 +8,8 @@
 /// Text of one line.
 mod line;
 
+pub(crate) use line::{parse_entry, parse_header};
+
 use std::cmp::Ordering;
 use std::io::{self, BufRead, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -164,11 +166,11 @@ impl Tree {
     pub fn parse(mut reader: impl BufRead) -> Result<Self, TreeError> {
         let mut text = Vec::new();
         next_line(&mut reader, &mut text, 1)?;
-        let count = line::parse_header(&text).map_err(|reason| TreeError { line: 1, reason })?;
+        let count = parse_header(&text).map_err(|reason| TreeError { line: 1, reason })?;
         let mut tree = Self::default();
         for line in 2..count as u64 + 2 {
             next_line(&mut reader, &mut text, line)?;
-            let checked = line::parse_entry(&text).and_then(|entry| tree.push(entry));
+            let checked = parse_entry(&text).and_then(|entry| tree.push(entry));
             checked.map_err(|reason| TreeError { line, reason })?;
         }
         let line = count as u64 + 2;
@@ -205,23 +207,7 @@ impl Tree {
     }
 
     fn push(&mut self, entry: Entry) -> Result<(), String> {
-        if let Some(last) = self.entries.last() {
-            let (before, now) = (last.place(), entry.place());
-            if order(before, now) != Ordering::Less {
-                return Err(format!(
-                    "`{}` is out of order or there twice",
-                    entry.path.display()
-                ));
-            }
-            // In this order everything below a path comes right after it.
-            if last.node != Node::Directory && before.0 == now.0 && now.1.starts_with(before.1) {
-                return Err(format!(
-                    "`{}` is inside `{}`, which is not a directory",
-                    entry.path.display(),
-                    last.path.display()
-                ));
-            }
-        }
+        check_follows(self.entries.last(), &entry)?;
         if let Node::HardLink(original) = &entry.node {
             match self.find(entry.anchor, original).map(|found| &found.node) {
                 Some(Node::File { .. }) => {}
@@ -265,6 +251,27 @@ impl Node {
     }
 }
 
+/// That an entry may come right after the other one.
+pub(crate) fn check_follows(last: Option<&Entry>, entry: &Entry) -> Result<(), String> {
+    let Some(last) = last else { return Ok(()) };
+    let (before, now) = (last.place(), entry.place());
+    if order(before, now) != Ordering::Less {
+        return Err(format!(
+            "`{}` is out of order or there twice",
+            entry.path.display()
+        ));
+    }
+    // In this order everything below a path comes right after it.
+    if last.node != Node::Directory && before.0 == now.0 && now.1.starts_with(before.1) {
+        return Err(format!(
+            "`{}` is inside `{}`, which is not a directory",
+            entry.path.display(),
+            last.path.display()
+        ));
+    }
+    Ok(())
+}
+
 /// The entries of a list, in order, in as many parts as there are processors; none when anything is wrong with it.
 fn parse_together(bytes: &[u8]) -> Option<Vec<Vec<Entry>>> {
     let lines: Vec<&[u8]> = bytes
@@ -272,14 +279,12 @@ fn parse_together(bytes: &[u8]) -> Option<Vec<Vec<Entry>>> {
         .split(|byte| *byte == b'\n')
         .collect();
     let (header, lines) = lines.split_first()?;
-    if line::parse_header(header).ok()? != lines.len() {
+    if parse_header(header).ok()? != lines.len() {
         return None;
     }
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parse = |part: &[&[u8]]| -> Option<Vec<Entry>> {
-        part.iter()
-            .map(|text| line::parse_entry(text).ok())
-            .collect()
+        part.iter().map(|text| parse_entry(text).ok()).collect()
     };
     thread::scope(|scope| {
         let mut parts = lines.chunks(lines.len().div_ceil(threads).max(1));
@@ -300,7 +305,12 @@ fn parse_together(bytes: &[u8]) -> Option<Vec<Vec<Entry>>> {
     })
 }
 
-fn next_line(reader: &mut impl BufRead, text: &mut Vec<u8>, line: u64) -> Result<(), TreeError> {
+/// The next line without its end.
+pub(crate) fn next_line(
+    reader: &mut impl BufRead,
+    text: &mut Vec<u8>,
+    line: u64,
+) -> Result<(), TreeError> {
     text.clear();
     let refused = |reason: String| TreeError { line, reason };
     let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', text);

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use croft_proto::deploy::{DeploymentId, HostCommand};
 
-use super::{Bundle, BundleError, prune};
+use super::{Bundle, BundleError, EarlierRevision, Site, prune};
 use crate::state::durable;
 use crate::state::layout::{DeploymentFolder, GroupFolder};
 
@@ -21,8 +21,9 @@ pub(crate) enum Error {
     State(#[from] durable::Error),
 }
 
-/// Brings the revision into `folder`, unless it is there.
+/// Brings the revision into `folder` of the group, unless it is there.
 pub(crate) fn download(
+    group: &GroupFolder,
     folder: &DeploymentFolder,
     command: &HostCommand,
     bundle: &dyn Bundle,
@@ -35,7 +36,12 @@ pub(crate) fn download(
     }
     let removing = durable::Error::io("remove", &partial);
     remove_tree(&partial).map_err(removing)?;
-    bundle.bring(&partial, is_over)?;
+    let site = Site {
+        into: &partial,
+        notes: &folder.notes(),
+        earlier: &earlier(group, &command.deployment_id),
+    };
+    bundle.bring(&site, is_over)?;
     let renaming = durable::Error::io("write", &archive);
     // Its name says that it is whole, also after a loss of power.
     File::open(&partial)
@@ -44,6 +50,27 @@ pub(crate) fn download(
         .and_then(|()| durable::sync_folder(&archive))
         .map_err(renaming)?;
     Ok(())
+}
+
+/// What is here of other deployments of the group, the newest first.
+fn earlier(group: &GroupFolder, current: &DeploymentId) -> Vec<EarlierRevision> {
+    let mut found = deployments(group.path()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot look for earlier revisions");
+        Vec::new()
+    });
+    found.sort();
+    found
+        .into_iter()
+        .rev()
+        .filter(|(_, id)| id != current)
+        .map(|(_, id)| {
+            let folder = group.deployment(&id);
+            EarlierRevision {
+                folder: folder.archive(),
+                notes: folder.notes(),
+            }
+        })
+        .collect()
 }
 
 /// Removes the folders of old deployments. What cannot be removed stays for the next time.

@@ -11,7 +11,7 @@ pub(crate) mod download;
 /// Which earlier ones go.
 mod prune;
 
-pub use source::{Bundle, BundleError, BundleKind, LocalBundle};
+pub use source::{Bundle, BundleError, BundleKind, EarlierRevision, LocalBundle, Site};
 pub use staged::Staged;
 
 #[cfg(test)]

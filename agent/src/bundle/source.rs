@@ -15,11 +15,31 @@ const MODES: u32 = 0o7777;
 
 /// Something that can bring a revision's files.
 pub trait Bundle: Sync {
-    /// Makes the folder `into`, which is not there yet, with the revision's files in it, until `is_over`.
+    /// Makes the site's folder, which is not there yet, with the revision's files in it, until `is_over`.
     ///
     /// # Errors
     /// Named with the entry that cannot be brought; what was brought until then is left in the folder.
-    fn bring(&self, into: &Path, is_over: &AtomicBool) -> Result<(), BundleError>;
+    fn bring(&self, site: &Site<'_>, is_over: &AtomicBool) -> Result<(), BundleError>;
+}
+
+/// Where a revision's files go, and where those of earlier ones are.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The folder to make.
+    pub into: &'a Path,
+    /// A folder for whatever helps the next revision to come faster; it lives as long as this one's files.
+    pub notes: &'a Path,
+    /// Of the same group, the newest first.
+    pub earlier: &'a [EarlierRevision],
+}
+
+/// A revision that is on this host already. Its files may have been changed since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierRevision {
+    /// Its files.
+    pub folder: PathBuf,
+    /// What was noted when it came; may not be there.
+    pub notes: PathBuf,
 }
 
 /// Why a revision did not come.
@@ -104,7 +124,8 @@ pub struct LocalBundle {
 }
 
 impl Bundle for LocalBundle {
-    fn bring(&self, into: &Path, is_over: &AtomicBool) -> Result<(), BundleError> {
+    fn bring(&self, site: &Site<'_>, is_over: &AtomicBool) -> Result<(), BundleError> {
+        let into = site.into;
         let writing = |source| BundleError::Writing {
             path: into.to_path_buf(),
             source,

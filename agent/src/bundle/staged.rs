@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Bundle, BundleError};
+use super::{Bundle, BundleError, Site};
 
 /// A revision beside the deployments. What is not taken goes with it.
 #[derive(Debug)]
@@ -27,7 +27,16 @@ impl Staged {
             path,
             is_taken: AtomicBool::new(false),
         };
-        bundle.bring(&staged.path, is_over)?;
+        let notes = staged.path.with_extension("notes");
+        let site = Site {
+            into: &staged.path,
+            notes: &notes,
+            earlier: &[],
+        };
+        let brought = bundle.bring(&site, is_over);
+        // Nobody looks for them here.
+        std::fs::remove_dir_all(&notes).unwrap_or_default();
+        brought?;
         Ok(staged)
     }
 
@@ -39,7 +48,8 @@ impl Staged {
 }
 
 impl Bundle for Staged {
-    fn bring(&self, into: &Path, _is_over: &AtomicBool) -> Result<(), BundleError> {
+    fn bring(&self, site: &Site<'_>, _is_over: &AtomicBool) -> Result<(), BundleError> {
+        let into = site.into;
         std::fs::rename(&self.path, into).map_err(|source| BundleError::Writing {
             path: into.to_path_buf(),
             source,

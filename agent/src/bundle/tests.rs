@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use super::{Bundle as _, BundleError, BundleKind, LocalBundle};
+use super::{Bundle as _, BundleError, BundleKind, LocalBundle, Site};
 
 fn bring(path: &Path) -> (tempfile::TempDir, Result<(), BundleError>) {
     let site = tempfile::tempdir().unwrap();
@@ -14,7 +14,13 @@ fn bring(path: &Path) -> (tempfile::TempDir, Result<(), BundleError>) {
         path: path.to_path_buf(),
         kind: BundleKind::of(path).unwrap(),
     };
-    let outcome = bundle.bring(&site.path().join("into"), &AtomicBool::new(false));
+    let (into, notes) = (site.path().join("into"), site.path().join("notes"));
+    let place = Site {
+        into: &into,
+        notes: &notes,
+        earlier: &[],
+    };
+    let outcome = bundle.bring(&place, &AtomicBool::new(false));
     (site, outcome)
 }
 

@@ -120,6 +120,11 @@ impl DeploymentFolder {
         self.0.join("deployment-archive.partial")
     }
 
+    /// What helps the next revision to come faster.
+    pub(crate) fn notes(&self) -> PathBuf {
+        self.0.join("deployment-archive.notes")
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("logs/scripts.log")
     }

@@ -83,7 +83,7 @@ pub(super) fn write_header(out: &mut impl Write, entries: usize) -> io::Result<(
     out.write_all(b"\n")
 }
 
-pub(super) fn parse_header(text: &[u8]) -> Result<usize, String> {
+pub(crate) fn parse_header(text: &[u8]) -> Result<usize, String> {
     let header: Header = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if header.croft_tree != FORMAT {
         return Err(format!("format {} is not known here", header.croft_tree));
@@ -121,7 +121,7 @@ pub(super) fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()>
     out.write_all(b"\n")
 }
 
-pub(super) fn parse_entry(text: &[u8]) -> Result<Entry, String> {
+pub(crate) fn parse_entry(text: &[u8]) -> Result<Entry, String> {
     let line: Line<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let path = unescape(&line.path)?;
     check_path(&path)?;

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use croft_agent::{Host, Settings, Unwatched};
-use croft_cache::Store;
 use croft_keys::{Signer, words_of_invitation};
 use croft_proto::deploy::{
     Commands, DeploymentId, Diagnostics, Enrolling, Has, Heard, HostCommand, HostReport,
@@ -38,8 +37,6 @@ const POLL_SECONDS: u64 = 25;
 /// The pause after a call that failed, doubled each time.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// What this host keeps of revisions that it has fetched: the next one shares most with them.
-const STORE_BYTES_MAX: u64 = 2 << 30;
 
 /// Which farm this host belongs to, in a file of its state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,7 +69,6 @@ impl Membership {
 struct Member {
     calls: Arc<Calls>,
     host: Arc<Host>,
-    store: Store,
     /// Events that run, so that one that is told again is not begun again.
     running: Mutex<HashSet<(DeploymentId, LifecycleEvent)>>,
     /// Ends what runs.
@@ -103,7 +99,6 @@ pub(crate) fn run(
         let member = Arc::new(Member {
             calls: Arc::new(calls),
             host: Arc::new(host),
-            store: Store::open(&state.join("revisions"), STORE_BYTES_MAX)?,
             running: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
@@ -222,7 +217,6 @@ impl Member {
         let performing = tokio::task::spawn_blocking(move || {
             let bundle = FromFarm {
                 calls: Arc::clone(&member.calls),
-                store: member.store.clone(),
                 runtime,
                 digest: command.revision.digest.clone(),
             };

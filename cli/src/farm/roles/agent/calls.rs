@@ -62,10 +62,19 @@ impl Calls {
         path: &[&str],
         body: Bytes,
     ) -> anyhow::Result<Bytes> {
-        let answer = self
-            .open(method, path, "application/octet-stream", body)
-            .await?;
+        let answer = self.opened(method, path, body).await?;
         Ok(self.farm.whole(answer).await?)
+    }
+
+    /// The same, its answer not yet read.
+    pub(super) async fn opened(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Bytes,
+    ) -> anyhow::Result<Response> {
+        self.open(method, path, "application/octet-stream", body)
+            .await
     }
 
     async fn open(

@@ -1,54 +1,56 @@
-//! A revision from the farm's store: only the chunks that this host lacks travel, and each is checked. Asked for by DownloadBundle.
+//! A revision from the farm's store: what this host has of it already is copied, only the rest travels, and each piece is checked. Asked for
+//! by DownloadBundle.
 
-use std::io;
-use std::path::Path;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use bytes::Bytes;
-use croft_agent::{Bundle, BundleError};
-use croft_cache::{Adoption, Id, Offer, ReceiveLimits, Store, encode_ids};
-use reqwest::Method;
+use bytes::{Buf as _, Bytes};
+use croft_agent::{Bundle, BundleError, Site};
+use croft_cache::{Earlier, Id, Laid, Lay, Offer, Supply, encode_ids, lay};
+use reqwest::{Method, Response};
 use tokio::runtime::Handle;
 
 use super::calls::Calls;
-use crate::surroundings::now;
 
-/// Bytes of chunks that are asked for at once: they are in memory on their way.
-const PART_BYTES_MAX: u64 = 2 << 20;
-/// Chunks asked for at once: their list has to fit into a request.
-const PART_CHUNKS_MAX: usize = 2_000;
-/// A revision that still lacks something after so many rounds is being collected as fast as it is fetched.
-const ROUNDS_MAX: usize = 3;
+/// A farm that sends nothing for this long has forgotten about it, or is not there any more.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The pause before what has failed is asked for again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A revision of the farm's.
 pub(super) struct FromFarm {
     pub(super) calls: Arc<Calls>,
-    pub(super) store: Store,
     pub(super) runtime: Handle,
     pub(super) digest: String,
 }
 
 impl Bundle for FromFarm {
-    fn bring(&self, into: &Path, is_over: &AtomicBool) -> Result<(), BundleError> {
-        self.fetch(is_over)
-            .and_then(|tree| Ok(self.store.get(&tree, into)?))
-            .map(drop)
-            .map_err(|error| {
-                if is_over.load(Ordering::Relaxed) {
-                    return BundleError::Stopped;
-                }
-                BundleError::Unreadable {
-                    path: format!("{} of the farm", self.digest).into(),
-                    source: io::Error::other(format!("{error:#}")),
-                }
-            })
+    fn bring(&self, site: &Site<'_>, is_over: &AtomicBool) -> Result<(), BundleError> {
+        let laid = self.fetch(site, is_over).map_err(|error| {
+            if is_over.load(Ordering::Relaxed) {
+                return BundleError::Stopped;
+            }
+            BundleError::Unreadable {
+                path: format!("{} of the farm", self.digest).into(),
+                source: io::Error::other(format!("{error:#}")),
+            }
+        })?;
+        tracing::info!(
+            revision = self.digest,
+            files = laid.files,
+            bytes = laid.size_bytes,
+            fetched_chunks = laid.fetched_chunks,
+            fetched_bytes = laid.fetched_bytes,
+            "a revision has come"
+        );
+        Ok(())
     }
 }
 
 impl FromFarm {
-    /// The tree, whole in this host's own store.
-    fn fetch(&self, is_over: &AtomicBool) -> anyhow::Result<croft_cache::TreeRef> {
+    fn fetch(&self, site: &Site<'_>, is_over: &AtomicBool) -> anyhow::Result<Laid> {
         let path = ["revisions", self.digest.as_str()];
         let offer = self
             .runtime
@@ -58,57 +60,91 @@ impl FromFarm {
         if offer.tree().id.to_string() != self.digest {
             anyhow::bail!("the farm offers {} instead", offer.tree().id);
         }
-        let mut lacking = self.store.wanting(&offer.ids())?;
-        for _ in 0..ROUNDS_MAX {
-            for part in parts(&offer, &lacking) {
-                if is_over.load(Ordering::Relaxed) {
-                    anyhow::bail!("it was stopped");
-                }
-                self.receive(&part)?;
-            }
-            match self.store.adopt(&offer, now())? {
-                Adoption::Visible { .. } => return Ok(offer.tree().clone()),
-                Adoption::Missing(missing) => lacking = missing,
-            }
-        }
-        anyhow::bail!("some of it is missing, again and again")
-    }
-
-    fn receive(&self, part: &[Id]) -> anyhow::Result<()> {
-        let path = ["revisions", self.digest.as_str(), "chunks"];
-        let asked = Bytes::from(encode_ids(part));
-        let frames = self
-            .runtime
-            .block_on(self.calls.bytes(Method::POST, &path, asked))?;
-        let limits = ReceiveLimits {
-            bytes_max: u64::MAX,
-            chunks_max: part.len() as u64,
+        let earlier: Vec<Earlier> = site
+            .earlier
+            .iter()
+            .map(|earlier| Earlier {
+                folder: earlier.folder.clone(),
+                notes: earlier.notes.clone(),
+            })
+            .collect();
+        let wanted = Lay {
+            offer: &offer,
+            into: site.into,
+            notes: site.notes,
+            earlier: &earlier,
         };
-        self.store.receive(&mut frames.as_ref(), &limits, &now)?;
-        Ok(())
+        let mut asking = Asking {
+            farm: self,
+            is_over,
+            has_failed: false,
+        };
+        Ok(lay(&wanted, &mut asking)?)
     }
 }
 
-/// What is lacking, in parts of which each fits into memory.
-fn parts(offer: &Offer, lacking: &[Id]) -> Vec<Vec<Id>> {
-    let size = |id: &Id| {
-        let chunk = offer.find(id);
-        chunk.map_or(0, |chunk| u64::from(chunk.size_bytes))
-    };
-    let mut parts = vec![Vec::new()];
-    let mut part_bytes = 0;
-    for id in lacking {
-        let bytes = size(id);
-        let last = parts.last().map_or(0, Vec::len);
-        if last > 0 && (part_bytes + bytes > PART_BYTES_MAX || last >= PART_CHUNKS_MAX) {
-            parts.push(Vec::new());
-            part_bytes = 0;
-        }
-        part_bytes += bytes;
-        if let Some(part) = parts.last_mut() {
-            part.push(*id);
-        }
+/// Asks the farm for chunks.
+struct Asking<'a> {
+    farm: &'a FromFarm,
+    is_over: &'a AtomicBool,
+    has_failed: bool,
+}
+
+impl Supply for Asking<'_> {
+    fn chunks(&mut self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>> {
+        let FromFarm {
+            calls,
+            runtime,
+            digest,
+        } = self.farm;
+        let path = ["revisions", digest.as_str(), "chunks"];
+        let asked = Bytes::from(encode_ids(wanted));
+        let answer = runtime.block_on(async {
+            if self.has_failed {
+                tokio::time::sleep(PAUSE).await;
+            }
+            calls.opened(Method::POST, &path, asked).await
+        });
+        self.has_failed = answer.is_err();
+        Ok(Box::new(Answer {
+            answer: answer.map_err(|error| io::Error::other(format!("{error:#}")))?,
+            piece: Bytes::new(),
+            runtime,
+            is_over: self.is_over,
+        }))
     }
-    parts.retain(|part| !part.is_empty());
-    parts
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+/// An answer's body, as it comes.
+struct Answer<'a> {
+    answer: Response,
+    piece: Bytes,
+    runtime: &'a Handle,
+    is_over: &'a AtomicBool,
+}
+
+impl Read for Answer<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            if self.is_over.load(Ordering::Relaxed) {
+                return Err(io::Error::other("it was stopped"));
+            }
+            let next = self
+                .runtime
+                .block_on(async { tokio::time::timeout(SILENCE, self.answer.chunk()).await });
+            let next = next.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?;
+            match next.map_err(io::Error::other)? {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let read = into.len().min(self.piece.len());
+        self.piece
+            .copy_to_slice(into.get_mut(..read).unwrap_or_default());
+        Ok(read)
+    }
 }

@@ -1,0 +1,207 @@
+//! Which chunk goes where: noted while the list of files is read, asked with each chunk that comes, and kept as a file, so that a later
+//! tree finds what is here.
+//!
+//! **Shape.** The file is `croftpc` and a byte of version, then 24 bytes a piece, ascending: the first 8 bytes of the chunk's id, where
+//! the file's line begins in the list (4), the length (4), and where it begins in the file (8).
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::ops::Range;
+use std::path::Path;
+
+use super::unwritable;
+use crate::transfer::{Offer, Offered};
+use crate::{Error, Id};
+
+const KIND: &[u8; 8] = b"croftpc\x01";
+
+/// A chunk at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The first bytes of the chunk's id.
+    pub(super) key: u64,
+    /// Where its file's line begins.
+    pub(super) line: u32,
+    /// Which of the file's chunks.
+    pub(super) ordinal: u32,
+    /// Where in the file.
+    pub(super) offset_bytes: u64,
+    pub(super) is_done: bool,
+}
+
+/// All of a tree.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    pieces: Vec<Piece>,
+    done: usize,
+    /// Up to here nothing is lacking, in the order of the list.
+    next: usize,
+    /// Positions in the order of the list.
+    order: Vec<u32>,
+}
+
+/// A piece of an earlier tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kept {
+    pub(super) line: u32,
+    pub(super) offset_bytes: u64,
+    pub(super) size_bytes: u32,
+}
+
+pub(super) fn key(id: &Id) -> u64 {
+    let mut key = [0; 8];
+    key.copy_from_slice(&id.bytes()[..8]);
+    u64::from_be_bytes(key)
+}
+
+impl Pieces {
+    /// Adds a file's; their bytes, or `None` when one of them is not offered.
+    pub(super) fn add(&mut self, offer: &Offer, line: u32, chunks: &[Id]) -> Option<u64> {
+        let mut offset_bytes = 0;
+        for (ordinal, id) in (0..).zip(chunks) {
+            self.pieces.push(Piece {
+                key: key(id),
+                line,
+                ordinal,
+                offset_bytes,
+                is_done: false,
+            });
+            offset_bytes += u64::from(offer.find(id)?.size_bytes);
+        }
+        Some(offset_bytes)
+    }
+
+    /// After the last was added.
+    pub(super) fn sort(&mut self) {
+        self.pieces.shrink_to_fit();
+        self.pieces
+            .sort_unstable_by_key(|piece| (piece.key, piece.line, piece.ordinal));
+        let positions = 0..u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
+        self.order = positions.collect();
+        let place = |at: &u32| {
+            let piece = &self.pieces[*at as usize];
+            (piece.line, piece.ordinal)
+        };
+        self.order.sort_unstable_by_key(place);
+    }
+
+    /// Positions of those that may be that chunk.
+    pub(super) fn of(&self, id: &Id) -> Range<usize> {
+        self.keyed(key(id))
+    }
+
+    fn keyed(&self, key: u64) -> Range<usize> {
+        let start = self.pieces.partition_point(|piece| piece.key < key);
+        let rest = self.pieces.get(start..).unwrap_or_default();
+        start..start + rest.iter().take_while(|piece| piece.key == key).count()
+    }
+
+    pub(super) fn at(&self, at: usize) -> Piece {
+        self.pieces[at]
+    }
+
+    pub(super) fn set_done(&mut self, at: usize) {
+        self.pieces[at].is_done = true;
+        self.done += 1;
+    }
+
+    /// How many are.
+    pub(super) fn done(&self) -> usize {
+        self.done
+    }
+
+    fn is_lacking(&self, key: u64) -> bool {
+        self.pieces[self.keyed(key)]
+            .iter()
+            .any(|piece| !piece.is_done)
+    }
+
+    /// Chunks that are still to come, each once, in the order of the list; the first ones of them.
+    pub(super) fn lacking(&mut self, offer: &Offer, wanted_max: usize) -> Vec<Id> {
+        let is_done = |at: &u32| self.pieces[*at as usize].is_done;
+        while self.order.get(self.next).is_some_and(is_done) {
+            self.next += 1;
+        }
+        let mut wanted = Vec::new();
+        for at in self.order.get(self.next..).unwrap_or_default() {
+            let piece = self.pieces[*at as usize];
+            // A chunk's first place speaks for it.
+            let is_first = self.keyed(piece.key).start == *at as usize;
+            if is_first && self.is_lacking(piece.key) {
+                wanted.extend(offered(offer, piece.key).map(|chunk| chunk.id));
+            }
+            if wanted.len() >= wanted_max {
+                break;
+            }
+        }
+        wanted
+    }
+
+    /// Writes them down for later trees.
+    pub(super) fn save(&self, path: &Path, offer: &Offer) -> Result<(), Error> {
+        let save = || -> io::Result<()> {
+            let mut file = BufWriter::new(File::create(path)?);
+            file.write_all(KIND)?;
+            for piece in &self.pieces {
+                let size_bytes = offered(offer, piece.key).next();
+                let size_bytes = size_bytes.map_or(0, |chunk| chunk.size_bytes);
+                file.write_all(&piece.key.to_be_bytes())?;
+                file.write_all(&piece.line.to_le_bytes())?;
+                file.write_all(&size_bytes.to_le_bytes())?;
+                file.write_all(&piece.offset_bytes.to_le_bytes())?;
+            }
+            file.flush()
+        };
+        save().map_err(unwritable(path))
+    }
+
+    /// Pieces of an earlier tree, noted at `path`, that are lacking here: in the order of that tree's list.
+    pub(super) fn found_in(&self, path: &Path) -> io::Result<Vec<Kept>> {
+        let mut file = BufReader::new(File::open(path)?);
+        let mut kind = [0; 8];
+        file.read_exact(&mut kind)?;
+        if kind != *KIND {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut found = Vec::new();
+        let mut last = None;
+        let mut bytes = [0; 24];
+        while read_or_end(&mut file, &mut bytes)? {
+            let key = u64::from_be_bytes(part(&bytes, 0));
+            // One place of each is enough.
+            if last != Some(key) && self.is_lacking(key) {
+                last = Some(key);
+                found.push(Kept {
+                    line: u32::from_le_bytes(part(&bytes, 8)),
+                    size_bytes: u32::from_le_bytes(part(&bytes, 12)),
+                    offset_bytes: u64::from_le_bytes(part(&bytes, 16)),
+                });
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+fn part<const N: usize>(bytes: &[u8; 24], at: usize) -> [u8; N] {
+    let mut part = [0; N];
+    part.copy_from_slice(&bytes[at..at + N]);
+    part
+}
+
+fn read_or_end(file: &mut impl io::Read, bytes: &mut [u8; 24]) -> io::Result<bool> {
+    match file.read_exact(bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The offered chunks whose ids begin so: one, unless somebody has looked for two.
+fn offered(offer: &Offer, key_of: u64) -> impl Iterator<Item = &Offered> {
+    let chunks = offer.chunks();
+    let start = chunks.partition_point(|chunk| key(&chunk.id) < key_of);
+    let rest = chunks.get(start..).unwrap_or_default();
+    rest.iter()
+        .take_while(move |chunk| key(&chunk.id) == key_of)
+}
