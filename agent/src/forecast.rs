@@ -100,6 +100,7 @@ pub(crate) fn forecast(
         behavior: command.file_exists_behavior,
         installed: &installed(group)?,
         environment,
+        is_shown: true,
     })?;
     Ok(Forecast {
         files: plan.preview,

@@ -10,7 +10,7 @@ use croft_proto::deploy::HostCommand;
 use croft_spec::appspec::AppSpec;
 
 use super::apply::{self, With, apply};
-use super::plan::{Installed, Plan, Preview};
+use super::plan::{Installed, Plan};
 use super::planning::{self, Given, PlanError};
 use super::step::Hands;
 use super::undo::undo;
@@ -66,8 +66,8 @@ impl Install<'_> {
             return Err(Error::Interrupted(self.undo_interrupted()?));
         }
         let begun: Option<Plan> = durable::read(&group.plan())?;
-        let installed = installed(group)?;
-        if installed.deployment.as_ref() == Some(&command.deployment_id) {
+        let last = installed(group)?.deployment;
+        if last.as_ref() == Some(&command.deployment_id) {
             return self.forget();
         }
         let (plan, is_resumed) = match begun {
@@ -100,15 +100,15 @@ impl Install<'_> {
     }
 
     fn plan(&self, command: &HostCommand, spec: &AppSpec) -> Result<Plan, Error> {
-        let mut plan = planning::plan(&Given {
+        let plan = planning::plan(&Given {
             deployment: &command.deployment_id,
             archive: self.archive,
             spec,
             behavior: command.file_exists_behavior,
             installed: &installed(self.group)?,
             environment: self.environment,
+            is_shown: false,
         })?;
-        plan.preview = Preview::default();
         let kept = self.group.kept();
         remove_tree(&kept).map_err(durable::Error::io("remove", &kept))?;
         let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)

@@ -1,7 +1,7 @@
 //! From a revision and a host to a plan, or to everything that stands in its way. Changes nothing. Asked by the Install event,
 //! and by whoever wants to see first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -78,6 +78,8 @@ pub(crate) struct Given<'a> {
     pub(crate) installed: &'a Installed,
     /// Where programs are looked for.
     pub(crate) environment: &'a [(OsString, OsString)],
+    /// Whether somebody wants to see what is done: it takes the memory of each path once more.
+    pub(crate) is_shown: bool,
 }
 
 #[derive(Debug)]
@@ -113,7 +115,7 @@ pub(crate) fn plan(given: &Given<'_>) -> Result<Plan, PlanError> {
         archive: &archive,
         before: &before,
         conflicts: Vec::new(),
-        swapped: Vec::new(),
+        swapped: BTreeSet::new(),
         plan: Plan {
             deployment: given.deployment.clone(),
             bases,
@@ -128,8 +130,14 @@ pub(crate) fn plan(given: &Given<'_>) -> Result<Plan, PlanError> {
             preview: Preview::default(),
         },
     };
-    planning.paths(&wanted)?;
-    planning.removals(&wanted)?;
+    // Before the wishes become the plan's: there is each path once.
+    let gone: Vec<bool> = before
+        .0
+        .keys()
+        .map(|path| !wanted.contains_key(path))
+        .collect();
+    planning.paths(wanted)?;
+    planning.removals(&gone)?;
     planning.programs();
     if planning.conflicts.is_empty() {
         Ok(planning.plan)
@@ -144,80 +152,80 @@ struct Planning<'a> {
     before: &'a Before<'a>,
     conflicts: Vec<String>,
     /// What goes first though something else comes.
-    swapped: Vec<String>,
+    swapped: BTreeSet<String>,
     plan: Plan,
 }
 
 /// A wish with what was decided about it.
-struct Decided<'w> {
-    path: &'w str,
-    wanted: &'w Wanted,
+struct Decided {
+    path: String,
+    wanted: Wanted,
     verdict: Verdict,
     found: Option<Metadata>,
     is_owned: bool,
 }
 
 impl Planning<'_> {
-    fn paths(&mut self, wanted: &BTreeMap<String, Wanted>) -> Result<(), PlanError> {
-        let mut decided = Vec::new();
+    fn paths(&mut self, wanted: BTreeMap<String, Wanted>) -> Result<(), PlanError> {
+        let mut decided = Vec::with_capacity(wanted.len());
         for (path, wanted) in wanted {
             let one = self.decide(path, wanted)?;
             match one.verdict {
-                Verdict::Conflict(why) => self.conflicts.push(format!("{path} {why}")),
-                Verdict::Retain => self.plan.preview.retained.push(path.clone()),
+                Verdict::Conflict(why) => self.conflicts.push(format!("{} {why}", one.path)),
+                Verdict::Retain => self.plan.preview.retained.push(one.path),
                 Verdict::Create | Verdict::Keep | Verdict::Replace | Verdict::Swap => {
                     decided.push(one);
                 }
             }
         }
         // Folders that others have made are nobody's to change.
-        let ours = |one: &&Decided<'_>| one.verdict != Verdict::Keep || one.is_owned;
+        let ours = |one: &Decided| one.verdict != Verdict::Keep || one.is_owned;
         let paths = decided
             .iter()
-            .filter(ours)
-            .map(|one| (one.path, one.wanted.what == Wish::Folder));
+            .filter(|one| ours(one))
+            .map(|one| (one.path.as_str(), one.wanted.what == Wish::Folder));
         let permissions = &self.given.spec.permissions;
         let tended = tended::tended(permissions, paths, &mut Accounts::default());
         let tended = tended.unwrap_or_else(|wrong| {
             self.conflicts.extend(wrong);
             BTreeMap::new()
         });
-        for one in decided.iter().filter(ours) {
-            self.one(one, tended.get(one.path))?;
+        for one in decided.into_iter().filter(ours) {
+            let tended = tended.get(&one.path);
+            self.one(one, tended)?;
         }
         Ok(())
     }
 
-    fn decide<'w>(&self, path: &'w str, wanted: &'w Wanted) -> Result<Decided<'w>, PlanError> {
-        let found = look(&self.plan.bases, &wanted.place);
-        let found = found.map_err(|source| PlanError::Unreadable {
-            path: path.to_string(),
-            source,
-        })?;
+    fn decide(&self, path: String, wanted: Wanted) -> Result<Decided, PlanError> {
+        let found = match look(&self.plan.bases, &wanted.place) {
+            Ok(found) => found,
+            Err(source) => return Err(PlanError::Unreadable { path, source }),
+        };
         let kind = match wanted.what {
             Wish::Folder => Kind::Folder,
             Wish::File { .. } | Wish::Link(_) => Kind::File,
         };
-        let is_owned = self.before.0.contains_key(path);
+        let is_owned = self.before.0.contains_key(&path);
         let spec = self.given.spec;
         let behavior = spec.file_exists_behavior.unwrap_or(self.given.behavior);
         Ok(Decided {
+            verdict: verdict(kind, found.as_ref().map(kind_of), is_owned, behavior),
             path,
             wanted,
-            verdict: verdict(kind, found.as_ref().map(kind_of), is_owned, behavior),
             found,
             is_owned,
         })
     }
 
-    fn one(&mut self, one: &Decided<'_>, tended: Option<&Tended>) -> Result<(), PlanError> {
-        let place = &one.wanted.place;
+    fn one(&mut self, mut one: Decided, tended: Option<&Tended>) -> Result<(), PlanError> {
+        let wish = std::mem::replace(&mut one.wanted.what, Wish::Folder);
         self.plan.owned.push(Owned {
-            place: place.clone(),
-            is_folder: one.wanted.what == Wish::Folder,
+            place: one.wanted.place.clone(),
+            is_folder: wish == Wish::Folder,
         });
         if one.verdict == Verdict::Swap {
-            self.swapped.push(one.path.to_string());
+            self.swapped.insert(one.path.clone());
         }
         let ours = |mode| Attributes {
             mode,
@@ -225,62 +233,49 @@ impl Planning<'_> {
             gid: rustix::process::getegid().as_raw(),
         };
         let over = |mode| tended.map_or(ours(mode), |tended| tended.over(ours(mode)));
-        let mode = match &one.wanted.what {
+        let has_acls = tended.is_some_and(|tended| !tended.acls.is_empty());
+        match wish {
             Wish::Folder => {
                 let attributes = over(FOLDER_MODE);
-                self.folder(one, attributes, tended)?;
-                attributes.mode
+                self.tend(&one, tended, attributes.mode);
+                self.folder(&one, attributes, has_acls)
             }
             Wish::File {
                 source,
                 mode,
                 size_bytes,
             } => {
-                let attributes = over(*mode);
-                let what = What::File {
-                    source: source.clone(),
-                    attributes,
-                };
-                let has_acls = tended.is_some_and(|tended| !tended.acls.is_empty());
-                let is_there = !has_acls && self.is_there(one, source, *size_bytes, attributes)?;
-                self.file(one, what, is_there);
-                attributes.mode
+                let attributes = over(mode);
+                let is_there = !has_acls && self.is_there(&one, &source, size_bytes, attributes)?;
+                self.tend(&one, tended, attributes.mode);
+                self.file(one, What::File { source, attributes }, is_there);
+                Ok(())
             }
             Wish::Link(target) => {
                 let Attributes { uid, gid, .. } = over(0o777);
-                let what = What::Link {
-                    target: target.clone(),
-                    uid,
-                    gid,
-                };
-                let is_there = self.leads_there(place, target)
+                let is_there = self.leads_there(&one.wanted.place, &target)
                     && one
                         .found
                         .is_some_and(|found| (found.uid, found.gid) == (uid, gid));
-                self.file(one, what, is_there);
-                return Ok(());
+                self.file(one, What::Link { target, uid, gid }, is_there);
+                Ok(())
             }
-        };
-        if let Some(tended) = tended {
-            self.tend(one.path, place, tended, mode);
         }
-        Ok(())
     }
 
     fn folder(
         &mut self,
-        one: &Decided<'_>,
+        one: &Decided,
         attributes: Attributes,
-        tended: Option<&Tended>,
+        has_acls: bool,
     ) -> Result<(), PlanError> {
         let place = one.wanted.place.clone();
         let Some(found) = one.found.filter(|_| one.verdict == Verdict::Keep) else {
-            self.plan.preview.creates.push(one.path.to_string());
+            self.show(|preview| &mut preview.creates, &one.path);
             self.plan.made.push(Made { place, attributes });
             return Ok(());
         };
         let before = attributes_of(&found);
-        let has_acls = tended.is_some_and(|tended| !tended.acls.is_empty());
         if before == attributes && !has_acls {
             return Ok(());
         }
@@ -288,7 +283,7 @@ impl Planning<'_> {
             .and_then(|root| root.directory(Path::new(&place.below)))
             .and_then(|root| aside::acls(&root));
         let acls_before = acls.map_err(|source| PlanError::Unreadable {
-            path: one.path.to_string(),
+            path: one.path.clone(),
             source,
         })?;
         self.plan.changed.push(Changed {
@@ -300,26 +295,38 @@ impl Planning<'_> {
         Ok(())
     }
 
-    fn file(&mut self, one: &Decided<'_>, what: What, is_there: bool) {
-        let preview = &mut self.plan.preview;
+    /// Notes a path for people, if there are any.
+    fn show(&mut self, list: impl Fn(&mut Preview) -> &mut Vec<String>, path: &str) {
+        if self.given.is_shown {
+            list(&mut self.plan.preview).push(path.to_string());
+        }
+    }
+
+    fn file(&mut self, one: Decided, what: What, is_there: bool) {
         let replaces = one.verdict == Verdict::Replace;
-        let list = match (replaces, is_there) {
-            (true, true) => &mut preview.unchanged,
-            (true, false) => &mut preview.overwrites,
-            (false, _) => &mut preview.creates,
-        };
-        list.push(one.path.to_string());
+        self.show(
+            |preview| match (replaces, is_there) {
+                (true, true) => &mut preview.unchanged,
+                (true, false) => &mut preview.overwrites,
+                (false, _) => &mut preview.creates,
+            },
+            &one.path,
+        );
         if !(replaces && is_there) {
             self.plan.puts.push(Put {
-                place: one.wanted.place.clone(),
+                place: one.wanted.place,
                 what,
                 replaces,
             });
         }
     }
 
-    fn tend(&mut self, path: &str, place: &Place, tended: &Tended, mode: u32) {
-        self.plan.preview.permissions.push(tended.permitted.clone());
+    fn tend(&mut self, one: &Decided, tended: Option<&Tended>, mode: u32) {
+        let Some(tended) = tended else { return };
+        let (path, place) = (&one.path, &one.wanted.place);
+        if self.given.is_shown {
+            self.plan.preview.permissions.push(tended.permitted.clone());
+        }
         if let Some(entries) = tended.acl_entries(mode) {
             self.plan.acls.push(AclSet {
                 place: place.clone(),
@@ -337,7 +344,7 @@ impl Planning<'_> {
     /// Whether the file is there as it would be afterwards.
     fn is_there(
         &self,
-        one: &Decided<'_>,
+        one: &Decided,
         source: &str,
         size_bytes: u64,
         attributes: Attributes,
@@ -357,7 +364,7 @@ impl Planning<'_> {
             same_bytes(self.archive.open_file(Path::new(source))?, theirs)
         };
         compared().map_err(|source| PlanError::Unreadable {
-            path: one.path.to_string(),
+            path: one.path.clone(),
             source,
         })
     }
@@ -369,9 +376,10 @@ impl Planning<'_> {
     }
 
     /// What the installation before has put here and this one does not want.
-    fn removals(&mut self, wanted: &BTreeMap<String, Wanted>) -> Result<(), PlanError> {
-        for (path, owned) in self.before.0.iter().rev() {
-            if wanted.contains_key(path) && !self.swapped.contains(path) {
+    /// `gone` says of each path of the installation before whether this one does not want it.
+    fn removals(&mut self, gone: &[bool]) -> Result<(), PlanError> {
+        for ((path, owned), is_gone) in self.before.0.iter().zip(gone).rev() {
+            if !is_gone && !self.swapped.contains(path) {
                 continue;
             }
             let bases = &self.given.installed.bases;
@@ -394,7 +402,7 @@ impl Planning<'_> {
                 place,
                 folder: owned.is_folder.then(|| attributes_of(&found)),
             });
-            self.plan.preview.removes.push(path.clone());
+            self.show(|preview| &mut preview.removes, path);
         }
         self.plan.preview.removes.reverse();
         Ok(())

@@ -81,8 +81,8 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
 
 /// The value that was written; `None` when there is no file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+    let file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path)(error)),
     };
@@ -90,7 +90,12 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error>
         path: path.display().to_string(),
         source,
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    // As it is read: a plan may have megabytes.
+    match serde_json::from_reader(io::BufReader::new(file)) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_io() => Err(Error::io("read", path)(error.into())),
+        Err(error) => Err(damaged(error)),
+    }
 }
 
 /// Names that came or went in the folder that holds `path` last.
