@@ -2,9 +2,9 @@
 //! command line and interface, and the disk's own fsync, in the same run.
 
 /// Asking over HTTP.
-mod http;
+pub(crate) mod http;
 /// A farm that runs.
-mod running;
+pub(crate) mod running;
 /// From a submission to the first line of its output.
 mod start;
 /// The container engine by its interface.

@@ -30,6 +30,8 @@ mod ledger;
 mod scheduler;
 /// A farm as users have it.
 mod farm;
+/// Deployments: hosts, and what they cost.
+mod deploy;
 /// A server's read model, made anew.
 mod views;
 /// Containers that stand before their build is known.
@@ -46,7 +48,7 @@ use subject::Subject;
 /// One benchmark: its name and what runs it.
 type Benchmark = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
 
-const BENCHMARKS: [Benchmark; 8] = [
+const BENCHMARKS: [Benchmark; 9] = [
     ("noop-sandbox", noop::sandbox),
     ("noop-container", noop::container),
     ("commands", commands::hundred),
@@ -55,6 +57,7 @@ const BENCHMARKS: [Benchmark; 8] = [
     ("cached", cached::rust_example),
     ("serve", serve::against_nginx),
     ("farm", farm::run),
+    ("deploy", deploy::run),
 ];
 
 fn main() -> ExitCode {

@@ -36,7 +36,7 @@ impl Numbers {
     }
 
     /// Lines that compress to about a quarter.
-    fn text(&mut self, bytes: usize) -> Vec<u8> {
+    pub(crate) fn text(&mut self, bytes: usize) -> Vec<u8> {
         let mut text = Vec::with_capacity(bytes + 64);
         while text.len() < bytes {
             let number = self.next();

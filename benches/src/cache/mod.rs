@@ -37,4 +37,5 @@ mod child;
 mod ours;
 
 pub(crate) use child::run_ours;
+pub(crate) use invented::Numbers;
 pub(crate) use outside::run;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 /// A connection to a farm's front.
-pub(super) struct Client {
+pub(crate) struct Client {
     reader: BufReader<TcpStream>,
     writer: TcpStream,
     token: String,
@@ -12,13 +12,13 @@ pub(super) struct Client {
 }
 
 /// An answer's status and what came with it.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Client {
-    pub(super) fn connect(server: &str, token: &str) -> Result<Self, String> {
+    pub(crate) fn connect(server: &str, token: &str) -> Result<Self, String> {
         let host = server.trim_start_matches("http://").trim_end_matches('/');
         let stream = TcpStream::connect(host).map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
@@ -31,7 +31,7 @@ impl Client {
         })
     }
 
-    pub(super) fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
+    pub(crate) fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
         self.send(method, path, body)?;
         let (status, length) = self.head()?;
         let mut body = Vec::new();
@@ -47,7 +47,7 @@ impl Client {
     }
 
     /// The same, that must be granted; its JSON.
-    pub(super) fn granted(
+    pub(crate) fn granted(
         &mut self,
         method: &str,
         path: &str,
@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// Begins to follow; then [`Client::chunk`] gives the stream's lines.
-    pub(super) fn follow(&mut self, path: &str) -> Result<(), String> {
+    pub(crate) fn follow(&mut self, path: &str) -> Result<(), String> {
         self.send("GET", path, "")?;
         let (status, _) = self.head()?;
         if status == 200 {
@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// The next piece of a stream, as it was sent; false at its end.
-    pub(super) fn chunk(&mut self, into: &mut Vec<u8>) -> Result<bool, String> {
+    pub(crate) fn chunk(&mut self, into: &mut Vec<u8>) -> Result<bool, String> {
         let mut size = String::new();
         self.reader.read_line(&mut size).map_err(text)?;
         let count = usize::from_str_radix(size.trim(), 16).map_err(text)?;
@@ -121,6 +121,6 @@ impl Client {
     }
 }
 
-pub(super) fn text(error: impl ToString) -> String {
+pub(crate) fn text(error: impl ToString) -> String {
     error.to_string()
 }

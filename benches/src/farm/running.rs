@@ -11,16 +11,16 @@ use crate::subject::Subject;
 
 const START_MAX: Duration = Duration::from_secs(60);
 
-pub(super) struct Farm {
+pub(crate) struct Farm {
     child: Child,
     folder: TempDir,
-    pub(super) server: String,
-    pub(super) token: String,
+    pub(crate) server: String,
+    pub(crate) token: String,
 }
 
 impl Farm {
     /// Started with those words more; durable, on the machine's disk.
-    pub(super) fn up(subject: &Subject, words: &[&str]) -> Result<Self, String> {
+    pub(crate) fn up(subject: &Subject, words: &[&str]) -> Result<Self, String> {
         let folder = TempDir::with_prefix_in("croft-bench-", "/var/tmp").map_err(text)?;
         let mut command = own(subject, folder.path(), &["up", "--listen", "127.0.0.1:0"]);
         let child = command
@@ -48,17 +48,17 @@ impl Farm {
         Err("croft up did not start".into())
     }
 
-    pub(super) fn client(&self) -> Result<Client, String> {
+    pub(crate) fn client(&self) -> Result<Client, String> {
         Client::connect(&self.server, &self.token)
     }
 
     /// Tokens of so many builders: a farm paces each by itself.
-    pub(super) fn builders(&self, count: usize) -> Result<Vec<String>, String> {
+    pub(crate) fn builders(&self, count: usize) -> Result<Vec<String>, String> {
         builders(&mut self.client()?, count)
     }
 
     /// A connection for each token. Made anew for each round: one that idles for half a minute is closed.
-    pub(super) fn connected(&self, tokens: &[String]) -> Result<Vec<Client>, String> {
+    pub(crate) fn connected(&self, tokens: &[String]) -> Result<Vec<Client>, String> {
         let connected = tokens
             .iter()
             .map(|token| Client::connect(&self.server, token));
@@ -66,7 +66,7 @@ impl Farm {
     }
 
     /// A project whose builds run there, with that buildspec.
-    pub(super) fn project(
+    pub(crate) fn project(
         &self,
         name: &str,
         image: &str,
@@ -89,21 +89,21 @@ impl Farm {
     }
 
     /// Resident bytes now.
-    pub(super) fn resident_bytes(&self) -> Result<u64, String> {
+    pub(crate) fn resident_bytes(&self) -> Result<u64, String> {
         resident_bytes(self.child.id())
     }
 
     /// Where its state is; containers bear it as a label.
-    pub(super) fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
     /// A `croft` of this farm's home.
-    pub(super) fn croft(&self, subject: &Subject, words: &[&str]) -> Command {
+    pub(crate) fn croft(&self, subject: &Subject, words: &[&str]) -> Command {
         own(subject, self.folder.path(), words)
     }
 
-    pub(super) fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().to_path_buf()
     }
 }
@@ -115,7 +115,7 @@ impl Drop for Farm {
 }
 
 /// Ends a role without the time it gives to what runs.
-pub(super) fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     let id = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap_or_default();
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap_or_default();
@@ -123,7 +123,7 @@ pub(super) fn end(child: &mut Child) {
 }
 
 /// Tokens of so many builders, made by an administrator.
-pub(super) fn builders(admin: &mut Client, count: usize) -> Result<Vec<String>, String> {
+pub(crate) fn builders(admin: &mut Client, count: usize) -> Result<Vec<String>, String> {
     let made = (0..count).map(|number| {
         let asked = serde_json::json!({
             "name": format!("builder-{number}"),
@@ -145,7 +145,7 @@ fn own(subject: &Subject, folder: &Path, words: &[&str]) -> Command {
     command
 }
 
-pub(super) fn resident_bytes(process: u32) -> Result<u64, String> {
+pub(crate) fn resident_bytes(process: u32) -> Result<u64, String> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).map_err(text)?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: u64 = line

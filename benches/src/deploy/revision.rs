@@ -1,0 +1,192 @@
+//! DownloadBundle and Install of 500 MB in 20,000 files against `tar -x` of the same files; then a second revision in which a hundred files
+//! differ. And what of memory the agent takes for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::hosts::Hosts;
+use crate::cache::Numbers;
+use crate::farm::http::text;
+use crate::sample::{Verdict, median, whole};
+use crate::subject::Subject;
+
+const FILES: usize = 20_000;
+const BYTES: usize = 500_000_000;
+const ROUNDS: usize = 3;
+const CHANGED: usize = 100;
+const TIMES_MAX: f64 = 1.5;
+const MIB_MAX: f64 = 15.0;
+/// Until an agent's start is over.
+const REST: Duration = Duration::from_secs(2);
+const EVENTS: (&str, &str) = ("DownloadBundle", "Install");
+
+pub(super) fn comes(subject: &Subject) -> Result<Vec<Verdict>, String> {
+    let hosts = Hosts::start(subject)?;
+    let work = hosts.farm.folder();
+    let (revision, site, packed) = (work.join("revision"), work.join("site"), work.join("tar"));
+    fill(&revision, &site).map_err(text)?;
+    whole(
+        Command::new("tar")
+            .arg("-cf")
+            .arg(&packed)
+            .arg("-C")
+            .arg(&revision)
+            .arg("."),
+    )?;
+    let (mut ours, mut tars, mut synced) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut idle, mut peak, mut installed_peak) = (0, 0, 0);
+    let mut second = None;
+    for round in 0..=ROUNDS {
+        let name = format!("round-{round}");
+        hosts.group(&name, &json!({}))?;
+        let agent = hosts.agent(subject, &name, &name, &[])?;
+        std::thread::sleep(REST);
+        idle = idle.max(agent.resident_bytes()?);
+        agent.forget_peak()?;
+        let time = deployed(&hosts, subject, &name, &revision)?;
+        peak = peak.max(agent.peak_bytes()?);
+        let (plain, whole) = unpacked(&packed, &work.join("unpacked"))?;
+        // The first of each does not count.
+        if round > 0 {
+            ours.push(time);
+            tars.push(plain);
+            synced.push(whole);
+        }
+        if round == ROUNDS {
+            let first = agent.fetched_bytes()?;
+            change(&revision).map_err(text)?;
+            agent.forget_peak()?;
+            let time = deployed(&hosts, subject, &name, &revision)?;
+            installed_peak = agent.peak_bytes()?;
+            second = Some((time, agent.fetched_bytes()?, first));
+        }
+        let home = agent.home().to_path_buf();
+        drop(agent);
+        for folder in [home, site.clone()] {
+            fs::remove_dir_all(folder).map_err(text)?;
+        }
+    }
+    let (again, fetched, first) = second.ok_or("there was no second revision")?;
+    let ours = median(ours);
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    Ok(vec![
+        Verdict::times(
+            "a revision of 500 MB in 20,000 files, against tar -x",
+            ours,
+            median(tars),
+            TIMES_MAX,
+        ),
+        Verdict::times(
+            "the same, against tar -x and syncfs",
+            ours,
+            median(synced),
+            TIMES_MAX,
+        ),
+        Verdict::times(
+            "a second revision of which 100 files differ, against the first",
+            again,
+            ours,
+            1.0,
+        ),
+        Verdict::limit("fetched for it", mib(fetched), mib(first) / 20.0, "MiB"),
+        Verdict::limit(
+            "resident memory of an idle agent",
+            mib(idle),
+            MIB_MAX,
+            "MiB",
+        ),
+        Verdict::limit(
+            "the most while a revision comes and is installed",
+            mib(peak),
+            MIB_MAX,
+            "MiB",
+        ),
+        Verdict::limit(
+            "the most while the second one does",
+            mib(installed_peak),
+            MIB_MAX,
+            "MiB",
+        ),
+    ])
+}
+
+fn deployed(
+    hosts: &Hosts,
+    subject: &Subject,
+    name: &str,
+    revision: &Path,
+) -> Result<Duration, String> {
+    let id = hosts.deploy(subject, name, revision)?;
+    let info = hosts.over(&id)?;
+    if info["status"] != "Succeeded" {
+        return Err(info.to_string());
+    }
+    hosts.between(&id, name, EVENTS)
+}
+
+/// `tar -x` alone, and with what makes it last.
+fn unpacked(packed: &Path, into: &Path) -> Result<(Duration, Duration), String> {
+    fs::create_dir(into).map_err(text)?;
+    let plain = whole(
+        Command::new("tar")
+            .arg("-xf")
+            .arg(packed)
+            .arg("-C")
+            .arg(into),
+    )?;
+    let synced = whole(Command::new("sync").arg("-f").arg(into))?;
+    fs::remove_dir_all(into).map_err(text)?;
+    Ok((plain, plain + synced))
+}
+
+fn file(revision: &Path, number: usize) -> PathBuf {
+    let folder = format!("files/{:03}/{}", number / 200, number / 20 % 10);
+    revision.join(folder).join(format!("file-{number}"))
+}
+
+/// Sizes between a few hundred bytes and a megabyte, most of them small; every other one cannot be compressed.
+fn fill(revision: &Path, site: &Path) -> std::io::Result<()> {
+    let mut numbers = Numbers::new(7);
+    let weights: Vec<f64> = (0..FILES)
+        .map(|_| {
+            let part = (numbers.next() % 1_000_000) as f64 / 1e6;
+            1.0 / (0.03 + part)
+        })
+        .collect();
+    let each = BYTES as f64 / weights.iter().sum::<f64>();
+    for (number, weight) in weights.into_iter().enumerate() {
+        let path = file(revision, number);
+        if number.is_multiple_of(20) {
+            fs::create_dir_all(path.parent().unwrap_or(revision))?;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a size of a file, less than a megabyte"
+        )]
+        let bytes = (weight * each) as usize;
+        let contents = if number % 2 == 0 {
+            numbers.noise(bytes)
+        } else {
+            numbers.text(bytes)
+        };
+        fs::write(path, contents)?;
+    }
+    let spec = format!(
+        "version: 0.0\nos: linux\nfiles:\n  - source: files\n    destination: {}\n",
+        site.display()
+    );
+    fs::write(revision.join("appspec.yml"), spec)
+}
+
+fn change(revision: &Path) -> std::io::Result<()> {
+    let mut numbers = Numbers::new(11);
+    for number in (0..CHANGED).map(|number| number * (FILES / CHANGED)) {
+        fs::write(file(revision, number), numbers.noise(20_000))?;
+    }
+    Ok(())
+}
