@@ -17,6 +17,7 @@ each_size!(small large |plan| plan;
     a_host_that_comes_back_with_an_older_revision_is_brought_to_its_groups,
     an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other,
     a_deployment_outlives_its_servers,
+    a_rollback_that_fails_is_halted_and_nothing_follows,
     an_alarm_that_is_pushed_takes_a_release_back,
 );
 
@@ -293,6 +294,30 @@ fn a_deployment_outlives_its_servers(rig: &mut Rig) {
     for host in ["web-1", "web-2"] {
         assert_eq!(fleet.started(host), ["slow"], "no event is run twice");
     }
+}
+
+fn a_rollback_that_fails_is_halted_and_nothing_follows(rig: &mut Rig) {
+    let spoiled = "test ! -e \"$HOST_ROOT/spoiled\"";
+    let good = scripts(rig, "good", spoiled);
+    let bad = scripts(rig, "bad", "touch \"$HOST_ROOT/spoiled\"; exit 1");
+    let fleet = Fleet::start(rig, json!({}));
+    let first = fleet.over(&fleet.deploy(&good));
+    assert_eq!(first["status"], "Succeeded", "{first:#}");
+    let second = fleet.over(&fleet.deploy(&bad));
+    assert_eq!(second["status"], "Failed", "{second:#}");
+    let back = fleet.taken_back(&second);
+    assert_eq!(back["status"], "Halted", "{back:#}");
+    assert_eq!(back["rollbackInfo"]["rollbackDeploymentId"], Value::Null);
+    let said = back["errorInformation"]["message"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(said.contains("web-"), "it says which host: {back:#}");
+    let all = fleet.rig.get("/v1/deployments");
+    assert_eq!(
+        all.to_string().matches("\"deploymentId\"").count(),
+        3,
+        "{all:#}"
+    );
 }
 
 fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {

@@ -25,3 +25,5 @@ mod cluster;
 mod newcomer;
 /// Revisions that reach hosts.
 mod deploy;
+/// Releases of the example, watched.
+mod release;

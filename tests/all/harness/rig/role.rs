@@ -21,6 +21,8 @@ pub(crate) struct Role {
     home: PathBuf,
     log: PathBuf,
     child: Option<Child>,
+    /// What stands in place of this machine's `/srv` and `/run`, for a host that shares no files with others.
+    own: Option<PathBuf>,
     /// Where in the log this start began.
     begins_at: usize,
 }
@@ -35,6 +37,7 @@ impl Role {
             home: folder.join(name),
             log: folder.join(format!("{name}.log")),
             child: None,
+            own: None,
             begins_at: 0,
         }
     }
@@ -42,6 +45,15 @@ impl Role {
     /// The same with a variable.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_string(), value.into()));
+        self
+    }
+
+    /// The same with `/srv` and `/run` of its own, which are folders of that one. Needs root.
+    pub(crate) fn on_a_host(mut self, folder: &Path) -> Self {
+        for part in ["srv", "run"] {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        self.own = Some(folder.to_path_buf());
         self
     }
 
@@ -64,7 +76,10 @@ impl Role {
             .create(true)
             .open(&self.log)
             .unwrap();
-        let mut command = command(&self.home);
+        let mut command = match &self.own {
+            Some(own) => on_a_host(&self.home, own),
+            None => command(&self.home),
+        };
         command
             .args(&self.words)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
@@ -142,6 +157,25 @@ pub(super) fn command(home: &Path) -> Command {
             .filter_map(|name| Some((name, std::env::var_os(name)?))),
     );
     command.env("HOME", person).env("CROFT_HOME", home);
+    command
+}
+
+/// A `croft` in a namespace of mounts of its own. It is the process that is started: what mounts becomes it.
+fn on_a_host(home: &Path, own: &Path) -> Command {
+    let croft = command(home);
+    let mounting =
+        "mount --bind \"$OWN/srv\" /srv && mount --bind \"$OWN/run\" /run && exec \"$0\" \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", mounting])
+        .arg(croft.get_program())
+        .env_clear()
+        .envs(
+            croft
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("OWN", own);
     command
 }
 
