@@ -2,6 +2,8 @@
 
 /// A farm with hosts.
 mod hosts;
+/// Many agents at one server.
+mod agents;
 /// A large revision comes to a host, against `tar -x`.
 mod revision;
 
@@ -11,7 +13,7 @@ use crate::subject::Subject;
 /// All rows, or the one that is named.
 pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
     type Row = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
-    const ROWS: [Row; 1] = [("revision", revision::comes)];
+    const ROWS: [Row; 2] = [("revision", revision::comes), ("agents", agents::fleets)];
     let wanted = std::env::var("CROFT_BENCH_DEPLOY").ok();
     let mut all = Vec::new();
     for (name, row) in ROWS {

@@ -165,7 +165,7 @@ fn find<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
             .get(name)
             .or_else(|| map.values().find_map(|value| find(value, name))),
         Value::Array(list) => list.iter().find_map(|value| find(value, name)),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use super::http::{Client, text};
 use crate::subject::Subject;
 
+/// What Linux counts processor time in, for whoever asks.
+const TICKS_A_SECOND: u32 = 100;
 const START_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) struct Farm {
@@ -86,6 +88,20 @@ impl Farm {
         self.client()?
             .granted("PUT", &format!("/v1/projects/{name}"), &project.to_string())?;
         Ok(())
+    }
+
+    /// What the processors have done for it.
+    pub(crate) fn processor_time(&self) -> Result<Duration, String> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).map_err(text)?;
+        // The program's name is in parentheses, and may have spaces.
+        let (_, rest) = stat.rsplit_once(')').ok_or("no times of the process")?;
+        let mut fields = rest.split_whitespace().skip(11);
+        let mut ticks = || fields.next().and_then(|field| field.parse::<u64>().ok());
+        let (Some(user), Some(system)) = (ticks(), ticks()) else {
+            return Err("no times of the process".into());
+        };
+        Ok(Duration::from_secs(user + system) / TICKS_A_SECOND)
     }
 
     /// Resident bytes now.
