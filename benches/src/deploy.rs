@@ -6,6 +6,8 @@ mod hosts;
 mod agents;
 /// A large revision comes to a host, against `tar -x`.
 mod revision;
+/// From a message to traffic restored.
+mod webhook;
 
 use crate::sample::Verdict;
 use crate::subject::Subject;
@@ -13,7 +15,11 @@ use crate::subject::Subject;
 /// All rows, or the one that is named.
 pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
     type Row = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
-    const ROWS: [Row; 2] = [("revision", revision::comes), ("agents", agents::fleets)];
+    const ROWS: [Row; 3] = [
+        ("revision", revision::comes),
+        ("agents", agents::fleets),
+        ("webhook", webhook::restored),
+    ];
     let wanted = std::env::var("CROFT_BENCH_DEPLOY").ok();
     let mut all = Vec::new();
     for (name, row) in ROWS {

@@ -183,12 +183,7 @@ fn begin(hosts: &Hosts, digest: &serde_json::Value) -> Result<String, String> {
         "applicationName": "bench", "deploymentGroupName": "fleet",
         "revision": {"digest": digest, "origin": {"revisionType": "Local Directory", "location": "/r"}},
     });
-    let mut client = hosts.farm.client()?;
-    let started = client.granted("POST", "/v1/deployments", &asked.to_string())?;
-    Ok(started["deploymentId"]
-        .as_str()
-        .unwrap_or_default()
-        .to_string())
+    hosts.begin(&asked)
 }
 
 async fn failure(agents: &mut JoinSet<Result<(), String>>) -> String {
@@ -256,7 +251,7 @@ impl Agent {
         let mut fresh = true;
         loop {
             let poll = Poll {
-                has: Vec::new(),
+                has: None,
                 fresh,
                 wait_seconds: POLL_SECONDS,
             };

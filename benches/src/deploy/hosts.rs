@@ -119,6 +119,14 @@ impl Hosts {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
     }
 
+    /// Starts a deployment of a revision that is on the farm; its id.
+    pub(super) fn begin(&self, asked: &Value) -> Result<String, String> {
+        let mut client = self.farm.client()?;
+        let started = client.granted("POST", "/v1/deployments", &asked.to_string())?;
+        let id = started["deploymentId"].as_str();
+        Ok(id.ok_or("a deployment without id")?.to_string())
+    }
+
     /// The deployment once it is over.
     pub(super) fn over(&self, id: &str) -> Result<Value, String> {
         let begun = Instant::now();
