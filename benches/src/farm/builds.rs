@@ -1,11 +1,12 @@
 //! Builds that do nothing, two at once, until all are over and their places are gone. Against the engine's own interface making,
-//! starting, awaiting and removing containers with the same network, and against Buildbot without any container, in turn.
+//! starting, awaiting and removing containers that join a network as the farm's do, or have each their own, and against Buildbot
+//! without any container, in turn.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::buildbot::{self, Buildbot};
-use super::engine::{Engine, Standing};
+use super::engine::{Engine, Network, Standing};
 use super::http::{Client, text};
 use super::running::Farm;
 use crate::sample::{Verdict, median};
@@ -44,6 +45,10 @@ struct Times {
     boxed: Vec<Duration>,
     bare: Vec<Duration>,
     engine: Vec<Duration>,
+    engine_own: Vec<Duration>,
+    /// Containers that stood ready after a round, and how many of them had joined a network.
+    ready: usize,
+    joined: usize,
     buildbot: Vec<Duration>,
 }
 
@@ -53,14 +58,18 @@ pub(super) fn per_second(subject: &Subject) -> Result<Vec<Verdict>, String> {
     for round in 0..=ROUNDS {
         let boxed = turns.builds("boxed", BUILDS)? / count(BUILDS);
         let bare = turns.builds("bare", BUILDS_IN_SANDBOX)? / count(BUILDS_IN_SANDBOX);
-        let network = turns.standing()?.network.ok_or("no container stands")?;
-        let engine = turns.engine.containers(BUILDS, &network)? / count(BUILDS);
+        let standing = turns.standing()?;
+        let engine = turns.engine.containers(BUILDS, Network::Joined)? / count(BUILDS);
+        let engine_own = turns.engine.containers(BUILDS, Network::Own)? / count(BUILDS);
         let buildbot = turns.buildbot.builds(BUILDS)? / count(BUILDS);
         // The first one warms up.
         if round > 0 {
             times.boxed.push(boxed);
             times.bare.push(bare);
             times.engine.push(engine);
+            times.engine_own.push(engine_own);
+            times.ready += standing.count;
+            times.joined += standing.joined;
             times.buildbot.push(buildbot);
         }
     }
@@ -76,17 +85,22 @@ pub(super) fn per_second(subject: &Subject) -> Result<Vec<Verdict>, String> {
 fn verdicts(times: Times) -> Vec<Verdict> {
     let (boxed, bare) = (median(times.boxed), median(times.bare));
     let (engine, buildbot) = (median(times.engine), median(times.buildbot));
+    let engine_own = median(times.engine_own);
     let rate = |each: Duration| 1.0 / each.as_secs_f64();
     println!(
-        "farm builds: a second in containers {:.1}, in the sandbox {:.1}, the engine alone {:.1}, Buildbot {:.1}",
+        "farm builds: a second in containers {:.1} ({} of {} that stood ready had joined a network), in the sandbox {:.1}, the engine \
+         alone {:.1} joined and {:.1} each with a network of its own, Buildbot {:.1}",
         rate(boxed),
+        times.joined,
+        times.ready,
         rate(bare),
         rate(engine),
+        rate(engine_own),
         rate(buildbot)
     );
     vec![
         Verdict::times(
-            "a build that does nothing, in a container, two at once; the engine's interface alone",
+            "a build that does nothing, in a container, two at once; the engine's interface alone, joined networks",
             boxed,
             engine,
             SHARE_OF_ENGINE,

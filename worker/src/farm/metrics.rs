@@ -374,6 +374,7 @@ struct Containers {
     pulls: IntCounterVec,
     leaks: IntCounter,
     ready: IntGauge,
+    networks: IntCounterVec,
     /// Held by who looks, so that two do not count the same.
     looking: Mutex<()>,
 }
@@ -404,15 +405,30 @@ impl Containers {
                 "croft_containers_ready",
                 "Containers that stand ready for a build.",
             )?,
+            networks: counters(
+                "croft_container_networks_total",
+                "Networks that were made for containers to join one after the other, how often one was joined, and those that \
+                 went because a build had used them.",
+                "event",
+            )?,
             looking: Mutex::default(),
         })
+    }
+
+    fn all(&self) -> [&dyn Collector; 5] {
+        [
+            &self.starts,
+            &self.pulls,
+            &self.leaks,
+            &self.ready,
+            &self.networks,
+        ]
     }
 }
 
 impl Collector for Containers {
     fn desc(&self) -> Vec<&Desc> {
-        let all: [&dyn Collector; 4] = [&self.starts, &self.pulls, &self.leaks, &self.ready];
-        all.iter().flat_map(|of| of.desc()).collect()
+        self.all().iter().flat_map(|of| of.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -434,8 +450,14 @@ impl Collector for Containers {
         up_to(&self.leaks, counts.not_removed);
         self.ready
             .set(i64::try_from(counts.ready).unwrap_or(i64::MAX));
-        let all: [&dyn Collector; 4] = [&self.starts, &self.pulls, &self.leaks, &self.ready];
-        all.iter().flat_map(|of| of.collect()).collect()
+        for (event, count) in [
+            ("made", counts.networks_made),
+            ("joined", counts.networks_joined),
+            ("used", counts.networks_used),
+        ] {
+            up_to(&self.networks.with_label_values(&[event]), count);
+        }
+        self.all().iter().flat_map(|of| of.collect()).collect()
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) const LABEL_BUILD: &str = "croft.build";
 pub(crate) const LABEL_PID: &str = "croft.pid";
 /// The folder in `run` of a container that was started before its build was known; the build's id is in that folder.
 pub(crate) const LABEL_WARM: &str = "croft.warm";
+/// Of one that holds a network which others join, and serves no build itself.
+pub(crate) const LABEL_NETWORK: &str = "croft.network";
 /// The state directory of the croft that made it: whoever uses the same sweeps it.
 pub(crate) const LABEL_HOME: &str = "croft.home";
 

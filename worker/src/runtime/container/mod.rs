@@ -65,6 +65,7 @@ use engine::Engine;
 use image::Image;
 use reference::Reference;
 use start::Started;
+use warm::Lent;
 
 /// What kind of container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +142,8 @@ impl Container {
         let (ready, views) = tokio::join!(ready, sources::views(&self.runner, request, report));
         match (ready, views) {
             (Ok((engine, image)), Ok(views)) => {
-                self.place(engine, &image, views, request, report).await
+                let held = self.held(engine, &image, views, None);
+                self.place(held, &image, request, report).await
             }
             (Err(error), Ok(views)) => {
                 sources::take_away(&views)?;
@@ -151,33 +153,43 @@ impl Container {
         }
     }
 
-    /// A place in a container of an image that is there.
+    /// A place in a container of an image that is there, on that network or one of its own.
     async fn make_of(
         &self,
         engine: Engine,
         image: &Image,
+        network: Option<Box<Lent>>,
         request: &Request,
         report: Report<'_>,
     ) -> Result<Slot, Error> {
         let views = sources::views(&self.runner, request, report).await?;
-        self.place(engine, image, views, request, report).await
+        let held = self.held(engine, image, views, network);
+        self.place(held, image, request, report).await
     }
 
-    async fn place(
+    fn held(
         &self,
         engine: Engine,
         image: &Image,
         views: Vec<View>,
+        network: Option<Box<Lent>>,
+    ) -> Held {
+        Held {
+            engine,
+            container: None,
+            leaves_by_itself: create::leaves_by_itself(&self.options, image),
+            views,
+            network,
+        }
+    }
+
+    async fn place(
+        &self,
+        mut held: Held,
+        image: &Image,
         request: &Request,
         report: Report<'_>,
     ) -> Result<Slot, Error> {
-        let leaves_by_itself = create::leaves_by_itself(&self.options, image);
-        let mut held = Held {
-            engine,
-            container: None,
-            leaves_by_itself,
-            views,
-        };
         let filled = self.fill(&mut held, image, request, report).await;
         let placed = filled.and_then(|started| {
             let seen = super::layers::seen(&request.sources, &held.views);
@@ -225,7 +237,7 @@ impl Container {
         image: &Image,
         request: &Request,
     ) -> Result<Started, Error> {
-        let body = create::body(
+        let mut body = create::body(
             &self.options,
             image,
             &self.home,
@@ -233,6 +245,10 @@ impl Container {
             request,
             &held.views,
         );
+        if let Some(network) = &held.network {
+            let joined = network.join(&mut body, &request.directory);
+            joined.map_err(Error::at("cannot make the network's files"))?;
+        }
         let patience = start::patience(create::kept_entrypoint(&self.options, image));
         let doors = doors::Doors::open(&request.directory)
             .map_err(Error::at("cannot make the build's socket"))?;
@@ -288,6 +304,8 @@ struct Held {
     /// Whether the container goes when its runner does.
     leaves_by_itself: bool,
     views: Vec<View>,
+    /// What the container joined.
+    network: Option<Box<Lent>>,
 }
 
 impl Hold for Held {
@@ -298,6 +316,7 @@ impl Hold for Held {
                 container,
                 leaves_by_itself,
                 views,
+                network,
             } = *self;
             // Side by side: a container keeps what it was given until it ends.
             let unmounted = tokio::task::spawn_blocking(move || sources::take_away(&views));
@@ -309,6 +328,10 @@ impl Hold for Held {
             let unmounted = unmounted
                 .await
                 .map_err(|gone| Error::at("cannot unmount")(std::io::Error::other(gone)))?;
+            // That of a container which may still be there goes.
+            if let Some(network) = network.filter(|_| removed.is_ok()) {
+                network.back().await;
+            }
             removed.and(unmounted)
         })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::query_parameters::ListContainersOptions;
 
 use super::super::Error;
-use super::create::{LABEL_BUILD, LABEL_HOME, LABEL_WARM};
+use super::create::{LABEL_BUILD, LABEL_HOME, LABEL_NETWORK, LABEL_WARM};
 use super::docker::Docker;
 use super::engine::{self, Engine};
 use super::warm::BUILD_FILE;
@@ -57,6 +57,7 @@ pub async fn sweep(
         match engine.remove(&left.id).await {
             Ok(()) => match build {
                 Some(build) => swept.builds.push(build),
+                None if left.holds_network => {}
                 None => swept.warm += 1,
             },
             Err(error) => outcome = Err(error),
@@ -73,6 +74,8 @@ struct Left {
     label: String,
     /// The folder in `run` of one that was started before its build was known.
     warm: Option<String>,
+    /// Whether it only held a network for others.
+    holds_network: bool,
 }
 
 impl Left {
@@ -103,6 +106,7 @@ async fn left_behind(engine: &Engine, home: &Path) -> Result<Vec<Left>, Error> {
             id: container.id?,
             label: labels.remove(LABEL_BUILD).unwrap_or_default(),
             warm: labels.remove(LABEL_WARM),
+            holds_network: labels.contains_key(LABEL_NETWORK),
         })
     });
     Ok(named.collect())

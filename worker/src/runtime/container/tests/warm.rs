@@ -6,6 +6,8 @@ mod pool;
 mod lost;
 /// To whom they are handed.
 mod serving;
+/// Networks that they join one after the other.
+mod networks;
 
 use super::super::super::suite;
 

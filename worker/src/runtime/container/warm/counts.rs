@@ -21,6 +21,12 @@ pub struct Counts {
     pub not_furnished: u64,
     /// Containers or folders that could not be removed, for the next sweep.
     pub not_removed: u64,
+    /// Networks that were made for containers to join one after the other.
+    pub networks_made: u64,
+    /// Containers that joined one instead of having one made for them.
+    pub networks_joined: u64,
+    /// Networks that went because a build had used them.
+    pub networks_used: u64,
     /// Warm containers that stand ready now.
     pub ready: u64,
 }
@@ -36,6 +42,9 @@ pub(super) struct Tally {
     pub(super) unused: AtomicU64,
     pub(super) not_furnished: AtomicU64,
     pub(super) not_removed: AtomicU64,
+    pub(super) networks_made: AtomicU64,
+    pub(super) networks_joined: AtomicU64,
+    pub(super) networks_used: AtomicU64,
 }
 
 impl Tally {
@@ -50,6 +59,9 @@ impl Tally {
             unused: read(&self.unused),
             not_furnished: read(&self.not_furnished),
             not_removed: read(&self.not_removed),
+            networks_made: read(&self.networks_made),
+            networks_joined: read(&self.networks_joined),
+            networks_used: read(&self.networks_used),
             ready: ready as u64,
         }
     }

@@ -2,13 +2,9 @@
 //! ask for, keeps containers of those kinds ready, hands each to one build as its [`Slot`], and starts cold where none fits.
 //!
 //! What holds: a warm container serves one build, once. Its image is the one that the build's image name means at that
-//! moment, its limits and network are the ones asked for; its network is its own, as a cold one's is. Nothing of a build's is
+//! moment, its limits and network are the ones asked for; nobody else is on that as long as it is. Nothing of a build's is
 //! in it before it is the build's. Everything that stands ready bears the label of its state directory and has a folder in
 //! `run` that this process holds, so that the sweep of a later croft finds both.
-//!
-//! A start is off everybody's critical path here, so each container has a network of its own from the engine, which is half
-//! the cost of a start. Where the rate of starts limits a machine, one more container per slot that only holds the network
-//! (`container:ID`) would save that half; it must never be shared by two builds at once.
 
 /// What a pool has done.
 mod counts;
@@ -16,6 +12,8 @@ mod counts;
 mod shelf;
 /// One warm container, from its start to its build.
 mod ready;
+/// Networks that they join one after the other.
+mod network;
 /// Where used ones go.
 mod yard;
 /// What keeps the shelf filled.
@@ -43,6 +41,8 @@ use super::reference::Reference;
 use super::{Container, Docker, LEASE, Options, check_rights};
 use crate::record::Home;
 use counts::{Tally, count};
+pub(super) use network::Lent;
+use network::Networks;
 use ready::{Ready, Unfit};
 use shelf::{Key, Recipe, Shelf};
 use yard::Yard;
@@ -67,6 +67,7 @@ impl Warm {
                 engine: Mutex::default(),
                 shelf: Mutex::new(Shelf::new(settings)),
                 yard: Arc::new(Yard::new(Arc::clone(&stirred), Arc::clone(&tally))),
+                networks: Arc::new(Networks::new(Arc::clone(&stirred), Arc::clone(&tally))),
                 provisioning: AtomicUsize::new(0),
                 stirred,
                 tally,
@@ -125,6 +126,7 @@ struct Pool {
     engine: Mutex<Option<Engine>>,
     shelf: Mutex<Shelf<Ready>>,
     yard: Arc<Yard>,
+    networks: Arc<Networks>,
     /// How many builds wait for their place.
     provisioning: AtomicUsize,
     /// Told when there may be something to do.
@@ -265,9 +267,42 @@ impl Lukewarm {
             return Ok(slot);
         }
         count(&self.pool.tally.cold_starts);
-        let made = self.cold.make_of(engine, &image, request, report).await;
+        let made = self.anew(engine, &image, &recipe, request, report).await;
         drop(waiting);
         made
+    }
+
+    /// In a container that is started now, on a network that stands if there is one.
+    async fn anew(
+        &self,
+        engine: Engine,
+        image: &Image,
+        recipe: &Recipe,
+        request: &Request,
+        report: Report<'_>,
+    ) -> Result<Slot, Error> {
+        let Some(network) = self.pool.networks.take(recipe) else {
+            return self
+                .cold
+                .make_of(engine, image, None, request, report)
+                .await;
+        };
+        let joined = self
+            .cold
+            .make_of(engine.clone(), image, Some(network), request, report);
+        let error = match joined.await {
+            Ok(slot) => return Ok(slot),
+            Err(error) => crate::chain(&error),
+        };
+        tracing::debug!(%error, "a container could not join a network");
+        clear(request)?;
+        let slot = self
+            .cold
+            .make_of(engine, image, None, request, report)
+            .await?;
+        // It was the network's fault.
+        self.pool.networks.failed(recipe);
+        Ok(slot)
     }
 
     async fn image(

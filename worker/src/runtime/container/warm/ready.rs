@@ -6,15 +6,18 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bollard::models::ContainerCreateBody;
+use croft_beneath::Root;
 use uuid::Uuid;
 
 use super::super::super::layers::NotLayered;
 use super::super::super::{Error, Hold, Place, Request, Slot};
-use super::super::create::{self, LABEL_WARM};
+use super::super::create::{self, LABEL_NETWORK, LABEL_WARM};
 use super::super::doors::Doors;
 use super::super::engine::Engine;
 use super::super::image::Image;
 use super::super::start::{self, Started};
+use super::network::Lent;
 use super::shelf::Recipe;
 use super::yard::{Lodging, Yard};
 use crate::record::{Home, Scratch};
@@ -25,7 +28,7 @@ pub(crate) const BUILD_FILE: &str = "build";
 const WARM: &str = "warm";
 
 /// What containers are made with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tools<'a> {
     pub(super) runner: &'a Path,
     pub(super) home: &'a Home,
@@ -50,8 +53,17 @@ pub(super) enum Unfit {
     NotFurnished(NotLayered),
 }
 
+/// What one is started for.
+#[derive(Debug)]
+enum Use {
+    /// A build, on that network or on one of its own.
+    Build(Option<Box<Lent>>),
+    /// To hold a network.
+    Network,
+}
+
 impl Ready {
-    /// Starts one.
+    /// Starts one that joins that network, or has one of its own.
     ///
     /// # Errors
     /// As a build's container.
@@ -62,6 +74,31 @@ impl Ready {
         tools: Tools<'_>,
         recipe: &Recipe,
         image: &Image,
+        network: Option<Box<Lent>>,
+    ) -> Result<Self, Error> {
+        Self::stand(tools, recipe, image, Use::Build(network)).await
+    }
+
+    /// Starts one that no build will have.
+    ///
+    /// # Errors
+    /// As a build's container.
+    ///
+    /// # Cancel
+    /// As [`Ready::start`].
+    pub(super) async fn start_holder(
+        tools: Tools<'_>,
+        recipe: &Recipe,
+        image: &Image,
+    ) -> Result<Self, Error> {
+        Self::stand(tools, recipe, image, Use::Network).await
+    }
+
+    async fn stand(
+        tools: Tools<'_>,
+        recipe: &Recipe,
+        image: &Image,
+        purpose: Use,
     ) -> Result<Self, Error> {
         let name = Uuid::new_v4().to_string();
         let scratch = scratch(tools.home.clone(), name.clone()).await?;
@@ -75,16 +112,20 @@ impl Ready {
         };
         let (options, home) = (recipe.options(), tools.home.path());
         let mut body = create::body(options, image, home, tools.runner, &nothing, &[]);
-        let labels = body.labels.get_or_insert_default();
-        labels.insert(LABEL_WARM.to_string(), name);
+        let labelled = label(&mut body, name, &purpose, &scratch.path);
+        labelled.map_err(Error::at("cannot make the container's files"))?;
         let doors =
             Doors::open(&scratch.path).map_err(Error::at("cannot make the container's socket"))?;
         let id = match start::create(&tools.engine, body).await {
             Ok(id) => id,
             Err(error) => return Err(not_created(tools.home, scratch, error).await),
         };
-        let yard = Arc::clone(tools.yard);
-        let mut lodging = Lodging::new(yard, tools.engine.clone(), id.clone(), scratch);
+        let network = match purpose {
+            Use::Build(network) => network,
+            Use::Network => None,
+        };
+        let (yard, engine) = (Arc::clone(tools.yard), tools.engine.clone());
+        let mut lodging = Lodging::new(yard, engine, id.clone(), scratch, network);
         let mut started = start::start(&tools.engine, &id, doors, start::patience(false)).await?;
         if let Some(lease) = options.lease {
             started.link.renew(lease);
@@ -112,6 +153,21 @@ impl Ready {
     /// Whether its runner is still there.
     pub(super) fn is_alive(&self) -> bool {
         self.started.link.is_open()
+    }
+
+    /// Its runner, as this machine numbers it.
+    pub(super) fn process(&self) -> u32 {
+        self.started.process
+    }
+
+    /// What it sees as its root.
+    pub(super) fn root(&self) -> &Root {
+        &self.started.root
+    }
+
+    /// By which the engine knows it.
+    pub(super) fn id(&self) -> &str {
+        self.lodging.id()
     }
 
     /// Makes it that build's place.
@@ -146,6 +202,25 @@ impl Ready {
     /// Ends it unused.
     pub(super) async fn put_out(self) {
         put_out(self.started, self.lodging).await;
+    }
+}
+
+/// What a sweep finds it by, and the network it is to be on.
+fn label(
+    body: &mut ContainerCreateBody,
+    name: String,
+    purpose: &Use,
+    directory: &Path,
+) -> std::io::Result<()> {
+    let labels = body.labels.get_or_insert_default();
+    labels.insert(LABEL_WARM.to_string(), name);
+    match purpose {
+        Use::Build(Some(network)) => network.join(body, directory),
+        Use::Build(None) => Ok(()),
+        Use::Network => {
+            labels.insert(LABEL_NETWORK.to_string(), String::new());
+            Ok(())
+        }
     }
 }
 

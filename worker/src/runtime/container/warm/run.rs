@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::super::Error;
-use super::super::image;
+use super::super::image::{self, Image};
 use super::super::reference::Reference;
 use super::Pool;
 use super::counts::count;
+use super::network::Holder;
 use super::ready::{Ready, Tools};
 use super::shelf::{Plan, Recipe};
 
@@ -21,8 +22,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long the end waits for what is still being started or removed; the next sweep finds the rest.
 const CLOSE_MAX: Duration = Duration::from_secs(30);
 
-/// How a start ended: the image's id and the container.
-type Outcome = (Recipe, Result<(String, Ready), Error>);
+/// How a start ended.
+enum Outcome {
+    /// That of a warm container: the image's id and the container.
+    Warm(Recipe, Result<(String, Ready), Error>),
+    /// That of a network for others.
+    Network(Recipe, Result<Holder, Error>),
+}
 
 pub(super) async fn run(pool: &Arc<Pool>, shutdown: CancellationToken) {
     let mut starts: JoinSet<Outcome> = JoinSet::new();
@@ -30,6 +36,9 @@ pub(super) async fn run(pool: &Arc<Pool>, shutdown: CancellationToken) {
         let (recipes, look_at) = tidy(pool).await;
         for recipe in recipes {
             starts.spawn(start(Arc::clone(pool), recipe));
+        }
+        for recipe in pool.networks.wanted() {
+            starts.spawn(start_network(Arc::clone(pool), recipe));
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -57,6 +66,9 @@ async fn tidy(pool: &Arc<Pool>) -> (Vec<Recipe>, Instant) {
         count(&pool.tally.died);
         ready.put_out().await;
     }
+    for holder in pool.networks.too_old() {
+        holder.put_out().await;
+    }
     let later = Instant::now() + LOOK_EVERY;
     // A build that waits for its place comes first: the machine has only so many processors.
     if pool.is_provisioning() {
@@ -76,10 +88,39 @@ async fn tidy(pool: &Arc<Pool>) -> (Vec<Recipe>, Instant) {
 
 async fn start(pool: Arc<Pool>, recipe: Recipe) -> Outcome {
     let started = start_one(&pool, &recipe).await;
-    (recipe, started)
+    Outcome::Warm(recipe, started)
+}
+
+async fn start_network(pool: Arc<Pool>, recipe: Recipe) -> Outcome {
+    let started = async {
+        let (tools, image) = ground(&pool, &recipe).await?;
+        Holder::start(tools, &recipe, &image).await
+    };
+    let started = started.await;
+    Outcome::Network(recipe, started)
 }
 
 async fn start_one(pool: &Arc<Pool>, recipe: &Recipe) -> Result<(String, Ready), Error> {
+    let (tools, image) = ground(pool, recipe).await?;
+    if let Some(network) = pool.networks.take(recipe) {
+        match Ready::start(tools.clone(), recipe, &image, Some(network)).await {
+            Ok(ready) => return Ok((image.id, ready)),
+            Err(error) => {
+                let error = crate::chain(&error);
+                tracing::debug!(%error, "a container could not join a network");
+            }
+        }
+        let ready = Ready::start(tools, recipe, &image, None).await?;
+        // It was the network's fault.
+        pool.networks.failed(recipe);
+        return Ok((image.id, ready));
+    }
+    let ready = Ready::start(tools, recipe, &image, None).await?;
+    Ok((image.id, ready))
+}
+
+/// What containers of that kind are made with, and from.
+async fn ground<'p>(pool: &'p Pool, recipe: &Recipe) -> Result<(Tools<'p>, Image), Error> {
     let options = recipe.options();
     let reference = Reference::parse(&options.image)?;
     let engine = pool.engine().await?;
@@ -91,18 +132,22 @@ async fn start_one(pool: &Arc<Pool>, recipe: &Recipe) -> Result<(String, Ready),
         engine,
         yard: &pool.yard,
     };
-    let ready = Ready::start(tools, recipe, &image).await?;
-    Ok((image.id, ready))
+    Ok((tools, image))
 }
 
 fn shelve(pool: &Arc<Pool>, ended: Result<Outcome, JoinError>) {
-    let (recipe, started) = ended.expect("starting does not panic and is not aborted");
-    match started {
-        Ok((image_id, ready)) => {
+    match ended.expect("starting does not panic and is not aborted") {
+        Outcome::Warm(recipe, Ok((image_id, ready))) => {
             count(&pool.tally.started);
             pool.shelf().started(&recipe, &image_id, ready);
         }
-        Err(error) => {
+        Outcome::Network(recipe, Ok(holder)) => pool.networks.made(&recipe, holder),
+        Outcome::Network(recipe, Err(error)) => {
+            let error = crate::chain(&error);
+            tracing::debug!(%error, "no network is made for containers to join for now");
+            pool.networks.failed(&recipe);
+        }
+        Outcome::Warm(recipe, Err(error)) => {
             count(&pool.tally.not_started);
             let (image, error) = (&recipe.options().image, crate::chain(&error));
             tracing::warn!(%image, %error, "no warm container can be started for now");
@@ -119,6 +164,9 @@ async fn close(pool: &Arc<Pool>, mut starts: JoinSet<Outcome>) {
     for ready in unused {
         count(&pool.tally.unused);
         ready.put_out().await;
+    }
+    for holder in pool.networks.close() {
+        holder.put_out().await;
     }
     for remains in pool.yard.left() {
         pool.yard.take(remains).await;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::super::super::Error;
 use super::super::engine::Engine;
 use super::counts::{Tally, count};
+use super::network::Lent;
 use crate::record::Scratch;
 
 /// How many containers are removed beside what else happens; who releases one more waits for it. An engine takes a tenth of
@@ -116,10 +117,18 @@ pub(super) struct Lodging {
     remains: Option<Remains>,
     /// The runner, once it stands: the first process, with which all others end.
     process: Option<OwnedFd>,
+    /// What it joined.
+    network: Option<Box<Lent>>,
 }
 
 impl Lodging {
-    pub(super) fn new(yard: Arc<Yard>, engine: Engine, id: String, scratch: Scratch) -> Self {
+    pub(super) fn new(
+        yard: Arc<Yard>,
+        engine: Engine,
+        id: String,
+        scratch: Scratch,
+        network: Option<Box<Lent>>,
+    ) -> Self {
         Self {
             yard,
             remains: Some(Remains {
@@ -128,6 +137,7 @@ impl Lodging {
                 scratch,
             }),
             process: None,
+            network,
         }
     }
 
@@ -140,6 +150,11 @@ impl Lodging {
         let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
         self.process = Some(rustix::process::pidfd_open(pid, PidfdFlags::empty())?);
         Ok(())
+    }
+
+    /// By which the engine knows it.
+    pub(super) fn id(&self) -> &str {
+        self.remains.as_ref().map_or("", |remains| &remains.id)
     }
 
     /// Its folder on this machine.
@@ -155,13 +170,21 @@ impl Lodging {
     /// # Errors
     /// When the container cannot be ended; the next sweep will try again.
     pub(super) async fn end(mut self) -> Result<(), Error> {
-        let process = self.process.take();
+        let (process, network) = (self.process.take(), self.network.take());
         let Some(remains) = self.remains.take() else {
             return Ok(());
         };
-        let ended =
-            tokio::task::spawn_blocking(move || process.is_some_and(|process| has_ended(&process)));
-        if ended.await.unwrap_or(false) {
+        let ended = tokio::task::spawn_blocking(move || {
+            let has_ended = process.is_some_and(|process| has_ended(&process));
+            // That of one which may still run goes.
+            let network = network.filter(|_| has_ended);
+            (has_ended, network.and_then(|network| network.give_back()))
+        });
+        let (has_ended, homeless) = ended.await.unwrap_or_default();
+        if let Some(holder) = homeless {
+            Box::pin(holder.put_out()).await;
+        }
+        if has_ended {
             self.yard.take(remains).await;
             return Ok(());
         }

@@ -16,7 +16,7 @@ use crate::runtime::container::{Counts, Options, Settings, Warm};
 use crate::runtime::{Error, Report, Request, Runtime, Slot, install_runner};
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pool that is kept filled, in a state directory of its own.
 pub(super) struct Pool {
@@ -58,10 +58,15 @@ impl Pool {
     }
 
     pub(super) async fn until(&self, holds: impl Fn(&Counts) -> bool) -> Counts {
-        until("the pool's counts", || {
-            Some(self.warm.counts()).filter(&holds)
-        })
-        .await
+        let begun = tokio::time::Instant::now();
+        loop {
+            let counts = self.warm.counts();
+            if holds(&counts) {
+                return counts;
+            }
+            assert!(begun.elapsed() < PATIENCE, "never came, from {counts:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     pub(super) async fn provision(&self, build: &Build, options: &Options) -> Slot {
@@ -69,9 +74,17 @@ impl Pool {
         build.provision_by(&*runtime).await.unwrap()
     }
 
-    /// The ids of all its containers.
+    /// The ids of its containers for builds.
     pub(super) fn containers(&self) -> Vec<String> {
-        containers(&self.home)
+        let holders = self.holders();
+        let mut ids = containers(&self.home);
+        ids.retain(|id| !holders.contains(id));
+        ids
+    }
+
+    /// The ids of those that hold a network for them.
+    pub(super) fn holders(&self) -> Vec<String> {
+        holders(&self.home)
     }
 
     /// Tells the owner to end; nothing is left then.
@@ -80,7 +93,7 @@ impl Pool {
         while let Some(ended) = self.running.join_next().await {
             ended.unwrap();
         }
-        assert_eq!(self.containers(), Vec::<String>::new());
+        assert_eq!(containers(&self.home), Vec::<String>::new());
         assert_eq!(folders(&self.home), Vec::<String>::new());
         self.warm.counts()
     }
@@ -93,8 +106,21 @@ pub(super) fn pool_of(home: Home, settings: Settings) -> Warm {
 
 /// The ids of the containers that bear a home's label.
 pub(super) fn containers(home: &Home) -> Vec<String> {
-    let label = format!("label=croft.home={}", home.path().display());
-    let ids = bench::docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
+    labelled(home, "croft.home")
+}
+
+/// Those of them that hold a network for others.
+pub(super) fn holders(home: &Home) -> Vec<String> {
+    labelled(home, "croft.network")
+}
+
+fn labelled(home: &Home, label: &str) -> Vec<String> {
+    let home = format!("label=croft.home={}", home.path().display());
+    let (all, label) = (
+        ["ps", "--all", "--quiet", "--no-trunc"],
+        format!("label={label}"),
+    );
+    let ids = bench::docker(&[&all[..], &["--filter", &home, "--filter", &label]].concat());
     ids.split_whitespace().map(str::to_string).collect()
 }
 
