@@ -133,6 +133,7 @@ impl Site {
             file_exists_behavior: self.behavior,
             creator: "user".into(),
             deployment_type: DeploymentType::InPlace,
+            container: None,
         }
     }
 

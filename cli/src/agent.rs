@@ -235,6 +235,7 @@ fn command(
         file_exists_behavior: words.file_exists_behavior.into(),
         creator: "user".into(),
         deployment_type: DeploymentType::InPlace,
+        container: None,
     })
 }
 

@@ -8,9 +8,9 @@
 mod words;
 
 use croft_proto::deploy::{
-    Accepted, AutoRollbackEvent, Creator, DeploymentEvent, DeploymentId, DeploymentInfoError,
-    DeploymentStatus, ErrorCode, Finding, GroupEvent, RevisionHealth, Side, Standing,
-    StartDeployment, parts,
+    Accepted, AutoRollbackEvent, Colour, Creator, DeploymentEvent, DeploymentId,
+    DeploymentInfoError, DeploymentStatus, ErrorCode, Finding, GroupEvent, RevisionHealth, Side,
+    Standing, StartDeployment, parts,
 };
 
 use crate::intent::{Intent, Row};
@@ -96,11 +96,18 @@ pub(crate) fn end(state: &State, deployment: &Deployment, cause: Cause) -> Optio
             deployment: deployment.id.clone(),
             status,
             rollback,
+            serves: serves(deployment, status),
         }
         .into(),
     );
     intents.extend(row.intents);
     Some(intents)
+}
+
+/// The containers that serve after a deployment of some that went well.
+fn serves(deployment: &Deployment, status: DeploymentStatus) -> Option<Colour> {
+    let containers = deployment.plan.as_ref()?.containers?;
+    (status == DeploymentStatus::Succeeded).then_some(containers.new)
 }
 
 /// What takes it back, and what is said of that.
@@ -210,6 +217,8 @@ fn standings(
         .targets
         .iter()
         .filter(|target| match target.planned.side {
+            // A new container that did not come to serve has changed nothing of what does.
+            Side::New if has_container_sides => is_over_well,
             Side::New => target.is_attempted || is_back(deployment),
             // The old side serves on unless the new one has taken its place; a container's host is told of by its new side.
             Side::Old => is_over_well && !has_container_sides,

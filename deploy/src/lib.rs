@@ -57,7 +57,7 @@ pub use select::{is_of_group, is_of_targets};
 pub use show::TARGETS_SHOWN_MAX;
 pub use state::{App, Deployment, End, FoldError, Good, Group, Host, Running, State, Target};
 pub use step::{Action, Answer, Engine, Input, Now, Report, Said};
-pub use traffic::{WEIGHT_FULL, Weight, Weights, weights};
+pub use traffic::{Needs, WEIGHT_FULL, Weight, Weights, weights};
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,9 @@
 mod sides;
 
 use croft_proto::deploy::{
-    Accepted, Creator, DeploymentConfig, DeploymentGroup, DeploymentOption, DeploymentType,
-    ErrorCode, Fleet, HealthRule, LifecycleEvent, Pace, Plan, PlannedTarget, RevisionHealth, Side,
-    Span, Standing, Step, TargetKind, Was, ZonalConfig,
+    Accepted, Colour, Creator, DeploymentConfig, DeploymentGroup, DeploymentOption, DeploymentType,
+    ErrorCode, Fleet, HealthRule, LifecycleEvent, Pace, Plan, PlannedContainers, PlannedTarget,
+    RevisionHealth, Side, Span, Standing, Step, TargetKind, Was, ZonalConfig,
 };
 use croft_proto::deploy::{BAKE_MINUTES, ComputePlatform, DEFAULT_CONFIG};
 
@@ -24,6 +24,9 @@ pub const TARGETS_MAX: usize = 20_000;
 
 /// Hosts that one automatic update brings to their group's revision: their names fit one event.
 pub(crate) const UPDATED_MAX: usize = 150;
+
+/// What a deployment of containers goes by when nobody names a configuration: AWS's own.
+const DEFAULT_CONFIG_OF_CONTAINERS: &str = "CodeDeployDefault.ECSAllAtOnce";
 
 /// Zones in a plan: a provider's regions have six.
 const ZONES_MAX: usize = 64;
@@ -86,6 +89,7 @@ pub fn plan(state: &State, deployment: &Deployment) -> Result<(Plan, Vec<Planned
         accepted,
     };
     let config = config(&given)?;
+    let containers = containers(&given)?;
     let course = match settings.deployment_style.deployment_type {
         DeploymentType::InPlace => in_place(&given, &config)?,
         DeploymentType::BlueGreen => sides::course(&given, &config)?,
@@ -99,12 +103,13 @@ pub fn plan(state: &State, deployment: &Deployment) -> Result<(Plan, Vec<Planned
             ),
         ));
     }
-    Ok(written(&given, &config, course))
+    Ok(written(&given, &config, containers, course))
 }
 
 fn written(
     given: &Given<'_>,
     config: &DeploymentConfig,
+    containers: Option<PlannedContainers>,
     course: Course,
 ) -> (Plan, Vec<PlannedTarget>) {
     let (settings, accepted) = (given.settings, given.accepted);
@@ -138,6 +143,7 @@ fn written(
         deployment_group_id: settings.deployment_group_id.clone(),
         deployment_type: settings.deployment_style.deployment_type,
         target_kind: kind(given),
+        containers,
         revision: asked.revision.clone(),
         previous_revision: given.group.target().map(|good| good.asked.revision.clone()),
         app_spec_filename: asked.own().app_spec_filename,
@@ -161,7 +167,10 @@ fn config(given: &Given<'_>) -> Result<DeploymentConfig, Refused> {
     let asked = given.accepted.asked.deployment_config_name.as_deref();
     let name = asked
         .or(given.settings.deployment_config_name.as_deref())
-        .unwrap_or(DEFAULT_CONFIG);
+        .unwrap_or(match kind(given) {
+            TargetKind::Host => DEFAULT_CONFIG,
+            TargetKind::Container => DEFAULT_CONFIG_OF_CONTAINERS,
+        });
     given.state.config(name).ok_or_else(|| {
         refused(
             ErrorCode::InternalError,
@@ -177,6 +186,28 @@ pub(crate) fn kind(given: &Given<'_>) -> TargetKind {
         Some(ComputePlatform::Ecs) => TargetKind::Container,
         Some(ComputePlatform::Server | ComputePlatform::Lambda) | None => TargetKind::Host,
     }
+}
+
+/// Which containers the new side is: those that do not serve. What goes back turns its parent's sides around.
+fn containers(given: &Given<'_>) -> Result<Option<PlannedContainers>, Refused> {
+    if kind(given) == TargetKind::Host {
+        return Ok(None);
+    }
+    let turned = parent(given).and_then(|parent| parent.plan.as_ref()?.containers);
+    if let Some(turned) = turned.filter(|_| given.accepted.creator == Creator::Rollback) {
+        return Ok(Some(PlannedContainers {
+            new: turned.new.other(),
+            ..turned
+        }));
+    }
+    let fits = given.settings.check_platform(ComputePlatform::Ecs);
+    fits.map_err(|wrong| refused(ErrorCode::InternalError, wrong.join("; ")))?;
+    let own = given.settings.own.as_ref();
+    let settings = own.and_then(|own| own.containers);
+    Ok(settings.map(|settings| PlannedContainers {
+        new: given.group.serves.map_or(Colour::Blue, Colour::other),
+        ports: settings.ports,
+    }))
 }
 
 fn moves_traffic(settings: &DeploymentGroup) -> bool {

@@ -176,6 +176,7 @@ impl Deployment {
             },
             own: OwnOfDeploymentInfo {
                 generation: plan.map(|plan| plan.generation),
+                containers: plan.and_then(|plan| plan.containers),
                 steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
                 step: plan.map(|_| self.step),
                 traffic_percent: plan
@@ -198,6 +199,7 @@ impl Deployment {
     /// Its targets, in AWS's shape (`InstanceTarget`), at most [`TARGETS_SHOWN_MAX`].
     #[must_use]
     pub fn targets_shown(&self) -> Vec<serde_json::Value> {
+        let containers = self.plan.as_ref().and_then(|plan| plan.containers);
         let shown = self.targets.iter().take(TARGETS_SHOWN_MAX);
         shown
             .map(|target| {
@@ -209,10 +211,7 @@ impl Deployment {
                     "deploymentId": self.id,
                     "targetId": target.planned.host,
                     "status": self.target_status(target),
-                    "instanceLabel": match target.planned.side {
-                        Side::New => "Green",
-                        Side::Old => "Blue",
-                    },
+                    "instanceLabel": target.planned.side.label(containers),
                     "zone": target.planned.zone,
                     "lifecycleEvents": events.collect::<Vec<_>>(),
                 })

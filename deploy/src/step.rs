@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use croft_ledger::Entry;
 use croft_proto::Timestamp;
-use croft_proto::deploy::{DeploymentId, HostCommand, LifecycleEvent, Side, Step};
+use croft_proto::deploy::{Colour, DeploymentId, HostCommand, LifecycleEvent, Side, Step};
 
 use crate::advice::Advice;
 use crate::ask::found;
@@ -103,8 +103,8 @@ pub enum Action {
         generation: u64,
         /// The host.
         host: String,
-        /// Which of its containers.
-        side: Side,
+        /// Which of its containers; none when it is the host itself.
+        colour: Option<Colour>,
         /// `BlockTraffic` or `AllowTraffic`.
         event: LifecycleEvent,
     },
@@ -364,13 +364,13 @@ fn command(deployment: &Deployment, number: u32) -> Option<Action> {
             deployment: deployment.id.clone(),
             generation: plan.generation,
             host,
-            side: target.planned.side,
+            colour: plan.colour(target.planned.side),
             event: running.event,
         });
     }
     Some(Action::Command {
         host,
-        command: plan.command(&deployment.id, running.event),
+        command: plan.command(&deployment.id, target.planned.side, running.event),
     })
 }
 

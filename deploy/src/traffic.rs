@@ -3,7 +3,9 @@
 //!
 //! A host whose revision is not its group's has none, whatever the balancer believes: a host that was away comes back closed.
 
-use croft_proto::deploy::{EventStatus, LifecycleEvent, RevisionHealth, Side, Standing, Step};
+use croft_proto::deploy::{
+    Colour, Creator, EventStatus, LifecycleEvent, RevisionHealth, Side, Standing, Step,
+};
 
 use crate::intent::GroupName;
 use crate::state::{Deployment, Group, State, Target};
@@ -18,8 +20,36 @@ pub struct Weight {
     pub host: String,
     /// Which of its containers, where sides replace each other.
     pub side: Side,
+    /// That container's colour; none when it is the host itself.
+    pub colour: Option<Colour>,
     /// From 0 to [`WEIGHT_FULL`]. Two sides have theirs so that all of one together and all of the other are in the ratio wanted.
     pub weight: u32,
+}
+
+impl Weight {
+    /// What a balancer calls it, unless its settings say otherwise.
+    #[must_use]
+    pub fn server(&self) -> String {
+        server(&self.host, self.colour)
+    }
+}
+
+/// What a balancer calls a host, or a container of it: each of the two has a name of its own, or one would be taken for the other.
+pub(crate) fn server(host: &str, colour: Option<Colour>) -> String {
+    match colour {
+        None => host.to_string(),
+        Some(colour) => format!("{host}-{colour}"),
+    }
+}
+
+/// How many of those that get traffic must be well before those that had it lose it: what a balancer sees down gets nothing, whatever its
+/// weight, and then nobody would serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// A release may wait.
+    All,
+    /// What goes back may not.
+    One,
 }
 
 /// What a group's balancer is to be told.
@@ -29,6 +59,8 @@ pub struct Weights {
     pub group: GroupName,
     /// Of the deployment that says so: one that has told a balancer of a later one does not tell it this.
     pub generation: u64,
+    /// How many that get traffic must be well before others lose theirs; none where there are no two sides.
+    pub needs: Option<Needs>,
     /// By host.
     pub weights: Vec<Weight>,
 }
@@ -38,17 +70,31 @@ pub struct Weights {
 pub fn weights(state: &State, name: &GroupName) -> Option<Weights> {
     let group = state.group(name)?;
     group.settings.as_ref()?.router()?;
-    let latest = group.active.as_ref().or(group.ended.as_ref());
-    let latest = latest.and_then(|id| state.deployment(id));
-    let weights = match latest.filter(|latest| latest.plan.is_some()) {
-        Some(latest) if has_sides(latest) => of_sides(latest),
-        latest => of_hosts(group, latest),
+    let planned = |id: &Option<_>| {
+        let deployment = state.deployment(id.as_ref()?)?;
+        deployment.plan.is_some().then_some(deployment)
+    };
+    // One that has just begun, and whose plan is the next entry, moves nothing yet.
+    let latest = planned(&group.active).or_else(|| planned(&group.ended));
+    let (needs, weights) = match latest {
+        Some(latest) if has_sides(latest) => (Some(needs(latest)), of_sides(latest)),
+        latest => (None, of_hosts(group, latest)),
     };
     (!weights.is_empty()).then(|| Weights {
         group: name.clone(),
         generation: group.generation,
+        needs,
         weights,
     })
+}
+
+fn needs(deployment: &Deployment) -> Needs {
+    let is_back = deployment.accepted.creator == Creator::Rollback;
+    if is_back || deployment.end.is_some() {
+        Needs::One
+    } else {
+        Needs::All
+    }
 }
 
 fn has_sides(deployment: &Deployment) -> bool {
@@ -80,17 +126,48 @@ fn of_sides(deployment: &Deployment) -> Vec<Weight> {
         (true | false, _) => deployment.traffic_percent.min(100),
     };
     let (for_new, for_old) = ratio(percent, new, old);
-    let new = of(Side::New).map(|target| Weight {
+    let plan = deployment.plan.as_ref();
+    let colour = |side| plan.and_then(|plan| plan.colour(side));
+    let weight = |target: &Target, weight| Weight {
         host: target.planned.host.clone(),
-        side: Side::New,
-        weight: if target.is_failed { 0 } else { for_new },
+        side: target.planned.side,
+        colour: colour(target.planned.side),
+        weight,
+    };
+    let new =
+        of(Side::New).map(|target| weight(target, if target.is_failed { 0 } else { for_new }));
+    let old = of(Side::Old).map(|target| weight(target, for_old));
+    let mut weights: Vec<Weight> = new.chain(old).collect();
+    weights.extend(idle(deployment));
+    weights
+}
+
+/// Containers that are no targets, of hosts that are: what is left of earlier deployments there serves nobody.
+fn idle(deployment: &Deployment) -> Vec<Weight> {
+    let Some(plan) = deployment.plan.as_ref() else {
+        return Vec::new();
+    };
+    let turned = |side| match side {
+        Side::New => Side::Old,
+        Side::Old => Side::New,
+    };
+    let targets = deployment.targets.iter().map(|target| &target.planned);
+    let alone = targets.filter(|planned| {
+        deployment
+            .target(turned(planned.side), &planned.host)
+            .is_none()
     });
-    let old = of(Side::Old).map(|target| Weight {
-        host: target.planned.host.clone(),
-        side: Side::Old,
-        weight: for_old,
-    });
-    new.chain(old).collect()
+    alone
+        .filter_map(|planned| {
+            let side = turned(planned.side);
+            Some(Weight {
+                host: planned.host.clone(),
+                side,
+                colour: Some(plan.colour(side)?),
+                weight: 0,
+            })
+        })
+        .collect()
 }
 
 /// The weights of one host of each side, so that the sides' sums are as wanted.
@@ -110,6 +187,7 @@ fn of_hosts(group: &Group, latest: Option<&Deployment>) -> Vec<Weight> {
     let weight = |host: &str, is_open| Weight {
         host: host.to_string(),
         side: Side::New,
+        colour: None,
         weight: if is_open { WEIGHT_FULL } else { 0 },
     };
     let changed = |host: &str| {

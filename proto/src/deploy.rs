@@ -23,6 +23,8 @@ mod config;
 mod application;
 /// The balancer.
 mod router;
+/// Two containers of a host.
+mod container;
 /// Which hosts, how, and when back.
 mod group;
 /// What is asked for.
@@ -41,6 +43,7 @@ pub use config::{
     MinimumHealthyHostsType, OwnOfConfig, RESERVED_PREFIX, TimeBasedCanary, TimeBasedLinear,
     TrafficRoutingConfig, TrafficRoutingType, TrafficStep, ZonalConfig,
 };
+pub use container::{Colour, ContainerOrder, ContainerPorts, ContainerSettings, PlannedContainers};
 pub use group::{
     ALARMS_MAX, ActionOnTimeout, AlarmConfiguration, AlarmName, AutoRollbackConfiguration,
     AutoRollbackEvent, BAKE_MINUTES, BlueGreenDeploymentConfiguration, Busy, DeploymentGroup,

@@ -25,6 +25,8 @@ mod context;
 mod account;
 /// `hooks`.
 mod hooks;
+/// `x-croft.container`.
+mod container;
 /// Paths as they are written, taken apart without a file system.
 mod paths;
 /// What a valid file may still do wrong.
@@ -33,6 +35,7 @@ mod traps;
 #[cfg(test)]
 mod tests;
 
+pub use container::{Ask, Container, ContainerImage, HealthCheck};
 pub use parse::{Parsed, is_appspec, lint, parse};
 pub use paths::path_in_bundle;
 
@@ -53,6 +56,8 @@ pub struct AppSpec {
     pub file_exists_behavior: Option<FileExistsBehavior>,
     /// Owners and modes of what was put in place, in the file's order; empty on Windows.
     pub permissions: Vec<Permission>,
+    /// What runs in a container; with it there are no files and no permissions.
+    pub container: Option<Container>,
     /// The scripts of each event that has some, in the order in which they run; no event of Croft's own, and no empty list.
     pub hooks: BTreeMap<LifecycleEvent, Vec<Script>>,
 }

@@ -186,6 +186,8 @@ codes! {
     LongTimeouts = "long-timeouts", Warning;
     /// A key that has no meaning on Windows.
     IgnoredOnWindows = "ignored-on-windows", Warning;
+    /// A container's setting that cannot be.
+    BadContainer = "bad-container", Error;
 
     /// Neither files nor scripts.
     EmptyDeployment = "empty-deployment", Warning;
@@ -213,6 +215,8 @@ codes! {
     ScriptArguments = "script-arguments", Warning;
     /// A script's location that begins at the root.
     AbsoluteScript = "absolute-script", Warning;
+    /// A container that nobody asks whether it is well.
+    NoHealthCheck = "no-health-check", Warning;
 }
 
 #[cfg(test)]

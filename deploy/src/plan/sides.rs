@@ -43,15 +43,11 @@ pub(super) fn course(given: &Given<'_>, config: &DeploymentConfig) -> Result<Cou
         .blue_green_deployment_configuration
         .clone()
         .unwrap_or_default();
+    let (installing, allowing) = paces(kind(given), config);
     let mut steps = vec![
-        whole(
-            0,
-            total,
-            installed(kind(given)),
-            Pace::Healthy { zone: None },
-        ),
+        whole(0, total, installed(kind(given)), installing),
         ready(&blue_green),
-        whole(0, total, &[BeforeAllowTraffic], Pace::Enough),
+        whole(0, total, &[BeforeAllowTraffic], allowing),
     ];
     for step in config.traffic_steps() {
         steps.push(Step::Shift {
@@ -59,7 +55,7 @@ pub(super) fn course(given: &Given<'_>, config: &DeploymentConfig) -> Result<Cou
             wait_ms: step.wait_seconds * 1_000,
         });
     }
-    steps.push(whole(0, total, &[AfterAllowTraffic], Pace::Enough));
+    steps.push(whole(0, total, &[AfterAllowTraffic], allowing));
     let warm = &blue_green.terminate_blue_instances_on_deployment_success;
     let warm_ms = u64::from(warm.termination_wait_time_in_minutes) * 60_000;
     steps.push(Step::Bake {
@@ -69,7 +65,12 @@ pub(super) fn course(given: &Given<'_>, config: &DeploymentConfig) -> Result<Cou
     if all > total {
         let is_kept = warm.action.as_deref() == Some("KEEP_ALIVE");
         let events = taken_down(kind(given), is_kept);
-        steps.push(whole(total, all, &events, Pace::Every));
+        // The release is out and well: an old container that does not end is no reason to say that it is not.
+        let pace = match kind(given) {
+            TargetKind::Host => Pace::Every,
+            TargetKind::Container => Pace::Whichever,
+        };
+        steps.push(whole(total, all, &events, pace));
     }
     Ok(Course {
         targets,
@@ -81,6 +82,17 @@ pub(super) fn course(given: &Given<'_>, config: &DeploymentConfig) -> Result<Cou
             bystanders: 0,
         },
     })
+}
+
+/// How the new side is installed, and allowed traffic. A container stands beside one that serves, so nothing is lost by beginning all of
+/// them at once, and all must do well where nobody says how many hosts are enough.
+const fn paces(given_kind: TargetKind, config: &DeploymentConfig) -> (Pace, Pace) {
+    match (given_kind, config.minimum_healthy_hosts) {
+        (TargetKind::Container, None) => (Pace::Every, Pace::Every),
+        (TargetKind::Container | TargetKind::Host, _) => {
+            (Pace::Healthy { zone: None }, Pace::Enough)
+        }
+    }
 }
 
 /// The new side and the old one. Nothing of the new side serves anybody yet, so all of it counts as healthy.
@@ -95,9 +107,12 @@ fn sides(given: &Given<'_>) -> (Vec<PlannedTarget>, Vec<PlannedTarget>) {
     if kind(given) == TargetKind::Container {
         let new = of_group.iter();
         let new = new.map(|(host, zone, _)| target(host, *zone, Side::New));
-        let old = of_group
-            .iter()
-            .filter(|(_, _, standing)| standing.is_some());
+        // A failed deployment says nothing of its hosts here: what stands of them is what serves.
+        let old = of_group.iter().filter(|(_, _, standing)| {
+            standing.is_some_and(|standing| {
+                standing.is_healthy && standing.revision == RevisionHealth::Current
+            })
+        });
         let old = old.map(|(host, zone, _)| target(host, *zone, Side::Old));
         return (new.collect(), old.collect());
     }
@@ -206,12 +221,9 @@ fn back(parent: &Deployment) -> Course {
         steps.push(run(0, total, &[BeforeAllowTraffic], Pace::Whichever));
         steps.push(run(0, total, &[AfterAllowTraffic], Pace::Whichever));
     }
-    steps.push(run(
-        total,
-        all,
-        &[BeforeBlockTraffic, BlockTraffic, AfterBlockTraffic],
-        Pace::Whichever,
-    ));
+    let kind = parent.plan.as_ref().map(|plan| plan.target_kind);
+    let events = taken_down(kind.unwrap_or_default(), false);
+    steps.push(run(total, all, &events, Pace::Whichever));
     Course {
         targets,
         steps,

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::routing::Routing;
 use crate::intent::GroupName;
 use crate::step::{Report, Said};
-use crate::traffic::{WEIGHT_FULL, Weights};
+use crate::traffic::{Needs, WEIGHT_FULL, Weights};
 
 /// How long a host that is taken out may take to end what it has begun.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -82,10 +82,11 @@ impl Balancers {
         step: Waiting,
     ) -> BoxFuture<'static, Told> {
         let (group, turn) = (weights.group.clone(), self.turn(&weights.group));
+        let needs = weights.needs;
         let wanted: BTreeMap<String, u32> = weights
             .weights
             .into_iter()
-            .map(|weight| (weight.host, weight.weight))
+            .map(|weight| (weight.server(), weight.weight))
             .collect();
         let number = turn.number();
         Box::pin(async move {
@@ -97,7 +98,7 @@ impl Balancers {
                     how: Ok(()),
                 };
             }
-            let how = routing.set(&router, &wanted).await.map(drop);
+            let how = moved(&*routing, &router, &wanted, needs).await;
             Told { group, step, how }
         })
     }
@@ -137,7 +138,7 @@ impl Balancers {
         &mut self,
         routing: Arc<dyn Routing>,
         router: Router,
-        group: &GroupName,
+        (group, server): (&GroupName, String),
         mut report: Report,
     ) -> Option<BoxFuture<'static, (RouteKey, Report)>> {
         let key = (report.deployment.clone(), report.host.clone(), report.event);
@@ -147,7 +148,7 @@ impl Balancers {
         let turn = self.turn(group);
         turn.number();
         Some(Box::pin(async move {
-            let routed = route(&*routing, &turn, &router, &report.host, report.event).await;
+            let routed = route(&*routing, &turn, &router, &server, report.event).await;
             report.said = match routed {
                 Ok(()) => Said::Ended(EventStatus::Succeeded, None),
                 Err(message) => Said::Ended(EventStatus::Failed, Some(Box::new(failed(message)))),
@@ -160,6 +161,39 @@ impl Balancers {
     pub(super) fn routed(&mut self, key: &RouteKey) {
         self.routes.remove(key);
     }
+}
+
+/// Where one side takes the other's place, those that are to have traffic get it first, and the others keep theirs until the balancer sees
+/// that they are well.
+async fn moved(
+    routing: &dyn Routing,
+    router: &Router,
+    wanted: &BTreeMap<String, u32>,
+    needs: Option<Needs>,
+) -> Result<(), String> {
+    let raised = wanted.iter().filter(|(_, weight)| **weight > 0);
+    let raised: BTreeMap<String, u32> = raised
+        .map(|(name, weight)| (name.clone(), *weight))
+        .collect();
+    if let Some(needs) = needs.filter(|_| !raised.is_empty()) {
+        let seen = routing.set(router, &raised).await?;
+        let is_down = |name: &&String| {
+            seen.get(*name)
+                .is_some_and(|seen| seen.is_up == Some(false))
+        };
+        let down: Vec<&str> = raised.keys().filter(is_down).map(String::as_str).collect();
+        let is_enough = match needs {
+            Needs::All => down.is_empty(),
+            Needs::One => down.len() < raised.len(),
+        };
+        if !is_enough {
+            return Err(format!(
+                "its checks of {} do not succeed; until they do, the others keep their traffic",
+                down.join(", ")
+            ));
+        }
+    }
+    routing.set(router, wanted).await.map(drop)
 }
 
 fn failed(message: String) -> Diagnostics {

@@ -88,6 +88,7 @@ mod tests {
             file_exists_behavior: FileExistsBehavior::Disallow,
             creator: "user".into(),
             deployment_type: DeploymentType::InPlace,
+            container: None,
         }
     }
 

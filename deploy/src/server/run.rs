@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
-use croft_proto::deploy::{DeploymentId, Has, Router, Side};
+use croft_proto::deploy::{Colour, DeploymentId, Has, Router, Side};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -24,7 +24,7 @@ use crate::ask::{admit, go_on, roll_back, stop};
 use crate::intent::{GroupName, Intent};
 use crate::state::FoldError;
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
-use crate::traffic::Weights;
+use crate::traffic::{Weights, server};
 
 /// How often time passes for the decisions.
 const TICK: Duration = Duration::from_secs(1);
@@ -173,10 +173,11 @@ impl Loop {
                     deployment,
                     generation,
                     host,
-                    side: _,
+                    colour,
                     event,
                 } => self.route(
                     &group,
+                    colour,
                     Report {
                         host,
                         deployment,
@@ -404,7 +405,7 @@ impl Loop {
                 let number = deployment.target(side, host);
                 let running = number.and_then(|number| deployment.at(number).running);
                 if let Some(running) = running.filter(|running| !is_the_balancers(running.event)) {
-                    let command = plan.command(&deployment.id, running.event);
+                    let command = plan.command(&deployment.id, side, running.event);
                     self.mailbox.put(host, command);
                 }
             }
@@ -492,12 +493,16 @@ impl Loop {
     }
 
     /// Lets a host in or out.
-    fn route(&mut self, group: &GroupName, report: Report) {
+    fn route(&mut self, group: &GroupName, colour: Option<Colour>, report: Report) {
         let Some(router) = self.router(group) else {
             return;
         };
         let routing = Arc::clone(&self.parts.routing);
-        if let Some(routed) = self.balancers.route(routing, router, group, report) {
+        let server = server(&report.host, colour);
+        if let Some(routed) = self
+            .balancers
+            .route(routing, router, (group, server), report)
+        {
             self.on_their_way.push(Box::pin(async move {
                 let (key, report) = routed.await;
                 Arrived::Routed(key, report)

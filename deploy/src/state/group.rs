@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use croft_ledger::{Entry, Seq};
 use croft_proto::deploy::{
-    DeploymentGroup, DeploymentId, DeploymentStatus, GroupEvent, RevisionHealth, Standing,
+    Colour, DeploymentGroup, DeploymentId, DeploymentStatus, GroupEvent, RevisionHealth, Standing,
     StartDeployment,
 };
 
@@ -42,6 +42,8 @@ pub struct Group {
     pub good: VecDeque<Good>,
     /// How it is with hosts that were deployed to.
     pub hosts: BTreeMap<String, Standing>,
+    /// Which containers of its hosts serve; none before the first deployment of some that went well.
+    pub serves: Option<Colour>,
     /// The deployment that ended last: whatever takes it back looks at it.
     pub ended: Option<DeploymentId>,
 }
@@ -100,7 +102,11 @@ impl State {
                 deployment,
                 status,
                 rollback,
-            } => return Ok(self.ended(name, deployment, status, rollback)),
+                serves,
+            } => {
+                group.serves = serves.or(group.serves);
+                return Ok(self.ended(name, deployment, status, rollback));
+            }
         }
         Ok(Change::Group(name))
     }

@@ -96,7 +96,7 @@ fn settings(of: &str, chance: &mut Chance) -> serde_json::Value {
             "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
             "blueGreenDeploymentConfiguration": {"deploymentReadyOption": {"actionOnTimeout":
                 if chance.one_in(2) { "STOP_DEPLOYMENT" } else { "CONTINUE_DEPLOYMENT" }, "waitTimeInMinutes": 3}},
-            "x-croft": {"router": haproxy(), "bakeMinutes": 1, "verdicts": {}}}),
+            "x-croft": {"router": haproxy(), "bakeMinutes": 1, "verdicts": {}, "containers": {"ports": {"blue": 81, "green": 82}}}}),
     }
 }
 
@@ -542,6 +542,30 @@ fn check_rollback(state: &State, accepted: &Accepted, tell: &dyn Fn(&str) -> Str
     assert_eq!(of, to, "{}", tell("back to what was not good"));
 }
 
+/// The plan that an entry is.
+fn planned(entry: &croft_ledger::Entry) -> Option<croft_proto::deploy::Plan> {
+    let event: DeploymentEvent = serde_json::from_slice(entry.event()?).ok()?;
+    let DeploymentEvent::Planned(plan) = event else {
+        return None;
+    };
+    Some(*plan)
+}
+
+/// Nothing is installed where something serves, and what goes back goes to what does.
+fn check_colour(state: &State, plan: &croft_proto::deploy::Plan, tell: &dyn Fn(&str) -> String) {
+    let Some(containers) = plan.containers else {
+        return;
+    };
+    let name = GroupName {
+        application: plan.application_name.clone(),
+        group: plan.deployment_group_name.clone(),
+    };
+    let serves = state.group(&name).and_then(|group| group.serves);
+    let is_kept = serves
+        .is_none_or(|serves| (serves == containers.new) == (plan.creator == Creator::Rollback));
+    assert!(is_kept, "{}", tell("the serving containers are replaced"));
+}
+
 /// Enough hosts are healthy, where hosts are changed in place.
 fn check_health(deployment: &Deployment, tell: &dyn Fn(&str) -> String) {
     let Some(plan) = &deployment.plan else {
@@ -588,6 +612,9 @@ fn check(world: &World) -> Seen {
                 assert!(before.is_none(), "{}", tell("two outcomes"));
             }
             Some((_, _)) | None => {}
+        }
+        if let Some(planned) = planned(&entry) {
+            check_colour(&state, &planned, &tell);
         }
         state
             .fold(&entry)

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use croft_ledger::Seq;
 use croft_proto::deploy::{
-    Creator, DeploymentStatus, Diagnostics, ErrorCode, EventStatus, Finding, LifecycleEvent,
-    RevisionHealth, ScriptErrorCode, Side,
+    Colour, Creator, DeploymentStatus, Diagnostics, ErrorCode, EventStatus, Finding,
+    LifecycleEvent, RevisionHealth, ScriptErrorCode, Side,
 };
 
 use super::farm::{Farm, asked, group, haproxy, id, name};
@@ -145,6 +145,18 @@ impl One {
     fn end(&self, of: &croft_proto::deploy::DeploymentId) -> End {
         let deployment = self.engine.state().deployment(of).unwrap();
         deployment.end.clone().unwrap()
+    }
+
+    /// All that is left of a deployment goes well.
+    fn over_well(&mut self, number: u64) {
+        for _ in 0..10 {
+            self.answer(&[]);
+            for (deployment, step) in std::mem::take(&mut self.routed) {
+                self.input(Input::Routed(deployment, step));
+            }
+            self.pass(3_000);
+        }
+        assert_eq!(self.status(number), Some(DeploymentStatus::Succeeded));
     }
 
     fn weight(&self, host: &str, side: Side) -> u32 {
@@ -562,7 +574,7 @@ fn shifting() -> One {
     );
     farm.group(group("box", serde_json::json!({"deploymentConfigName": "steps",
         "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
-        "x-croft": {"router": haproxy()}})));
+        "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}})));
     farm.host("h1", None);
     farm.host("h2", None);
     let mut one = One::new(farm);
@@ -614,6 +626,104 @@ fn traffic_moves_in_steps_and_only_when_the_balancer_has_been_told() {
     );
     one.pass(1_000);
     assert_eq!(one.status(2), Some(DeploymentStatus::Succeeded));
+}
+
+#[test]
+fn colours_alternate_and_each_container_has_a_name_of_its_own() {
+    let mut one = shifting();
+    let containers = |one: &One, number| {
+        let deployment = one.engine.state().deployment(&id(number));
+        deployment.and_then(|one| one.plan.as_ref()?.containers)
+    };
+    let group = one.engine.state().group(&name("box")).unwrap();
+    assert_eq!(group.serves, Some(Colour::Blue));
+    assert_eq!(containers(&one, 2).unwrap().new, Colour::Green);
+    one.pass(3_000);
+    let told = one.weights.as_ref().unwrap();
+    let mut servers: Vec<String> = told.weights.iter().map(Weight::server).collect();
+    servers.sort();
+    assert_eq!(servers, ["h1-blue", "h1-green", "h2-blue", "h2-green"]);
+    assert_eq!(told.needs, Some(Needs::All));
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    let back = one.engine.state().deployment(&rollback_id(&id(2))).unwrap();
+    assert_eq!(
+        back.plan.as_ref().unwrap().containers.unwrap().new,
+        Colour::Blue
+    );
+    assert_eq!(one.weights.as_ref().unwrap().needs, Some(Needs::One));
+    for _ in 0..5 {
+        for (deployment, step) in std::mem::take(&mut one.routed) {
+            one.input(Input::Routed(deployment, step));
+        }
+        one.pass(3_000);
+        one.answer(&[]);
+    }
+    let end = one.end(&rollback_id(&id(2)));
+    assert_eq!(end.status, DeploymentStatus::Succeeded);
+    let group = one.engine.state().group(&name("box")).unwrap();
+    assert_eq!(group.serves, Some(Colour::Blue));
+    assert!(group.hosts.values().all(|host| host.is_healthy));
+    one.deploy(3, "box", 4);
+    assert_eq!(containers(&one, 3).unwrap().new, Colour::Green);
+}
+
+#[test]
+fn a_container_that_is_not_well_on_one_host_ends_the_deployment_and_the_old_ones_serve_on() {
+    let farm = Farm::new();
+    farm.group(group("box", boxes()));
+    farm.host("h1", None);
+    farm.host("h2", None);
+    let mut one = One::new(farm);
+    one.deploy(1, "box", 2);
+    one.over_well(1);
+    one.deploy(2, "box", 3);
+    one.answer(&[("h1", ValidateService)]);
+    one.pass(1_000);
+    assert_eq!(one.end(&id(2)).status, DeploymentStatus::Failed);
+    for host in ["h1", "h2"] {
+        let told = &one.weights.as_ref().unwrap().weights;
+        let of = |colour| {
+            let weights = told.iter();
+            let mut found =
+                weights.filter(|weight| weight.host == host && weight.colour == Some(colour));
+            found.next().unwrap().weight
+        };
+        assert_eq!((of(Colour::Blue), of(Colour::Green)), (WEIGHT_FULL, 0));
+    }
+    let group = one.engine.state().group(&name("box")).unwrap();
+    assert_eq!(group.serves, Some(Colour::Blue));
+    assert!(
+        group.hosts.values().all(|host| host.is_healthy),
+        "what serves is well"
+    );
+}
+
+/// Settings of a group of containers that move at once.
+fn boxes() -> serde_json::Value {
+    serde_json::json!({
+        "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}})
+}
+
+#[test]
+fn a_group_of_containers_without_ports_is_refused_when_its_turn_comes() {
+    let farm = Farm::new();
+    let mut settings = boxes();
+    settings["x-croft"] = serde_json::json!({"router": haproxy()});
+    farm.group(group("box", settings));
+    farm.host("h1", None);
+    let mut one = One::new(farm);
+    let intents = admit(one.engine.state(), &id(1), asked("box", 2), "me").unwrap();
+    one.farm.intend(&intents);
+    one.settle();
+    assert!(one.commands.is_empty());
+    let is_said = one.farm.entries(Seq::ZERO).into_iter().any(|entry| {
+        let text = String::from_utf8_lossy(entry.event().unwrap()).into_owned();
+        text.contains("x-croft.containers: a host's two containers need a port each")
+    });
+    assert!(is_said);
 }
 
 #[test]
@@ -718,7 +828,7 @@ fn traffic_waits_to_be_let_go_and_stops_when_nobody_does() {
             "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
             "blueGreenDeploymentConfiguration": {"deploymentReadyOption":
                 {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 5}},
-            "x-croft": {"router": haproxy()}})));
+            "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}})));
         farm.host("h1", None);
         let mut one = One::new(farm);
         one.deploy(1, "box", 2);

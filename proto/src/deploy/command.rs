@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::deploy::{DeploymentId, FileExistsBehavior, LifecycleEvent};
+use crate::deploy::{ContainerOrder, DeploymentId, FileExistsBehavior, LifecycleEvent};
 
 /// One event that a host is to run.
 ///
@@ -35,6 +35,9 @@ pub struct HostCommand {
     /// Whether the deployment replaces hosts or changes them.
     #[serde(default)]
     pub deployment_type: DeploymentType,
+    /// The container that it is about, where containers are deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerOrder>,
 }
 
 /// Whether a deployment changes hosts or replaces them.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::wrong_name;
 use super::tags::{Ec2TagSet, OnPremisesTagSet, TagFilter, wrong_list, wrong_set};
-use super::{DeploymentType, Router};
+use super::{ComputePlatform, ContainerSettings, DeploymentType, Router};
 
 /// AWS's largest number of alarms of a group.
 pub const ALARMS_MAX: usize = 10;
@@ -178,6 +178,9 @@ pub struct OwnOfGroup {
     /// What happens when the group is busy.
     #[serde(default)]
     pub busy: Busy,
+    /// Where containers serve, for applications that run in some.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub containers: Option<ContainerSettings>,
     /// What is measured, and when that is bad: the detectors' own settings.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub verdicts: Option<VerdictSettings>,
@@ -281,6 +284,42 @@ impl DeploymentGroup {
         wrong.extend(self.wrong_alarms());
         wrong.extend(self.wrong_blue_green());
         wrong.extend(self.wrong_own());
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// Whether it may be made of an application that runs on that.
+    ///
+    /// # Errors
+    /// Every setting that does not fit, each beginning with its path.
+    pub fn check_platform(&self, platform: ComputePlatform) -> Result<(), Vec<String>> {
+        let own = self.own.as_ref();
+        let ports = own.and_then(|own| own.containers);
+        let is_blue_green = self.deployment_style.deployment_type == DeploymentType::BlueGreen;
+        let mut wrong = Vec::new();
+        match platform {
+            ComputePlatform::Ecs => {
+                if !is_blue_green {
+                    wrong.push(
+                        "deploymentStyle.deploymentType: containers replace each other side by side, with BLUE_GREEN"
+                            .to_string(),
+                    );
+                }
+                if ports.is_none() {
+                    wrong.push(
+                        "x-croft.containers: a host's two containers need a port each, such as {\"ports\": {\"blue\": 8081, \"green\": 8082}}"
+                            .to_string(),
+                    );
+                }
+            }
+            ComputePlatform::Server | ComputePlatform::Lambda => {
+                if ports.is_some() {
+                    wrong.push(
+                        "x-croft.containers: the application's computePlatform is not ECS, so it runs in none"
+                            .to_string(),
+                    );
+                }
+            }
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
@@ -394,6 +433,9 @@ impl DeploymentGroup {
         if let Some(router) = &own.router {
             wrong.extend(router.wrong("x-croft.router"));
         }
+        if let Some(containers) = &own.containers {
+            wrong.extend(containers.wrong("x-croft.containers"));
+        }
         wrong
     }
 
@@ -405,7 +447,10 @@ impl DeploymentGroup {
             ("autoScalingGroups", "hosts are chosen by their tags"),
             ("triggerConfigurations", "nobody is told over SNS"),
             ("loadBalancerInfo", "the balancer is under x-croft.router"),
-            ("ecsServices", "containers are not deployed yet"),
+            (
+                "ecsServices",
+                "containers run on the group's hosts, at the ports of x-croft.containers",
+            ),
             ("terminationHookEnabled", "hosts are never ended here"),
         ];
         crate::idle::notes(json, &idle)

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ComputePlatform, DeploymentConfig, DeploymentId, DeploymentStatus, DeploymentStyle,
-    FileExistsBehavior, Finding, LifecycleEvent, Revision, ScriptErrorCode, Step,
+    FileExistsBehavior, Finding, LifecycleEvent, PlannedContainers, Revision, ScriptErrorCode,
+    Step,
 };
 use crate::Timestamp;
 
@@ -111,6 +112,9 @@ pub struct RollbackInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnOfDeploymentInfo {
+    /// Which containers are the new side, and where both serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<PlannedContainers>,
     /// Which of its group's deployments it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,

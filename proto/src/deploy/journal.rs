@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Accepted, Application, DeploymentConfig, DeploymentGroup, DeploymentId, DeploymentInfoError,
-    DeploymentStatus, Diagnostics, EventStatus, LifecycleEvent, Plan, PlannedTarget,
-    RevisionRegistration, Tag,
+    Accepted, Application, Colour, DeploymentConfig, DeploymentGroup, DeploymentId,
+    DeploymentInfoError, DeploymentStatus, Diagnostics, EventStatus, LifecycleEvent, Plan,
+    PlannedTarget, RevisionRegistration, Tag,
 };
 
 /// Most bytes of a list in one event: an event's 64 KiB less room for its own words.
@@ -121,6 +121,9 @@ pub enum GroupEvent {
         /// The one that takes it back, which is the next.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rollback: Option<DeploymentId>,
+        /// The containers that serve from now on; absent, those that did before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        serves: Option<Colour>,
     },
     /// It is gone.
     Deleted,

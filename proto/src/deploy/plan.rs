@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionOnTimeout, AlarmName, AutoRollbackEvent, Creator, DeploymentId, DeploymentType,
-    FileExistsBehavior, HostCommand, LifecycleEvent, Revision,
+    ActionOnTimeout, AlarmName, AutoRollbackEvent, Colour, ContainerOrder, Creator, DeploymentId,
+    DeploymentType, FileExistsBehavior, HostCommand, LifecycleEvent, PlannedContainers, Revision,
 };
 
 /// Which part of a deployment a target is of.
@@ -15,6 +15,23 @@ pub enum Side {
     New,
     /// It has the traffic that is moved away.
     Old,
+}
+
+impl Side {
+    /// AWS's word for a side: the new one is green. Of containers, the colour that they have.
+    #[must_use]
+    pub const fn label(self, containers: Option<PlannedContainers>) -> &'static str {
+        let colour = match (self, containers) {
+            (Self::New, None) => Colour::Green,
+            (Self::Old, None) => Colour::Blue,
+            (Self::New, Some(containers)) => containers.new,
+            (Self::Old, Some(containers)) => containers.new.other(),
+        };
+        match colour {
+            Colour::Blue => "Blue",
+            Colour::Green => "Green",
+        }
+    }
 }
 
 /// What the targets are.
@@ -170,6 +187,9 @@ pub struct Plan {
     pub deployment_type: DeploymentType,
     /// What the targets are.
     pub target_kind: TargetKind,
+    /// Which containers they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<PlannedContainers>,
     /// What is deployed.
     pub revision: Revision,
     /// What the group had before.
@@ -205,9 +225,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Which of its host's containers a target is; none when it is the host itself.
+    #[must_use]
+    pub fn colour(&self, side: Side) -> Option<Colour> {
+        let new = self.containers?.new;
+        Some(match side {
+            Side::New => new,
+            Side::Old => new.other(),
+        })
+    }
+
     /// What a target's host is told for one event.
     #[must_use]
-    pub fn command(&self, id: &DeploymentId, event: LifecycleEvent) -> HostCommand {
+    pub fn command(&self, id: &DeploymentId, side: Side, event: LifecycleEvent) -> HostCommand {
+        let container = self.containers.zip(self.colour(side));
         HostCommand {
             deployment_id: id.clone(),
             generation: self.generation,
@@ -220,6 +251,10 @@ impl Plan {
             file_exists_behavior: self.file_exists_behavior,
             creator: self.creator.name().to_string(),
             deployment_type: self.deployment_type,
+            container: container.map(|(containers, colour)| ContainerOrder {
+                colour,
+                port: containers.ports.of(colour),
+            }),
         }
     }
 }

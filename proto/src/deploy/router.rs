@@ -19,7 +19,8 @@ pub enum Router {
         socket: String,
         /// The backend whose servers are the group's hosts.
         backend: String,
-        /// Servers that are called otherwise than their hosts: host to server.
+        /// Servers that are called otherwise than their hosts, or than `<host>-blue` and `<host>-green` where containers are deployed:
+        /// from that to the server's name.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         servers: BTreeMap<String, String>,
         /// The host whose agent has the socket; absent, the server itself.

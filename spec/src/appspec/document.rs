@@ -8,7 +8,7 @@ use croft_proto::deploy::{FileExistsBehavior, LifecycleEvent};
 use super::files::{self, MappingSpans};
 use super::hooks::{self, Hooks};
 use super::permissions::{self, PermissionSpans};
-use super::{AppSpec, Os, platform};
+use super::{AppSpec, Os, container, platform};
 use crate::code::Code;
 use crate::findings::Findings;
 use crate::lines::Span;
@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "file_exists_behavior",
     "permissions",
     "hooks",
+    "x-croft",
 ];
 
 /// The one version there is.
@@ -48,6 +49,8 @@ pub(super) struct Draft {
     pub(super) scripts: BTreeMap<LifecycleEvent, Vec<Span>>,
     /// Events with nothing below them.
     pub(super) empty_hooks: Vec<(LifecycleEvent, Span)>,
+    /// Where the container stands.
+    pub(super) container: Option<Span>,
     /// Where the file begins, when it has neither `files` nor `hooks`.
     pub(super) idle: Option<Span>,
 }
@@ -96,19 +99,24 @@ fn sections(reader: &mut Reader<'_, '_>, entries: &[Entry]) -> Draft {
         scripts,
         empty,
     } = hooks::read(reader, &top, rules);
-    let idle = top.get("files").is_none() && top.get("hooks").is_none();
+    let (container, container_span) = container::read(reader, &top, rules).unzip();
+    let idle = ["files", "hooks", "x-croft"]
+        .iter()
+        .all(|key| top.get(key).is_none());
     Draft {
         spec: AppSpec {
             os: rules,
             files,
             file_exists_behavior: file_exists_behavior(reader, &top),
             permissions,
+            container,
             hooks,
         },
         mappings,
         permissions: permission_spans,
         scripts,
         empty_hooks: empty,
+        container: container_span,
         idle: (idle && reader.is_sure(&top)).then_some(top.at),
     }
 }

@@ -11,7 +11,7 @@ const LEVELS: usize = 5;
 const ECS: &str = "AWS::ECS::Service";
 const LAMBDA: &str = "AWS::Lambda::Function";
 
-const INSTEAD_OF_ECS: &str = "containers are not deployed yet; for hosts, write an AppSpec with `os: linux`, `files` and `hooks`";
+const INSTEAD_OF_ECS: &str = "for a container on your own hosts, write `os: linux` and `x-croft: {container: {image: ..., port: ...}}`; for files on hosts, `files` and `hooks`";
 const INSTEAD_OF_LAMBDA: &str = "go on deploying the function with AWS's own tools, or run the program as a service on a host, with `os: linux`, `files` and `hooks`";
 const INSTEAD: &str = "write `os: linux` with `files`, and `hooks` as a map from events to scripts";
 
@@ -29,7 +29,7 @@ pub(super) fn refuse(entries: &[Entry], findings: &mut Findings<'_>) -> bool {
     let (span, message, help) = match (ecs, lambda) {
         (Some(span), _) => (
             span,
-            "this AppSpec is for a service of Amazon ECS, and Croft drives no ECS: it deploys files and scripts to hosts".to_owned(),
+            "this AppSpec is for a service of Amazon ECS, and Croft drives no ECS: it deploys files, scripts and containers to your own hosts".to_owned(),
             INSTEAD_OF_ECS,
         ),
         (None, Some(span)) => (

@@ -116,6 +116,37 @@ impl Reader<'_, '_> {
         })
     }
 
+    /// Like `fields` below `x-croft`, whose keys are ours alone: an unknown one is an error.
+    pub(crate) fn own_fields<'n>(
+        &mut self,
+        entry: &'n Entry,
+        what: &str,
+        known: &[&str],
+    ) -> Option<Fields<'n>> {
+        if entry.value.is_null() {
+            self.empty(entry, what);
+            return None;
+        }
+        let entries = self.map(&entry.value, what)?;
+        for entry in entries
+            .iter()
+            .filter(|entry| !known.contains(&entry.key.as_str()))
+        {
+            let message = format!("{what} has no key `{}`", entry.key);
+            let help = match nearest(&entry.key, known) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("the keys are {}", listed(known)),
+            };
+            self.add(Code::UnknownKey, entry.key_span, message, help.as_str());
+        }
+        Some(Fields {
+            entries,
+            what: what.to_owned(),
+            at: entry.key_span,
+            end: entry.value.span.end,
+        })
+    }
+
     /// Like `fields` for the document itself, whose unknown keys are judged by the caller.
     pub(crate) fn top<'n>(&mut self, entries: &'n [Entry], what: &str) -> Fields<'n> {
         Fields {

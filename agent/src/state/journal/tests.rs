@@ -24,6 +24,7 @@ fn command(letter: u8, generation: u64, event: LifecycleEvent) -> HostCommand {
         file_exists_behavior: FileExistsBehavior::Disallow,
         creator: "user".into(),
         deployment_type: DeploymentType::InPlace,
+        container: None,
     }
 }
 

@@ -110,6 +110,12 @@ fn check(
         if !is_there(state, &name.application) {
             return Err(Refusal::NoApplication(name.application.clone()));
         }
+        let application = state.app(&name.application);
+        let application = application.and_then(|app| app.application.as_ref());
+        let platform = application.map(|application| application.compute_platform);
+        wanted
+            .check_platform(platform.unwrap_or_default())
+            .map_err(Refusal::Wrong)?;
         if let Some(config) = &wanted.deployment_config_name
             && state.config(config).is_none()
         {

@@ -28,7 +28,8 @@ pub(in super::super) async fn get(mut call: Call) -> Answer {
     let id = &known.info.deployment_id;
     let mut targets = Vec::new();
     // In containers the old side and the new one are on the same host.
-    for (side, label) in [(Side::New, "Green"), (Side::Old, "Blue")] {
+    for side in [Side::New, Side::Old] {
+        let label = side.label(known.info.own.containers);
         let of_side = |target: &&Value| {
             target["targetId"] == host.as_str() && target["instanceLabel"] == label
         };

@@ -279,8 +279,8 @@ fn what_windows_has_not() {
 
 #[rustfmt::skip]
 const OTHER_PLATFORMS: &[Row<'_>] = &[
-    ("version: 0.0\nResources:\n  - TargetService:\n      Type: AWS::ECS::Service\n      Properties:\n        TaskDefinition: arn\nHooks:\n  - BeforeInstall: fn\n", "not-for-servers", "AWS::ECS::Service", "containers are not deployed yet"),
-    ("{\n\t\"version\": 0.0,\n\t\"Resources\": [{\"TargetService\": {\"Type\": \"AWS::ECS::Service\", \"Properties\": {}}}]\n}\n", "not-for-servers", "\"AWS::ECS::Service\"", "containers are not deployed yet"),
+    ("version: 0.0\nResources:\n  - TargetService:\n      Type: AWS::ECS::Service\n      Properties:\n        TaskDefinition: arn\nHooks:\n  - BeforeInstall: fn\n", "not-for-servers", "AWS::ECS::Service", "for a container on your own hosts"),
+    ("{\n\t\"version\": 0.0,\n\t\"Resources\": [{\"TargetService\": {\"Type\": \"AWS::ECS::Service\", \"Properties\": {}}}]\n}\n", "not-for-servers", "\"AWS::ECS::Service\"", "for a container on your own hosts"),
     ("version: 0.0\nResources:\n  - myFn:\n      Type: AWS::Lambda::Function\n      Properties: {Name: myFn, Alias: live}\n", "not-for-servers", "AWS::Lambda::Function", "AWS's own tools"),
     ("version: 0.0\nresources:\n  - myFn: {Type: AWS::Lambda::Function}\n", "not-for-servers", "AWS::Lambda::Function", "AWS's own tools"),
     ("version: 0.0\nResources: {}\n", "not-for-servers", "Resources", "`os: linux`"),

@@ -8,6 +8,8 @@ use super::{AppSpec, lint, parse};
 mod keys;
 /// What is refused or warned of, and where.
 mod mistakes;
+/// Containers.
+mod container;
 /// Warnings about what would happen.
 mod traps;
 /// Whole pages of findings.

@@ -22,6 +22,13 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
         let help = "add `files`, and `hooks` with the scripts that stop and start the application";
         findings.add(Code::EmptyDeployment, span, message, help);
     }
+    if let (Some(container), Some(span)) = (&draft.spec.container, draft.container)
+        && container.health_check.is_none()
+    {
+        let message = "the container has no `healthCheck`, so it gets traffic once it stays up for a few seconds";
+        let help = "add `healthCheck: {path: /healthz}`, or a `command`";
+        findings.add(Code::NoHealthCheck, span, message, help);
+    }
     files::check(draft, findings);
     permissions::check(draft, findings);
     scripts::check(draft, findings);
