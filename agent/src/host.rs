@@ -13,6 +13,7 @@ use croft_proto::deploy::{Diagnostics, Has, HostCommand, ScriptErrorCode};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::bundle::{Bundle, BundleError, Staged};
+use crate::container::{Containers, scripts};
 use crate::forecast::{self, Forecast, ForecastError};
 use crate::hooks::leftover::Leftovers;
 use crate::hooks::tree;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub revisions_kept: usize,
     /// What scripts find in their environment beside AWS's variables.
     pub environment: Vec<(OsString, OsString)>,
+    /// How containers are run here; a host without is told of no other way.
+    pub containers: Option<Containers>,
     /// How long a script has after TERM.
     pub end: Duration,
     /// How long the output of a script that has ended is waited for.
@@ -54,6 +57,7 @@ impl Settings {
         Self {
             revisions_kept: REVISIONS_KEPT,
             environment,
+            containers: None,
             end: END,
             drain: DRAIN,
             clock,
@@ -304,7 +308,10 @@ impl Host {
             Err(rustix::io::Errno::AGAIN) => return Err(Refusal::Busy(group_id.into()).into()),
             Err(error) => return Err(StateError::io("lock", &path)(error.into()).into()),
         }
-        let journal = durable::read(&folder.journal())?.unwrap_or_default();
+        let mut journal: Journal = durable::read(&folder.journal())?.unwrap_or_default();
+        if let Some(running) = &journal.running {
+            journal.scripts = scripts::progress(&folder, running)?;
+        }
         Ok(Locked {
             folder,
             _lock: lock,
@@ -352,6 +359,7 @@ impl Locked {
         clock: fn() -> Timestamp,
     ) -> Result<(), HostError> {
         self.journal.end(command, diagnostics, clock());
+        self.journal.scripts = scripts::Progress::Before;
         Ok(durable::write(&self.folder.journal(), &self.journal)?)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Commands enter; diagnostics, and what scripts print, leave. What holds by absence: nothing on the host is changed by an
 //! Install before all of its changes are planned and written down; no event that is over is run again; no script is waited
-//! for beyond its time, whatever it leaves behind; nothing here speaks to a server.
+//! for beyond its time, whatever it leaves behind; nothing here speaks to a server, and to nobody but this machine's container engine and
+//! what is to serve in its containers.
 
 #![cfg_attr(
     test,
@@ -21,6 +22,8 @@ mod revision;
 mod hooks;
 /// Putting files in place.
 mod install;
+/// Running a container.
+mod container;
 /// One event, whichever it is.
 mod perform;
 /// What would be done.
@@ -31,6 +34,7 @@ mod host;
 pub mod local;
 
 pub use bundle::{Bundle, BundleError, BundleKind, EarlierRevision, LocalBundle, Site, Staged};
+pub use container::Containers;
 pub use forecast::{Forecast, ForecastError, Hook, HookScript};
 pub use host::{Host, HostError, Settings};
 pub use install::{Permitted, PlanError, Preview};

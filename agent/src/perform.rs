@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use croft_proto::deploy::{
-    DeploymentId, Diagnostics, HostCommand, LifecycleEvent, ScriptErrorCode,
+    ContainerOrder, DeploymentId, Diagnostics, HostCommand, LifecycleEvent, ScriptErrorCode,
 };
-use croft_spec::appspec::{AppSpec, Script};
+use croft_spec::appspec::{AppSpec, Container, Script};
 
 use crate::bundle::{Bundle, download};
+use crate::container::event::Ordered;
+use crate::container::scripts::{self, Progress};
 use crate::hooks::choose::scripts_of;
 use crate::hooks::event::{self as hooks, Surroundings};
 use crate::hooks::leftover::Leftovers;
@@ -20,7 +22,7 @@ use crate::revision;
 use crate::state::durable::{self, Error as StateError};
 use crate::state::journal::Journal;
 use crate::state::layout::{DeploymentFolder, GroupFolder};
-use crate::watch::Watch;
+use crate::watch::{Stream, Watch};
 
 /// What events are done with.
 pub(crate) struct With<'a> {
@@ -120,6 +122,33 @@ fn install<'a>(group: &'a GroupFolder, archive: &'a Path, with: &With<'a>) -> In
     }
 }
 
+fn is_well(ended: &Diagnostics) -> bool {
+    ended.error_code == ScriptErrorCode::Success
+}
+
+/// What a container failed of, with its last words.
+fn unwell(
+    ordered: &Ordered<'_>,
+    error: &crate::container::event::Error,
+    log: &mut ScriptLog<'_>,
+) -> Diagnostics {
+    use crate::container::event::Error;
+    for line in ordered.last_lines() {
+        log.line(Stream::Stdout, &line);
+    }
+    let code = match error {
+        Error::Ended { .. } => ScriptErrorCode::ScriptFailed,
+        Error::Unwell { .. } => ScriptErrorCode::ScriptTimedOut,
+        Error::Engine(_) | Error::Image(_) | Error::Missing(_) => ScriptErrorCode::UnknownError,
+    };
+    let message = chain(error);
+    log.note(&message);
+    Diagnostics {
+        log_tail: log.tail(),
+        ..failed(code, message)
+    }
+}
+
 struct Doing<'a> {
     group: &'a GroupFolder,
     journal: &'a Journal,
@@ -138,6 +167,9 @@ impl Doing<'_> {
     }
 
     fn event(&self, bundle: &dyn Bundle, log: &mut ScriptLog<'_>) -> Done {
+        if let Some(order) = self.command.container {
+            return self.container(order, bundle, log);
+        }
         match self.command.event {
             LifecycleEvent::DownloadBundle => self.download(bundle),
             LifecycleEvent::Install => self.install(),
@@ -160,6 +192,7 @@ impl Doing<'_> {
             self.group,
             &self.command.deployment_id,
             self.journal.last_successful.as_ref(),
+            &self.journal.containers,
             self.with.settings.revisions_kept,
         );
         download::download(
@@ -191,7 +224,117 @@ impl Doing<'_> {
             .into());
         }
         let name = self.command.app_spec_filename.as_deref();
-        Ok(revision::spec(&archive, name)?)
+        let spec = revision::spec(&archive, name)?;
+        match (&self.command.container, &spec.container) {
+            (Some(_), Some(_)) | (None, None) => Ok(spec),
+            (Some(_), None) => Err(format!(
+                "the application {} runs in containers (its computePlatform is ECS), and the AppSpec has no x-croft.container",
+                self.command.application_name
+            )
+            .into()),
+            (None, Some(_)) => Err(format!(
+                "the AppSpec is for a container (x-croft.container), which a farm deploys for an application whose computePlatform is ECS; {} is none",
+                self.command.application_name
+            )
+            .into()),
+        }
+    }
+
+    /// An event of a container: its own part, and the scripts beside it, which run once whatever is killed.
+    fn container(
+        &self,
+        order: ContainerOrder,
+        bundle: &dyn Bundle,
+        log: &mut ScriptLog<'_>,
+    ) -> Done {
+        if self.command.event == LifecycleEvent::DownloadBundle {
+            return self.download(bundle);
+        }
+        let containers = self.with.settings.containers.as_ref();
+        let containers = containers.ok_or("this agent runs no containers")?;
+        let ordered = Ordered::new(
+            containers,
+            containers.engine(self.with.is_over)?,
+            self.command,
+            order,
+        );
+        let is_new =
+            self.journal.containers.get(&order.colour) == Some(&self.command.deployment_id);
+        let done = match self.command.event {
+            LifecycleEvent::Install => return self.made(&ordered),
+            LifecycleEvent::ApplicationStart => ordered.start(),
+            LifecycleEvent::ValidateService => ordered.validate(&self.its_container()?),
+            LifecycleEvent::AfterAllowTraffic if is_new => ordered.stayed_up(),
+            LifecycleEvent::ApplicationStop => {
+                let ended = self.scripts_once(log)?;
+                if is_well(&ended) {
+                    ordered.remove()?;
+                }
+                return Ok(ended);
+            }
+            LifecycleEvent::BeforeBlockTraffic
+            | LifecycleEvent::BlockTraffic
+            | LifecycleEvent::AfterBlockTraffic
+            | LifecycleEvent::DownloadBundle
+            | LifecycleEvent::BeforeInstall
+            | LifecycleEvent::AfterInstall
+            | LifecycleEvent::BeforeAllowTraffic
+            | LifecycleEvent::AllowTraffic
+            | LifecycleEvent::AfterAllowTraffic => Ok(()),
+        };
+        let ended = match done {
+            Ok(()) => self.scripts_once(log)?,
+            Err(error) => unwell(&ordered, &error, log),
+        };
+        let has_no_traffic = matches!(
+            self.command.event,
+            LifecycleEvent::AfterInstall
+                | LifecycleEvent::ApplicationStart
+                | LifecycleEvent::ValidateService
+        );
+        if has_no_traffic && !is_well(&ended) {
+            // It serves nobody and never will: it is kept, stopped, until the next one takes its place.
+            if let Err(error) = ordered.set_aside() {
+                log.note(&chain(&error));
+            }
+        }
+        Ok(ended)
+    }
+
+    fn its_container(&self) -> Result<Container, Box<dyn std::error::Error>> {
+        let container = self.spec()?.container;
+        Ok(container.ok_or("the AppSpec has no x-croft.container")?)
+    }
+
+    fn made(&self, ordered: &Ordered<'_>) -> Done {
+        ordered.install(&self.folder.archive(), &self.its_container()?)?;
+        Ok(succeeded(&format!(
+            "the {} container is made",
+            ordered.colour()
+        )))
+    }
+
+    /// The event's scripts, unless they have ended already: the agent was killed after them.
+    fn scripts_once(&self, log: &mut ScriptLog<'_>) -> Done {
+        if self.journal.scripts == Progress::After {
+            return Ok(succeeded(
+                "its scripts had ended when the agent was stopped",
+            ));
+        }
+        let from = scripts_of(self.journal, self.command);
+        let none = match &from {
+            Some(from) => self.scripts_from(from)?.is_empty(),
+            None => true,
+        };
+        if none {
+            return Ok(succeeded("Succeeded"));
+        }
+        scripts::begin(self.group, self.command)?;
+        let ended = self.scripts(log)?;
+        if is_well(&ended) {
+            scripts::end(self.group, self.command)?;
+        }
+        Ok(ended)
     }
 
     fn scripts(&self, log: &mut ScriptLog<'_>) -> Done {

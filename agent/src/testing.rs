@@ -205,3 +205,14 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Says that a test did not test anything, and why. `scripts/test` reads the file that `CROFT_TEST_SKIPS` names.
+pub(crate) fn skip(test: &str, reason: &str) {
+    use std::io::Write as _;
+    eprintln!("SKIPPED {test}: {reason}");
+    if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.append(true).create(true).open(path).unwrap();
+        writeln!(file, "{test}: {reason}").unwrap();
+    }
+}

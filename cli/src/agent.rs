@@ -5,6 +5,7 @@
 /// What it shows.
 mod shown;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,15 @@ pub(crate) struct AgentWords {
         conflicts_with = "local"
     )]
     invitation: Option<String>,
+    /// The address of this host at which its containers' ports are published, where the balancer reaches them
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "CROFT_PUBLISH",
+        default_value = "127.0.0.1",
+        conflicts_with = "local"
+    )]
+    publish: IpAddr,
     #[command(flatten)]
     connect: Connect,
     /// How the revision is packed [default: what is there, or its name says]
@@ -130,6 +140,7 @@ pub(crate) fn agent(global: &Global, words: &AgentWords) -> anyhow::Result<Exit>
                 farm,
                 words.invitation.as_deref(),
                 words.connect.insecure_http,
+                words.publish,
             )
         }
     }

@@ -1,12 +1,13 @@
 //! The DownloadBundle event: old revisions go, the new one comes, and is whole as soon as it has its name. Receives a bundle,
 //! leaves the deployment's `deployment-archive`; run again, it begins again.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use croft_proto::deploy::{DeploymentId, HostCommand};
+use croft_proto::deploy::{Colour, DeploymentId, HostCommand};
 
 use super::{Bundle, BundleError, EarlierRevision, Site, prune};
 use crate::state::durable;
@@ -78,10 +79,15 @@ pub(crate) fn prune(
     group: &GroupFolder,
     current: &DeploymentId,
     last_successful: Option<&DeploymentId>,
+    serving: &BTreeMap<Colour, DeploymentId>,
     keep: usize,
 ) {
     let found = match deployments(group.path()) {
-        Ok(found) => found,
+        // Those of containers that are there have their scripts still to be run.
+        Ok(found) => found
+            .into_iter()
+            .filter(|(_, id)| !serving.values().any(|serving| serving == id))
+            .collect(),
         Err(error) => {
             tracing::warn!(%error, "cannot look for old revisions");
             return;

@@ -63,7 +63,7 @@ impl<'a> ScriptLog<'a> {
         self.tail_bytes = 0;
     }
 
-    pub(super) fn line(&mut self, stream: Stream, text: &str) {
+    pub(crate) fn line(&mut self, stream: Stream, text: &str) {
         self.watch.said(&Said::Line { stream, text });
         let shown = format!("{}{text}", stream.prefix());
         self.write(&shown);
@@ -83,7 +83,7 @@ impl<'a> ScriptLog<'a> {
     }
 
     /// The last lines that were printed, at most 4 KiB.
-    pub(super) fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let mut text = String::new();
         for line in &self.tail {
             text.push_str(line);

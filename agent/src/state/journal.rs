@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{DeploymentId, Diagnostics, HostCommand, LifecycleEvent};
+use croft_proto::deploy::{Colour, DeploymentId, Diagnostics, HostCommand, LifecycleEvent};
 use serde::{Deserialize, Serialize};
+
+use crate::container::scripts::Progress;
 
 /// A group's journal. One file, replaced as a whole before and after each event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,12 @@ pub(crate) struct Journal {
     /// The deployment whose revision came last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) most_recent: Option<DeploymentId>,
+    /// The deployments whose containers are there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) containers: BTreeMap<Colour, DeploymentId>,
+    /// How far the scripts of the event that runs are, where it is a container's: noted beside the journal.
+    #[serde(skip)]
+    pub(crate) scripts: Progress,
 }
 
 /// An event that is over.
@@ -124,9 +132,17 @@ pub(crate) fn decide(journal: &Journal, command: &HostCommand) -> Decision {
     }
     if let Some(running) = &journal.running {
         let is_asked_for = !is_new && running.event == command.event;
+        // A container's own part of an event may be done again.
+        let is_ours = running.container.is_some() && journal.scripts != Progress::Within;
+        if is_asked_for && is_ours {
+            return Decision::Run;
+        }
+        let is_of_files = running.container.is_none();
         return match (running.event, is_asked_for) {
             (LifecycleEvent::DownloadBundle | LifecycleEvent::Install, true) => Decision::Run,
-            (LifecycleEvent::Install, false) => Decision::Settle(running.clone(), Settling::Undo),
+            (LifecycleEvent::Install, false) if is_of_files => {
+                Decision::Settle(running.clone(), Settling::Undo)
+            }
             (
                 LifecycleEvent::DownloadBundle
                 | LifecycleEvent::BeforeBlockTraffic
@@ -134,6 +150,7 @@ pub(crate) fn decide(journal: &Journal, command: &HostCommand) -> Decision {
                 | LifecycleEvent::AfterBlockTraffic
                 | LifecycleEvent::ApplicationStop
                 | LifecycleEvent::BeforeInstall
+                | LifecycleEvent::Install
                 | LifecycleEvent::AfterInstall
                 | LifecycleEvent::ApplicationStart
                 | LifecycleEvent::ValidateService
@@ -175,8 +192,30 @@ impl Journal {
         if command.event == LifecycleEvent::DownloadBundle {
             self.most_recent = Some(command.deployment_id.clone());
         }
-        if command.event == LifecycleEvent::Install {
+        if command.event == LifecycleEvent::Install && command.container.is_none() {
             self.last_successful = Some(command.deployment_id.clone());
+        }
+        if let Some(order) = command.container {
+            match command.event {
+                LifecycleEvent::Install => {
+                    let id = command.deployment_id.clone();
+                    self.containers.insert(order.colour, id);
+                }
+                LifecycleEvent::ApplicationStop => {
+                    self.containers.remove(&order.colour);
+                }
+                LifecycleEvent::BeforeBlockTraffic
+                | LifecycleEvent::BlockTraffic
+                | LifecycleEvent::AfterBlockTraffic
+                | LifecycleEvent::DownloadBundle
+                | LifecycleEvent::BeforeInstall
+                | LifecycleEvent::AfterInstall
+                | LifecycleEvent::ApplicationStart
+                | LifecycleEvent::ValidateService
+                | LifecycleEvent::BeforeAllowTraffic
+                | LifecycleEvent::AllowTraffic
+                | LifecycleEvent::AfterAllowTraffic => {}
+            }
         }
     }
 }

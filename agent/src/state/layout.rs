@@ -6,6 +6,7 @@
 //! <state>/<group id>/install.json            the plan of an Install that is not over
 //! <state>/<group id>/install.undo            there while that Install is undone
 //! <state>/<group id>/kept/                   what that Install took away or replaced
+//! <state>/<group id>/scripts.json            how far the scripts of a container's event are
 //! <state>/<group id>/lock                    held while an event runs
 //! <state>/<group id>/<deployment id>/deployment.json
 //! <state>/<group id>/<deployment id>/deployment-archive/
@@ -82,6 +83,11 @@ impl GroupFolder {
     /// What a script that runs was started as.
     pub(crate) fn script(&self) -> PathBuf {
         self.0.join("script.json")
+    }
+
+    /// How far the scripts of a container's event are.
+    pub(crate) fn scripts(&self) -> PathBuf {
+        self.0.join("scripts.json")
     }
 
     pub(crate) fn deployment(&self, id: &DeploymentId) -> DeploymentFolder {

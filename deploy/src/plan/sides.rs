@@ -49,7 +49,13 @@ pub(super) fn course(given: &Given<'_>, config: &DeploymentConfig) -> Result<Cou
         ready(&blue_green),
         whole(0, total, &[BeforeAllowTraffic], allowing),
     ];
-    for step in config.traffic_steps() {
+    // With nothing to take traffic from there is nothing to be careful of.
+    let has_old = targets.len() > total as usize;
+    let moves = config.traffic_steps();
+    let moves = moves
+        .into_iter()
+        .filter(|step| has_old || step.percent == 100);
+    for step in moves {
         steps.push(Step::Shift {
             percent: step.percent,
             wait_ms: step.wait_seconds * 1_000,

@@ -51,7 +51,8 @@ impl Engine {
                 Meaning::Settled
             };
         }
-        let Some(target) = group.target() else {
+        // Which of a host's containers serves, its balancer's checks say; what a host has of files says nothing of it.
+        let Some(target) = group.target().filter(|_| group.serves.is_none()) else {
             return Meaning::Settled;
         };
         let has = digest == Some(target.asked.revision.digest.as_str());

@@ -26,9 +26,9 @@ in_size!(balanced SMALL, |plan| plan;
 );
 
 /// Hosts of the group, whose agents have the folder of their own in `HOST_ROOT`.
-struct Fleet<'r> {
-    rig: &'r mut Rig,
-    agents: Vec<Role>,
+pub(super) struct Fleet<'r> {
+    pub(super) rig: &'r mut Rig,
+    pub(super) agents: Vec<Role>,
 }
 
 /// A revision whose files say which one it is, and whose check is that script. The hosts of a test have one disk: two that install it at
@@ -64,7 +64,7 @@ fn revision_with(rig: &Rig, name: &str, check: &str, files: &str) -> PathBuf {
     folder
 }
 
-fn script(path: &Path, text: &str) {
+pub(super) fn script(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -78,35 +78,47 @@ impl<'r> Fleet<'r> {
 
     /// Hosts of those names, which serve at those ports if they serve at all.
     fn start_with(rig: &'r mut Rig, more: Value, hosts: &[(&str, u16)]) -> Self {
-        let put = |path: &str, body: &Value| {
-            let answer = rig.ask("PUT", path, &body.to_string());
-            assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
-        };
-        put(
-            "/v1/applications/shop",
-            &json!({"computePlatform": "Server"}),
-        );
         let mut group = json!({
             "deploymentConfigName": "CodeDeployDefault.OneAtATime",
-            "ec2TagFilters": [{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
             "autoRollbackConfiguration": {"enabled": true,
                 "events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]},
             "x-croft": {"bakeMinutes": 0},
         });
         let more = more.as_object().unwrap().clone();
         group.as_object_mut().unwrap().extend(more);
-        put("/v1/applications/shop/groups/web", &group);
-        let mut fleet = Self {
-            rig,
-            agents: Vec::new(),
-        };
+        let mut fleet = Self::of(rig, "Server", group);
         for (name, port) in hosts {
-            fleet.add(name, *port);
+            fleet.add_with(name, *port, &[]);
         }
         fleet
     }
 
-    fn add(&mut self, name: &str, port: u16) {
+    /// A group without hosts yet, of an application that runs on that.
+    pub(super) fn of(rig: &'r mut Rig, platform: &str, mut group: Value) -> Self {
+        group["ec2TagFilters"] = json!([{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}]);
+        let application = json!({"computePlatform": platform});
+        for (path, body) in [
+            ("/v1/applications/shop", application),
+            ("/v1/applications/shop/groups/web", group),
+        ] {
+            let answer = rig.ask("PUT", path, &body.to_string());
+            assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+        }
+        Self {
+            rig,
+            agents: Vec::new(),
+        }
+    }
+
+    /// What hosts keep of the group is kept under this.
+    pub(super) fn group_id(&self) -> String {
+        let group = self.rig.get("/v1/applications/shop/groups/web");
+        let id = group["deploymentGroupInfo"]["deploymentGroupId"].as_str();
+        id.unwrap().to_string()
+    }
+
+    /// Another host, whose agent has these variables.
+    pub(super) fn add_with(&mut self, name: &str, port: u16, variables: &[(&str, &str)]) {
         let body = json!({"host": name, "tags": [{"Key": "role", "Value": "web"}]});
         let invited = self
             .rig
@@ -121,6 +133,9 @@ impl<'r> Fleet<'r> {
         let mut agent = Role::new(self.rig.folder(), name, &words)
             .with("HOST_ROOT", root.display().to_string())
             .with("HOST_PORT", port.to_string());
+        for (variable, value) in variables {
+            agent = agent.with(variable, *value);
+        }
         agent.start();
         agent.says(&format!("host {name} of "));
         // It belongs to the farm from now on.
@@ -129,19 +144,19 @@ impl<'r> Fleet<'r> {
     }
 
     /// The folder of a host's own.
-    fn root(&self, name: &str) -> PathBuf {
+    pub(super) fn root(&self, name: &str) -> PathBuf {
         self.rig.folder().join("roots").join(name)
     }
 
     /// What a host's revisions wrote when they were started.
-    fn started(&self, name: &str) -> Vec<String> {
+    pub(super) fn started(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.root(name).join("started"));
         let text = text.unwrap_or_default();
         text.lines().map(str::to_string).collect()
     }
 
     /// Starts a deployment of a revision; its id.
-    fn deploy(&self, revision: &Path) -> String {
+    pub(super) fn deploy(&self, revision: &Path) -> String {
         // A build's source is a tree of the farm's store like any other.
         let build = self.rig.detach(revision, &[]);
         let tree = self.rig.build(&build)["source"]["x-croft"]["tree"].clone();
@@ -154,12 +169,12 @@ impl<'r> Fleet<'r> {
         started.json()["deploymentId"].as_str().unwrap().to_string()
     }
 
-    fn info(&self, id: &str) -> Value {
+    pub(super) fn info(&self, id: &str) -> Value {
         self.rig.get(&format!("/v1/deployments/{id}"))["deploymentInfo"].clone()
     }
 
     /// The deployment once it is over.
-    fn over(&self, id: &str) -> Value {
+    pub(super) fn over(&self, id: &str) -> Value {
         let mut info = Value::Null;
         eventually("a deployment is over", || {
             info = self.info(id);
@@ -171,7 +186,7 @@ impl<'r> Fleet<'r> {
     }
 
     /// The deployment that took one back, once it is over.
-    fn taken_back(&self, info: &Value) -> Value {
+    pub(super) fn taken_back(&self, info: &Value) -> Value {
         let id = info["rollbackInfo"]["rollbackDeploymentId"].as_str();
         self.over(id.unwrap_or_else(|| panic!("{info:#}")))
     }
@@ -362,18 +377,25 @@ fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
 }
 
 /// A real HAProxy before two hosts, each of which serves the page of its revision.
-struct Balanced {
+pub(super) struct Balanced {
     child: Child,
     port: u16,
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
 impl Balanced {
     fn start(folder: &Path, servers: &[(&str, u16)]) -> Option<Self> {
+        let local = |(name, port): &(&str, u16)| (name.to_string(), format!("127.0.0.1:{port}"));
+        let servers: Vec<(String, String)> = servers.iter().map(local).collect();
+        Self::before(folder, &servers)
+    }
+
+    /// Before servers of those names at those addresses; none where there is no HAProxy.
+    pub(super) fn before(folder: &Path, servers: &[(String, String)]) -> Option<Self> {
         let (port, socket) = (free_port(), folder.join("haproxy.sock"));
         let servers: String = servers
             .iter()
-            .map(|(name, port)| format!("  server {name} 127.0.0.1:{port} check inter 100ms\n"))
+            .map(|(name, at)| format!("  server {name} {at} check inter 100ms\n"))
             .collect();
         let settings = format!(
             "global\n  stats socket {} level admin\n  maxconn 200\ndefaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  \
@@ -404,7 +426,7 @@ impl Balanced {
     }
 
     /// What the balancer answers with.
-    fn page(&self) -> Option<String> {
+    pub(super) fn page(&self) -> Option<String> {
         let at = format!("127.0.0.1:{}", self.port);
         let answer = http::ask(&at, "GET", "/page", &[], b"").ok()?;
         (answer.status == 200).then(|| answer.text())
@@ -418,7 +440,7 @@ impl Drop for Balanced {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let held = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     held.local_addr().unwrap().port()
 }

@@ -27,3 +27,5 @@ mod newcomer;
 mod deploy;
 /// Releases of the example, watched.
 mod release;
+/// Containers of hosts.
+mod boxes;

@@ -45,7 +45,7 @@ impl At {
         }
     }
 
-    fn missing(self) -> Option<String> {
+    pub(crate) fn missing(self) -> Option<String> {
         let Some(image) = self.image else {
             let root = rustix::process::geteuid().is_root();
             return (!root).then(|| "the sandbox needs root".to_string());

@@ -7,13 +7,14 @@ mod calls;
 mod revision;
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use croft_agent::{Host, Settings, Unwatched};
+use croft_agent::{Containers, Host, Settings, Unwatched};
 use croft_keys::{Signer, words_of_invitation};
 use croft_proto::deploy::{
     Commands, DeploymentId, Diagnostics, Enrolling, Has, Heard, HostCommand, HostReport,
@@ -84,6 +85,7 @@ pub(crate) fn run(
     farm: Option<Farm>,
     invitation: Option<&str>,
     insecure_http: bool,
+    publish: IpAddr,
 ) -> anyhow::Result<Exit> {
     let surroundings = Surroundings::read(global)?;
     let state = surroundings.home.path().join("agent");
@@ -95,7 +97,15 @@ pub(crate) fn run(
         let environment = std::env::vars_os()
             .filter(|(name, _)| !name.to_string_lossy().starts_with("CROFT_"))
             .collect();
-        let host = Host::open(&state, Settings::new(environment, surroundings::now))?;
+        let docker_host = std::env::var("DOCKER_HOST").ok();
+        let runtime = tokio::runtime::Handle::current();
+        let containers = Containers::new(runtime, calls.host(), publish, docker_host.as_deref())
+            .map_err(Wrong)?;
+        let settings = Settings {
+            containers: Some(containers),
+            ..Settings::new(environment, surroundings::now)
+        };
+        let host = Host::open(&state, settings)?;
         let member = Arc::new(Member {
             calls: Arc::new(calls),
             host: Arc::new(host),
