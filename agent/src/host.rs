@@ -196,7 +196,9 @@ impl Host {
             std::fs::read_dir(&self.state).map_err(StateError::io("read", &self.state))?;
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(folder) = GroupFolder::of(&self.state, &name) else {
+            let folder = GroupFolder::of(&self.state, &name);
+            // Beside the groups' folders are the host's own files.
+            let Some(folder) = folder.filter(|folder| folder.path().is_dir()) else {
                 continue;
             };
             let journal: Option<Journal> = durable::read(&folder.journal())?;
