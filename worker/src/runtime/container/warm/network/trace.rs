@@ -8,13 +8,7 @@ use std::path::Path;
 /// Whole tables that are compared as they are: addresses, routes, neighbours that were spoken to, labels of flows. A kernel
 /// without one of them has nothing to compare. Connections that a filter follows are not looked at: without a packet there is none,
 /// and a kernel walks through those of the whole machine to list them.
-const TABLES: [&str; 5] = [
-    "arp",
-    "fib_trie",
-    "if_inet6",
-    "ip6_flowlabel",
-    "route",
-];
+const TABLES: [&str; 5] = ["arp", "fib_trie", "if_inet6", "ip6_flowlabel", "route"];
 /// Counts of sockets that a namespace has for itself; the others in these files are the whole machine's.
 const COUNTS: [&str; 3] = ["inuse", "tw", "used"];
 /// Of the numbers behind an interface's name, the first eight are of what it received: neighbours talk to everybody.
