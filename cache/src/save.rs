@@ -6,6 +6,8 @@ mod gather;
 mod layers;
 /// A folder as it is, under no key.
 mod put;
+/// A folder of a tree, as a tree.
+mod part;
 /// Findings to a stored tree.
 mod written;
 

@@ -39,6 +39,7 @@ pub use adopt::Adoption;
 pub use keep::HOLD_MS_MAX;
 pub use lay::{Earlier, Laid, Lay, Supply, lay};
 pub use offer::{Offer, Offered};
+pub(crate) use receive::lacking;
 pub use receive::{ReceiveLimits, Received};
 pub use send::Export;
 pub use wire::{decode_ids, encode_ids};

@@ -148,7 +148,7 @@ impl Store {
 }
 
 /// Those that are not here for good, each once.
-pub(super) fn lacking<'a>(index: &Index, ids: impl IntoIterator<Item = &'a Id>) -> Vec<Id> {
+pub(crate) fn lacking<'a>(index: &Index, ids: impl IntoIterator<Item = &'a Id>) -> Vec<Id> {
     let mut seen: HashSet<Short> = HashSet::new();
     ids.into_iter()
         .filter(|id| !index.has_for_good(&id.short()) && seen.insert(id.short()))
