@@ -29,7 +29,7 @@ use super::state::{State, is_inside};
 use crate::chain::chain;
 
 /// Where artifacts are in what is kept of a build.
-const ARTIFACTS: &str = "artifacts";
+pub(super) const ARTIFACTS: &str = "artifacts";
 
 /// Most files in a list: what a page of a browser can show, and a few megabytes.
 const FILES_MAX: usize = 10_000;

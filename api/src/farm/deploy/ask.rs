@@ -6,7 +6,7 @@ use axum::http::header::HeaderName;
 use croft_deploy::server::Done;
 use croft_deploy::{GroupName, Then};
 use croft_keys::AccessRole;
-use croft_proto::deploy::{DeploymentId, StartDeployment};
+use croft_proto::deploy::{DeploymentId, RevisionOrigin, StartDeployment};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::super::call::{Answer, Call, changed, json as answer_json, not_json, short};
 use super::super::limits::{BODY_BYTES_MAX, READ_WAIT};
 use super::super::problem::Problem;
+use super::built;
 use super::known::known;
 use super::revisions::keep;
 
@@ -24,7 +25,7 @@ const PURPOSE: &str = "croft deploy 2026 id";
 
 /// `POST /v1/deployments`
 pub(in super::super) async fn start(mut call: Call) -> Answer {
-    let asked = asked(&mut call).await?;
+    let mut asked = asked(&mut call).await?;
     let application = asked.application_name.clone();
     call.is_about(format!(
         "application.{} group.{}",
@@ -32,6 +33,12 @@ pub(in super::super) async fn start(mut call: Call) -> Answer {
         short(&asked.deployment_group_name)
     ));
     call.allow(AccessRole::Deployer, Some(&application))?;
+    if let RevisionOrigin::Build { build_id } = &asked.revision.origin
+        && asked.revision.digest.is_empty()
+    {
+        let appspec = asked.own().app_spec_filename;
+        asked.revision = built::revision(&call, build_id, appspec.as_deref()).await?;
+    }
     asked.check().map_err(Problem::all_invalid)?;
     keep(&call.state, &asked.revision.digest).await?;
     let id = drawn(&call);
@@ -43,19 +50,28 @@ pub(in super::super) async fn start(mut call: Call) -> Answer {
     shown(&call, done, StatusCode::CREATED).await
 }
 
-/// The body. A revision that is only a digest is somebody's files.
+/// The body. A revision that is only a digest is somebody's files; one that is only a build has its digest from it.
 async fn asked(call: &mut Call) -> Result<StartDeployment, Problem> {
     let bytes = call.bytes(BODY_BYTES_MAX).await?;
     let mut given: Value = serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?;
     let revision = given.get_mut("revision").and_then(Value::as_object_mut);
-    if let Some(revision) = revision
-        && !revision.contains_key("origin")
-    {
-        let origin = json!({"revisionType": "Local Directory", "location": ""});
-        revision.insert("origin".into(), origin);
-        return serde_json::from_value(given).map_err(|error| not_json(&error));
+    let Some(revision) = revision else {
+        return serde_json::from_slice(&bytes).map_err(|error| not_json(&error));
+    };
+    let (origin, digest) = ("origin", "digest");
+    let is_built = revision
+        .get(origin)
+        .is_some_and(|origin| origin["revisionType"] == "Build");
+    if !revision.contains_key(origin) {
+        let local = json!({"revisionType": "Local Directory", "location": ""});
+        revision.insert(origin.into(), local);
+    } else if is_built && !revision.contains_key(digest) {
+        revision.insert(digest.into(), "".into());
+    } else {
+        // Read once more, so that a mistake is told with its line.
+        return serde_json::from_slice(&bytes).map_err(|error| not_json(&error));
     }
-    serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
+    serde_json::from_value(given).map_err(|error| not_json(&error))
 }
 
 /// The id: of the caller's key when there is one, so that a question that is asked twice starts one deployment; else a new one.

@@ -11,6 +11,8 @@ pub(super) mod groups;
 pub(super) mod configs;
 /// Revisions that are needed still.
 pub(super) mod revisions;
+/// What a build made, as a revision.
+mod built;
 /// A deployment that a path names.
 pub(super) mod known;
 /// Deployments as they are.

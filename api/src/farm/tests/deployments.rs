@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use croft_cache::Id;
+use croft_cache::{Id, Packs};
 use croft_deploy::{Report, Said, host_subject};
 use croft_ledger::Expected;
 use croft_proto::deploy::{
@@ -563,4 +563,65 @@ async fn a_host_is_shown_with_its_groups_and_is_given_other_tags() {
     let none = rig.send("PUT", "/v1/hosts/none/tags", &tags).await.is(404);
     assert_eq!(none.json()["code"], "InstanceDoesNotExistException");
     rig.get("/v1/hosts/none").await.is(404);
+}
+
+#[tokio::test]
+async fn what_a_build_made_is_deployed_and_nothing_else_of_it() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    enrolled(&rig, "web-1").await;
+    rig.project("web").await;
+    let of_build = |build: &str| {
+        json!({"applicationName": "shop", "deploymentGroupName": "prod",
+            "revision": {"origin": {"revisionType": "Build", "buildId": build}}})
+    };
+    let ask = async |build: &str| rig.send("POST", "/v1/deployments", &of_build(build)).await;
+    let (running, id) = rig.build("web").await;
+    let early = ask(&running).await.is(400).json();
+    assert!(
+        early["detail"].to_string().contains("not over yet"),
+        "{early}"
+    );
+    let bare = rig.keep(&[("build.log", b"a log"), ("artifacts/index.html", b"hello")]);
+    rig.settle(id, &running, Some(bare)).await;
+    let settled = async |id: &str| {
+        let path = format!("/v1/builds/{id}?wait=complete&timeout=50");
+        rig.get(&path).await.is(200);
+    };
+    settled(&running).await;
+    let bare = ask(&running).await.is(400).json();
+    assert!(
+        bare["detail"].to_string().contains("no `appspec.yml`"),
+        "{bare}"
+    );
+
+    let (built, id) = rig.build("web").await;
+    let spec: (&str, &[u8]) = ("appspec.yml", b"version: 0.0\nos: linux\n");
+    let page: (&str, &[u8]) = ("index.html", b"hello");
+    let kept = rig.keep(&[
+        ("build.log", b"a log"),
+        ("artifacts/appspec.yml", spec.1),
+        ("artifacts/index.html", page.1),
+    ]);
+    rig.settle(id, &built, Some(kept)).await;
+    settled(&built).await;
+    let (_, stranger) = rig.token("deployer", &["shop"]).await;
+    let body = of_build(&built).to_string();
+    let denied = rig.ask("POST", "/v1/deployments", Some(&stranger), &[], body);
+    denied.await.is(404);
+    let started = ask(&built).await.is(201).json();
+    let revision = &started["deploymentInfo"]["revision"];
+    assert_eq!(
+        revision["origin"],
+        json!({"revisionType": "Build", "buildId": built})
+    );
+    let digest = Id::parse(revision["digest"].as_str().unwrap()).unwrap();
+    let tree = rig.farm.kept.tree(&digest, rig.now()).unwrap().unwrap();
+    let files = rig.farm.kept.files(&tree, &Packs::default()).unwrap();
+    let names = files.entries().iter().map(|entry| entry.path.display());
+    let names: Vec<String> = names.map(|name| name.to_string()).collect();
+    assert_eq!(names, ["appspec.yml", "index.html"]);
+
+    let none = ask("web:00000000-0000-4000-8000-000000000000").await;
+    none.is(404);
 }
