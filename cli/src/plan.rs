@@ -260,7 +260,7 @@ fn is_identifier(text: &str) -> bool {
 }
 
 /// A scheme, or git's short form `user@host:path`; whatever exists here is a folder.
-fn is_url(word: &str) -> bool {
+pub(crate) fn is_url(word: &str) -> bool {
     if Path::new(word).exists() {
         return false;
     }
@@ -271,7 +271,7 @@ fn is_url(word: &str) -> bool {
 }
 
 /// `URL@REV`: the last `@` of the path, so that users in addresses stay.
-fn split_revision(word: &str) -> (String, Option<String>) {
+pub(crate) fn split_revision(word: &str) -> (String, Option<String>) {
     let path = match word.find("://").map(|at| at + 3) {
         Some(host) => word[host..].find('/').map_or(word.len(), |at| host + at),
         None => word.find(':').unwrap_or(0),

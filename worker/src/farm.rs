@@ -17,7 +17,7 @@ mod attempt;
 /// What is to be run.
 mod request;
 /// The source's folder.
-mod source;
+pub(crate) mod source;
 /// The values of its secrets.
 mod vault;
 /// What opens them.

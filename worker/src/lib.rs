@@ -57,6 +57,8 @@ mod record;
 pub mod sweep;
 /// A farm's worker: claims builds and runs them.
 pub mod farm;
+/// Sources for others than builds.
+pub mod bring;
 /// Tests that cannot run here.
 #[cfg(test)]
 mod skip;

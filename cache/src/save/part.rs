@@ -90,7 +90,7 @@ fn below(files: Tree, folder: &Path) -> Result<Tree, Error> {
                     )));
                 }
             },
-            node => node.clone(),
+            Node::File { .. } | Node::Directory | Node::Symlink(_) => entry.node.clone(),
         };
         entries.push(Entry {
             path: path.to_path_buf(),

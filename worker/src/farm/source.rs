@@ -4,7 +4,7 @@
 /// Who one is to a repository's server.
 mod sign_in;
 /// What others put into buckets.
-mod bucket;
+pub(crate) mod bucket;
 
 use std::path::PathBuf;
 use std::sync::Arc;

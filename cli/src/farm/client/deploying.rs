@@ -5,6 +5,8 @@
 mod documents;
 /// `croft app` and `croft group`.
 mod configure;
+/// What `--revision` names.
+mod revision;
 /// `croft deploy`.
 mod start;
 /// What a followed deployment has told.

@@ -106,10 +106,11 @@ pub(crate) enum GroupCommand {
 pub(crate) struct DeployWords {
     #[command(flatten)]
     pub(crate) group: GroupName,
-    /// The revision: a folder with an AppSpec, or the digest of one that is on the farm
+    /// The revision, with an AppSpec at its top: a folder, an archive, `build:ID` (its artifacts), a git address (`@REV` at its end), `s3://bucket/key.zip`, or the
+    /// digest of one that is on the farm
     #[arg(
         long,
-        value_name = "DIR|DIGEST",
+        value_name = "WHAT",
         default_value = ".",
         help_heading = "What is deployed"
     )]

@@ -34,7 +34,7 @@ enum Named<'a> {
 }
 
 /// Brings what `location` names into the folder `into`, which is made.
-pub(super) async fn bring(
+pub(crate) async fn bring(
     location: &str,
     version: Option<&str>,
     into: &Path,

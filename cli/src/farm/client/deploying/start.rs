@@ -1,5 +1,5 @@
-//! `croft deploy`: the folder's AppSpec is checked, the folder goes into the local store, what the server lacks of it goes there, and a
-//! deployment of it is started and followed.
+//! `croft deploy`: the revision comes to a folder where it is not one already, its AppSpec is checked, the folder goes into the local store,
+//! what the server lacks of it goes there, and a deployment of it is started and followed.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -14,12 +14,12 @@ use super::super::rows::DeploymentRow;
 use super::super::submit::put;
 use super::super::upload::{Purpose, upload};
 use super::super::{block_on, farm};
+use super::revision::Revision;
 use super::watch;
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Wrong};
 use crate::farm::words::DeployWords;
 use crate::output;
-use crate::plan;
 use crate::render::{count, size};
 use crate::run::refuse_state_in;
 use crate::surroundings::Surroundings;
@@ -28,27 +28,32 @@ use crate::surroundings::Surroundings;
 const NAMES: [&str; 2] = ["appspec.yml", "appspec.yaml"];
 
 pub(crate) fn deploy(global: &Global, words: &DeployWords) -> anyhow::Result<Exit> {
-    if is_digest(&words.revision) && !Path::new(&words.revision).exists() {
-        let farm = farm(global, &words.connect)?;
-        let origin = json!({"revisionType": "Local Directory", "location": ""});
-        let asked = asked(
-            words,
-            &words.revision,
-            &origin,
-            words.app_spec_filename.as_deref(),
-        );
-        return block_on(started(&farm, words, asked));
-    }
-    let source = plan::folder_of(&words.revision)?;
-    let Some(appspec) = checked(words, &source)? else {
+    let named = words.app_spec_filename.as_deref();
+    let files = match Revision::of(&words.revision)? {
+        Revision::OnTheFarm(digest) => {
+            let farm = farm(global, &words.connect)?;
+            let origin = json!({"revisionType": "Local Directory", "location": ""});
+            let asked = asked(words, Some(&digest), &origin, named);
+            return block_on(started(&farm, words, asked));
+        }
+        Revision::Built(build) => {
+            let farm = farm(global, &words.connect)?;
+            let origin = json!({"revisionType": "Build", "buildId": build});
+            let asked = asked(words, None, &origin, named);
+            return block_on(started(&farm, words, asked));
+        }
+        Revision::Elsewhere(elsewhere) => block_on(elsewhere.bring())?,
+    };
+    let source = files.folder();
+    let Some(appspec) = checked(words, source)? else {
         return Ok(Exit::Usage);
     };
     let farm = farm(global, &words.connect)?;
     let surroundings = Surroundings::read(global)?;
-    refuse_state_in(&source, &surroundings)?;
+    refuse_state_in(source, &surroundings)?;
     block_on(async {
         let store = surroundings.open_cache()?;
-        let tree = put(&store, &source)?;
+        let tree = put(&store, source)?;
         let uploaded = upload(&farm, &store, &tree, Purpose::Revision).await?;
         if uploaded.chunks > 0 {
             eprintln!(
@@ -58,20 +63,11 @@ pub(crate) fn deploy(global: &Global, words: &DeployWords) -> anyhow::Result<Exi
                 size(uploaded.tree_bytes)
             );
         }
-        let location = source.display().to_string();
-        let origin = json!({"revisionType": "Local Directory", "location": location});
         // The name that hosts look for by themselves need not be said.
         let named = (appspec != NAMES[0]).then_some(appspec.as_str());
-        let asked = asked(words, &tree.id.to_string(), &origin, named);
+        let asked = asked(words, Some(&tree.id.to_string()), files.origin(), named);
         started(&farm, words, asked).await
     })
-}
-
-fn is_digest(word: &str) -> bool {
-    word.len() == 64
-        && word
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// The AppSpec's name in the folder, when there is no mistake in it; what is found is printed.
@@ -108,15 +104,23 @@ fn checked(words: &DeployWords, source: &Path) -> anyhow::Result<Option<String>>
     }
 }
 
-/// What is asked for.
-fn asked(words: &DeployWords, digest: &str, origin: &Value, appspec: Option<&str>) -> Value {
+/// What is asked for. Without a digest the farm finds it by the origin.
+fn asked(
+    words: &DeployWords,
+    digest: Option<&str>,
+    origin: &Value,
+    appspec: Option<&str>,
+) -> Value {
     let mut asked = json!({
         "applicationName": words.group.application,
         "deploymentGroupName": words.group.group,
-        "revision": {"digest": digest, "origin": origin},
+        "revision": {"origin": origin},
         "fileExistsBehavior": words.file_exists_behavior.name(),
         "ignoreApplicationStopFailures": words.ignore_application_stop_failures,
     });
+    if let Some(digest) = digest {
+        asked["revision"]["digest"] = digest.into();
+    }
     for (field, value) in [
         ("deploymentConfigName", words.config.as_deref()),
         ("description", words.description.as_deref()),
@@ -181,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_what_the_words_say() {
-        let plain = asked(&words("shop prod"), "ab", &json!({}), None);
+        let plain = asked(&words("shop prod"), Some("ab"), &json!({}), None);
         assert_eq!(
             plain,
             json!({"applicationName": "shop", "deploymentGroupName": "prod",
@@ -189,7 +193,7 @@ mod tests {
                 "ignoreApplicationStopFailures": false})
         );
         let line = "shop prod --config c --description d --busy queue --file-exists-behavior overwrite --ignore-application-stop-failures";
-        let full = asked(&words(line), "ab", &json!({}), Some("deploy/app.yml"));
+        let full = asked(&words(line), Some("ab"), &json!({}), Some("deploy/app.yml"));
         assert_eq!(full["deploymentConfigName"], "c");
         assert_eq!(full["fileExistsBehavior"], "OVERWRITE");
         assert_eq!(
