@@ -84,7 +84,7 @@ pub(crate) fn enrolment(global: &Global, words: &Connect) -> anyhow::Result<Opti
 }
 
 /// Runs one command to its end.
-fn block_on(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
