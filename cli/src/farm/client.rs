@@ -46,7 +46,6 @@ use anyhow::Context as _;
 
 use crate::args::Global;
 use crate::config;
-use crate::exit::Exit;
 use crate::farm::words::Connect;
 use crate::surroundings::home_path;
 pub(crate) use build::build;

@@ -9,6 +9,7 @@ use crate::harness::rig::{Rig, each_size};
 
 each_size!(small large |plan| plan;
     a_deployment_without_hosts_fails_and_is_explained,
+    what_a_build_made_is_deployed_by_its_name,
     what_is_wrong_is_refused_before_anything_happens,
 );
 
@@ -104,6 +105,46 @@ fn a_deployment_without_hosts_fails_and_is_explained(rig: &mut Rig) {
     assert!(
         rig.told(&["audit", "--verify"])
             .contains("as it was written")
+    );
+}
+
+fn what_a_build_made_is_deployed_by_its_name(rig: &mut Rig) {
+    let shop = file(rig, "shop.yml", SHOP);
+    rig.told(&["app", "apply", &shop]);
+    let deploy = |build: &str| {
+        let revision = format!("build:{build}");
+        rig.ran(&[
+            "deploy",
+            "shop",
+            "prod",
+            "--detach",
+            "--revision",
+            &revision,
+        ])
+    };
+    let built = |name: &str, artifacts: &str| {
+        let spec = format!("version: 0.2\nphases: {{build: {{commands: ['true']}}}}\n{artifacts}");
+        let source = rig.source(name, &spec);
+        fs::write(source.join("appspec.yml"), "version: 0.0\nos: linux\n").unwrap();
+        let build = rig.detach(&source, &[]);
+        rig.over_as(&build, "SUCCEEDED", 1);
+        build
+    };
+    let build = built("site", "artifacts: {files: [appspec.yml]}\n");
+    let started = deploy(&build);
+    started.assert_code(0);
+    let id = started.text();
+    let info = rig.told_json(&["deployment", "get", id.trim()]);
+    let origin = &info["revision"]["origin"];
+    assert_eq!(origin["revisionType"], "Build", "{info:#}");
+    let named = origin["buildId"].as_str().unwrap();
+    assert!(build.ends_with(named.split_once(':').unwrap().1), "{named}");
+    let refused = deploy(&built("bare", ""));
+    refused.assert_code(5);
+    assert!(
+        refused.stderr.contains("no artifacts"),
+        "{}",
+        refused.stderr
     );
 }
 

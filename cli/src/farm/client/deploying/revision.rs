@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
-use croft_agent::{Bundle as _, BundleKind, LocalBundle};
+use croft_agent::{Bundle as _, BundleKind, LocalBundle, Site};
 use croft_worker::Repository;
 use croft_worker::bring::{self, NotBrought};
 use serde_json::{Value, json};
@@ -158,8 +158,15 @@ fn unpacked(path: PathBuf, kind: BundleKind, into: &Path) -> anyhow::Result<Valu
     let origin = local(&path);
     let shown = path.display().to_string();
     let bundle = LocalBundle { path, kind };
+    // Nothing of it is kept for a next one.
+    let notes = into.with_extension("notes");
+    let site = Site {
+        into,
+        notes: &notes,
+        earlier: &[],
+    };
     bundle
-        .bring(into, &AtomicBool::new(false))
+        .bring(&site, &AtomicBool::new(false))
         .map_err(|error| Wrong(format!("{shown}: {:#}", anyhow::Error::from(error))))?;
     Ok(origin)
 }
@@ -187,7 +194,7 @@ mod tests {
     fn elsewhere(word: &str) -> Elsewhere {
         match Revision::of(word).unwrap() {
             Revision::Elsewhere(elsewhere) => elsewhere,
-            other => panic!("{word}: {other:?}"),
+            other @ (Revision::OnTheFarm(_) | Revision::Built(_)) => panic!("{word}: {other:?}"),
         }
     }
 
