@@ -40,16 +40,6 @@ pub enum HaProxyError {
         /// Those it has.
         known: String,
     },
-    /// The backend has no such servers.
-    #[error("HAProxy's backend `{backend}` has no server {missing}; it has {known}")]
-    NoServer {
-        /// Which backend.
-        backend: String,
-        /// Those that are not there.
-        missing: String,
-        /// Those it has.
-        known: String,
-    },
     /// A weight is too large, or a name is none.
     #[error("`{0}` cannot be said to HAProxy")]
     Unsayable(String),
@@ -86,33 +76,47 @@ impl HaProxy {
         servers(&table, &self.backend)
     }
 
-    /// Makes its servers be as wanted, and looks again. A server that is to have nothing is drained: what it has begun it ends.
+    /// Makes its servers be as wanted, and looks again. A server that is to have nothing is drained: what it has begun it ends. Of one in
+    /// maintenance only the weight is set. Those that it does not have are handed back; the others are told.
     ///
     /// # Errors
-    /// When it does not answer, or has no such backend or servers: then nothing is changed. When it refuses something.
+    /// When it does not answer, or has no such backend: then nothing is changed. When it refuses something.
     ///
     /// # Cancel
     /// Some servers may have been told.
     pub async fn apply(&self, wanted: &Wanted) -> Result<Applied, HaProxyError> {
+        check(wanted)?;
         let before = self.see().await?;
-        self.check(wanted, &before)?;
-        let mut changed = Vec::new();
+        let (mut changed, mut missing) = (Vec::new(), Vec::new());
         let mut commands = Vec::new();
         for (server, weight) in wanted {
-            let is_so = before
-                .get(server)
-                .is_some_and(|seen| seen.weight == *weight);
-            if !is_so {
+            let Some(seen) = before.get(server) else {
+                missing.push(server.clone());
+                continue;
+            };
+            let [set_weight, set_state] = self.commands(server, *weight);
+            if seen.is_maintained {
+                // Said each time, since HAProxy does not tell what such a server's weight is.
+                commands.push(set_weight);
+            } else if seen.weight != *weight {
                 changed.push(server.clone());
-                commands.extend(self.commands(server, *weight));
+                commands.extend([set_weight, set_state]);
             }
         }
-        if commands.is_empty() {
-            return Ok(Applied {
-                changed,
-                seen: before,
-            });
-        }
+        let seen = if commands.is_empty() {
+            before
+        } else {
+            self.tell(&commands).await?;
+            self.see().await?
+        };
+        Ok(Applied {
+            changed,
+            missing,
+            seen,
+        })
+    }
+
+    async fn tell(&self, commands: &[String]) -> Result<(), HaProxyError> {
         for some in commands.chunks(COMMANDS_AT_ONCE) {
             let answer = self.ask(&some.join("; ")).await?;
             let said = answer.lines().find(|line| !line.trim().is_empty());
@@ -120,35 +124,11 @@ impl HaProxy {
                 return Err(HaProxyError::Refused(said.trim().to_string()));
             }
         }
-        Ok(Applied {
-            changed,
-            seen: self.see().await?,
-        })
+        Ok(())
     }
 
-    fn check(&self, wanted: &Wanted, there: &BTreeMap<String, Seen>) -> Result<(), HaProxyError> {
-        for (server, weight) in wanted {
-            word(server)?;
-            if *weight > WEIGHT_FULL {
-                return Err(HaProxyError::Unsayable(format!("weight {weight}")));
-            }
-        }
-        let missing: Vec<&str> = wanted
-            .keys()
-            .filter(|server| !there.contains_key(*server))
-            .map(String::as_str)
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(HaProxyError::NoServer {
-            backend: self.backend.clone(),
-            missing: missing.join(", "),
-            known: there.keys().cloned().collect::<Vec<_>>().join(", "),
-        })
-    }
-
-    /// The weight of one that is drained is set, too, so that it does not come back with an old one.
+    /// The weight of one that is drained is set, too, so that it does not come back with an old one. Croft drains, and never puts into
+    /// maintenance: what is there was put there by somebody else.
     fn commands(&self, server: &str, weight: u32) -> [String; 2] {
         let at = format!("{}/{server}", self.backend);
         let state = if weight == 0 { "drain" } else { "ready" };
@@ -177,6 +157,17 @@ impl HaProxy {
             source,
         })
     }
+}
+
+/// Whether all of it can be said.
+fn check(wanted: &Wanted) -> Result<(), HaProxyError> {
+    for (server, weight) in wanted {
+        word(server)?;
+        if *weight > WEIGHT_FULL {
+            return Err(HaProxyError::Unsayable(format!("weight {weight}")));
+        }
+    }
+    Ok(())
 }
 
 /// A name that is one word of HAProxy's language.
@@ -231,7 +222,8 @@ fn servers(table: &str, backend: &str) -> Result<BTreeMap<String, Seen>, HaProxy
 
 fn seen(status: &str, weight: &str, sessions: &str) -> Seen {
     // `MAINT`, `MAINT (via a/b)`, `DRAIN`, `UP 1/3`, `DOWN 1/2`, `NOLB`, `no check`.
-    let is_closed = status.starts_with("MAINT") || status.starts_with("DRAIN");
+    let is_maintained = status.starts_with("MAINT");
+    let is_closed = is_maintained || status.starts_with("DRAIN");
     let is_up = match status {
         "no check" => None,
         checked => Some(checked.starts_with("UP") || checked.starts_with("DRAIN")),
@@ -241,6 +233,7 @@ fn seen(status: &str, weight: &str, sessions: &str) -> Seen {
             Ok(weight) if !is_closed => weight,
             Ok(_) | Err(_) => 0,
         },
+        is_maintained,
         is_up,
         sessions: sessions.parse().unwrap_or_default(),
     }

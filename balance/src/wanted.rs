@@ -14,6 +14,8 @@ pub type Wanted = BTreeMap<String, u32>;
 pub struct Seen {
     /// What it is sent, as in [`Wanted`]: 0 for one that is drained or in maintenance.
     pub weight: u32,
+    /// Whether somebody has put it into maintenance: its state is that person's, and is left alone.
+    pub is_maintained: bool,
     /// Whether the balancer's own checks of it succeed; none when it does not check.
     pub is_up: Option<bool>,
     /// Sessions that are open there now.
@@ -25,6 +27,8 @@ pub struct Seen {
 pub struct Applied {
     /// Servers that were told something. Empty when all was so already.
     pub changed: Vec<String>,
+    /// Servers that the backend does not have. The others were told all the same.
+    pub missing: Vec<String>,
     /// All the backend's servers, as they are now.
     pub seen: BTreeMap<String, Seen>,
 }

@@ -60,7 +60,8 @@ pub(crate) fn next(
             (is_over && may_go_on).then(|| go_on(state, deployment, plan))?
         }
         Step::Shift { wait_ms, .. } => {
-            if !heard.is_routed && since_ms >= SHIFT_MS_MAX {
+            // Another server may reach the balancer, and would long have gone on.
+            if !heard.is_routed && may_go_on && since_ms >= wait_ms + SHIFT_MS_MAX {
                 let message = "the balancer could not be told for an hour".to_string();
                 return end(
                     state,

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 pub use alarms::{Alerts, BLIND_MS_MAX};
 pub use book::{Book, Remembered};
 pub use handle::{Done, Failed, Handle, Progress, Refused, Seen};
-pub use routing::{Local, Routing};
+pub use routing::{Balanced, Local, Routing};
 pub use run::ServerError;
 
 use handle::Command;

@@ -76,7 +76,7 @@ pub fn weights(state: &State, name: &GroupName) -> Option<Weights> {
     };
     // One that has just begun, and whose plan is the next entry, moves nothing yet.
     let latest = planned(&group.active).or_else(|| planned(&group.ended));
-    let (needs, weights) = match latest {
+    let (needs, mut weights) = match latest {
         Some(latest) if has_sides(latest) => (Some(needs(latest)), of_sides(latest)),
         latest => (None, of_hosts(group, latest)),
     };

@@ -138,7 +138,7 @@ async fn one_that_was_started_again_is_told_again() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_named_and_changes_nothing() {
+async fn a_server_that_is_not_there_is_named_and_the_others_are_told() {
     let Some(running) = Running::start() else {
         return;
     };
@@ -149,16 +149,37 @@ async fn what_is_not_there_is_named_and_changes_nothing() {
         "HAProxy has no backend `api` with servers; it has web"
     );
     let web = running.backend("web");
-    let missing = web.apply(&wanted(&[("a", 0), ("z", 1)])).await;
+    let applied = web.apply(&wanted(&[("a", 0), ("z", 1)])).await.unwrap();
     assert_eq!(
-        said(missing.unwrap_err()),
-        "HAProxy's backend `web` has no server z; it has a, b, c"
+        (applied.changed, applied.missing),
+        (vec!["a".into()], vec!["z".into()])
     );
-    assert_eq!(weights(&web.see().await.unwrap()), [1, 1, 100]);
+    assert_eq!(weights(&applied.seen), [0, 1, 100]);
     for unsayable in [("a", 257), ("a; disable server web/b", 1), ("", 1)] {
         let refused = web.apply(&wanted(&[unsayable])).await;
         assert!(matches!(refused, Err(HaProxyError::Unsayable(_))));
     }
+}
+
+#[tokio::test]
+async fn one_that_somebody_put_into_maintenance_stays_there_until_he_ends_it() {
+    let Some(running) = Running::start() else {
+        return;
+    };
+    let web = running.backend("web");
+    web.apply(&wanted(&[("a", 256), ("b", 256)])).await.unwrap();
+    web.ask("set server web/a state maint").await.unwrap();
+    assert!(web.see().await.unwrap()["a"].is_maintained);
+    for weight in [0, 100] {
+        let told = wanted(&[("a", weight), ("b", 256)]);
+        let applied = web.apply(&told).await.unwrap();
+        let a = &applied.seen["a"];
+        assert_eq!((a.is_maintained, a.weight), (true, 0));
+        assert!(applied.changed.is_empty());
+    }
+    web.ask("set server web/a state ready").await.unwrap();
+    let seen = web.see().await.unwrap();
+    assert_eq!((seen["a"].is_maintained, seen["a"].weight), (false, 100));
 }
 
 #[tokio::test]

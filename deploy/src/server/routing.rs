@@ -7,15 +7,23 @@ use croft_balance::{HaProxy, Script, Seen, Wanted};
 use croft_proto::deploy::Router;
 use futures_util::future::BoxFuture;
 
+/// How a balancer is after it was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Balanced {
+    /// Its servers, by host. Balancers that do not say have none.
+    pub seen: BTreeMap<String, Seen>,
+    /// Hosts that it has no server of, and what is wrong. The others were told.
+    pub missing: BTreeMap<String, String>,
+}
+
 /// Tells balancers.
 pub trait Routing: Send + Sync {
-    /// Makes a balancer send so much to each host, from 0 to [`crate::WEIGHT_FULL`], and says how its servers are, by host. Balancers that
-    /// do not say have none.
+    /// Makes a balancer send so much to each host, from 0 to [`crate::WEIGHT_FULL`], and says how it is then.
     fn set<'a>(
         &'a self,
         router: &'a Router,
         weights: &'a BTreeMap<String, u32>,
-    ) -> BoxFuture<'a, Result<BTreeMap<String, Seen>, String>>;
+    ) -> BoxFuture<'a, Result<Balanced, String>>;
 }
 
 /// Balancers of this machine.
@@ -27,7 +35,7 @@ impl Routing for Local {
         &'a self,
         router: &'a Router,
         weights: &'a BTreeMap<String, u32>,
-    ) -> BoxFuture<'a, Result<BTreeMap<String, Seen>, String>> {
+    ) -> BoxFuture<'a, Result<Balanced, String>> {
         Box::pin(async move {
             match router {
                 Router::Haproxy {
@@ -47,9 +55,9 @@ impl Routing for Local {
                 Router::Script { path, host: None } => {
                     let told = Script::new(Path::new(path)).apply(weights).await;
                     told.map_err(|error| said(&error))?;
-                    Ok(BTreeMap::new())
+                    Ok(Balanced::default())
                 }
-                Router::None => Ok(BTreeMap::new()),
+                Router::None => Ok(Balanced::default()),
             }
         })
     }
@@ -60,7 +68,7 @@ async fn haproxy(
     backend: &str,
     servers: &BTreeMap<String, String>,
     weights: &BTreeMap<String, u32>,
-) -> Result<BTreeMap<String, Seen>, String> {
+) -> Result<Balanced, String> {
     let named = |host: &String| servers.get(host).unwrap_or(host).clone();
     let wanted: Wanted = weights
         .iter()
@@ -71,11 +79,21 @@ async fn haproxy(
         .apply(&wanted)
         .await
         .map_err(|error| said(&error))?;
-    let seen = weights.keys().filter_map(|host| {
-        let seen = applied.seen.get(&named(host))?;
-        Some((host.clone(), seen.clone()))
-    });
-    Ok(seen.collect())
+    let hosts = weights.keys().map(|host| (host, named(host)));
+    let mut balanced = Balanced::default();
+    for (host, server) in hosts {
+        if let Some(seen) = applied.seen.get(&server) {
+            balanced.seen.insert(host.clone(), seen.clone());
+        } else {
+            let known: Vec<&str> = applied.seen.keys().map(String::as_str).collect();
+            let wrong = format!(
+                "HAProxy's backend `{backend}` has no server `{server}` for host {host}; it has {}",
+                known.join(", ")
+            );
+            balanced.missing.insert(host.clone(), wrong);
+        }
+    }
+    Ok(balanced)
 }
 
 /// An error and everything beneath it, in one line.

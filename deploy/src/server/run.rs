@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Colour, DeploymentId, Has, Router, Side};
+use croft_proto::deploy::{Colour, DeploymentId, Has, LifecycleEvent, Router, Side};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -72,7 +72,7 @@ enum Arrived {
     /// A balancer was told all of a group's weights.
     Told(Told),
     /// A balancer has let a host in, or out.
-    Routed(RouteKey, Report),
+    Routed(RouteKey, Option<Report>),
     /// All alarms, asked for then.
     Polled(Timestamp, Result<Vec<Polled>, String>),
 }
@@ -239,20 +239,16 @@ impl Loop {
         self.step(Input::Tick).map(drop)
     }
 
-    /// Commands of events that are over, or of deployments that are, wait for nobody.
+    /// Commands of events that are over, or of deployments that are, wait for nobody; nor does a balancer for such an event's end.
     fn forget_commands(&self) {
         let state = self.engine.state();
         self.mailbox.retain(|host, command| {
-            let deployment = state.deployment(&command.deployment_id);
-            let Some(deployment) = deployment.filter(|one| one.end.is_none()) else {
-                return false;
-            };
-            [Side::New, Side::Old].into_iter().any(|side| {
-                let number = deployment.target(side, host);
-                let running = number.and_then(|number| deployment.at(number).running);
-                running.is_some_and(|running| running.event == command.event)
-            })
+            let id = &command.deployment_id;
+            let is_on = state.deployment(id).is_some_and(|one| one.end.is_none());
+            is_on && runs(state, id, host, command.event)
         });
+        self.balancers
+            .end_routes(|(id, host, event)| runs(state, id, host, *event));
     }
 
     /// Asks for all alarms, when somebody is watched.
@@ -326,7 +322,9 @@ impl Loop {
             }
             Arrived::Routed(key, report) => {
                 self.balancers.routed(&key);
-                self.step(Input::Report(report))?;
+                if let Some(report) = report {
+                    self.step(Input::Report(report))?;
+                }
             }
         }
         Ok(())
@@ -509,6 +507,18 @@ impl Loop {
             }));
         }
     }
+}
+
+/// Whether it is that event's turn on one of a host's targets.
+fn runs(state: &crate::State, id: &DeploymentId, host: &str, event: LifecycleEvent) -> bool {
+    let Some(deployment) = state.deployment(id) else {
+        return false;
+    };
+    [Side::New, Side::Old].into_iter().any(|side| {
+        let number = deployment.target(side, host);
+        let running = number.and_then(|number| deployment.at(number).running);
+        running.is_some_and(|running| running.event == event)
+    })
 }
 
 /// The deployment that an entry is about.

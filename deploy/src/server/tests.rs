@@ -43,10 +43,10 @@ impl Routing for Balancer {
         &'a self,
         _: &'a Router,
         weights: &'a BTreeMap<String, u32>,
-    ) -> BoxFuture<'a, Result<BTreeMap<String, croft_balance::Seen>, String>> {
+    ) -> BoxFuture<'a, Result<Balanced, String>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(weights.clone());
-        Box::pin(std::future::ready(Ok(BTreeMap::new())))
+        Box::pin(std::future::ready(Ok(Balanced::default())))
     }
 }
 
