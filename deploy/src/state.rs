@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use croft_ledger::{Body, Entry, Seq, Subject};
 use croft_proto::deploy::{
     AppEvent, Application, ConfigEvent, DeploymentConfig, DeploymentEvent, DeploymentId, HostEvent,
-    Side, Tag,
+    RevisionHealth, Side, Standing, Tag,
 };
 use serde::de::DeserializeOwned;
 
@@ -258,7 +258,10 @@ impl State {
                 (host.tags, host.zone, host.is_enrolled) = (tags, zone, true);
             }
             HostEvent::Tagged { tags } => host.tags = tags,
-            HostEvent::Revoked => host.is_enrolled = false,
+            HostEvent::Revoked => {
+                host.is_enrolled = false;
+                self.forget_standings(name);
+            }
             HostEvent::Taken { deployment } => {
                 if host.taken.is_some() {
                     return Err(impossible(entry, "a host is taken by two deployments"));
@@ -284,6 +287,19 @@ impl State {
             }
         }
         Ok(Change::Nothing)
+    }
+
+    /// Who comes by that name next is another machine, and has nothing.
+    fn forget_standings(&mut self, host: &str) {
+        for group in self.groups.values_mut() {
+            if let Some(standing) = group.hosts.get_mut(host) {
+                *standing = Standing {
+                    is_healthy: false,
+                    revision: RevisionHealth::Unknown,
+                    updates_failed: 0,
+                };
+            }
+        }
     }
 
     fn fold_deployment(

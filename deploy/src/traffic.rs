@@ -80,6 +80,15 @@ pub fn weights(state: &State, name: &GroupName) -> Option<Weights> {
         Some(latest) if has_sides(latest) => (Some(needs(latest)), of_sides(latest)),
         latest => (None, of_hosts(group, latest)),
     };
+    // One that was revoked is closed, whatever it has; a balancer that has no server of it any more is not asked for one.
+    for weight in &mut weights {
+        let is_farms = state
+            .host(&weight.host)
+            .is_some_and(|host| host.is_enrolled);
+        if !is_farms {
+            weight.weight = 0;
+        }
+    }
     (!weights.is_empty()).then(|| Weights {
         group: name.clone(),
         generation: group.generation,

@@ -217,8 +217,11 @@ impl Deployment {
             | EventStatus::Failed
             | EventStatus::Unknown => {
                 let plan = self.plan.as_ref();
-                event.may_be_ignored()
-                    && plan.is_some_and(|plan| plan.ignore_application_stop_failures)
+                let may_fail = plan.is_some_and(|plan| plan.ignore_application_stop_failures)
+                    // What takes an old side down runs the old revision's scripts, and the new one has all traffic: the release is
+                    // not to fail for them. A balancer that does not let the old side out is another matter, as at AWS.
+                    || matches!(self.pace(), Some(Pace::Every));
+                event.may_be_ignored() && may_fail
             }
         }
     }

@@ -105,6 +105,18 @@ impl Farm {
         assert!(self.append(vec![append]));
     }
 
+    /// The same of a subject that has an entry.
+    fn say_after(&self, subject: Subject, event: &impl Serialize) {
+        let entries = self.entries(Seq::ZERO);
+        let last = entries.iter().rev().find(|entry| entry.subject == subject);
+        let append = Append {
+            expected: Expected::Last(last.unwrap().seq),
+            subject,
+            event: serde_json::to_vec(event).unwrap().into(),
+        };
+        assert!(self.append(vec![append]));
+    }
+
     pub(super) fn append(&self, batch: Vec<Append>) -> bool {
         let appended = self.ledger.append(batch).now_or_never().unwrap();
         match appended {
@@ -150,6 +162,22 @@ impl Farm {
             zone: zone.map(Into::into),
         };
         self.say(host_subject(name).unwrap(), &event);
+    }
+
+    pub(super) fn revoke(&self, name: &str) {
+        self.say_after(host_subject(name).unwrap(), &HostEvent::Revoked);
+    }
+
+    pub(super) fn enrol_again(&self, name: &str) {
+        let event = HostEvent::Enrolled {
+            public_key: "another".into(),
+            tags: vec![Tag {
+                key: "all".into(),
+                value: String::new(),
+            }],
+            zone: None,
+        };
+        self.say_after(host_subject(name).unwrap(), &event);
     }
 
     pub(super) fn config(&self, json: serde_json::Value) {

@@ -565,6 +565,29 @@ fn a_host_that_came_back_while_a_deployment_ran_is_looked_at_when_that_is_over()
     assert_eq!(standing(&one), Some(RevisionHealth::Current));
 }
 
+#[test]
+fn a_host_that_was_revoked_is_closed_and_who_comes_by_its_name_has_nothing() {
+    let mut one = One::with(serde_json::json!({
+        "deploymentStyle": {"deploymentOption": "WITH_TRAFFIC_CONTROL"}, "x-croft": {"router": haproxy()}}));
+    one.deploy(1, "web", 2);
+    one.answer(&[]);
+    one.pass(3_000);
+    assert_eq!(one.weight("h2", Side::New), WEIGHT_FULL);
+    one.farm.revoke("h2");
+    one.settle();
+    one.pass(3_000);
+    assert_eq!(one.weight("h2", Side::New), 0);
+    assert_eq!(one.weight("h1", Side::New), WEIGHT_FULL);
+    one.farm.enrol_again("h2");
+    one.settle();
+    one.pass(3_000);
+    assert_eq!(one.weight("h2", Side::New), 0, "nothing is installed there");
+    let told = one.answer(&[]);
+    assert!(told.iter().all(|(host, _)| host == "h2") && !told.is_empty());
+    one.pass(3_000);
+    assert_eq!(one.weight("h2", Side::New), WEIGHT_FULL);
+}
+
 /// A group of containers, whose first revision is there and whose second has 10% of the traffic.
 fn shifting() -> One {
     let farm = Farm::new();
@@ -626,6 +649,35 @@ fn traffic_moves_in_steps_and_only_when_the_balancer_has_been_told() {
     );
     one.pass(1_000);
     assert_eq!(one.status(2), Some(DeploymentStatus::Succeeded));
+}
+
+/// AWS: a script may fail when it is the old revision's; what cannot be taken out of a balancer ends the deployment.
+#[test]
+fn a_script_of_the_old_side_does_not_end_a_good_release_and_its_balancer_does() {
+    use LifecycleEvent::{AfterBlockTraffic, BeforeBlockTraffic, BlockTraffic};
+    for (event, status, after) in [
+        (BeforeBlockTraffic, DeploymentStatus::Succeeded, true),
+        (BlockTraffic, DeploymentStatus::Failed, false),
+        (AfterBlockTraffic, DeploymentStatus::Succeeded, true),
+        (ApplicationStop, DeploymentStatus::Succeeded, true),
+    ] {
+        let mut one = shifting();
+        for _ in 0..2 {
+            one.pass(60_000);
+            for (deployment, step) in std::mem::take(&mut one.routed) {
+                one.input(Input::Routed(deployment, step));
+            }
+            one.pass(21_000);
+        }
+        let mut told = Vec::new();
+        for _ in 0..5 {
+            told.extend(one.answer(&[("h1", event)]));
+            one.pass(1_000);
+        }
+        assert_eq!(one.status(2), Some(status), "{event}");
+        let went_on = told.contains(&("h1".into(), ApplicationStop));
+        assert_eq!(went_on, after, "{event}: what follows on that host");
+    }
 }
 
 #[test]
