@@ -27,7 +27,7 @@ pub use handle::{Done, Failed, Handle, Progress, Refused, Seen};
 pub use routing::{Balanced, Local, Routing};
 pub use run::ServerError;
 
-use handle::Command;
+use handle::{Command, Keys};
 use mailbox::Mailbox;
 
 /// Callers that wait for the loop.
@@ -52,6 +52,7 @@ pub struct Server {
     commands: mpsc::Receiver<Command>,
     progress: watch::Sender<Progress>,
     mailbox: Arc<Mailbox>,
+    keys: Arc<Keys>,
 }
 
 impl std::fmt::Debug for Server {
@@ -73,10 +74,12 @@ impl Server {
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (progress, watched) = watch::channel(Progress::default());
         let mailbox = Arc::new(Mailbox::default());
+        let keys = Arc::new(Keys::default());
         let handle = Handle::new(
             sender,
             watched,
             Arc::clone(&mailbox),
+            Arc::clone(&keys),
             parts.alerts.is_some(),
         );
         let server = Self {
@@ -84,6 +87,7 @@ impl Server {
             commands,
             progress,
             mailbox,
+            keys,
         };
         (server, handle)
     }

@@ -8,7 +8,7 @@ mod deployment;
 /// Groups, and what becomes of them.
 mod group;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use croft_ledger::{Body, Entry, Seq, Subject};
 use croft_proto::deploy::{
@@ -68,6 +68,8 @@ pub struct Host {
     pub public_key: String,
     /// Whether it belongs to the farm.
     pub is_enrolled: bool,
+    /// Invitations by that name that are used up.
+    pub invitations: BTreeSet<String>,
     /// The deployment that changes it now.
     pub taken: Option<DeploymentId>,
     /// The last entry of its subject.
@@ -253,8 +255,10 @@ impl State {
                 public_key,
                 tags,
                 zone,
+                invitation,
             } => {
                 host.public_key = public_key;
+                host.invitations.extend(invitation);
                 (host.tags, host.zone, host.is_enrolled) = (tags, zone, true);
             }
             HostEvent::Tagged { tags } => host.tags = tags,

@@ -67,6 +67,8 @@ pub use random::{NoRandom, random_bytes};
 pub use scope::{ScopeError, ScopeName, ScopePattern};
 pub use seal::{BadPoolKey, PoolKey, PoolPublic, SECRET_BYTES_MAX, Sealed, open, seal};
 pub use secret::Secret;
-pub use signed_call::{HostCall, Signable, invite, invited, words_of_invitation};
+pub use signed_call::{
+    Caller, HostCall, Signable, UNKNOWN_RUN, invite, invited, words_of_invitation,
+};
 pub use signing::{BadSignature, Context, KeyError, KeyId, Signature, Signer};
 pub use token::{Grant, NewToken, Role, Tokens, new_token};

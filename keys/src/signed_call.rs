@@ -1,7 +1,9 @@
 //! Calls that a machine signs with its own key, and the words it is let in by once. Made by agents, checked by servers.
 //!
-//! A call says who makes it, has a number of its own, and is signed with all that it asks; one that was listened to cannot be changed, and a
-//! server that remembers the numbers it has heard takes it once. The counter goes by the caller's clock, so that it goes on after a restart without being written down.
+//! A call says who makes it and which run of which server it is for, has a number of its own, and is signed with all that it asks; one that was
+//! listened to cannot be changed. A server draws a word when it starts, hands it out with each answer, and remembers the numbers it has heard
+//! since: it takes a call once, and no other server, nor itself after a restart, takes it at all. The counter goes by the caller's clock, so
+//! that it goes on after a restart without being written down.
 
 use std::fmt;
 
@@ -15,7 +17,10 @@ const INVITATION: Context = Context::new("croft 2026 invitation of a host");
 /// What invitations begin with, so that people and scanners know one.
 const WORD: &str = "croft-host-";
 
-/// Characters of a host's name.
+/// What stands for a server's word that is not known yet: such a call is answered with the word, and made again.
+pub const UNKNOWN_RUN: &str = "-";
+
+/// Characters of a host's name, or of a server's word.
 const HOST_CHARS_MAX: usize = 128;
 
 /// All that is signed of a call.
@@ -29,6 +34,17 @@ pub struct Signable<'c> {
     pub body: &'c [u8],
 }
 
+/// Who makes a call, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'c> {
+    /// The host.
+    pub host: &'c str,
+    /// As in [`HostCall`].
+    pub counter: u64,
+    /// As in [`HostCall`].
+    pub run: &'c str,
+}
+
 /// Who makes a call, and its proof: the text of an `Authorization` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostCall {
@@ -36,17 +52,20 @@ pub struct HostCall {
     pub host: String,
     /// Another one than that of every call of this host before, and near the time in microseconds since 1970.
     pub counter: u64,
+    /// The word of the server's run that it is for; [`UNKNOWN_RUN`] when its caller has not heard one yet.
+    pub run: String,
     signature: Signature,
 }
 
 impl HostCall {
     /// A signed call.
     #[must_use]
-    pub fn sign(signer: &Signer, host: &str, counter: u64, call: Signable<'_>) -> Self {
+    pub fn sign(signer: &Signer, from: Caller<'_>, call: Signable<'_>) -> Self {
         Self {
-            host: host.to_string(),
-            counter,
-            signature: signer.sign(CALL, &message(host, counter, call)),
+            host: from.host.to_string(),
+            counter: from.counter,
+            run: from.run.to_string(),
+            signature: signer.sign(CALL, &message(from, call)),
         }
     }
 
@@ -54,18 +73,19 @@ impl HostCall {
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let mut words = header.split(' ');
-        let (scheme, host, counter, signature) =
-            (words.next()?, words.next()?, words.next()?, words.next()?);
+        let (scheme, host, counter) = (words.next()?, words.next()?, words.next()?);
+        let (run, signature) = (words.next()?, words.next()?);
         let is_name = |name: &str| {
             (1..=HOST_CHARS_MAX).contains(&name.len())
                 && name.bytes().all(|byte| byte.is_ascii_graphic())
         };
-        if scheme != SCHEME || !is_name(host) || words.next().is_some() {
+        if scheme != SCHEME || !is_name(host) || !is_name(run) || words.next().is_some() {
             return None;
         }
         Some(Self {
             host: host.to_string(),
             counter: counter.parse().ok()?,
+            run: run.to_string(),
             signature: Signature::parse(signature)?,
         })
     }
@@ -73,7 +93,12 @@ impl HostCall {
     /// Whether that key signed exactly this call.
     #[must_use]
     pub fn is_by(&self, key: &KeyId, call: Signable<'_>) -> bool {
-        let message = message(&self.host, self.counter, call);
+        let from = Caller {
+            host: &self.host,
+            counter: self.counter,
+            run: &self.run,
+        };
+        let message = message(from, call);
         key.verify(CALL, &message, &self.signature).is_ok()
     }
 }
@@ -82,16 +107,20 @@ impl fmt::Display for HostCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{SCHEME} {} {} {}",
-            self.host, self.counter, self.signature
+            "{SCHEME} {} {} {} {}",
+            self.host, self.counter, self.run, self.signature
         )
     }
 }
 
 /// No two different calls are the same bytes: each part but the last is followed by a byte that it cannot have.
-fn message(host: &str, counter: u64, call: Signable<'_>) -> Vec<u8> {
+fn message(from: Caller<'_>, call: Signable<'_>) -> Vec<u8> {
     let body = blake3::hash(call.body);
-    let text = format!("{host}\n{counter}\n{}\n{}\n{body}", call.method, call.path);
+    let Caller { host, counter, run } = from;
+    let text = format!(
+        "{host}\n{counter}\n{run}\n{}\n{}\n{body}",
+        call.method, call.path
+    );
     text.into_bytes()
 }
 
@@ -134,7 +163,12 @@ mod tests {
             path: "/v1/agent/poll?wait=1",
             body: b"{}",
         };
-        let header = HostCall::sign(&host, "web-1", 7, call).to_string();
+        let from = Caller {
+            host: "web-1",
+            counter: 7,
+            run: "r1",
+        };
+        let header = HostCall::sign(&host, from, call).to_string();
         let read = HostCall::parse(&header).unwrap();
         assert_eq!((read.host.as_str(), read.counter), ("web-1", 7));
         assert!(read.is_by(&host.key_id(), call));
@@ -162,6 +196,9 @@ mod tests {
                 .unwrap()
                 .is_by(&host.key_id(), call)
         );
+        let elsewhere = header.replace(" r1 ", " r2 ");
+        let elsewhere = HostCall::parse(&elsewhere).unwrap();
+        assert!(!elsewhere.is_by(&host.key_id(), call), "another server's");
         for wrong in [
             "Bearer x",
             "Croft-Host a 1",

@@ -126,6 +126,7 @@ pub(super) async fn invitation(mut call: Call) -> Answer {
         )));
     }
     let invitation = Invitation {
+        id: uuid::Uuid::new_v4().simple().to_string(),
         host: asked.host,
         tags: asked.tags,
         zone: asked.zone,
@@ -158,13 +159,21 @@ pub(super) async fn enrol(mut call: Call) -> Answer {
         public_key: key.clone(),
         tags: invitation.tags,
         zone: invitation.zone,
+        invitation: Some(invitation.id.clone()),
     };
+    let used = invitation.id;
     let (named, own) = (host.clone(), key.clone());
     let check = move |state: &croft_deploy::State| match state.host(&named) {
         Some(there) if there.is_enrolled && there.public_key != own => {
             Err(Refusal::Wrong(vec![format!(
                 "host `{named}` belongs to the farm already, with another key: revoke it first"
             )]))
+        }
+        // Whoever did not hear the answer may ask again.
+        Some(there) if there.invitations.contains(&used) && !there.is_enrolled => {
+            Err(Refusal::Wrong(vec![
+                "the invitation has been used: ask for a new one".to_string(),
+            ]))
         }
         Some(there) => Ok(Expected::Last(there.last)),
         None => Ok(Expected::NEW),
@@ -196,13 +205,17 @@ async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
         .header(&AUTHORIZATION)
         .and_then(HostCall::parse)
         .ok_or_else(unknown)?;
+    if said.run != call.state.run {
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "CallForAnotherServerException",
+            "this call is signed for another server, or for this one before its restart: sign it for `croft-server-run`",
+        ));
+    }
     let body = call.bytes(BODY_BYTES_MAX).await?;
     let name = said.host.clone();
-    let key = call.state.farm.deploy.look(move |seen| {
-        let host = seen.state.host(&name).filter(|host| host.is_enrolled)?;
-        KeyId::parse(&host.public_key)
-    });
-    let key = key.await?.ok_or_else(unknown)?;
+    let key = call.state.farm.deploy.key_of(&name);
+    let key = key.and_then(|key| KeyId::parse(&key)).ok_or_else(unknown)?;
     let signable = Signable {
         method: call.line.0,
         path: &call.line.1,

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use croft_deploy::alarm::Webhook;
 use serde_json::json;
 
-use super::call::{Answer, Call, json as answer_json, not_json};
+use super::call::{Answer, Call, json as answer_json, not_json, short};
 use super::problem::Problem;
 
 /// Bytes of one message: Alertmanager sends a group's alerts at once.
@@ -14,6 +14,7 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub(super) async fn pushed(mut call: Call) -> Answer {
     let bytes = call.bytes(MESSAGE_BYTES_MAX).await?;
     let message: Webhook = serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?;
+    call.is_about(format!("alerts.{}", short(&message.group_key)));
     let heard = message.alerts.len();
     let alerted = call.state.farm.deploy.alerted(message).await;
     alerted.map_err(Problem::from)?;

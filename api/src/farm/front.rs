@@ -22,6 +22,9 @@ use super::problem::Problem;
 use super::state::{MetricsAccess, State};
 use super::table::{Effect, ROUTES, Route, Verb, Whose};
 
+/// The word that a host's next call is to be signed for.
+const SERVER_RUN: &str = "croft-server-run";
+
 /// The name of a request, in its answer and in the log.
 const REQUEST_ID: &str = "x-request-id";
 
@@ -125,7 +128,13 @@ async fn answer(
     state
         .metrics
         .answered(route.path, route.verb.word(), response.status(), took);
-    with_id(response, &id)
+    let mut response = with_id(response, &id);
+    if route.whose == Whose::Host
+        && let Ok(run) = HeaderValue::from_str(&state.run)
+    {
+        response.headers_mut().insert(SERVER_RUN, run);
+    }
+    response
 }
 
 /// What comes of a call that changes something, once that is on record. Both are one task, which a caller who hangs up does not end:

@@ -124,6 +124,8 @@ pub(super) struct State {
     pub(super) in_step: Mutex<Option<Instant>>,
     /// Hosts that were heard.
     pub(super) hosts: HostsHeard,
+    /// This run's word, which hosts sign: what they said to another run, or another server, is not for this one.
+    pub(super) run: String,
 }
 
 /// A place among a token's followers, for as long as it is held.
@@ -144,6 +146,7 @@ impl State {
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             held: Held::default(),
             hosts: HostsHeard::default(),
+            run: uuid::Uuid::new_v4().simple().to_string(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             room: Room::new(UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, ROOM_WAIT),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),

@@ -155,7 +155,7 @@ routes! {
     Post "/v1/deployments/{id}/continue" Deployer Deployment Changes "ContinueDeployment" "Ends a deployment's wait." => ask::go_on;
     Get "/v1/hosts/{name}" Viewer Farm Reads "GetHost" "A host, and the groups that mean it." => hosts::get;
     Put "/v1/hosts/{name}/tags" Admin Farm Changes "TagHost" "Gives a host other tags." => hosts::tag;
-    Post "/v1/alerts" Deployer Farm Reads "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
+    Post "/v1/alerts" Deployer Farm Changes "PushAlerts" "What Alertmanager's webhook says; its alarms end deployments." => alerts::pushed;
     Get "/v1/hosts" Viewer Farm Reads "ListHosts" "Hosts that are deployed to." => hosts::list;
     Delete "/v1/hosts/{name}" Admin Farm Changes "RevokeHost" "Takes a host out of the farm." => hosts::revoke;
     Post "/v1/hosts/invitations" Admin Farm Changes "InviteHost" "Lets a host enrol: a token, shown once." => agents::invitation;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use croft_keys::{HostCall, Signable, Signer};
+use croft_keys::{Caller, HostCall, Signable, Signer, UNKNOWN_RUN};
 use croft_proto::deploy::{
     Commands, Diagnostics, Enrolling, Heard, HostCommand, HostReport, LifecycleEvent, Poll,
     ReportAnswer, Reported, ScriptErrorCode,
@@ -213,7 +213,7 @@ struct Agent {
 }
 
 /// A connection that is kept.
-struct Line(BufReader<TcpStream>);
+struct Line(BufReader<TcpStream>, String);
 
 impl Agent {
     fn new(server: &str, folder: &Path, number: usize) -> Result<Self, String> {
@@ -296,6 +296,17 @@ impl Agent {
         body: &impl Serialize,
     ) -> Result<T, String> {
         let body = serde_json::to_vec(body).map_err(text)?;
+        let mut run = line.1.clone();
+        let mut answer = self.signed(line, path, &body).await;
+        // The first call to a server is answered with the word of its run, and made again.
+        while answer.is_err() && run != line.1 {
+            run.clone_from(&line.1);
+            answer = self.signed(line, path, &body).await;
+        }
+        serde_json::from_slice(&answer?).map_err(text)
+    }
+
+    async fn signed(&self, line: &mut Line, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
         let now = std::time::UNIX_EPOCH.elapsed().map_err(text)?.as_micros();
         let now = u64::try_from(now).map_err(text)?;
         let counter = now.max(self.counter.load(Ordering::Relaxed) + 1);
@@ -303,11 +314,15 @@ impl Agent {
         let signable = Signable {
             method: "POST",
             path,
-            body: &body,
+            body,
         };
-        let said = HostCall::sign(&self.signer, &self.host, counter, signable).to_string();
-        let answer = line.ask(&self.server, path, &said, &body).await?;
-        serde_json::from_slice(&answer).map_err(text)
+        let from = Caller {
+            host: &self.host,
+            counter,
+            run: &line.1,
+        };
+        let said = HostCall::sign(&self.signer, from, signable).to_string();
+        line.ask(&self.server, path, &said, body).await
     }
 }
 
@@ -315,7 +330,7 @@ impl Line {
     async fn to(server: &str) -> Result<Self, String> {
         let stream = TcpStream::connect(server).await.map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
-        Ok(Self(BufReader::new(stream)))
+        Ok(Self(BufReader::new(stream), UNKNOWN_RUN.to_string()))
     }
 
     async fn ask(
@@ -347,6 +362,9 @@ impl Line {
             }
             if let Some(rest) = line.strip_prefix("http/1.1 ") {
                 status = rest.to_string();
+            }
+            if let Some(run) = line.strip_prefix("croft-server-run:") {
+                self.1 = run.trim().to_string();
             }
             if let Some(value) = line.strip_prefix("content-length:") {
                 length = value.trim().parse().map_err(text)?;

@@ -1,6 +1,7 @@
 //! What the loop is asked, and by whom: the API holds a [`Handle`] and waits for answers.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use croft_ledger::{Expected, Seq, Subject};
@@ -12,7 +13,7 @@ use super::mailbox::Mailbox;
 use crate::alarm::Webhook;
 use crate::ask::{Refusal, Then};
 use crate::intent::{GroupName, Recorded};
-use crate::state::State;
+use crate::state::{Host, State};
 use crate::step::{Answer, Report};
 
 /// How far a server's fold is.
@@ -119,22 +120,47 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     progress: watch::Receiver<Progress>,
     mailbox: Arc<Mailbox>,
+    keys: Arc<Keys>,
     asks_for_alarms: bool,
 }
 
+/// The keys of hosts that belong to the farm, by name: read for each call of a host, which must not wait for the loop before it is known to be one.
+#[derive(Debug, Default)]
+pub(super) struct Keys(RwLock<HashMap<String, String>>);
+
+impl Keys {
+    /// As the host is now.
+    pub(super) fn note(&self, name: &str, host: Option<&Host>) {
+        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match host.filter(|host| host.is_enrolled) {
+            Some(host) => keys.insert(name.to_string(), host.public_key.clone()),
+            None => keys.remove(name),
+        };
+    }
+}
+
 impl Handle {
-    pub(super) const fn new(
+    pub(super) fn new(
         commands: mpsc::Sender<Command>,
         progress: watch::Receiver<Progress>,
         mailbox: Arc<Mailbox>,
+        keys: Arc<Keys>,
         asks_for_alarms: bool,
     ) -> Self {
         Self {
             commands,
             progress,
             mailbox,
+            keys,
             asks_for_alarms,
         }
+    }
+
+    /// The key of a host of the farm, in hexadecimal; none when this server knows of no such host.
+    #[must_use]
+    pub fn key_of(&self, host: &str) -> Option<String> {
+        let keys = self.keys.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(host).cloned()
     }
 
     /// Whether this server asks somebody for alarms, and does not only wait for them.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::alarms::Watch;
 use super::balancers::{Balancers, RouteKey, Told, Waiting};
 use super::book::Book;
-use super::handle::{Command, Done, Failed, Progress, Refused, Seen, Wish};
+use super::handle::{Command, Done, Failed, Keys, Progress, Refused, Seen, Wish};
 use super::mailbox::Mailbox;
 use super::{Parts, Server};
 use crate::alarm::Polled;
@@ -85,6 +85,7 @@ struct Loop {
     is_polling: bool,
     ticks: u64,
     mailbox: Arc<Mailbox>,
+    keys: Arc<Keys>,
     on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
     again: Vec<Wished>,
     balancers: Balancers,
@@ -106,7 +107,7 @@ impl Server {
             .ledger
             .follow(Seq::ZERO)
             .ready_chunks(ENTRIES_AT_ONCE);
-        let mut state = Loop::new(self.parts, self.mailbox);
+        let mut state = Loop::new(self.parts, self.mailbox, self.keys);
         state.probe();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,9 +119,10 @@ impl Server {
                     state.arrived(arrived)?;
                 }
                 chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
+                // Before those who ask: a thousand hosts must not keep time from passing.
+                _ = tick.tick() => state.tick()?,
                 // When nobody can ask any more, deployments go on.
                 Some(command) = self.commands.recv() => state.asked(command)?,
-                _ = tick.tick() => state.tick()?,
             }
             self.progress.send_if_modified(|known| {
                 std::mem::replace(known, state.progress) != state.progress
@@ -130,7 +132,7 @@ impl Server {
 }
 
 impl Loop {
-    fn new(parts: Parts, mailbox: Arc<Mailbox>) -> Self {
+    fn new(parts: Parts, mailbox: Arc<Mailbox>, keys: Arc<Keys>) -> Self {
         Self {
             parts,
             engine: Engine::default(),
@@ -139,6 +141,7 @@ impl Loop {
             is_polling: false,
             ticks: 0,
             mailbox,
+            keys,
             on_their_way: FuturesUnordered::new(),
             again: Vec::new(),
             balancers: Balancers::default(),
@@ -198,12 +201,22 @@ impl Loop {
             let entry = entry?;
             touched.extend(deployment_of(&entry));
             self.step(Input::Entry(&entry))?;
+            self.note_host(&entry);
             self.progress.folded = entry.seq;
             self.note(&mut touched);
         }
         self.look_whether_caught_up()?;
         self.retry();
         Ok(())
+    }
+
+    /// Whoever checks a host's calls knows its key.
+    fn note_host(&self, entry: &Entry) {
+        if entry.subject.kind() == "host"
+            && let Some(name) = entry.subject.parts().nth(1)
+        {
+            self.keys.note(&name, self.engine.state().host(&name));
+        }
     }
 
     /// Remembers what is over, before the decisions forget it.

@@ -120,6 +120,7 @@ impl Farm {
                     value: String::new(),
                 }],
                 zone: None,
+                invitation: None,
             };
             farm.record(host_subject(host).unwrap(), event.into()).await;
             let (handle, host) = (farm.handle.clone(), (*host).to_string());

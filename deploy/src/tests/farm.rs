@@ -160,6 +160,7 @@ impl Farm {
                 value: String::new(),
             }],
             zone: zone.map(Into::into),
+            invitation: None,
         };
         self.say(host_subject(name).unwrap(), &event);
     }
@@ -176,6 +177,7 @@ impl Farm {
                 value: String::new(),
             }],
             zone: None,
+            invitation: None,
         };
         self.say_after(host_subject(name).unwrap(), &event);
     }

@@ -8,6 +8,8 @@ use super::{DeploymentId, Diagnostics, HostCommand, LifecycleEvent, Tag};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invitation {
+    /// What tells it from others: it is good once.
+    pub id: String,
     /// What the host is called.
     pub host: String,
     /// Its tags.

@@ -238,6 +238,9 @@ pub enum HostEvent {
         /// Its zone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         zone: Option<String>,
+        /// The invitation that it came with, which is used up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invitation: Option<String>,
     },
     /// It has other tags.
     Tagged {

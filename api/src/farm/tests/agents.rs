@@ -1,6 +1,6 @@
 //! Hosts: invited, enrolled, and heard only when they sign what they say.
 
-use croft_keys::{HostCall, Signable, Signer};
+use croft_keys::{Caller, HostCall, Signable, Signer, UNKNOWN_RUN};
 use serde_json::json;
 
 use super::rig::{Answer, Rig};
@@ -10,15 +10,30 @@ fn counter(rig: &Rig) -> u64 {
     rig.farm.clock.now().millis() * 1000
 }
 
-/// A signed call, as the host of that name.
+/// A signed call, as the host of that name, for the server as it is now.
 async fn signed(rig: &Rig, signer: &Signer, host: &str, counter: u64, body: &str) -> Answer {
+    let run = run_of(rig).await;
+    sent(rig, &header(signer, host, (counter, &run), body), body).await
+}
+
+/// The word of the server's run, as it is told to whoever does not know it.
+async fn run_of(rig: &Rig) -> String {
+    let asked = rig.ask("POST", "/v1/agent/poll", None, &[], "");
+    let answer = asked.await.is(401);
+    answer.headers["croft-server-run"].to_str().unwrap().into()
+}
+
+fn header(signer: &Signer, host: &str, (counter, run): (u64, &str), body: &str) -> String {
     let signable = Signable {
         method: "POST",
         path: "/v1/agent/poll",
         body: body.as_bytes(),
     };
-    let said = HostCall::sign(signer, host, counter, signable).to_string();
-    let headers = [("authorization", said.as_str())];
+    HostCall::sign(signer, Caller { host, counter, run }, signable).to_string()
+}
+
+async fn sent(rig: &Rig, header: &str, body: &str) -> Answer {
+    let headers = [("authorization", header)];
     let asked = rig.ask("POST", "/v1/agent/poll", None, &headers, body.to_string());
     asked.await
 }
@@ -87,6 +102,107 @@ async fn a_host_that_was_revoked_is_not_heard_and_may_come_with_another_key() {
         .is(404);
     let now = counter(&rig);
     signed(&rig, &own, "web-1", now, "{}").await.is(401);
+    // Neither the key nor the invitation is good any more.
+    for signer in [&own, &other] {
+        enrol(&rig, &token, signer).await.is(400);
+    }
+    let token = invited(&rig, "web-1").await;
     enrol(&rig, &token, &other).await.is(201);
     signed(&rig, &other, "web-1", now + 1, "{}").await.is(200);
+}
+
+/// A host `web-1` of the farm.
+async fn member(rig: &Rig) -> Signer {
+    let own = Signer::of_this_process().unwrap();
+    let token = invited(rig, "web-1").await;
+    enrol(rig, &token, &own).await.is(201);
+    own
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_call_is_refused_whatever_of_it_was_changed() {
+    let rig = Rig::start().await;
+    let own = member(&rig).await;
+    let (run, now) = (run_of(&rig).await, counter(&rig));
+    let good = header(&own, "web-1", (now, &run), "{}");
+    let forged = [
+        good.replace(&now.to_string(), &(now + 1).to_string()),
+        good.replace("web-1", "web-2"),
+        good.replace(&run, UNKNOWN_RUN),
+        header(
+            &Signer::of_this_process().unwrap(),
+            "web-1",
+            (now, &run),
+            "{}",
+        ),
+    ];
+    for header in forged {
+        sent(&rig, &header, "{}").await.is(401);
+    }
+    sent(&rig, &good, r#"{"fresh":true}"#).await.is(401);
+    sent(&rig, &good, "{}").await.is(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_listened_to_is_taken_once() {
+    let rig = Rig::start().await;
+    let own = member(&rig).await;
+    let (run, now) = (run_of(&rig).await, counter(&rig));
+    let heard = header(&own, "web-1", (now, &run), "{}");
+    sent(&rig, &heard, "{}").await.is(200);
+    for _ in 0..3 {
+        sent(&rig, &heard, "{}").await.is(401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_to_one_run_of_a_server_is_none_to_another_server_nor_after_a_restart() {
+    let mut rig = Rig::start().await;
+    let own = member(&rig).await;
+    let (run, now) = (run_of(&rig).await, counter(&rig));
+    let (heard, kept) = (
+        header(&own, "web-1", (now, &run), "{}"),
+        header(&own, "web-1", (now + 1, &run), "{}"),
+    );
+    sent(&rig, &heard, "{}").await.is(200);
+    // Another front has heard nothing: what is another server, and what this one is after a restart.
+    rig.farm.registry = prometheus::Registry::new();
+    rig.farm.settings.server = "s2".into();
+    rig.serve().await;
+    for header in [&heard, &kept] {
+        let refused = sent(&rig, header, "{}").await.is(401);
+        assert_eq!(refused.json()["code"], "CallForAnotherServerException");
+    }
+    signed(&rig, &own, "web-1", now + 2, "{}").await.is(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_lets_one_host_in_once() {
+    let rig = Rig::start().await;
+    let (own, other) = (
+        Signer::of_this_process().unwrap(),
+        Signer::of_this_process().unwrap(),
+    );
+    let (first, second) = (invited(&rig, "web-1").await, invited(&rig, "web-1").await);
+    assert_ne!(first, second);
+    enrol(&rig, &first, &own).await.is(201);
+    enrol(&rig, &first, &other).await.is(400);
+    rig.send("DELETE", "/v1/hosts/web-1", &json!({}))
+        .await
+        .is(200);
+    let refused = enrol(&rig, &first, &other).await.is(400);
+    assert!(refused.json().to_string().contains("has been used"));
+    enrol(&rig, &second, &other).await.is(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_came_in_and_who_pushed_an_alert_is_in_the_audit_chain() {
+    let rig = Rig::start().await;
+    member(&rig).await;
+    let alert = json!({"groupKey": "k", "alerts": []});
+    rig.send("POST", "/v1/alerts", &alert).await.is(200);
+    let noted = rig.get("/v1/audit").await.json().to_string();
+    for (action, target) in [("EnrolHost", "host.web-1"), ("PushAlerts", "alerts.k")] {
+        assert!(noted.contains(action) && noted.contains(target), "{noted}");
+    }
 }

@@ -60,6 +60,7 @@ async fn enrolled(rig: &Rig, name: &str) {
             value: "web".into(),
         }],
         zone: None,
+        invitation: None,
     };
     let check = |_: &croft_deploy::State| Ok(Expected::NEW);
     let deploy = &rig.farm.deploy;

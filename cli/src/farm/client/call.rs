@@ -256,6 +256,19 @@ impl Farm {
 
     /// Asks once.
     pub(crate) async fn once(&self, call: &Call) -> Result<Response, Failure> {
+        self.granted(self.sent(call).await?).await
+    }
+
+    /// What was answered, unless it was refused.
+    pub(crate) async fn granted(&self, answer: Response) -> Result<Response, Failure> {
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(Failure::Refused(Box::new(self.problem(answer).await)))
+    }
+
+    /// Asks once, and hands back whatever is answered.
+    pub(crate) async fn sent(&self, call: &Call) -> Result<Response, Failure> {
         let mut url = self.connection.server.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(&call.path);
@@ -277,29 +290,25 @@ impl Farm {
             request = request.header(CONTENT_TYPE, *kind).body(bytes.clone());
         }
         let server = self.connection.server.to_string();
-        let answer = match tokio::time::timeout(ANSWER, request.send()).await {
-            Ok(Ok(answer)) => answer,
+        match tokio::time::timeout(ANSWER, request.send()).await {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(source)) => {
                 let from = self.connection.server_from.clone();
                 if is_refused(&source) {
                     return Err(Failure::Nobody { server, from });
                 }
                 let source = source.without_url();
-                return Err(Failure::Unreachable {
+                Err(Failure::Unreachable {
                     server,
                     from,
                     source,
-                });
+                })
             }
             Err(_) => {
                 let from = self.connection.server_from.clone();
-                return Err(Failure::Silent { server, from });
+                Err(Failure::Silent { server, from })
             }
-        };
-        if answer.status().is_success() {
-            return Ok(answer);
         }
-        Err(Failure::Refused(Box::new(self.problem(answer).await)))
     }
 
     async fn problem(&self, mut answer: Response) -> Problem {

@@ -1,16 +1,22 @@
 //! Calls that the host signs. Each has a counter of its own, so one that failed is made anew and not sent again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use croft_keys::{HostCall, Signable, Signer};
+use croft_keys::{Caller, HostCall, Signable, Signer, UNKNOWN_RUN};
 use croft_proto::deploy::Enrolling;
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::farm::client::{Call, Farm};
+
+/// The word of a server's run, in its answers.
+const SERVER_RUN: &str = "croft-server-run";
+/// Servers behind one address that a call is made anew for, one after the other.
+const RUNS_TRIED_MAX: u32 = 8;
 
 /// A farm that can be asked as a host of it.
 pub(super) struct Calls {
@@ -19,6 +25,8 @@ pub(super) struct Calls {
     host: String,
     /// Of the last call: microseconds since 1970, or one more than that of the call before.
     counter: AtomicU64,
+    /// The word of the server that was asked last.
+    run: Mutex<String>,
 }
 
 impl Calls {
@@ -30,6 +38,7 @@ impl Calls {
             signer,
             host,
             counter: AtomicU64::new(0),
+            run: Mutex::new(UNKNOWN_RUN.to_string()),
         }
     }
 
@@ -86,16 +95,43 @@ impl Calls {
     ) -> anyhow::Result<Response> {
         let path = [&["v1", "agent"], path].concat();
         let line = format!("/{}", path.join("/"));
-        let signable = Signable {
-            method: method.as_str(),
-            path: &line,
-            body: &body,
-        };
-        let said = HostCall::sign(&self.signer, &self.host, self.next(), signable);
-        let call = Call::new(method.clone(), &path)
-            .header("authorization", said.to_string())
-            .body(kind, body);
-        Ok(self.farm.once(&call).await?)
+        for _ in 0..RUNS_TRIED_MAX {
+            let signable = Signable {
+                method: method.as_str(),
+                path: &line,
+                body: &body,
+            };
+            let run = self.run().clone();
+            let from = Caller {
+                host: &self.host,
+                counter: self.next(),
+                run: &run,
+            };
+            let said = HostCall::sign(&self.signer, from, signable);
+            let call = Call::new(method.clone(), &path)
+                .header("authorization", said.to_string())
+                .body(kind, body.clone());
+            let answer = self.farm.sent(&call).await?;
+            let heard = answer.headers().get(SERVER_RUN);
+            let heard = heard
+                .and_then(|word| word.to_str().ok())
+                .map(str::to_string);
+            let is_another = heard.as_ref().is_some_and(|heard| *heard != run);
+            if let Some(heard) = heard {
+                *self.run() = heard;
+            }
+            if answer.status() != StatusCode::UNAUTHORIZED || !is_another {
+                return Ok(self.farm.granted(answer).await?);
+            }
+        }
+        anyhow::bail!(
+            "{} is another server each time, and none takes a call that is signed for the one before: let a host's calls go to one server for a while",
+            self.server()
+        )
+    }
+
+    fn run(&self) -> std::sync::MutexGuard<'_, String> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next(&self) -> u64 {
