@@ -189,6 +189,15 @@ impl Deployment {
         }
     }
 
+    /// Whether its step is one on the old side.
+    fn takes_down(&self) -> bool {
+        let Some(Step::Run { targets, .. }) = self.current() else {
+            return false;
+        };
+        let first = self.targets.get(targets.from as usize);
+        first.is_some_and(|target| target.planned.side == Side::Old)
+    }
+
     pub(crate) fn pace(&self) -> Option<Pace> {
         match self.current() {
             Some(Step::Run { pace, .. }) => Some(*pace),
@@ -220,7 +229,7 @@ impl Deployment {
                 let may_fail = plan.is_some_and(|plan| plan.ignore_application_stop_failures)
                     // What takes an old side down runs the old revision's scripts, and the new one has all traffic: the release is
                     // not to fail for them. A balancer that does not let the old side out is another matter, as at AWS.
-                    || matches!(self.pace(), Some(Pace::Every));
+                    || self.takes_down();
                 event.may_be_ignored() && may_fail
             }
         }
