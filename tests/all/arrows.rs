@@ -118,6 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "croft-proto",
             "croft-beneath",
             "croft-nats-testing",
+            "croft-keys",
             "croft-ledger",
             "croft-bus",
             "croft-views",
