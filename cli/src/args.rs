@@ -10,8 +10,8 @@ use crate::agent::AgentWords;
 use crate::cache::CacheWords;
 use crate::farm::roles::words::NatsWords;
 use crate::farm::words::{
-    AppWords, AuditWords, BuildWords, DeployWords, DeploymentWords, GroupWords, HostWords,
-    ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords, WorkerWords,
+    AlarmWords, AppWords, AuditWords, BuildWords, DeployWords, DeploymentWords, GroupWords,
+    HostWords, ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords, WorkerWords,
 };
 
 /// Runs buildspec.yml, appspec.yml and pipelines on your own machines.
@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Deployment(DeploymentWords),
     /// Look at the hosts that a farm deploys to and act on them
     Host(HostWords),
+    /// What a group's releases are judged by, and what each query of it gives now
+    Alarm(AlarmWords),
     /// Run a farm on this machine: server and worker in one process
     Up(Box<crate::farm::roles::words::UpWords>),
     /// Run a farm's server over NATS: API, scheduler, read model

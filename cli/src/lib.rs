@@ -104,6 +104,7 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Deploy(words) => client::deploy(&cli.global, words),
         Command::Deployment(words) => client::deployment(&cli.global, words),
         Command::Host(words) => client::host(&cli.global, words),
+        Command::Alarm(words) => client::alarm(&cli.global, words),
         Command::Worker(words) => match &words.command {
             Some(command) => client::worker(&cli.global, command),
             None => {
@@ -170,6 +171,7 @@ const fn is_role(command: &Command) -> bool {
         | Command::Deploy(_)
         | Command::Deployment(_)
         | Command::Host(_)
+        | Command::Alarm(_)
         | Command::Queue(_)
         | Command::Backup(_)
         | Command::Restore(_)

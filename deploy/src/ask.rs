@@ -224,10 +224,13 @@ pub fn stop(
 /// When it does not wait.
 pub fn go_on(state: &State, id: &DeploymentId, by: &str) -> Result<Vec<Intent>, Refusal> {
     let deployment = unfinished(state, id)?;
-    let waits = matches!(
-        deployment.current(),
-        Some(Step::Ready { .. } | Step::Bake { .. } | Step::Watch { .. })
-    );
+    let is_watched = deployment.plan.as_ref().is_some_and(|plan| plan.is_watched);
+    let waits = match deployment.current() {
+        Some(Step::Ready { .. } | Step::Bake { .. } | Step::Watch { .. }) => true,
+        // What is watched may be held there.
+        Some(Step::Run { .. } | Step::Shift { .. }) => is_watched,
+        None => false,
+    };
     if !waits || deployment.is_continued {
         return Err(Refusal::NotWaiting(id.clone()));
     }
@@ -258,6 +261,16 @@ pub fn roll_back(state: &State, name: &GroupName, by: &str) -> Result<Vec<Intent
     // It is a release like another: watched, and paced over all hosts.
     (accepted.creator, accepted.parent) = (Creator::User, None);
     accepted_as(state, name, &id, accepted, None, Vec::new()).ok_or_else(none)
+}
+
+/// Keeps what the detectors knew before it began; once.
+pub(crate) fn noted(deployment: &Deployment, notes: Vec<String>) -> Option<Vec<Intent>> {
+    if deployment.notes.is_some() || deployment.end.is_some() {
+        return None;
+    }
+    let noted = DeploymentEvent::Noted { notes };
+    let row = Row::deployment(&deployment.id, deployment.last).says(noted.into());
+    Some(row.intents)
 }
 
 /// Ends a deployment for what was found.

@@ -33,6 +33,10 @@ pub(crate) struct Heard {
     pub(crate) may_go_on: bool,
     /// Whether the balancer has been told of the current step.
     pub(crate) is_routed: bool,
+    /// How long nobody has said so, in the current step.
+    pub(crate) held_ms: u64,
+    /// The same since the deployment began.
+    pub(crate) held_all_ms: u64,
 }
 
 /// What is appended next; nothing when it has to wait.
@@ -46,17 +50,20 @@ pub(crate) fn next(
     if deployment.end.is_some() {
         return None;
     }
-    if is_too_long(deployment, plan, now) {
-        let message = "it did not come to an end in its time".to_string();
-        return end(state, deployment, failed(ErrorCode::Timeout, message));
-    }
     let since_ms = now.millis_since(deployment.step_since);
-    // What is watched goes on only while somebody sees it: blind, traffic stays where it is.
+    // What is watched goes on only while somebody sees it: blind, traffic and hosts stay where they are.
     let may_go_on = heard.may_go_on || !plan.is_watched || deployment.is_continued;
+    if may_go_on && is_too_long(deployment, plan, heard, now) {
+        return end(state, deployment, too_long(deployment, plan));
+    }
     match deployment.current()? {
-        Step::Run { pace, .. } => run(state, deployment, plan, *pace),
+        Step::Run { pace, .. } => {
+            let is_held = !may_go_on && matches!(pace, Pace::Healthy { .. });
+            run(state, deployment, plan, *pace, is_held)
+        }
         Step::Watch { wait_ms } | Step::Bake { wait_ms } => {
-            let is_over = since_ms >= *wait_ms || deployment.is_continued;
+            // Time in which nobody saw anything is no time of watching.
+            let is_over = since_ms >= wait_ms + heard.held_ms || deployment.is_continued;
             (is_over && may_go_on).then(|| go_on(state, deployment, plan))?
         }
         Step::Shift { wait_ms, .. } => {
@@ -99,14 +106,29 @@ pub(crate) fn next(
     }
 }
 
-fn is_too_long(deployment: &Deployment, plan: &Plan, now: Timestamp) -> bool {
+/// Time in which it was held does not count: whoever could not see must not end it.
+fn is_too_long(deployment: &Deployment, plan: &Plan, heard: Heard, now: Timestamp) -> bool {
     let most = match plan.deployment_type {
         DeploymentType::InPlace => IN_PLACE_MS_MAX,
         DeploymentType::BlueGreen => BLUE_GREEN_MS_MAX,
     };
     deployment
         .began
-        .is_some_and(|began| now.millis_since(began) >= most)
+        .is_some_and(|began| now.millis_since(began) >= most + heard.held_all_ms)
+}
+
+/// A server that died has forgotten how long it was held. So where nothing speaks against the release but the clock, what is watched is
+/// not taken back: the time may have been the monitor's.
+fn too_long(deployment: &Deployment, plan: &Plan) -> Cause {
+    let cause = failed(
+        ErrorCode::Timeout,
+        "it did not come to an end in its time".to_string(),
+    );
+    let is_blameless = plan.is_watched && deployment.first_failure.is_none();
+    Cause {
+        event: cause.event.filter(|_| !is_blameless),
+        ..cause
+    }
 }
 
 fn failed(code: ErrorCode, message: String) -> Cause {
@@ -139,8 +161,17 @@ fn go_on(state: &State, deployment: &Deployment, plan: &Plan) -> Option<Vec<Inte
     Some(row.intents)
 }
 
-fn run(state: &State, deployment: &Deployment, plan: &Plan, pace: Pace) -> Option<Vec<Intent>> {
-    let begun = begin_some(state, deployment, plan, pace);
+fn run(
+    state: &State,
+    deployment: &Deployment,
+    plan: &Plan,
+    pace: Pace,
+    is_held: bool,
+) -> Option<Vec<Intent>> {
+    let begun = match is_held {
+        true => None,
+        false => begin_some(state, deployment, plan, pace),
+    };
     if begun.is_some() || !deployment.running.is_empty() {
         return begun;
     }

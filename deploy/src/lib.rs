@@ -41,6 +41,10 @@ mod step;
 pub mod verdict;
 /// Alarms, our own and from outside.
 pub mod alarm;
+/// Where metrics are asked for.
+pub mod metrics;
+/// One deployment under watch: what is measured becomes one decision.
+pub mod watch;
 /// Simulated releases, for tests and benchmarks.
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;

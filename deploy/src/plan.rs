@@ -125,10 +125,8 @@ fn written(
             Some(_) => None,
         })
         .filter(|_| !is_rollback);
-    let has_verdicts = settings
-        .own
-        .as_ref()
-        .is_some_and(|own| own.verdicts.is_some());
+    let verdicts = settings.own.as_ref().and_then(|own| own.verdicts.clone());
+    let verdicts = verdicts.filter(|_| !is_rollback);
     let rollback_on = match &asked.auto_rollback_configuration {
         Some(rollback) if rollback.enabled => rollback.events.clone(),
         Some(_) => Vec::new(),
@@ -157,7 +155,8 @@ fn written(
         moves_traffic: moves_traffic(settings),
         alarms: alarms.map(|of| of.alarms.clone()).unwrap_or_default(),
         ignore_poll_alarm_failure: alarms.is_some_and(|of| of.ignore_poll_alarm_failure),
-        is_watched: !is_rollback && (alarms.is_some() || has_verdicts),
+        is_watched: !is_rollback && (alarms.is_some() || verdicts.is_some()),
+        verdicts,
         rollback_on,
     };
     (plan, course.targets)
@@ -316,14 +315,7 @@ fn in_place(given: &Given<'_>, config: &DeploymentConfig) -> Result<Course, Refu
     };
     let mut steps = match &config.zonal_config {
         Some(zonal) => zones(given, &targets, zonal)?,
-        None => vec![Step::Run {
-            targets: Span {
-                from: 0,
-                to: count(targets.len()),
-            },
-            events: in_place_events(given.settings),
-            pace: Pace::Healthy { zone: None },
-        }],
+        None => canary_first(given, &targets, config),
     };
     steps.push(Step::Bake {
         wait_ms: bake_ms(given),
@@ -334,6 +326,44 @@ fn in_place(given: &Given<'_>, config: &DeploymentConfig) -> Result<Course, Refu
         rule,
         fleet,
     })
+}
+
+/// The canary, a wait, and the others, where the configuration says so; what takes back or mends does not wait.
+fn canary_first(
+    given: &Given<'_>,
+    targets: &[PlannedTarget],
+    config: &DeploymentConfig,
+) -> Vec<Step> {
+    let run = |from, to, zone| Step::Run {
+        targets: Span { from, to },
+        events: in_place_events(given.settings),
+        pace: Pace::Healthy { zone },
+    };
+    let all = count(targets.len());
+    let canary = config.own.as_ref().and_then(|own| own.canary);
+    let is_release = given.accepted.creator == Creator::User;
+    let Some(canary) = canary.filter(|canary| is_release && canary.hosts < all) else {
+        return vec![run(0, all, None)];
+    };
+    // Counted as a zone is, so that the others do not follow when none of the canary went well.
+    let first = &targets[..canary.hosts as usize];
+    let healthy = first.iter().filter(|target| target.was == Was::Healthy);
+    let fleet = Fleet {
+        total: canary.hosts,
+        healthy_before: count(healthy.count()),
+        bystanders: 0,
+    };
+    let rule = HealthRule {
+        minimum: 0,
+        at_once_max: canary.hosts,
+    };
+    vec![
+        run(0, canary.hosts, Some((rule, fleet))),
+        Step::Watch {
+            wait_ms: canary.wait_seconds * 1_000,
+        },
+        run(canary.hosts, all, None),
+    ]
 }
 
 pub(crate) fn fleet_rule(config: &DeploymentConfig, total: u32) -> Result<HealthRule, Refused> {

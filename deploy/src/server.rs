@@ -13,6 +13,10 @@ mod routing;
 mod balancers;
 /// Alarms.
 mod alarms;
+/// Watches of deployments that are measured.
+mod verdicts;
+/// A group's queries, tried.
+mod tried;
 /// The loop.
 mod run;
 
@@ -26,7 +30,9 @@ pub use book::{Book, Remembered};
 pub use handle::{Done, Failed, Handle, Progress, Refused, Seen};
 pub use routing::{Balanced, Local, Routing};
 pub use run::ServerError;
+pub use tried::{Listed, Tried, listed, try_all};
 
+use crate::metrics::Metrics;
 use handle::{Command, Keys};
 use mailbox::Mailbox;
 
@@ -44,6 +50,8 @@ pub struct Parts {
     pub routing: Arc<dyn Routing>,
     /// Where alarms are asked for; none where they are only pushed.
     pub alerts: Option<Arc<dyn Alerts>>,
+    /// Where metrics are asked for, if anywhere.
+    pub metrics: Option<Arc<dyn Metrics>>,
 }
 
 /// A server's loop, to be run.
@@ -81,6 +89,7 @@ impl Server {
             Arc::clone(&mailbox),
             Arc::clone(&keys),
             parts.alerts.is_some(),
+            parts.metrics.clone(),
         );
         let server = Self {
             parts,

@@ -187,6 +187,8 @@ impl Deployment {
                     })
                     .map(|_| self.traffic_percent),
                 finding: end.and_then(|end| end.finding.clone()),
+                notes: self.notes.clone().unwrap_or_default(),
+                watch: None,
             },
         }
     }

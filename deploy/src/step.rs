@@ -128,6 +128,18 @@ struct Own {
     well: Option<(u64, u32)>,
     /// The step that its balancer has been told of.
     routed: Option<u32>,
+    /// How long it was held.
+    held: Held,
+}
+
+/// How long nobody has said of a deployment that it may go on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    /// Up to when that is counted.
+    counted_ms: Option<u64>,
+    step: u32,
+    step_ms: u64,
+    all_ms: u64,
 }
 
 /// A server's decisions.
@@ -279,10 +291,13 @@ impl Engine {
             return;
         }
         let heard = Heard {
-            may_go_on: own.well.is_some_and(|(at, step)| {
-                step == deployment.step && now.steady_ms.saturating_sub(at) < ADVICE_MS
-            }),
+            may_go_on: own.is_well(deployment, now),
             is_routed: own.routed == Some(deployment.step),
+            held_ms: match own.held.step == deployment.step {
+                true => own.held.step_ms,
+                false => 0,
+            },
+            held_all_ms: own.held.all_ms,
         };
         if let Some(intents) = next(&self.state, deployment, heard, now.wall) {
             self.own.entry(id.clone()).or_default().asked_ms = Some(now.steady_ms);
@@ -348,6 +363,33 @@ impl Engine {
         if let Some(action) = command(deployment, number) {
             self.sent.insert((id.clone(), number), now.steady_ms);
             actions.push(action);
+        }
+    }
+}
+
+impl Own {
+    /// Whether somebody who watches has lately said that it may go on.
+    fn is_well(&self, deployment: &Deployment, now: Now) -> bool {
+        self.well.is_some_and(|(at, step)| {
+            step == deployment.step && now.steady_ms.saturating_sub(at) < ADVICE_MS
+        })
+    }
+
+    /// Counts the time since the last tick, if it was held.
+    fn pass(&mut self, deployment: &Deployment, now: Now) {
+        let is_held = deployment.plan.as_ref().is_some_and(|plan| plan.is_watched)
+            && deployment.end.is_none()
+            && !deployment.is_continued
+            && !self.is_well(deployment, now);
+        let held = &mut self.held;
+        if held.step != deployment.step {
+            (held.step, held.step_ms) = (deployment.step, 0);
+        }
+        let since = held.counted_ms.replace(now.steady_ms);
+        if let Some(since) = since.filter(|_| is_held) {
+            let more = now.steady_ms.saturating_sub(since);
+            held.step_ms += more;
+            held.all_ms += more;
         }
     }
 }

@@ -19,6 +19,8 @@ mod guard;
 mod threshold;
 /// What to do when a metric has no value.
 mod missing;
+/// What is measured, as its author writes it.
+mod settings;
 /// One decision out of all of it.
 mod decide;
 /// Why, for later.
@@ -35,6 +37,7 @@ pub use history::{BLOCK_UNKNOWN_MS, BLOCKS_MIN, Errors, History, Learned, Lesson
 pub use missing::{Cause, Gap, Kind, Missing, OnTimeout, Policy};
 pub use power::{Asked, seconds_to_convict, sentence};
 pub use sequential::{Against, CURVE_POINTS_MAX, Point, Rules, Sequential, Suspicion};
+pub use settings::{Baseline, Counted, Guards, Hosts, Limit, Metric, Settings};
 pub use threshold::{Measured, Threshold, Watched};
 
 #[cfg(test)]

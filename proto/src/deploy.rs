@@ -33,13 +33,15 @@ mod request;
 mod plan;
 /// How a deployment is shown.
 mod info;
+/// How its detectors stand.
+mod watched;
 /// What is recorded.
 mod journal;
 
 pub use application::{Application, RevisionRegistration};
 pub use command::{DeploymentType, HostCommand, Revision, RevisionOrigin};
 pub use config::{
-    ComputePlatform, DEFAULT_CONFIG, DeploymentConfig, MinimumHealthyHosts,
+    ComputePlatform, DEFAULT_CONFIG, DeploymentConfig, HostCanary, MinimumHealthyHosts,
     MinimumHealthyHostsType, OwnOfConfig, RESERVED_PREFIX, TimeBasedCanary, TimeBasedLinear,
     TrafficRoutingConfig, TrafficRoutingType, TrafficStep, ZonalConfig,
 };
@@ -70,3 +72,4 @@ pub use router::Router;
 pub use script::{Diagnostics, FileExistsBehavior, ScriptErrorCode};
 pub use status::{DeploymentStatus, EventStatus, TargetStatus};
 pub use tags::{Ec2TagSet, OnPremisesTagSet, Tag, TagFilter, TagFilterType};
+pub use watched::{Watched, WatchedCounts, WatchedMetric, WatchedPoint, WatchedQuery};

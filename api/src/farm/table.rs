@@ -5,7 +5,7 @@ use croft_keys::AccessRole;
 use futures_util::future::BoxFuture;
 
 use super::call::{Answer, Call};
-use super::deploy::{applications, ask, configs, deployments, groups, hosts, targets};
+use super::deploy::{alarms, applications, ask, configs, deployments, groups, hosts, targets};
 use super::{
     agents, alerts, audit, builds, events, explain, files, metrics, openapi, pools, projects,
     ready, secrets, sources, start, tokens, workers,
@@ -142,6 +142,8 @@ routes! {
     Get "/v1/applications/{name}/groups/{group}" Viewer Project Reads "GetDeploymentGroup" "A deployment group." => groups::get;
     Delete "/v1/applications/{name}/groups/{group}" Deployer Project Changes "DeleteDeploymentGroup" "Deletes a deployment group; its hosts keep what they have." => groups::delete;
     Post "/v1/applications/{name}/groups/{group}/rollback" Deployer Project Changes "RollBack" "Takes a group back to the revision before." => ask::roll_back;
+    Get "/v1/applications/{name}/groups/{group}/alarms" Viewer Project Reads "ListAlarms" "What a group's releases are judged by." => alarms::list;
+    Post "/v1/applications/{name}/groups/{group}/alarms/test" Deployer Project Reads "TestAlarms" "Asks each query of a group once, and says what it gives." => alarms::test;
     Get "/v1/deployment-configs" Viewer Role Reads "ListDeploymentConfigs" "Deployment configurations, the predefined ones first." => configs::list;
     Put "/v1/deployment-configs/{name}" Deployer Farm Changes "PutDeploymentConfig" "Makes a deployment configuration, which never changes." => configs::put;
     Get "/v1/deployment-configs/{name}" Viewer Role Reads "GetDeploymentConfig" "A deployment configuration." => configs::get;

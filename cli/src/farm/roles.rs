@@ -17,6 +17,8 @@ pub(crate) mod worker;
 pub(crate) mod agent;
 /// Alarms, asked for.
 mod alerts;
+/// Metrics, asked for.
+mod prometheus;
 /// A ledger written down elsewhere, and begun from there.
 pub(crate) mod backup;
 /// The first signal, and the second.

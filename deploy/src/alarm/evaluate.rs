@@ -4,7 +4,7 @@
 //! **Source.** CloudWatch's user guide, "Configuring how alarms treat missing data" and "Avoiding premature transitions to alarm
 //! state": more data points than N are looked at, so that a missing one is filled in only when there are too few real ones.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use croft_proto::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,7 @@ pub struct Alarm {
     definition: Definition,
     state: AlarmState,
     periods: VecDeque<Period>,
+    blind: BTreeSet<u64>,
     evaluated: Option<u64>,
     value: Option<f64>,
 }
@@ -86,6 +87,7 @@ impl Alarm {
             definition,
             state: AlarmState::InsufficientData,
             periods: VecDeque::new(),
+            blind: BTreeSet::new(),
             evaluated: None,
             value: None,
         }
@@ -119,6 +121,11 @@ impl Alarm {
         }
     }
 
+    /// Nobody could measure anything at that moment: its period is as if it had not been, whatever missing data means.
+    pub fn blind(&mut self, at: Timestamp) {
+        self.blind.insert(self.number(at));
+    }
+
     /// Evaluates all periods that have ended by now; the change of state, if the last of them made one.
     pub fn evaluate(&mut self, now: Timestamp) -> Option<Transition> {
         let ended = self.number(now).checked_sub(1)?;
@@ -126,10 +133,20 @@ impl Alarm {
             return None;
         }
         self.evaluated = Some(ended);
-        let range = self.range();
-        let first = (ended + 1).saturating_sub(u64::from(range));
+        let is_blind = |number: u64| {
+            self.blind.contains(&number) && !self.periods.iter().any(|known| known.number == number)
+        };
+        if is_blind(ended) {
+            return None;
+        }
+        let range = usize::try_from(self.range()).unwrap_or(usize::MAX);
+        let seen = (0..=ended).rev().filter(|number| !is_blind(*number));
+        let mut numbers: Vec<u64> = seen.take(range).collect();
+        numbers.reverse();
+        let first = numbers.first().copied().unwrap_or(ended);
         self.periods.retain(|period| period.number >= first);
-        let points: Vec<Option<bool>> = (first..=ended).map(|number| self.point(number)).collect();
+        self.blind.retain(|number| *number >= first);
+        let points: Vec<Option<bool>> = numbers.iter().map(|number| self.point(*number)).collect();
         let known = self
             .periods
             .iter()
@@ -356,6 +373,22 @@ mod tests {
             (15, AlarmState::InsufficientData),
         ];
         assert_eq!(story, expected);
+    }
+
+    #[test]
+    fn periods_in_which_nobody_could_measure_are_as_if_they_had_not_been() {
+        for treat in ALL {
+            let mut alarm = Alarm::new(definition(2, 2, treat));
+            for number in 0..30 {
+                match number {
+                    0..=5 | 25.. => alarm.measured(minute(number, 30), 1.0),
+                    _ => alarm.blind(minute(number, 30)),
+                }
+                alarm.evaluate(minute(number + 1, 0));
+                let is_ok = number < 1 || alarm.state() == AlarmState::Ok;
+                assert!(is_ok, "{treat:?} in minute {number}");
+            }
+        }
     }
 
     #[test]

@@ -73,9 +73,12 @@ impl Watch {
                 value: alarm.name.clone(),
             }];
             let mut firing = self.external.against(&matchers);
-            if let Some(firing) = firing.find(|firing| firing.alert.starts_at >= began) {
+            if let Some(firing) = firing.find(|firing| firing.alert.starts_at > began) {
                 return Advice::RollBack(Box::new(finding(&alarm.name, firing)));
             }
+        }
+        if plan.alarms.is_empty() {
+            return Advice::Continue;
         }
         match &self.blind {
             Some((since, error)) => {

@@ -5,14 +5,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use croft_ledger::{Expected, Seq, Subject};
-use croft_proto::deploy::{DeploymentId, Has, HostCommand, StartDeployment};
+use croft_proto::Timestamp;
+use croft_proto::deploy::{DeploymentId, Has, HostCommand, StartDeployment, Watched};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::book::Book;
 use super::mailbox::Mailbox;
+use super::verdicts::Verdicts;
 use crate::alarm::Webhook;
 use crate::ask::{Refusal, Then};
 use crate::intent::{GroupName, Recorded};
+use crate::metrics::Metrics;
 use crate::state::{Host, State};
 use crate::step::{Answer, Report};
 
@@ -62,13 +65,23 @@ pub enum Failed {
     Closed,
 }
 
-/// What is read of a server: what it has folded, and what is over.
+/// What is read of a server: what it has folded, what is over, and what it measures.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'s> {
     /// What it has folded.
     pub state: &'s State,
     /// What is over.
     pub book: &'s Book,
+    pub(super) verdicts: &'s Verdicts,
+    pub(super) now: Timestamp,
+}
+
+impl Seen<'_> {
+    /// How the detectors of a deployment stand; none when it has none, or is not watched.
+    #[must_use]
+    pub fn watched(&self, id: &DeploymentId) -> Option<Watched> {
+        self.verdicts.shown(id, self.now)
+    }
 }
 
 /// What is wished.
@@ -115,13 +128,20 @@ pub(super) enum Command {
 }
 
 /// The way to ask a server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     progress: watch::Receiver<Progress>,
     mailbox: Arc<Mailbox>,
     keys: Arc<Keys>,
     asks_for_alarms: bool,
+    metrics: Option<Arc<dyn Metrics>>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handle")
+    }
 }
 
 /// The keys of hosts that belong to the farm, by name: read for each call of a host, which must not wait for the loop before it is known to be one.
@@ -146,6 +166,7 @@ impl Handle {
         mailbox: Arc<Mailbox>,
         keys: Arc<Keys>,
         asks_for_alarms: bool,
+        metrics: Option<Arc<dyn Metrics>>,
     ) -> Self {
         Self {
             commands,
@@ -153,6 +174,7 @@ impl Handle {
             mailbox,
             keys,
             asks_for_alarms,
+            metrics,
         }
     }
 
@@ -161,6 +183,12 @@ impl Handle {
     pub fn key_of(&self, host: &str) -> Option<String> {
         let keys = self.keys.0.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(host).cloned()
+    }
+
+    /// Where this server asks for metrics, if anywhere.
+    #[must_use]
+    pub fn metrics(&self) -> Option<&Arc<dyn Metrics>> {
+        self.metrics.as_ref()
     }
 
     /// Whether this server asks somebody for alarms, and does not only wait for them.

@@ -18,9 +18,10 @@ use super::balancers::{Balancers, RouteKey, Told, Waiting};
 use super::book::Book;
 use super::handle::{Command, Done, Failed, Keys, Progress, Refused, Seen, Wish};
 use super::mailbox::Mailbox;
+use super::verdicts::{Answered, Verdicts, both};
 use super::{Parts, Server};
 use crate::alarm::Polled;
-use crate::ask::{admit, go_on, roll_back, stop};
+use crate::ask::{admit, go_on, noted, roll_back, stop};
 use crate::intent::{GroupName, Intent};
 use crate::state::FoldError;
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
@@ -75,6 +76,8 @@ enum Arrived {
     Routed(RouteKey, Option<Report>),
     /// All alarms, asked for then.
     Polled(Timestamp, Result<Vec<Polled>, String>),
+    /// What a watch wanted to know.
+    Measured(Answered),
 }
 
 struct Loop {
@@ -83,6 +86,7 @@ struct Loop {
     book: Book,
     watch: Watch,
     is_polling: bool,
+    verdicts: Verdicts,
     ticks: u64,
     mailbox: Arc<Mailbox>,
     keys: Arc<Keys>,
@@ -139,6 +143,7 @@ impl Loop {
             book: Book::default(),
             watch: Watch::default(),
             is_polling: false,
+            verdicts: Verdicts::default(),
             ticks: 0,
             mailbox,
             keys,
@@ -247,6 +252,7 @@ impl Loop {
             self.poll();
         }
         self.ticks += 1;
+        self.measure();
         self.forget_commands();
         self.advise()?;
         self.step(Input::Tick).map(drop)
@@ -278,6 +284,34 @@ impl Loop {
         }));
     }
 
+    /// Asks for what the watches want to know next; each has one round on its way.
+    fn measure(&mut self) {
+        let watched = self.watched();
+        self.verdicts.keep(self.engine.state(), &watched);
+        let Some(metrics) = &self.parts.metrics else {
+            return;
+        };
+        for asking in self.verdicts.ask(metrics, self.parts.clock.now()) {
+            let arrives = async move { Arrived::Measured(asking.await) };
+            self.on_their_way.push(Box::pin(arrives));
+        }
+    }
+
+    fn measured(&mut self, answered: Answered) -> Result<(), FoldError> {
+        let (state, now) = (self.engine.state(), self.parts.clock.now());
+        let is_behind = self.verdicts.answered(state, answered, now);
+        for (id, notes) in self.verdicts.to_note(state) {
+            let noted = state.deployment(&id).and_then(|one| noted(one, notes));
+            if let Some(intents) = noted {
+                self.append(&intents);
+            }
+        }
+        if is_behind {
+            self.measure();
+        }
+        self.advise()
+    }
+
     /// Deployments on their way that alarms may end.
     fn watched(&self) -> Vec<DeploymentId> {
         let state = self.engine.state();
@@ -296,7 +330,10 @@ impl Loop {
             let Some(deployment) = self.engine.state().deployment(&id) else {
                 continue;
             };
-            let advice = self.watch.advice(deployment, polls, now);
+            let alarms = self.watch.advice(deployment, polls, now);
+            let has_source = self.parts.metrics.is_some();
+            let measured = self.verdicts.advice(deployment, has_source, now);
+            let advice = both(alarms, measured);
             self.step(Input::Advised(id, advice))?;
         }
         Ok(())
@@ -333,6 +370,7 @@ impl Loop {
                 }
                 self.advise()?;
             }
+            Arrived::Measured(answered) => self.measured(answered)?,
             Arrived::Routed(key, report) => {
                 self.balancers.routed(&key);
                 if let Some(report) = report {
@@ -379,6 +417,8 @@ impl Loop {
             Command::Look(look) => look(Seen {
                 state: self.engine.state(),
                 book: &self.book,
+                verdicts: &self.verdicts,
+                now: self.parts.clock.now(),
             }),
         }
         Ok(())

@@ -76,6 +76,7 @@ impl Farm {
             clock,
             routing: Arc::new(balancer.clone()),
             alerts: None,
+            metrics: None,
         });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();

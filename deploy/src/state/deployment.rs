@@ -43,6 +43,10 @@ pub struct Target {
     pub is_failed: bool,
     /// Whether it has run all of its first step.
     pub is_done: bool,
+    /// When its first step began.
+    pub begun_at: Option<Timestamp>,
+    /// When it had run all of that.
+    pub done_at: Option<Timestamp>,
 }
 
 /// How a deployment ended.
@@ -99,6 +103,10 @@ pub struct Deployment {
     pub step_failed: u32,
     /// How much of the traffic the new side has.
     pub traffic_percent: u32,
+    /// When it was given how much of it.
+    pub shifts: Vec<(Timestamp, u32)>,
+    /// What was known of its detectors before it began.
+    pub notes: Option<Vec<String>>,
     /// The first host that failed.
     pub first_failure: Option<FirstFailure>,
     /// Hosts that it has taken and not given back.
@@ -126,6 +134,8 @@ impl Deployment {
             running: BTreeSet::new(),
             step_failed: 0,
             traffic_percent: 0,
+            shifts: Vec::new(),
+            notes: None,
             first_failure: None,
             held: BTreeSet::new(),
             by_host: HashMap::new(),
@@ -268,6 +278,7 @@ impl Deployment {
                 self.begin(step, entry.at);
             }
             DeploymentEvent::Continued { step, .. } => self.is_continued = step == self.step,
+            DeploymentEvent::Noted { notes } => self.notes = Some(notes),
             DeploymentEvent::Ended {
                 status,
                 error,
@@ -301,6 +312,8 @@ impl Deployment {
             is_attempted: false,
             is_failed: false,
             is_done: false,
+            begun_at: None,
+            done_at: None,
         });
     }
 
@@ -318,7 +331,10 @@ impl Deployment {
         self.step_failed = 0;
         match self.current().cloned() {
             Some(Step::Run { targets, pace, .. }) => self.begin_run(targets, pace),
-            Some(Step::Shift { percent, .. }) => self.traffic_percent = percent,
+            Some(Step::Shift { percent, .. }) => {
+                self.traffic_percent = percent;
+                self.shifts.push((at, percent));
+            }
             Some(Step::Watch { .. } | Step::Ready { .. } | Step::Bake { .. }) | None => {}
         }
     }
@@ -349,6 +365,7 @@ impl Deployment {
             self.running.insert(*number);
             let target = &mut self.targets[*number as usize];
             target.is_attempted = true;
+            target.begun_at.get_or_insert(entry.at);
             target.running = Some(Running {
                 event: first,
                 since: entry.at,
@@ -430,7 +447,9 @@ impl Deployment {
         self.running.remove(&number);
         let was = self.at(number).planned.was;
         if goes_on && next.is_none() {
-            self.targets[number as usize].is_done = true;
+            let target = &mut self.targets[number as usize];
+            target.is_done = true;
+            target.done_at.get_or_insert(entry.at);
             self.count(|tally| {
                 tally.in_progress.take(was);
                 tally.succeeded.add(was);

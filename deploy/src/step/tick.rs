@@ -52,6 +52,10 @@ impl Engine {
         let Some(deployment) = self.state.deployment(id) else {
             return;
         };
+        self.own
+            .entry(id.clone())
+            .or_default()
+            .pass(deployment, now);
         let mut again = Vec::new();
         let mut silent = 0;
         for number in &deployment.running {

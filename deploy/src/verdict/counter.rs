@@ -133,6 +133,17 @@ impl Counter {
         Ok(counted)
     }
 
+    /// An instance that was never seen counts from zero from now on.
+    pub fn begin(&mut self, instance: &str) {
+        if !self.instances.contains_key(instance) {
+            let fresh = Instance {
+                seen_at: Timestamp::default(),
+                last: BTreeMap::new(),
+            };
+            self.instances.insert(instance.to_owned(), fresh);
+        }
+    }
+
     /// Forgets an instance that is gone for good.
     pub fn forget(&mut self, instance: &str) {
         self.instances.remove(instance);

@@ -45,6 +45,20 @@ impl SlowerThan {
         }
     }
 
+    /// An instance that was never seen counts from zero from now on.
+    pub fn begin(&mut self, instance: &str) {
+        self.all.begin(instance);
+        self.fast.begin(instance);
+    }
+
+    /// A scrape of an instance that does not have the histogram yet.
+    pub fn idle(&mut self, instance: &str, at: Timestamp) {
+        for counter in [&mut self.all, &mut self.fast] {
+            // Of no series none can be wrong.
+            counter.scrape(instance, at, []).unwrap_or_default();
+        }
+    }
+
     /// What one instance counted since its last scrape, of one series of buckets. `buckets` are pairs of the upper end in seconds,
     /// which is infinite for all requests, and the count.
     ///

@@ -23,6 +23,8 @@ pub enum Cause {
     NotANumber,
     /// The query gives several series. A mistake: the last one must never win in silence.
     ManySeries,
+    /// The source does not take the query, or its samples are no counts. A mistake as well.
+    Refused,
 }
 
 impl Cause {
@@ -36,6 +38,7 @@ impl Cause {
             Self::SourceDown => "source_down",
             Self::NotANumber => "nan",
             Self::ManySeries => "many_series",
+            Self::Refused => "refused",
         }
     }
 }
@@ -207,7 +210,7 @@ impl Missing {
             // A release is never taken back because its monitor died.
             Cause::SourceDown => Gap::Ask { cause, since },
             // A mistake in a query says nothing of the release.
-            Cause::NotANumber | Cause::ManySeries => Gap::Ask { cause, since },
+            Cause::NotANumber | Cause::ManySeries | Cause::Refused => Gap::Ask { cause, since },
         }
     }
 }

@@ -123,6 +123,16 @@ pub struct TrafficStep {
     pub wait_seconds: u64,
 }
 
+/// A few hosts first, and then a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostCanary {
+    /// So many.
+    pub hosts: u32,
+    /// Until the others.
+    pub wait_seconds: u64,
+}
+
 /// Ours of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -130,6 +140,9 @@ pub struct OwnOfConfig {
     /// Steps of the caller's own, in seconds, in place of `trafficRoutingConfig`. The last one of all traffic is added.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub traffic_steps: Vec<TrafficStep>,
+    /// For hosts that are changed in place: those that go first, and are watched before the others follow.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub canary: Option<HostCanary>,
 }
 
 /// A deployment configuration.
@@ -273,6 +286,12 @@ impl DeploymentConfig {
         }
         if let Some(own) = &self.own {
             wrong.extend(own.wrong());
+            if own.canary.is_some() && (!is_server || self.zonal_config.is_some()) {
+                wrong.push(
+                    "x-croft.canary: it is of computePlatform Server, and not beside zonalConfig, whose first zone is one"
+                        .to_string(),
+                );
+            }
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
@@ -417,6 +436,16 @@ impl OwnOfConfig {
         let steps = &self.traffic_steps;
         if steps.len() > STEPS_MAX {
             wrong.push(format!("x-croft.trafficSteps: at most {STEPS_MAX}"));
+        }
+        if let Some(canary) = self.canary {
+            if canary.hosts == 0 {
+                wrong.push("x-croft.canary.hosts 0: at least 1".to_string());
+            }
+            if canary.wait_seconds > MONITOR_SECONDS_MAX {
+                wrong.push(format!(
+                    "x-croft.canary.waitSeconds: at most {MONITOR_SECONDS_MAX}"
+                ));
+            }
         }
         let minutes: u64 = steps.iter().map(|step| step.wait_seconds / 60).sum();
         if minutes > u64::from(SHIFT_MINUTES_MAX) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ComputePlatform, DeploymentConfig, DeploymentId, DeploymentStatus, DeploymentStyle,
     FileExistsBehavior, Finding, LifecycleEvent, PlannedContainers, Revision, ScriptErrorCode,
-    Step,
+    Step, Watched,
 };
 use crate::Timestamp;
 
@@ -130,6 +130,12 @@ pub struct OwnOfDeploymentInfo {
     /// What ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Box<Finding>>,
+    /// What its detectors knew before it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// How its detectors stand, while it is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watched>,
 }
 
 /// A deployment. AWS's `DeploymentInfo`; what is ours is under `x-croft`.

@@ -176,6 +176,11 @@ pub enum DeploymentEvent {
         /// The step that waited.
         step: u32,
     },
+    /// Its detectors have looked at the time before it: what they can find, what fires already, what does not answer.
+    Noted {
+        /// Sentences for people.
+        notes: Vec<String>,
+    },
     /// It is over. The only one of its kind on a subject.
     Ended {
         /// How.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ActionOnTimeout, AlarmName, AutoRollbackEvent, Colour, ContainerOrder, Creator, DeploymentId,
     DeploymentType, FileExistsBehavior, HostCommand, LifecycleEvent, PlannedContainers, Revision,
+    VerdictSettings,
 };
 
 /// Which part of a deployment a target is of.
@@ -220,6 +221,9 @@ pub struct Plan {
     pub ignore_poll_alarm_failure: bool,
     /// Whether it goes on only while somebody who watches it says so.
     pub is_watched: bool,
+    /// What its detectors measure, as its group had it when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdicts: Option<VerdictSettings>,
     /// What takes it back.
     pub rollback_on: Vec<AutoRollbackEvent>,
 }

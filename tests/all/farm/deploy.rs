@@ -43,7 +43,7 @@ fn revision(rig: &Rig, name: &str, check: &str) -> PathBuf {
 }
 
 /// A revision of scripts alone, which any number of hosts may get at the same time.
-fn scripts(rig: &Rig, name: &str, check: &str) -> PathBuf {
+pub(super) fn scripts(rig: &Rig, name: &str, check: &str) -> PathBuf {
     revision_with(rig, name, check, "")
 }
 
@@ -77,7 +77,7 @@ impl<'r> Fleet<'r> {
     }
 
     /// Hosts of those names, which serve at those ports if they serve at all.
-    fn start_with(rig: &'r mut Rig, more: Value, hosts: &[(&str, u16)]) -> Self {
+    pub(super) fn start_with(rig: &'r mut Rig, more: Value, hosts: &[(&str, u16)]) -> Self {
         let mut group = json!({
             "deploymentConfigName": "CodeDeployDefault.OneAtATime",
             "autoRollbackConfiguration": {"enabled": true,
@@ -157,13 +157,20 @@ impl<'r> Fleet<'r> {
 
     /// Starts a deployment of a revision; its id.
     pub(super) fn deploy(&self, revision: &Path) -> String {
+        self.deploy_with(revision, &json!({}))
+    }
+
+    /// The same, with other settings.
+    pub(super) fn deploy_with(&self, revision: &Path, more: &Value) -> String {
         // A build's source is a tree of the farm's store like any other.
         let build = self.rig.detach(revision, &[]);
         let tree = self.rig.build(&build)["source"]["x-croft"]["tree"].clone();
-        let body = json!({
+        let mut body = json!({
             "applicationName": "shop", "deploymentGroupName": "web",
             "revision": {"digest": tree, "origin": {"revisionType": "Local Directory", "location": "/r"}},
         });
+        let more = more.as_object().unwrap().clone();
+        body.as_object_mut().unwrap().extend(more);
         let started = self.rig.ask("POST", "/v1/deployments", &body.to_string());
         assert_eq!(started.status, 201, "{}", started.text());
         started.json()["deploymentId"].as_str().unwrap().to_string()

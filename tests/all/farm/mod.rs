@@ -29,3 +29,5 @@ mod deploy;
 mod release;
 /// Containers of hosts.
 mod boxes;
+/// Releases that are judged by their metrics.
+mod judged;

@@ -2,7 +2,7 @@
 //! waits for a watcher that never comes.
 
 use axum::http::StatusCode;
-use croft_deploy::{Group, GroupName, Refusal, State};
+use croft_deploy::{Group, GroupName, Refusal, State, verdict};
 use croft_ledger::Expected;
 use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
 use serde_json::{Value, json};
@@ -13,14 +13,14 @@ use super::super::problem::Problem;
 use super::applications::is_there;
 use super::body::named;
 
-fn name_of(call: &Call) -> GroupName {
+pub(super) fn name_of(call: &Call) -> GroupName {
     GroupName {
         application: call.param("name").to_string(),
         group: call.param("group").to_string(),
     }
 }
 
-fn none(name: &GroupName) -> Refusal {
+pub(super) fn none(name: &GroupName) -> Refusal {
     Refusal::NoGroup(name.application.clone(), name.group.clone())
 }
 
@@ -64,7 +64,8 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     ];
     let (given, mut settings): (Value, DeploymentGroup) = named(&mut call, &names).await?;
     let mut wrong = settings.check().err().unwrap_or_default();
-    wrong.extend(beyond_us(&settings));
+    let measures = call.state.farm.deploy.metrics().is_some();
+    wrong.extend(beyond_us(&settings, measures));
     if !wrong.is_empty() {
         return Err(Problem::all_invalid(wrong));
     }
@@ -166,13 +167,17 @@ pub(in super::super) async fn delete(call: Call) -> Answer {
 }
 
 /// What a group asks for and nobody here does yet.
-fn beyond_us(settings: &DeploymentGroup) -> Vec<String> {
+fn beyond_us(settings: &DeploymentGroup, measures: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     let own = settings.own.as_ref();
-    if own.is_some_and(|own| own.verdicts.is_some()) {
-        wrong.push(
-            "x-croft.verdicts: nothing is judged by this croft yet; leave them out".to_string(),
-        );
+    if let Some(written) = own.and_then(|own| own.verdicts.as_ref()) {
+        wrong.extend(verdict::Settings::read(written).err().unwrap_or_default());
+        if !measures {
+            wrong.push(
+                "x-croft.verdicts: this server has no Prometheus to ask, so nothing would be measured: start it with --prometheus URL"
+                    .to_string(),
+            );
+        }
     }
     let host = match settings.router() {
         Some(Router::Haproxy { host, .. } | Router::Script { host, .. }) => host.as_deref(),

@@ -67,7 +67,9 @@ pub(super) async fn folded(state: &State, id: &DeploymentId) -> Result<Option<Kn
     let id = id.clone();
     let look = state.farm.deploy.look(move |seen| {
         if let Some(deployment) = seen.state.deployment(&id) {
-            return Some(Known::of(deployment));
+            let mut known = Known::of(deployment);
+            known.info.own.watch = seen.watched(&id);
+            return Some(known);
         }
         let over = seen.book.find(&id)?;
         Some(Known {

@@ -7,6 +7,8 @@ mod body;
 pub(super) mod applications;
 /// Which hosts, and how.
 pub(super) mod groups;
+/// What a group's releases are judged by.
+pub(super) mod alarms;
 /// How many hosts at once, and how traffic moves.
 pub(super) mod configs;
 /// Revisions that are needed still.

@@ -155,6 +155,51 @@ async fn applications_and_groups_are_made_changed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_group_is_judged_by_is_listed_and_tried() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    let group = json!({
+        "alarmConfiguration": {"enabled": true, "alarms": [{"name": "TooManyErrors"}]},
+        "x-croft": {"verdicts": {
+            "metrics": [{"name": "errors", "requests": "all", "bad": "all{code=\"500\"}"}],
+            "thresholds": [{"name": "p99", "query": "p99{", "max": 1}],
+        }},
+    });
+    let path = "/v1/applications/shop/groups/prod";
+    rig.send("PUT", path, &group).await.is(200);
+    let listed = rig.get(&format!("{path}/alarms")).await.is(200).json();
+    let rows = listed["alarms"].as_array().unwrap();
+    let names: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {}", row["kind"], row["name"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "external TooManyErrors",
+            "metric errors.requests",
+            "metric errors.bad",
+            "threshold p99"
+        ]
+    );
+    let path = format!("{path}/alarms/test");
+    let tried = rig.send("POST", &path, &json!({})).await;
+    let tried = tried.is(200).json();
+    let states: Vec<&str> = tried["tried"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        states,
+        ["INSUFFICIENT_DATA", "INSUFFICIENT_DATA", "MISTAKE"]
+    );
+    let none = "/v1/applications/shop/groups/none/alarms";
+    rig.get(none).await.is(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
     let rig = Rig::start().await;
     shop(&rig).await;

@@ -103,6 +103,9 @@ impl Rig {
             clock: clock.clone(),
             routing: Arc::new(croft_deploy::server::Local),
             alerts: None,
+            metrics: Some(Arc::new(
+                croft_deploy::metrics::scripted::Scripted::default(),
+            )),
         });
         let farm = Farm {
             handle,

@@ -19,7 +19,12 @@ mod deployment;
 mod explain;
 /// `croft host`.
 mod host;
+/// `croft alarm`.
+mod alarm;
+/// What detectors found, for people.
+mod evidence;
 
+pub(crate) use alarm::alarm;
 pub(crate) use configure::{app, group};
 pub(crate) use deployment::deployment;
 pub(crate) use host::host;

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::alerts::Monitor;
 use super::master;
 use super::observed::{self, BrokerMetrics};
+use super::prometheus::Prometheus;
 use super::substrates::{self, Broker};
 use super::words::{DoorWords, ServerWords};
 use crate::args::Global;
@@ -81,13 +82,8 @@ impl Running {
             clock: Clock::system(),
             metrics: Metrics::new(&ground.registry)?,
         });
-        let (deployer, deploy) = croft_deploy::server::Server::new(croft_deploy::server::Parts {
-            ledger: Arc::clone(&ground.broker.ledger),
-            clock: Clock::system(),
-            routing: Arc::new(croft_deploy::server::Local),
-            alerts: Monitor::of(door.alertmanager.as_deref(), door.prometheus.as_deref())?
-                .map(|monitor| Arc::new(monitor) as Arc<dyn croft_deploy::server::Alerts>),
-        });
+        let (deployer, deploy) =
+            croft_deploy::server::Server::new(deploying(Arc::clone(&ground.broker.ledger), door)?);
         let broker_metrics = BrokerMetrics::new(&ground.registry)?;
         let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;
         let farm = Farm {
@@ -176,6 +172,22 @@ fn past(
         let followed = croft_views::follow(whole, views, stop).await;
         followed.context("the read model ended")
     });
+}
+
+/// What those who deploy stand on; one address of Prometheus is asked for alarms and for metrics.
+fn deploying(
+    ledger: Arc<dyn Ledger>,
+    door: &DoorWords,
+) -> anyhow::Result<croft_deploy::server::Parts> {
+    Ok(croft_deploy::server::Parts {
+        ledger,
+        clock: Clock::system(),
+        routing: Arc::new(croft_deploy::server::Local),
+        alerts: Monitor::of(door.alertmanager.as_deref(), door.prometheus.as_deref())?
+            .map(|monitor| Arc::new(monitor) as Arc<dyn croft_deploy::server::Alerts>),
+        metrics: Prometheus::of(door.prometheus.as_deref())?
+            .map(|source| Arc::new(source) as Arc<dyn croft_deploy::metrics::Metrics>),
+    })
 }
 
 /// The rest of a set's ends.

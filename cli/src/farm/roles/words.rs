@@ -140,7 +140,7 @@ pub(crate) struct DoorWords {
     /// Where Alertmanager is: its alarms end deployments, but for those that somebody has silenced
     #[arg(long, env = "CROFT_ALERTMANAGER", value_name = "URL")]
     pub(crate) alertmanager: Option<String>,
-    /// Where Prometheus is, which is asked for alarms when there is no Alertmanager
+    /// Where Prometheus is: releases are judged by its metrics, and alarms are asked of it when there is no Alertmanager
     #[arg(long, env = "CROFT_PROMETHEUS", value_name = "URL")]
     pub(crate) prometheus: Option<String>,
 }

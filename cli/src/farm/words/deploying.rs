@@ -292,6 +292,32 @@ pub(crate) enum DeploymentCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AlarmWords {
+    #[command(subcommand)]
+    pub(crate) command: AlarmCommand,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlarmCommand {
+    /// List the alarms, thresholds, metrics and guard rails of a group
+    List {
+        #[command(flatten)]
+        name: GroupName,
+        #[command(flatten)]
+        output: OutputWords,
+    },
+    /// Ask each query of a group once, and say what it gives; ends with 1 when one is a mistake
+    Test {
+        #[command(flatten)]
+        name: GroupName,
+        #[command(flatten)]
+        output: OutputWords,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct HostWords {
     #[command(subcommand)]
     pub(crate) command: HostCommand,

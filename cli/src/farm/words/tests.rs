@@ -170,6 +170,8 @@ fn deploying_has_words_like_building() {
         "croft deployment continue d-A1B2C3D4E",
         "croft deployment rollback shop prod",
         "croft deployment explain d-A1B2C3D4E -o json",
+        "croft alarm list shop prod",
+        "croft alarm test shop prod -o wide",
         "croft host list",
         "croft host get h1",
         "croft host revoke h1",

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::call::{Call, Farm};
 use super::super::rows::text;
+use super::evidence;
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::output;
@@ -95,8 +96,8 @@ pub(super) fn reasons(info: &Value) -> Vec<String> {
     if finding.is_object() {
         let said = format!("{}: {}", text(finding, "/by"), text(finding, "/message"));
         lines.push(row("found", &said));
-        if !finding["evidence"].is_null() {
-            lines.push(row("evidence", &text(finding, "/evidence")));
+        for (title, said) in evidence::lines(&finding["evidence"]) {
+            lines.push(row(title, &said));
         }
     }
     lines
@@ -120,6 +121,18 @@ fn after(info: &Value, back: Option<&Value>) -> Vec<String> {
     }
     if rollback["rollbackMessage"].is_string() {
         lines.push(row("rollback", &text(rollback, "/rollbackMessage")));
+    }
+    let notes = info["x-croft"]["notes"].as_array().into_iter().flatten();
+    for (number, note) in notes.filter_map(Value::as_str).enumerate() {
+        let title = if number == 0 { "before" } else { "" };
+        lines.push(row(title, note));
+    }
+    for held in info["x-croft"]["watch"]["holds"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        lines.push(row("held", held.as_str().unwrap_or_default()));
     }
     lines
 }
@@ -155,7 +168,7 @@ mod tests {
                 "output    | one",
                 "          | two",
                 "found     errors: 5 of 100",
-                "evidence  {\"value\":5}",
+                "value     5",
                 "back      by d-B, Succeeded",
                 "rollback  back to d-0",
             ]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::rows::text;
+use super::evidence;
 
 /// Hosts that one line names; more of them are a number.
 const NAMED_MAX: usize = 8;
@@ -16,7 +17,7 @@ const NAMED_MAX: usize = 8;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Told {
     pub(super) deployment_id: String,
-    /// `status`, `step`, `batch`, `event` or `host`.
+    /// `status`, `step`, `batch`, `event`, `host`, `note`, `hold` or `detector`.
     pub(super) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
@@ -34,6 +35,12 @@ pub(super) struct Story {
     id: String,
     status: String,
     step: Option<u64>,
+    /// What its detectors knew before, whether that was told.
+    is_noted: bool,
+    /// What holds it, without its numbers.
+    holds: Vec<String>,
+    /// How each detector stands, by its kind and name.
+    stands: BTreeMap<String, String>,
     /// By side and name.
     hosts: BTreeMap<(String, String), Host>,
 }
@@ -64,6 +71,7 @@ impl Story {
             );
         }
         told.extend(self.next_step(info));
+        told.extend(self.next_watch(&info["x-croft"]));
         told.extend(self.next_hosts(targets));
         if status != self.status && is_over {
             told.push(self.line("status", closing(&self.id, info)).with(&status));
@@ -109,6 +117,43 @@ impl Story {
         };
         let text = format!("  step {} of {}: {what}", step + 1, steps.len());
         Some(self.line("step", text))
+    }
+
+    /// What the detectors knew before, what holds the deployment, and how they stand.
+    fn next_watch(&mut self, own: &Value) -> Vec<Told> {
+        let mut told = Vec::new();
+        let notes = own["notes"].as_array().filter(|notes| !notes.is_empty());
+        if let Some(notes) = notes.filter(|_| !self.is_noted) {
+            self.is_noted = true;
+            let notes = notes.iter().filter_map(Value::as_str);
+            told.extend(notes.map(|note| self.line("note", format!("  before: {note}"))));
+        }
+        let watch = &own["watch"];
+        if watch.is_null() {
+            return told;
+        }
+        let said: Vec<&str> = watch["holds"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let holds: Vec<String> = said.iter().map(|hold| without_numbers(hold)).collect();
+        if holds != self.holds {
+            let text = match said.as_slice() {
+                [] => "  goes on".to_string(),
+                said => format!("  held: {}", said.join("; ")),
+            };
+            told.push(self.line("hold", text));
+            self.holds = holds;
+        }
+        for (name, stands, text) in evidence::stands(watch) {
+            let known = self.stands.insert(name, stands.clone());
+            if known.is_some_and(|known| known != stands) {
+                told.push(self.line("detector", format!("  {text}")));
+            }
+        }
+        told
     }
 
     fn next_hosts(&mut self, targets: &[Value]) -> Vec<Told> {
@@ -158,6 +203,13 @@ impl Told {
         self.status = Some(status.to_string());
         self
     }
+}
+
+/// The same reason with other numbers is no news.
+fn without_numbers(text: &str) -> String {
+    text.chars()
+        .filter(|letter| !letter.is_ascii_digit())
+        .collect()
 }
 
 fn events(target: &Value) -> Vec<(String, String)> {
@@ -271,6 +323,34 @@ mod tests {
         );
         let end = texts(story.next(&info("Succeeded", 1), &done));
         assert_eq!(end, ["d-A Succeeded (1 succeeded, 0 failed, 0 skipped)"]);
+    }
+
+    #[test]
+    fn what_detectors_say_is_told_when_it_changes_and_not_for_its_numbers() {
+        let mut story = Story::of("d-A");
+        let with = |holds: Value, wealth: f64, state: &str| {
+            let mut info = info("InProgress", 0);
+            info["x-croft"]["notes"] = json!(["`errors`: at 10 requests/s"]);
+            info["x-croft"]["watch"] = json!({"holds": holds,
+                "metrics": [{"name": "errors", "against": "concurrent", "wealth": wealth, "decidesAt": 1000.0,
+                    "canary": {"requests": 100.0, "bad": 3.0}, "baseline": {"requests": 900.0, "bad": 1.0}}],
+                "queries": [{"name": "slow", "kind": "alarm", "state": state, "value": 2.5}]});
+            info
+        };
+        let first = texts(story.next(&with(json!([]), 1.0, "OK"), &[]));
+        assert_eq!(first[2..], ["  before: `errors`: at 10 requests/s"]);
+        let held = texts(story.next(&with(json!(["evidence 25 of 1000"]), 25.0, "OK"), &[]));
+        assert_eq!(
+            held,
+            [
+                "  held: evidence 25 of 1000",
+                "  errors: evidence 25 of 1000; 3 of 100 bad, before 1 of 900"
+            ]
+        );
+        let more = texts(story.next(&with(json!(["evidence 27 of 1000"]), 27.0, "ALARM"), &[]));
+        assert_eq!(more, ["  alarm slow: ALARM (2.5)"]);
+        let free = texts(story.next(&with(json!([]), 2.0, "ALARM"), &[]));
+        assert_eq!(free[0], "  goes on");
     }
 
     #[test]

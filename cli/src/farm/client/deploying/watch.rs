@@ -13,6 +13,8 @@ use crate::output;
 
 /// How long the server is asked to wait for a change: less than what an answer may take.
 const WAIT_SECONDS: &str = "25";
+/// The same while detectors watch: what they say is no entry that one could wait for.
+const LOOK_SECONDS: &str = "2";
 
 /// Follows the deployment to its end, and ends as it does.
 pub(in super::super) async fn watch(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
@@ -92,9 +94,15 @@ async fn follow(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Value> 
         if info["completeTime"].is_number() {
             return Ok(info);
         }
+        let is_measured = info.pointer("/x-croft/watch").is_some();
+        let seconds = if is_measured {
+            LOOK_SECONDS
+        } else {
+            WAIT_SECONDS
+        };
         call = Call::get(&["v1", "deployments", id])
             .query("wait", "change")
-            .query("timeout", WAIT_SECONDS)
+            .query("timeout", seconds)
             .query("seq", answer["lastSeq"].to_string());
     }
 }

@@ -1,0 +1,159 @@
+//! A real Prometheus, with samples written into its store, does what every source of metrics must.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use croft_deploy::metrics::suite;
+
+use super::*;
+
+/// A Prometheus that scrapes nothing, with the suite's samples.
+struct Server {
+    child: Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+/// Says that nothing was tested, and why.
+fn skip(reason: &str) {
+    let line = format!("a_real_prometheus_does_what_a_source_must: {reason}");
+    eprintln!("SKIPPED {line}");
+    if let Some(path) = std::env::var_os("CROFT_TEST_SKIPS") {
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
+        std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
+    }
+}
+
+fn openmetrics(begin: Timestamp) -> String {
+    let mut text = String::new();
+    for name in ["suite_requests", "suite_errors"] {
+        writeln!(text, "# TYPE {name} gauge").unwrap();
+        for series in suite::recorded(begin) {
+            let instance = &series.labels["instance"];
+            for sample in series
+                .samples
+                .iter()
+                .filter(|_| suite::selector(&series) == name)
+            {
+                let at = seconds(sample.at);
+                writeln!(
+                    text,
+                    "{name}{{instance=\"{instance}\"}} {} {at}",
+                    sample.value
+                )
+                .unwrap();
+            }
+        }
+    }
+    text + "# EOF\n"
+}
+
+impl Server {
+    /// None, said out loud, where there is no Prometheus.
+    fn start(begin: Timestamp) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let (samples, store) = (folder.path().join("samples"), folder.path().join("store"));
+        std::fs::write(&samples, openmetrics(begin)).unwrap();
+        let config = folder.path().join("prometheus.yml");
+        std::fs::write(&config, "global: {scrape_interval: 1m}\n").unwrap();
+        let filled = Command::new("promtool")
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .args([&samples, &store])
+            .output();
+        let Ok(filled) = filled else {
+            skip("there is no promtool: run scripts/setup");
+            return None;
+        };
+        assert!(filled.status.success(), "{filled:?}");
+        let port = {
+            let held = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            held.local_addr().unwrap().port()
+        };
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", store.display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Some(Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+            _folder: folder,
+        })
+    }
+}
+
+/// Two hours ago: what is backfilled is never in the part that Prometheus still writes.
+fn begin() -> Timestamp {
+    let now = croft_ledger::Clock::system().now().millis();
+    Timestamp::from_millis(now / 60_000 * 60_000 - 2 * 3_600_000)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_prometheus_does_what_a_source_must() {
+    let begin = begin();
+    let Some(server) = Server::start(begin) else {
+        return;
+    };
+    let source = Prometheus::of(Some(&server.url)).unwrap().unwrap();
+    let limit = Instant::now() + Duration::from_secs(60);
+    while source.instant("vector(1)", begin).await.is_err() {
+        assert!(Instant::now() < limit, "Prometheus does not answer");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for case in suite::CASES {
+        eprintln!("{}", case.name);
+        (case.run)(&source, begin).await;
+    }
+    let refused = source.instant("up[5m]", begin).await;
+    assert!(matches!(refused, Err(SourceError::Query(_))), "{refused:?}");
+    drop(server);
+    suite::a_source_that_is_away_is_down(&source).await;
+}
+
+#[test]
+fn an_address_that_is_none_is_named_with_its_flag() {
+    let wrong = Prometheus::of(Some("nowhere")).unwrap_err();
+    assert!(
+        wrong.to_string().starts_with("--prometheus nowhere"),
+        "{wrong}"
+    );
+    let there = Prometheus::of(Some("http://127.0.0.1:9090/prom"))
+        .unwrap()
+        .unwrap();
+    assert_eq!(there.base.path(), "/prom/api/v1/");
+    assert!(Path::new(there.base.path()).is_absolute());
+}
+
+#[test]
+fn mistakes_are_told_from_outages_and_numbers_are_what_they_are() {
+    let refused = br#"{"status":"error","errorType":"bad_data","error":"1:3: parse error"}"#;
+    let read_as = |status: u16, bytes: &[u8]| read(StatusCode::from_u16(status).unwrap(), bytes);
+    assert_eq!(
+        read_as(400, refused),
+        Err(SourceError::Query("1:3: parse error".into()))
+    );
+    assert!(matches!(read_as(503, refused), Err(SourceError::Down(_))));
+    assert!(matches!(read_as(502, b"<html>"), Err(SourceError::Down(_))));
+    let vector = br#"{"status":"success","data":{"resultType":"vector","result":[
+        {"metric":{"a":"b"},"value":[1800000000.123,"+Inf"]}]}}"#;
+    let found = read_as(200, vector).unwrap();
+    assert_eq!(found[0].samples[0].at.millis(), 1_800_000_000_123);
+    assert!(found[0].samples[0].value.is_infinite());
+}
