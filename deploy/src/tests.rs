@@ -1,6 +1,12 @@
 /// Groups, hosts and a ledger for the others.
 mod farm;
 /// One engine, an input at a time.
+mod one;
+/// Hosts that are changed in place.
 mod steps;
+/// What those who watch say.
+mod watched;
+/// Sides, containers and traffic.
+mod traffic;
 /// Servers, hosts and balancers that die, lose messages and come back, in simulated time.
 mod simulation;

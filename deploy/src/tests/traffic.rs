@@ -1,0 +1,273 @@
+use croft_ledger::Seq;
+use croft_proto::deploy::{Colour, DeploymentStatus, Finding, LifecycleEvent, Side};
+
+use super::farm::{Farm, asked, group, haproxy, id, name};
+use super::one::One;
+use crate::*;
+use LifecycleEvent::{ApplicationStop, Install, ValidateService};
+
+/// A group of containers, whose first revision is there and whose second has 10% of the traffic.
+fn shifting() -> One {
+    let farm = Farm::new();
+    farm.config(
+        serde_json::json!({"deploymentConfigName": "steps", "computePlatform": "ECS",
+        "x-croft": {"trafficSteps": [{"percent": 10, "waitSeconds": 20}]}}),
+    );
+    farm.group(group("box", serde_json::json!({"deploymentConfigName": "steps",
+        "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}})));
+    farm.host("h1", None);
+    farm.host("h2", None);
+    let mut one = One::new(farm);
+    for (number, revision) in [(1, 2), (2, 3)] {
+        one.deploy(number, "box", revision);
+        one.answer(&[]);
+        one.pass(1_000);
+        one.answer(&[]);
+        if number == 1 {
+            for _ in 0..10 {
+                for (deployment, step) in std::mem::take(&mut one.routed) {
+                    one.input(Input::Routed(deployment, step));
+                }
+                one.pass(21_000);
+                one.answer(&[]);
+            }
+            assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
+        }
+    }
+    one
+}
+
+#[test]
+fn traffic_moves_in_steps_and_only_when_the_balancer_has_been_told() {
+    let mut one = shifting();
+    one.pass(3_000);
+    let share = |one: &One| {
+        let (new, old) = (one.weight("h1", Side::New), one.weight("h1", Side::Old));
+        f64::from(new) / f64::from(new + old)
+    };
+    assert!((share(&one) - 0.1).abs() < 0.01, "{}", share(&one));
+    one.pass(60_000);
+    assert!(
+        (share(&one) - 0.1).abs() < 0.01,
+        "the balancer has not said that it was told"
+    );
+    let (deployment, step) = one.routed.pop().unwrap();
+    one.input(Input::Routed(deployment, step));
+    one.pass(1_000);
+    assert!((share(&one) - 1.0).abs() < 0.001);
+    let (deployment, step) = one.routed.pop().unwrap();
+    one.input(Input::Routed(deployment, step));
+    one.pass(1_000);
+    let told = one.answer(&[]);
+    assert!(told.contains(&("h1".into(), LifecycleEvent::BlockTraffic)));
+    assert!(
+        told.contains(&("h1".into(), ApplicationStop)),
+        "the old container is stopped last"
+    );
+    one.pass(1_000);
+    assert_eq!(one.status(2), Some(DeploymentStatus::Succeeded));
+}
+
+/// What the old revision's scripts come to is no matter of the release; a container that still has traffic is not stopped.
+#[test]
+fn a_script_of_the_old_side_does_not_end_a_good_release_and_what_follows_it_is_run() {
+    use LifecycleEvent::{AfterBlockTraffic, BeforeBlockTraffic, BlockTraffic};
+    for (event, after) in [
+        (BeforeBlockTraffic, true),
+        (BlockTraffic, false),
+        (AfterBlockTraffic, true),
+        (ApplicationStop, true),
+    ] {
+        let mut one = shifting();
+        for _ in 0..2 {
+            one.pass(60_000);
+            for (deployment, step) in std::mem::take(&mut one.routed) {
+                one.input(Input::Routed(deployment, step));
+            }
+            one.pass(21_000);
+        }
+        let mut told = Vec::new();
+        for _ in 0..5 {
+            told.extend(one.answer(&[("h1", event)]));
+            one.pass(1_000);
+        }
+        assert_eq!(one.status(2), Some(DeploymentStatus::Succeeded), "{event}");
+        let went_on = told.contains(&("h1".into(), ApplicationStop));
+        assert_eq!(went_on, after, "{event}: what follows on that host");
+    }
+}
+
+#[test]
+fn colours_alternate_and_each_container_has_a_name_of_its_own() {
+    let mut one = shifting();
+    let containers = |one: &One, number| {
+        let deployment = one.engine.state().deployment(&id(number));
+        deployment.and_then(|one| one.plan.as_ref()?.containers)
+    };
+    let group = one.engine.state().group(&name("box")).unwrap();
+    assert_eq!(group.serves, Some(Colour::Blue));
+    assert_eq!(containers(&one, 2).unwrap().new, Colour::Green);
+    one.pass(3_000);
+    let told = one.weights.as_ref().unwrap();
+    let mut servers: Vec<String> = told.weights.iter().map(Weight::server).collect();
+    servers.sort();
+    assert_eq!(servers, ["h1-blue", "h1-green", "h2-blue", "h2-green"]);
+    assert_eq!(told.needs, Some(Needs::All));
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    let back = one.engine.state().deployment(&rollback_id(&id(2))).unwrap();
+    assert_eq!(
+        back.plan.as_ref().unwrap().containers.unwrap().new,
+        Colour::Blue
+    );
+    assert_eq!(one.weights.as_ref().unwrap().needs, Some(Needs::One));
+    for _ in 0..5 {
+        for (deployment, step) in std::mem::take(&mut one.routed) {
+            one.input(Input::Routed(deployment, step));
+        }
+        one.pass(3_000);
+        one.answer(&[]);
+    }
+    let end = one.end(&rollback_id(&id(2)));
+    assert_eq!(end.status, DeploymentStatus::Succeeded);
+    let group = one.engine.state().group(&name("box")).unwrap();
+    assert_eq!(group.serves, Some(Colour::Blue));
+    assert!(group.hosts.values().all(|host| host.is_healthy));
+    one.deploy(3, "box", 4);
+    assert_eq!(containers(&one, 3).unwrap().new, Colour::Green);
+}
+
+#[test]
+fn a_container_that_is_not_well_on_one_host_ends_the_deployment_and_the_old_ones_serve_on() {
+    let farm = Farm::new();
+    farm.group(group("box", boxes()));
+    farm.host("h1", None);
+    farm.host("h2", None);
+    let mut one = One::new(farm);
+    one.deploy(1, "box", 2);
+    one.over_well(1);
+    one.deploy(2, "box", 3);
+    one.answer(&[("h1", ValidateService)]);
+    one.pass(1_000);
+    assert_eq!(one.end(&id(2)).status, DeploymentStatus::Failed);
+    for host in ["h1", "h2"] {
+        let told = &one.weights.as_ref().unwrap().weights;
+        let of = |colour| {
+            let weights = told.iter();
+            let mut found =
+                weights.filter(|weight| weight.host == host && weight.colour == Some(colour));
+            found.next().unwrap().weight
+        };
+        assert_eq!((of(Colour::Blue), of(Colour::Green)), (WEIGHT_FULL, 0));
+    }
+    let group = one.engine.state().group(&name("box")).unwrap();
+    assert_eq!(group.serves, Some(Colour::Blue));
+    assert!(
+        group.hosts.values().all(|host| host.is_healthy),
+        "what serves is well"
+    );
+}
+
+/// Settings of a group of containers that move at once.
+fn boxes() -> serde_json::Value {
+    serde_json::json!({
+        "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}})
+}
+
+#[test]
+fn a_group_of_containers_without_ports_is_refused_when_its_turn_comes() {
+    let farm = Farm::new();
+    let mut settings = boxes();
+    settings["x-croft"] = serde_json::json!({"router": haproxy()});
+    farm.group(group("box", settings));
+    farm.host("h1", None);
+    let mut one = One::new(farm);
+    let intents = admit(one.engine.state(), &id(1), asked("box", 2), "me").unwrap();
+    one.farm.intend(&intents);
+    one.settle();
+    assert!(one.commands.is_empty());
+    let is_said = one.farm.entries(Seq::ZERO).into_iter().any(|entry| {
+        let text = String::from_utf8_lossy(entry.event().unwrap()).into_owned();
+        text.contains("x-croft.containers: a host's two containers need a port each")
+    });
+    assert!(is_said);
+}
+
+#[test]
+fn in_the_middle_of_a_shift_traffic_is_back_with_the_decision_itself() {
+    let mut one = shifting();
+    one.pass(3_000);
+    one.weights = None;
+    let finding = Finding {
+        by: "canary".into(),
+        message: "errors".into(),
+        evidence: serde_json::Value::Null,
+    };
+    one.input(Input::Advised(id(2), Advice::RollBack(Box::new(finding))));
+    assert_eq!(
+        one.weight("h1", Side::New),
+        WEIGHT_FULL,
+        "what takes it back names the old side its new one"
+    );
+    let back = one.engine.state().deployment(&rollback_id(&id(2))).unwrap();
+    let first = &back.plan.as_ref().unwrap().steps[0];
+    assert!(matches!(
+        first,
+        croft_proto::deploy::Step::Shift { percent: 100, .. }
+    ));
+    one.routed.clear();
+    one.pass(3_000);
+    let (deployment, step) = one.routed.pop().unwrap();
+    one.input(Input::Routed(deployment, step));
+    one.pass(1_000);
+    let told = one.answer(&[]);
+    assert!(
+        !told.iter().any(|(_, event)| *event == Install),
+        "nothing is installed to go back"
+    );
+    one.pass(1_000);
+    assert_eq!(
+        one.end(&rollback_id(&id(2))).status,
+        DeploymentStatus::Succeeded
+    );
+}
+
+#[test]
+fn traffic_waits_to_be_let_go_and_stops_when_nobody_does() {
+    for is_let_go in [true, false] {
+        let farm = Farm::new();
+        farm.group(group("box", serde_json::json!({"deploymentConfigName": "CodeDeployDefault.ECSAllAtOnce",
+            "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            "blueGreenDeploymentConfiguration": {"deploymentReadyOption":
+                {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 5}},
+            "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}})));
+        farm.host("h1", None);
+        let mut one = One::new(farm);
+        one.deploy(1, "box", 2);
+        one.answer(&[]);
+        let deployment = one.engine.state().deployment(&id(1)).unwrap();
+        assert_eq!(deployment.status(), DeploymentStatus::Ready);
+        assert_eq!(deployment.overview().ready, 1);
+        one.pass(200_000);
+        if is_let_go {
+            let intents = go_on(one.engine.state(), &id(1), "me").unwrap();
+            assert!(one.farm.intend(&intents));
+            one.settle();
+            let again = go_on(one.engine.state(), &id(1), "me");
+            assert_eq!(again, Err(Refusal::NotWaiting(id(1))));
+            one.answer(&[]);
+            let deployment = one.engine.state().deployment(&id(1)).unwrap();
+            assert_eq!(deployment.traffic_percent, 100);
+            assert_eq!(one.status(1), None);
+        } else {
+            one.pass(101_000);
+            let end = one.end(&id(1));
+            assert_eq!(end.status, DeploymentStatus::Stopped);
+            let said = end.rollback_message.unwrap();
+            assert!(said.contains("nothing to go back to"), "{said}");
+        }
+    }
+}
