@@ -25,7 +25,7 @@ use std::sync::Arc;
 use croft_ledger::{Clock, Ledger};
 use tokio::sync::{mpsc, watch};
 
-pub use alarms::{Alerts, BLIND_MS_MAX};
+pub use alarms::{Alerts, BLIND_MS_MAX, Wanted};
 pub use book::{Book, Remembered};
 pub use handle::{Done, Failed, Handle, Progress, Refused, Seen};
 pub use routing::{Balanced, Local, Routing};

@@ -7,8 +7,9 @@ use chrono::DateTime;
 use croft_proto::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// More alerts at once are not kept: enough for any incident, and nobody fills our memory with labels.
-pub const ALERTS_MAX: usize = 1000;
+/// Alerts of one name that are kept: whether one fires since a moment is what is asked, and the newest say it. Nobody fills our memory with
+/// labels.
+pub const ALERTS_MAX: usize = 100;
 
 /// A message of Alertmanager's webhook. **Shape.** Its version 4; other fields are not looked at.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -103,10 +104,21 @@ pub struct Matcher {
 pub struct External {
     firing: BTreeMap<String, Firing>,
     ignored: BTreeSet<(String, Timestamp)>,
-    dropped: u64,
+    /// Names that are asked for; others are not kept. All are where nobody has said.
+    names: Option<BTreeSet<String>>,
+    /// Names of which more fire than are kept.
+    crowded: BTreeSet<String>,
 }
 
 impl External {
+    /// From now on only alerts of these names are kept.
+    pub fn keep_only(&mut self, names: BTreeSet<String>) {
+        let is_kept = |known: &Firing| names.contains(named(&known.alert));
+        self.firing.retain(|_, known| is_kept(known));
+        self.crowded.retain(|name| names.contains(name));
+        self.names = Some(names);
+    }
+
     /// Takes a webhook's message. Hearing the same twice, or from two groups, makes no difference; an alert is over only when what is
     /// resolved began at the same time as what fires.
     pub fn webhook(&mut self, message: &Webhook, at: Timestamp) {
@@ -147,9 +159,12 @@ impl External {
     }
 
     fn hear(&mut self, alert: Alert, at: Timestamp) -> Option<&mut Firing> {
+        let names = self.names.as_ref();
+        if names.is_some_and(|names| !names.contains(named(&alert))) {
+            return None;
+        }
         let is_new = !self.firing.contains_key(&alert.fingerprint);
-        if is_new && self.firing.len() >= ALERTS_MAX {
-            self.dropped += 1;
+        if is_new && !self.makes_room(&alert) {
             return None;
         }
         let fingerprint = alert.fingerprint.clone();
@@ -164,6 +179,33 @@ impl External {
             known.heard = at;
         }
         Some(known)
+    }
+
+    /// Whether there is room for an alert: of those of its name the newest stay, and those that are silenced go first.
+    fn makes_room(&mut self, alert: &Alert) -> bool {
+        let name = named(alert);
+        let of_name = || {
+            let all = self.firing.iter();
+            all.filter(|(_, known)| named(&known.alert) == name)
+        };
+        if of_name().count() < ALERTS_MAX {
+            return true;
+        }
+        let least = of_name()
+            .map(|(fingerprint, known)| {
+                (
+                    !known.suppressed,
+                    known.alert.starts_at,
+                    fingerprint.clone(),
+                )
+            })
+            .min();
+        self.crowded.insert(name.to_string());
+        match least {
+            Some((true, starts_at, _)) if starts_at >= alert.starts_at => false,
+            Some((_, _, fingerprint)) => self.firing.remove(&fingerprint).is_some(),
+            None => true,
+        }
     }
 
     /// From now on the alerts that fire are not held against the deployment, as long as they do not end and begin again: it was
@@ -184,11 +226,16 @@ impl External {
         })
     }
 
-    /// How many alerts were not kept, because there were too many.
+    /// Names of which more alerts fire than are kept.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    pub const fn crowded(&self) -> &BTreeSet<String> {
+        &self.crowded
     }
+}
+
+/// The rule's name.
+fn named(alert: &Alert) -> &str {
+    alert.labels.get("alertname").map_or("", String::as_str)
 }
 
 /// An alert and when it began: the same labels later are another one.
@@ -316,12 +363,33 @@ mod tests {
     }
 
     #[test]
-    fn too_many_alerts_are_counted_and_not_kept() {
+    fn of_more_alerts_of_a_name_than_are_kept_the_newest_are_and_it_is_said() {
         let mut external = External::default();
-        for number in 0..=ALERTS_MAX {
-            external.webhook(&message("g", "firing", &number.to_string(), "01"), at(1));
+        for number in 0..2 * ALERTS_MAX {
+            let began = format!("{:02}", number * 60 / (2 * ALERTS_MAX));
+            let message = message("g", "firing", &number.to_string(), &began);
+            external.webhook(&message, at(1));
         }
         assert_eq!(firing(&external).len(), ALERTS_MAX);
-        assert_eq!(external.dropped(), 1);
+        assert!(firing(&external).contains(&"199"), "the newest is kept");
+        assert!(external.crowded().contains("Errors"));
+        external.webhook(&message("g", "firing", "older", "00"), at(2));
+        assert!(!firing(&external).contains(&"older"));
+    }
+
+    #[test]
+    fn a_storm_of_alerts_that_nobody_asks_for_hides_none_that_somebody_does() {
+        let mut external = External::default();
+        external.keep_only(BTreeSet::from(["Errors".to_string()]));
+        for number in 0..5_000_u32 {
+            let mut other = polled(&number.to_string(), false);
+            let name = format!("Other{number}");
+            other.alert.labels.insert("alertname".into(), name);
+            external.hear(other.alert, at(1));
+        }
+        external.webhook(&message("g", "firing", "a", "01"), at(2));
+        assert_eq!(firing(&external), ["a"]);
+        external.keep_only(BTreeSet::new());
+        assert!(firing(&external).is_empty());
     }
 }

@@ -5,12 +5,14 @@
 //! before was caused by something else, and a rollback is not stopped by what its predecessor set off. Alarms that cannot be read are
 //! never a reason to take a release back: it waits until they can be, or somebody decides, for as long as a deployment may last at all.
 
+use std::collections::BTreeSet;
+
 use croft_proto::Timestamp;
 use croft_proto::deploy::Finding;
 use futures_util::future::BoxFuture;
 
 use crate::advice::Advice;
-use crate::alarm::{External, Firing, Matcher, Polled, Webhook};
+use crate::alarm::{ALERTS_MAX, External, Firing, Matcher, Polled, Webhook};
 use crate::state::Deployment;
 
 /// How long alarms may be unread before a group that wants it goes on without them.
@@ -18,8 +20,17 @@ pub const BLIND_MS_MAX: u64 = 10 * 60 * 1000;
 
 /// Where alarms are asked for.
 pub trait Alerts: Send + Sync {
-    /// All alerts that there are.
-    fn all(&self) -> BoxFuture<'_, Result<Vec<Polled>, String>>;
+    /// All alerts that fire, of those that are wanted at least.
+    fn all<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<Vec<Polled>, String>>;
+}
+
+/// Which alerts are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of these names.
+    pub names: BTreeSet<String>,
+    /// It must be known whether one began to fire before this moment or after.
+    pub since: Timestamp,
 }
 
 /// What is known of alarms.
@@ -30,9 +41,24 @@ pub(super) struct Watch {
     blind: Option<(Timestamp, String)>,
     /// Whether they have been read since the start, where they are polled.
     was_polled: bool,
+    /// Names of which it was said that more fire than are kept.
+    said_crowded: BTreeSet<String>,
 }
 
 impl Watch {
+    /// Only alerts of these names count for anybody.
+    pub(super) fn keep_only(&mut self, names: BTreeSet<String>) {
+        self.external.keep_only(names);
+        let crowded = self.external.crowded();
+        for name in crowded.difference(&self.said_crowded) {
+            tracing::warn!(
+                alarm = name,
+                "more than {ALERTS_MAX} alerts of this name fire: those that began last are kept"
+            );
+        }
+        self.said_crowded = crowded.clone();
+    }
+
     pub(super) fn pushed(&mut self, message: &Webhook, at: Timestamp) {
         self.external.webhook(message, at);
     }

@@ -1,6 +1,7 @@
 //! The loop: takes entries, reports, time and callers' wishes as they come, lets [`Engine::step`] decide, and carries out what it
 //! decides. Nothing it waits for stops it from hearing the rest: appends and balancers are on their way beside it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::alarms::Watch;
+use super::alarms::{Wanted, Watch};
 use super::balancers::{Balancers, RouteKey, Told, Waiting};
 use super::book::Book;
 use super::handle::{Command, Done, Failed, Keys, Progress, Refused, Seen, Wish};
@@ -254,6 +255,7 @@ impl Loop {
         self.ticks += 1;
         self.measure();
         self.forget_commands();
+        self.watch.keep_only(self.alarms());
         self.advise()?;
         self.step(Input::Tick).map(drop)
     }
@@ -279,8 +281,12 @@ impl Loop {
             return;
         }
         let asked = self.parts.clock.now();
+        let wanted = Wanted {
+            names: self.alarms(),
+            since: self.watched_since(asked),
+        };
         self.on_their_way.push(Box::pin(async move {
-            Arrived::Polled(asked, alerts.all().await)
+            Arrived::Polled(asked, alerts.all(&wanted).await)
         }));
     }
 
@@ -310,6 +316,30 @@ impl Loop {
             self.measure();
         }
         self.advise()
+    }
+
+    /// Alarms that a group, or a deployment on its way, asks for.
+    fn alarms(&self) -> BTreeSet<String> {
+        let state = self.engine.state();
+        let of_groups = state.groups().flat_map(|(_, group)| {
+            let settings = group.settings.as_ref();
+            let alarms = settings.and_then(|settings| settings.alarm_configuration.as_ref());
+            alarms.map(|alarms| &alarms.alarms[..]).unwrap_or_default()
+        });
+        let plans = state.deployments().filter_map(|one| one.plan.as_ref());
+        let of_plans = plans.flat_map(|plan| &plan.alarms);
+        of_groups
+            .chain(of_plans)
+            .map(|alarm| alarm.name.clone())
+            .collect()
+    }
+
+    /// When the deployment began that is watched for the longest time.
+    fn watched_since(&self, now: Timestamp) -> Timestamp {
+        let state = self.engine.state();
+        let watched = self.watched();
+        let began = watched.iter().filter_map(|id| state.deployment(id)?.began);
+        began.min().unwrap_or(now)
     }
 
     /// Deployments on their way that alarms may end.
@@ -411,6 +441,7 @@ impl Loop {
             Command::Returned(host, has) => self.returned(&host, &has)?,
             Command::Fresh(host) => self.tell_again(&host),
             Command::Alerted(message) => {
+                self.watch.keep_only(self.alarms());
                 self.watch.pushed(&message, self.parts.clock.now());
                 self.advise()?;
             }
