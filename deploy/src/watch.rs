@@ -263,9 +263,9 @@ impl Watch {
             .then(|| "it has not scraped anything lately".to_owned());
         self.look_at_source(now, stopped);
         let expected = timeline.canary_from().filter(|from| *from <= self.read_to);
-        // Where the source collects nothing, no metric is to blame.
-        if self.source_error.is_none() {
-            let (at, scrape_ms) = (self.read_to, self.rhythm.scrape_ms());
+        let (at, scrape_ms) = (self.read_to, self.rhythm.scrape_ms());
+        // Where the source collects nothing, or has not scraped everybody again, no metric is to blame.
+        if self.heart.is_alive(at, scrape_ms) {
             for metric in &mut self.metrics {
                 metric.look(at, expected, scrape_ms);
             }

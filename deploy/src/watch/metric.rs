@@ -61,6 +61,8 @@ pub(super) struct MetricWatch {
     asked_at: Option<Timestamp>,
     missing: Missing,
     gap: Finding,
+    /// When it was last looked at, and had no value.
+    lacked_at: Option<Timestamp>,
     /// A mistake that only samples show.
     pub(super) mistake: Option<String>,
 }
@@ -100,6 +102,7 @@ impl MetricWatch {
             asked_at: None,
             missing: Missing::new(Kind::Ratio, policy.clone()),
             gap: Finding::Clear,
+            lacked_at: None,
             mistake: None,
         })
     }
@@ -214,7 +217,8 @@ impl MetricWatch {
         canary.unwrap_or(Counts::NONE)
     }
 
-    /// Looks whether it has a value at all, once a round. `expected_from` is since when the canary may serve.
+    /// Looks whether it has a value at all: after every round, but once a scrape while it has none, since what is forgiven is counted in
+    /// looks. `expected_from` is since when the canary may serve.
     pub(super) fn look(&mut self, at: Timestamp, expected_from: Option<Timestamp>, scrape_ms: u64) {
         let Some(from) = expected_from else { return };
         let fresh = |moment: Option<Timestamp>, for_ms: u64| {
@@ -231,6 +235,11 @@ impl MetricWatch {
         } else {
             None
         };
+        let lacked_at = self.lacked_at.filter(|_| cause.is_some());
+        if lacked_at.is_some_and(|last| at.millis_since(last) < scrape_ms) {
+            return;
+        }
+        self.lacked_at = cause.map(|_| at);
         let gap = self.missing.look(at, cause);
         self.gap = Finding::of_gap(&self.settings.name, self.settings.query(), at, gap);
     }

@@ -193,12 +193,10 @@ impl QueryWatch {
         self.mistake = None;
         for at in moments.each() {
             let values = values.get(&at).map(Vec::as_slice).unwrap_or_default();
+            // A source that is just coming back has not scraped everybody yet: its sums are too low, and its rates of too little.
             let value = match values {
-                [] => Err(if is_alive(at) {
-                    Cause::NoSeries
-                } else {
-                    Cause::SourceDown
-                }),
+                _ if !is_alive(at) => Err(Cause::SourceDown),
+                [] => Err(Cause::NoSeries),
                 [value] if value.is_finite() => Ok(*value),
                 [_] => Err(Cause::NotANumber),
                 _ => Err(Cause::ManySeries),

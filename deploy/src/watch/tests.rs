@@ -89,6 +89,8 @@ struct World {
     /// Requests a second of each host.
     rps: u32,
     is_collecting: bool,
+    /// Hosts that the monitor has not come to.
+    unseen: [bool; 4],
     down: [bool; 4],
 }
 
@@ -135,6 +137,7 @@ impl World {
             fails: 0.001,
             rps: 10,
             is_collecting: true,
+            unseen: [false; 4],
             down: [false; 4],
         };
         while world.second < 0 {
@@ -181,7 +184,7 @@ impl World {
             let (process, instance) = (self.processes[number], format!("h{number}:80"));
             let is_up = !self.down[number];
             let record = |name: &str, value: f64| {
-                if self.is_collecting {
+                if self.is_collecting && !self.unseen[number] {
                     self.source
                         .record(name, series(name, &instance, second, value));
                 }
@@ -340,6 +343,50 @@ fn a_monitor_that_is_away_or_collects_nothing_takes_no_good_release_back() {
         assert_eq!(taken_back(&after), None, "{answers}");
         assert_eq!(after.last(), Some(&Decision::Continue), "{answers}");
     }
+}
+
+/// After it comes back a monitor has scraped few targets at first.
+#[test]
+fn values_of_a_monitor_that_is_just_coming_back_take_no_good_release_back() {
+    let floor = json!({"alarms": [{"AlarmName": "few", "Query": "value", "Period": 10, "EvaluationPeriods": 2,
+        "Threshold": 5, "ComparisonOperator": "LessThanThreshold"}],
+        "thresholds": [{"name": "asked", "query": "value", "min": 5, "intervalSeconds": 5, "failureLimit": 1, "window": 4}]});
+    let mut world = World::new(floor);
+    value(&world, -400, 60, 10.0);
+    assert_eq!(taken_back(&world.pass(60)), None);
+    world.is_collecting = false;
+    assert_eq!(taken_back(&world.pass(100)), None);
+    world.is_collecting = true;
+    value(&world, 160, 220, 1.0);
+    value(&world, 220, 420, 10.0);
+    let back = world.pass(260);
+    assert_eq!(taken_back(&back), None);
+    assert!(held(&back) > 100, "{}", held(&back));
+    assert_eq!(back.last(), Some(&Decision::Continue));
+    // A value that stays low is the release's.
+    value(&world, 420, 520, 1.0);
+    assert!(taken_back(&world.pass(60)).is_some());
+}
+
+#[test]
+fn a_series_that_a_monitor_has_not_come_back_to_yet_is_not_missing() {
+    let required = json!({"metrics": [{"name": "errors", "requests": "requests", "bad": "bad",
+        "missing": {"required": true}}]});
+    let mut world = World::new(required);
+    assert_eq!(taken_back(&world.pass(60)), None);
+    world.is_collecting = false;
+    assert_eq!(taken_back(&world.pass(100)), None);
+    world.is_collecting = true;
+    world.unseen[0] = true;
+    let before_the_canary = world.pass(20);
+    assert_eq!(taken_back(&before_the_canary), None);
+    world.unseen[0] = false;
+    let after = world.pass(200);
+    assert_eq!(taken_back(&after), None);
+    assert_eq!(after.last(), Some(&Decision::Continue));
+    // A series that is gone for good is.
+    world.unseen[0] = true;
+    assert!(taken_back(&world.pass(60)).is_some());
 }
 
 #[test]
