@@ -40,6 +40,8 @@ const OVERLAP_MS: u64 = 15_000;
 /// So much time is asked for in one round at first, and at most.
 const CHUNK_MS_FIRST: u64 = 60_000;
 const CHUNK_MS_MAX: u64 = 600_000;
+/// And at least.
+const CHUNK_MS_MIN: u64 = 10_000;
 /// With more samples in a round the next one asks for less time: a round must not keep the loop from the rest.
 const SAMPLES_MANY: usize = 100_000;
 /// A second: samples are cut by it.
@@ -109,6 +111,8 @@ pub struct Watch {
     /// Raw samples are folded up to here.
     read_to: Timestamp,
     chunk_ms: u64,
+    /// The most that the source has not refused.
+    chunk_ms_max: u64,
     slot: Option<u64>,
     is_learned: bool,
     rhythm: Rhythm,
@@ -158,6 +162,7 @@ impl Watch {
             began,
             read_to: back(PAST_MS),
             chunk_ms: CHUNK_MS_FIRST,
+            chunk_ms_max: CHUNK_MS_MAX,
             slot: None,
             is_learned: false,
             rhythm: Rhythm::default(),
@@ -246,7 +251,6 @@ impl Watch {
             return;
         }
         let timeline = Timeline::of(deployment, &self.settings.hosts);
-        self.mistakes.clear();
         let mut found: Vec<(For, Vec<Series>)> = Vec::new();
         let mut refused = Vec::new();
         for ((what, question), answer) in round.asked.iter().zip(answers) {
@@ -255,6 +259,14 @@ impl Watch {
                 Err(SourceError::Down(_)) => {}
                 Err(SourceError::Query(why)) => refused.push((*what, question.clone(), why)),
             }
+        }
+        if self.asks_for_less(round, &refused) {
+            return;
+        }
+        self.mistakes.clear();
+        // Who was refused once, by a source that was busy or was asked for too much, is not refused for ever.
+        for metric in &mut self.metrics {
+            metric.refused = None;
         }
         scrapes::with_keys(&mut found);
         self.take_samples(&timeline, round.to, &found);
@@ -271,6 +283,23 @@ impl Watch {
             }
         }
         self.has_read = true;
+    }
+
+    /// Whether a round that was refused is asked again in shorter ones: a source has a limit of samples for each question.
+    fn asks_for_less(&mut self, round: &Round, refused: &[(For, Question, String)]) -> bool {
+        let is_news = refused.iter().any(|(what, ..)| match what {
+            For::Requests(number) | For::Bad(number) | For::Buckets(number) => {
+                self.metrics[*number].refused.is_none()
+            }
+            For::Up | For::Started | For::Heart | For::Query(_) => false,
+        });
+        let asked_ms = round.to.millis_since(self.read_to);
+        if !is_news || asked_ms <= CHUNK_MS_MIN {
+            return false;
+        }
+        self.chunk_ms_max = (asked_ms / 2).max(CHUNK_MS_MIN);
+        self.chunk_ms = self.chunk_ms_max;
+        true
     }
 
     fn look_at_source(&mut self, now: Timestamp, why: Option<String>) {
@@ -290,9 +319,9 @@ impl Watch {
             .map(|series| series.samples.len())
             .sum();
         self.chunk_ms = if samples > SAMPLES_MANY {
-            (self.chunk_ms / 2).max(10 * SLOT_MS)
+            (self.chunk_ms / 2).max(CHUNK_MS_MIN)
         } else {
-            (self.chunk_ms * 2).min(CHUNK_MS_MAX)
+            (self.chunk_ms * 2).min(self.chunk_ms_max)
         };
         for ((at, instance), scrape) in scrapes {
             match self.scrapes.is_new(instance, at) {
@@ -354,8 +383,9 @@ impl Watch {
         }
         if let Some(host) = host {
             let scrape_ms = self.rhythm.scrape_ms();
-            let health = (scrape.up, scrape.started);
-            self.guards.scrape((host, at), timeline, health, scrape_ms);
+            let health = (scrape.up, scrape.started.as_slice());
+            let arm = timeline.arm(host, at);
+            self.guards.scrape((host, at), arm, health, scrape_ms);
         }
     }
 
@@ -400,7 +430,7 @@ impl Watch {
             match what {
                 For::Query(number) => self.queries[number].refused(round.to, why),
                 For::Requests(number) | For::Bad(number) | For::Buckets(number) => {
-                    self.metrics[number].mistake = Some(why);
+                    self.metrics[number].refused = Some(why);
                 }
                 For::Up | For::Started | For::Heart => {
                     let (Question::Samples(query, _) | Question::Range(query, _)) = question;

@@ -15,6 +15,7 @@ const LOOKBACK_MS: u64 = 300_000;
 struct Script {
     recorded: BTreeMap<String, Vec<Series>>,
     is_away: bool,
+    samples_max: Option<usize>,
 }
 
 /// A source for tests.
@@ -37,6 +38,11 @@ impl Scripted {
     /// From now on it answers, or not.
     pub fn leave(&self, is_away: bool) {
         self.script().is_away = is_away;
+    }
+
+    /// From now on it refuses what has more raw samples than that.
+    pub fn limit(&self, samples_max: Option<usize>) {
+        self.script().samples_max = samples_max;
     }
 
     /// Adds samples to what a query gives; those of the same labels are one series.
@@ -79,6 +85,12 @@ impl Metrics for Scripted {
         let is_within = |sample: &&Sample| within.after < sample.at && sample.at <= within.to;
         let found = self.ask(selector, |series| {
             series.samples.iter().filter(is_within).copied().collect()
+        });
+        let most = self.script().samples_max.unwrap_or(usize::MAX);
+        let found = found.and_then(|found| {
+            let all: usize = found.iter().map(|series| series.samples.len()).sum();
+            let refused = || SourceError::Query(format!("{all} samples: at most {most}"));
+            (all <= most).then_some(found).ok_or_else(refused)
         });
         Box::pin(std::future::ready(found))
     }

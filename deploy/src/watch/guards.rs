@@ -1,29 +1,31 @@
 //! Guard rails of one deployment, fed from scrapes: instances that are down, processes that begin again, errors.
 //!
-//! A monitor that cannot reach anybody must take nothing back. So an instance that is down counts only while another of the group is
-//! up, or when it was up with the old revision and never was with the new one, while the monitor saw others.
+//! A monitor that cannot reach anybody must take nothing back. So that an instance is down counts when another of the group is seen up
+//! after it, and once for each time that one is: however often it failed while nobody was seen, the monitor may have been cut off.
 
 use std::collections::HashMap;
 
 use croft_proto::Timestamp;
 
-use super::timeline::{Arm, Timeline};
+use super::timeline::Arm;
 use crate::verdict::{Cause, Check, Counts, Finding, Guard, GuardRules, Why, of_guard};
 
-/// What is known of one host.
-#[derive(Clone, Copy, Debug, Default)]
-struct Known {
-    up_at: Option<Timestamp>,
-    began: Option<f64>,
+/// What is known of one host's processes.
+#[derive(Clone, Debug, Default)]
+struct Processes {
+    /// By series: when it began, and how often it did so again.
+    all: HashMap<String, (f64, u32)>,
+    /// The most that one of them began again: two that each did so once are one restart of their host.
+    restarts: u32,
 }
 
 /// Guard rails under watch.
 #[derive(Debug)]
 pub(super) struct GuardWatch {
     guard: Guard,
-    hosts: HashMap<String, Known>,
-    /// Failed checks that no other host has been seen up since: when the first was, and how many.
-    pending: HashMap<String, (Timestamp, u32)>,
+    hosts: HashMap<String, Processes>,
+    /// Hosts that failed checks and that no other host has been seen up since: when the first was.
+    pending: HashMap<String, Timestamp>,
     /// Since when nobody of the group could be scraped.
     cut_off: Option<Timestamp>,
 }
@@ -38,72 +40,44 @@ impl GuardWatch {
         }
     }
 
-    /// A scrape of a host: whether it is up, as far as that is measured, and when its process began.
+    /// A scrape of a host: whether it is up, as far as that is measured, and when its processes began, by series.
     pub(super) fn scrape(
         &mut self,
         (host, at): (&str, Timestamp),
-        timeline: &Timeline,
-        (up, began): (Option<f64>, Option<f64>),
+        arm: Arm,
+        (up, began): (Option<f64>, &[(&str, f64)]),
         scrape_ms: u64,
     ) {
-        let arm = timeline.arm(host, at);
         let is_up = up.is_none_or(|up| up > 0.0);
-        let known = self.hosts.get(host).copied().unwrap_or_default();
-        let near_ms = 2 * scrape_ms + 2_000;
         if is_up {
             self.cut_off = None;
             self.saw(host);
         }
-        if arm == Arm::Canary {
-            if is_up {
-                self.guard.check(host, Check::Passed);
-            } else if self.never_came_up(host, timeline, near_ms) {
-                self.guard.check(host, Check::Failed);
-            } else {
-                let (since, failed) = self.pending.entry(host.to_owned()).or_insert((at, 0));
-                *failed += 1;
-                if at.millis_since(*since) > near_ms {
-                    self.cut_off.get_or_insert(*since);
+        match arm {
+            Arm::Canary if is_up => self.guard.check(host, Check::Passed),
+            Arm::Canary => {
+                let since = *self.pending.entry(host.to_owned()).or_insert(at);
+                if at.millis_since(since) > 2 * scrape_ms + 2_000 {
+                    self.cut_off.get_or_insert(since);
                 }
             }
-            let is_another = known
-                .began
-                .zip(began)
-                .is_some_and(|(was, is)| (was - is).abs() > 1.0);
-            if is_another {
-                self.guard.restarted(host);
-            }
+            Arm::Baseline | Arm::Neither => {}
         }
-        let known = self.hosts.entry(host.to_owned()).or_default();
-        if is_up {
-            known.up_at = Some(at);
-        }
-        // What the deployment itself starts is no restart.
+        let processes = self.hosts.entry(host.to_owned()).or_default();
         match arm {
-            Arm::Canary => known.began = began.or(known.began),
-            Arm::Baseline | Arm::Neither => known.began = None,
+            Arm::Canary if processes.restarted(began) => self.guard.restarted(host),
+            Arm::Canary => {}
+            // What the deployment itself starts is no restart.
+            Arm::Baseline | Arm::Neither => processes.all.clear(),
         }
     }
 
-    /// A host is up, so the monitor sees: what failed on others did fail.
+    /// A host is up, so the monitor sees: what failed on others just before did fail.
     fn saw(&mut self, host: &str) {
         self.pending.remove(host);
-        for (other, (_, failed)) in std::mem::take(&mut self.pending) {
-            for _ in 0..failed {
-                self.guard.check(&other, Check::Failed);
-            }
+        for (other, _) in std::mem::take(&mut self.pending) {
+            self.guard.check(&other, Check::Failed);
         }
-    }
-
-    /// It could be scraped until the deployment began on it, and not since.
-    fn never_came_up(&self, host: &str, timeline: &Timeline, near_ms: u64) -> bool {
-        let up_at = self.hosts.get(host).and_then(|known| known.up_at);
-        let (Some(up), Some(left), Some(new)) =
-            (up_at, timeline.left(host), timeline.new_from(host))
-        else {
-            return false;
-        };
-        up < new && left.millis_since(up) <= near_ms
     }
 
     pub(super) fn counted(&mut self, at: Timestamp, counts: Counts) {
@@ -120,5 +94,21 @@ impl GuardWatch {
         });
         let guard = of_guard(at, &self.guard);
         cut_off.into_iter().chain([guard]).collect()
+    }
+}
+
+impl Processes {
+    /// Whether the host has begun again once more.
+    fn restarted(&mut self, began: &[(&str, f64)]) -> bool {
+        let before = self.restarts;
+        for (series, is) in began {
+            let (was, times) = self.all.entry((*series).to_owned()).or_insert((*is, 0));
+            if (*was - is).abs() > 1.0 {
+                *times += 1;
+            }
+            *was = *is;
+            self.restarts = self.restarts.max(*times);
+        }
+        self.restarts > before
     }
 }

@@ -63,8 +63,10 @@ pub(super) struct MetricWatch {
     gap: Finding,
     /// When it was last looked at, and had no value.
     lacked_at: Option<Timestamp>,
-    /// A mistake that only samples show.
-    pub(super) mistake: Option<String>,
+    /// Why the source did not take its query in the last round.
+    pub(super) refused: Option<String>,
+    /// The instance whose samples are a mistake, and which one.
+    wrong: Option<(String, String)>,
 }
 
 impl MetricWatch {
@@ -103,7 +105,8 @@ impl MetricWatch {
             missing: Missing::new(Kind::Ratio, policy.clone()),
             gap: Finding::Clear,
             lacked_at: None,
-            mistake: None,
+            refused: None,
+            wrong: None,
         })
     }
 
@@ -148,9 +151,12 @@ impl MetricWatch {
                 .map_err(|error| error.to_string()),
         };
         let counted = match counted {
-            Ok(counted) => counted,
+            Ok(counted) => {
+                self.wrong.take_if(|(of, _)| of == instance && !is_empty);
+                counted
+            }
             Err(error) => {
-                self.mistake = Some(error);
+                self.wrong = Some((instance.to_owned(), error));
                 return Counts::NONE;
             }
         };
@@ -226,7 +232,7 @@ impl MetricWatch {
         };
         let is_young = |for_ms: u64| at.millis_since(from) <= for_ms;
         let scrapes_ms = 3 * scrape_ms + 2_000;
-        let cause = if self.mistake.is_some() {
+        let cause = if self.mistake().is_some() {
             Some(Cause::Refused)
         } else if !fresh(self.seen_at, scrapes_ms) && !is_young(scrapes_ms) {
             Some(Cause::NoSeries)
@@ -242,6 +248,12 @@ impl MetricWatch {
         self.lacked_at = cause.map(|_| at);
         let gap = self.missing.look(at, cause);
         self.gap = Finding::of_gap(&self.settings.name, self.settings.query(), at, gap);
+    }
+
+    /// Why it cannot be read.
+    pub(super) fn mistake(&self) -> Option<&str> {
+        let wrong = self.wrong.as_ref().map(|(_, why)| why);
+        self.refused.as_ref().or(wrong).map(String::as_str)
     }
 
     pub(super) fn findings(&self, at: Timestamp) -> Vec<Finding> {

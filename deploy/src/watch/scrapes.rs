@@ -15,8 +15,8 @@ pub(super) struct Scrape<'s> {
     pub(super) shown: Vec<Shown<'s>>,
     /// The lowest of what says whether it is well.
     pub(super) up: Option<f64>,
-    /// When its process began.
-    pub(super) started: Option<f64>,
+    /// When its processes began, by series.
+    pub(super) started: Vec<(&'s str, f64)>,
 }
 
 /// Buckets by the bits of their upper ends: the end, and the count of all sets of labels.
@@ -62,7 +62,7 @@ pub(super) fn of<'s>(
                     let lowest = scrape.up.map_or(sample.value, |up| up.min(sample.value));
                     scrape.up = Some(lowest);
                 }
-                For::Started => scrape.started = Some(sample.value),
+                For::Started => scrape.started.push((key, sample.value)),
                 For::Heart | For::Query(_) => {}
             }
         }

@@ -136,7 +136,7 @@ impl Watch {
 
     fn notes_of(&self, metric: &MetricWatch, weight: f64) -> Vec<String> {
         let name = &metric.settings.name;
-        if let Some(why) = &metric.mistake {
+        if let Some(why) = metric.mistake() {
             return vec![format!("`{name}`: {why}")];
         }
         let Some(learned) = &metric.learned else {

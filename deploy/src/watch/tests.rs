@@ -455,6 +455,66 @@ fn a_canary_whose_process_begins_again_and_again_is_taken_back() {
     assert_eq!(taken_back(&world.pass(1)).unwrap().1, Trigger::Guard);
 }
 
+/// All hosts begin at once, and the monitor is cut off from them meanwhile.
+#[test]
+fn a_monitor_that_is_cut_off_while_all_hosts_are_changed_holds() {
+    let mut world = World::new(json!({}));
+    for target in &mut world.deployment.targets {
+        (target.begun_at, target.done_at) = (Some(at(5)), Some(at(10)));
+    }
+    world.pass(5);
+    world.down = [true; 4];
+    let cut_off = world.pass(120);
+    assert_eq!(taken_back(&cut_off), None);
+    assert!(held(&cut_off) > 100, "{}", held(&cut_off));
+    // It comes to some before it comes to others.
+    (world.down, world.unseen) = ([false; 4], [true, true, false, false]);
+    assert_eq!(taken_back(&world.pass(1)), None);
+    world.unseen = [false; 4];
+    let back = world.pass(60);
+    assert_eq!(taken_back(&back), None);
+    // Those that never come up while others are up are not well.
+    world.down = [true, true, false, false];
+    assert_eq!(taken_back(&world.pass(10)).unwrap().1, Trigger::Guard);
+}
+
+#[test]
+fn two_processes_of_a_host_are_two_and_begin_again_each_by_itself() {
+    let mut world = World::new(json!({}));
+    for second in 0..60 {
+        let began = if second < 40 { 7.0 } else { 40.0 };
+        let other = series("started", "h0:81", second, began);
+        world.source.record("started", other);
+    }
+    assert_eq!(taken_back(&world.pass(39)), None);
+    // Both are started again once.
+    world.processes[0].began = 40.0;
+    assert_eq!(taken_back(&world.pass(15)), None);
+    // One of them once more.
+    world.processes[0].began = 55.0;
+    assert_eq!(taken_back(&world.pass(10)).unwrap().1, Trigger::Guard);
+}
+
+#[test]
+fn what_was_refused_once_is_asked_again_and_too_much_at_once_in_parts() {
+    let mut world = World::new(json!({}));
+    // An hour in rounds of ten minutes has more.
+    world.source.limit(Some(1_000));
+    let decisions = world.pass(60);
+    assert_eq!(decisions.last(), Some(&Decision::Continue));
+    let whole = {
+        let mut world = World::new(json!({}));
+        world.pass(60);
+        world.watch.shown(world.now())
+    };
+    assert_eq!(world.watch.shown(world.now()), whole);
+    world.source.limit(Some(10));
+    assert_eq!(held(&world.pass(3)), 3);
+    world.source.limit(None);
+    let after = world.pass(5);
+    assert_eq!(after.last(), Some(&Decision::Continue));
+}
+
 #[test]
 fn without_traffic_it_is_held_for_a_while_and_then_goes_on() {
     let mut world = World::new(json!({}));

@@ -134,16 +134,6 @@ impl Timeline {
         self.news.first().copied()
     }
 
-    /// When the host stopped to serve with the old one.
-    pub(crate) fn left(&self, host: &str) -> Option<Timestamp> {
-        self.hosts.get(host)?.old_until
-    }
-
-    /// When the host has had the new revision.
-    pub(crate) fn new_from(&self, host: &str) -> Option<Timestamp> {
-        self.hosts.get(host)?.new_from
-    }
-
     /// How many hosts are on each side.
     pub(crate) fn sides(&self, at: Timestamp) -> (usize, usize) {
         let by = |moments: &[Timestamp]| moments.partition_point(|moment| *moment <= at);
