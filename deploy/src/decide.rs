@@ -52,15 +52,15 @@ pub(crate) fn next(
     }
     let since_ms = now.millis_since(deployment.step_since);
     // What is watched goes on only while somebody sees it: blind, traffic and hosts stay where they are.
-    let may_go_on = heard.may_go_on || !plan.is_watched || deployment.is_continued;
+    let may_go_on = heard.may_go_on
+        || !plan.is_watched
+        || deployment.is_continued
+        || deployment.is_past_return();
     if may_go_on && is_too_long(deployment, plan, heard, now) {
         return end(state, deployment, too_long(deployment, plan));
     }
     match deployment.current()? {
-        Step::Run { pace, .. } => {
-            let is_held = !may_go_on && matches!(pace, Pace::Healthy { .. });
-            run(state, deployment, plan, *pace, is_held)
-        }
+        Step::Run { pace, .. } => run(state, deployment, plan, *pace, !may_go_on),
         Step::Watch { wait_ms } | Step::Bake { wait_ms } => {
             // Time in which nobody saw anything is no time of watching.
             let is_over = since_ms >= wait_ms + heard.held_ms || deployment.is_continued;

@@ -48,6 +48,10 @@ pub(crate) fn derived(context: &str, from: &str) -> DeploymentId {
 pub(crate) fn end(state: &State, deployment: &Deployment, cause: Cause) -> Option<Vec<Intent>> {
     let name = deployment.group();
     let group = state.group(&name)?;
+    let (cause, only_forward) = match deployment.is_past_return() {
+        true => forward(cause),
+        false => (cause, None),
+    };
     let back = taken_back(group, deployment, &cause);
     let is_rollback = deployment.accepted.creator == Creator::Rollback;
     // A rollback that somebody stopped is no failure of it; every other bad end leaves hosts between two revisions.
@@ -75,7 +79,7 @@ pub(crate) fn end(state: &State, deployment: &Deployment, cause: Cause) -> Optio
         error,
         finding: cause.finding,
         rollback: rollback.clone(),
-        rollback_message: back.message,
+        rollback_message: back.message.or(only_forward),
     };
     let mut intents = Row::deployment(&deployment.id, deployment.last)
         .says(ended.into())
@@ -102,6 +106,28 @@ pub(crate) fn end(state: &State, deployment: &Deployment, cause: Cause) -> Optio
     );
     intents.extend(row.intents);
     Some(intents)
+}
+
+/// However it is ended while the containers that served before are stopped, the release has their place: it has gone well, and people
+/// are told why it is not taken back.
+fn forward(cause: Cause) -> (Cause, Option<String>) {
+    if cause.status == DeploymentStatus::Succeeded {
+        return (cause, None);
+    }
+    let message = format!(
+        "{}: the release had all traffic and the containers that served before were being stopped, so it is not taken back; to go back \
+         deploy the earlier revision again",
+        cause.message
+    );
+    let cause = Cause {
+        status: DeploymentStatus::Succeeded,
+        code: None,
+        message: String::new(),
+        finding: None,
+        event: None,
+        is_forced: false,
+    };
+    (cause, Some(message))
 }
 
 /// The containers that serve after a deployment of some that went well.

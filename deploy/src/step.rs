@@ -311,6 +311,11 @@ impl Engine {
             return;
         };
         let step = deployment.step;
+        // Nobody judges a release that nothing is left to go back from to.
+        let advice = match deployment.is_past_return() {
+            true => Advice::Continue,
+            false => advice,
+        };
         match advice {
             Advice::Continue => {
                 self.own.entry(id.clone()).or_default().well = Some((now.steady_ms, step));

@@ -8,7 +8,7 @@ use croft_proto::Timestamp;
 use croft_proto::deploy::{
     Accepted, DeploymentEvent, DeploymentId, DeploymentInfoError, DeploymentStatus, Diagnostics,
     EventStatus, Finding, FirstFailure, LifecycleEvent, Pace, Plan, PlannedTarget, ScriptErrorCode,
-    Side, Span, Step, TargetEvent, Was,
+    Side, Span, Step, TargetEvent, TargetKind, Was,
 };
 
 use super::{Change, FoldError, impossible};
@@ -206,6 +206,15 @@ impl Deployment {
         };
         let first = self.targets.get(targets.from as usize);
         first.is_some_and(|target| target.planned.side == Side::Old)
+    }
+
+    /// Whether it stops the containers that served before: the release is out, and what is gone cannot be gone back to.
+    #[must_use]
+    pub(crate) fn is_past_return(&self) -> bool {
+        let plan = self.plan.as_ref();
+        let is_of_containers = plan.is_some_and(|plan| plan.target_kind == TargetKind::Container);
+        let stops = self.events().contains(&LifecycleEvent::ApplicationStop);
+        is_of_containers && stops && self.takes_down()
     }
 
     pub(crate) fn pace(&self) -> Option<Pace> {

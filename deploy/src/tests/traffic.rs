@@ -177,6 +177,96 @@ fn boxes() -> serde_json::Value {
         "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}})
 }
 
+/// A second release of containers that has all traffic; of the old ones that of `h1` is gone and that of `h2` is being stopped.
+fn taking_down() -> One {
+    let mut settings = boxes();
+    settings["autoRollbackConfiguration"] = serde_json::json!({"enabled": true,
+        "events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"]});
+    settings["x-croft"]["verdicts"] = serde_json::json!({});
+    settings["x-croft"]["bakeMinutes"] = serde_json::json!(0);
+    let farm = Farm::new();
+    farm.group(group("box", settings));
+    farm.host("h1", None);
+    farm.host("h2", None);
+    let mut one = One::new(farm);
+    for (number, revision) in [(1, 2), (2, 3)] {
+        one.deploy(number, "box", revision);
+        for _ in 0..20 {
+            one.see(number);
+            let waits = |(host, event, _): &(String, LifecycleEvent, Report)| {
+                host == "h2" && *event == ApplicationStop
+            };
+            while let Some(at) = one.commands.iter().position(|told| !waits(told)) {
+                let (_, _, report) = one.commands.remove(at);
+                one.input(Input::Report(report));
+            }
+            for (deployment, step) in std::mem::take(&mut one.routed) {
+                one.input(Input::Routed(deployment, step));
+            }
+            one.pass(1_000);
+        }
+    }
+    assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
+    assert_eq!(one.status(2), None);
+    assert!(!one.commands.is_empty(), "h2 stops its old container");
+    one
+}
+
+#[test]
+fn nothing_goes_back_to_containers_that_are_being_stopped() {
+    let is_forward = |one: &One| {
+        ["h1", "h2"].iter().all(|host| {
+            one.weight(host, Side::New) == WEIGHT_FULL && one.weight(host, Side::Old) == 0
+        })
+    };
+    let mut one = taking_down();
+    let finding = Finding {
+        by: "alarm 5xx".into(),
+        message: "it fires".into(),
+        evidence: serde_json::Value::Null,
+    };
+    one.input(Input::Advised(id(2), Advice::RollBack(Box::new(finding))));
+    one.pass(3_000);
+    assert_eq!(one.status(2), None, "nobody judges it any more");
+    assert!(is_forward(&one));
+    one.answer(&[]);
+    one.pass(3_000);
+    assert_eq!(one.status(2), Some(DeploymentStatus::Succeeded));
+
+    let mut one = taking_down();
+    let intents = roll_back(one.engine.state(), &name("box"), "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.pass(3_000);
+    let end = one.end(&id(2));
+    assert_eq!(
+        (end.status, end.rollback),
+        (DeploymentStatus::Succeeded, None)
+    );
+    let said = end.rollback_message.unwrap();
+    assert!(said.contains("it is not taken back"), "{said}");
+    assert!(is_forward(&one));
+    let group = one.engine.state().group(&name("box")).unwrap();
+    assert_eq!(group.target().unwrap().deployment, id(2));
+    assert_eq!(group.serves, Some(Colour::Green));
+}
+
+#[test]
+fn containers_that_have_not_begun_wait_while_it_is_held() {
+    let mut settings = boxes();
+    settings["x-croft"]["verdicts"] = serde_json::json!({});
+    let farm = Farm::new();
+    farm.group(group("box", settings));
+    farm.host("h1", None);
+    let mut one = One::new(farm);
+    one.deploy(1, "box", 2);
+    one.hold(1);
+    one.pass(60_000);
+    assert!(one.commands.is_empty(), "{:?}", one.commands);
+    one.see(1);
+    assert_eq!(one.commands.len(), 1);
+}
+
 #[test]
 fn a_group_of_containers_without_ports_is_refused_when_its_turn_comes() {
     let farm = Farm::new();

@@ -1,5 +1,5 @@
 //! Guard rails: what needs no statistics. Takes health checks, restarts and counts of the canary's instances; says once that the
-//! release must go. They stay armed when a rollback itself is deployed.
+//! release must go. What takes a release back is not judged: its plan has no verdicts.
 
 use std::collections::{BTreeMap, VecDeque};
 
