@@ -83,7 +83,7 @@ impl<'a> Ordered<'a> {
     /// Brings the image and makes the container beside the one that serves. Whatever else is there of the group goes.
     pub(crate) fn install(&self, archive: &Path, container: &Container) -> Result<(), Error> {
         let image = image::brought(&self.engine, archive, &container.image)?;
-        self.sweep()?;
+        self.sweep(&image.id)?;
         let body = body(
             self.command,
             self.order,
@@ -102,8 +102,9 @@ impl<'a> Ordered<'a> {
         Ok(())
     }
 
-    /// Removes all of the group's containers on this host but the other one: what a killed agent, or a group's other name, left.
-    fn sweep(&self) -> Result<(), Error> {
+    /// Removes all of the group's containers on this host but the other one: what a killed agent, or a group's other name, left. The image
+    /// that the next one is made of stays, whichever of them it came with.
+    fn sweep(&self, next_image: &str) -> Result<(), Error> {
         let kept = self.order.colour.other().name();
         let there = self
             .engine
@@ -118,7 +119,7 @@ impl<'a> Ordered<'a> {
             };
             let image = found
                 .image_id
-                .filter(|_| is_brought(labels.get(LABEL_BROUGHT)));
+                .filter(|image| image != next_image && is_brought(labels.get(LABEL_BROUGHT)));
             self.removed(&id, image.as_deref())?;
         }
         // One of that name without our labels is somebody's, and the engine says so.

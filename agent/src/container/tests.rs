@@ -59,6 +59,13 @@ fn docker(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_string()
 }
 
+fn is_there(image: &str) -> bool {
+    let asked = Command::new("docker")
+        .args(["image", "inspect", image])
+        .output();
+    asked.unwrap().status.success()
+}
+
 fn has_engine(test: &str) -> bool {
     let asked = Command::new("docker")
         .args(["image", "inspect", IMAGE])
@@ -131,6 +138,18 @@ impl Dock {
             format!("mkdir -p /www; echo page {number} > /www/page; exec httpd -f -p 8080 -h /www");
         let check = "    healthCheck: {path: /page}\n";
         self.revision(number, &run, check, hooks)
+    }
+
+    /// Gives a revision an image of this test's own, which is nowhere else; its id.
+    fn own_image(&self, bundle: &LocalBundle) -> String {
+        let own = format!("croft-test/agent-{}:1", self.name);
+        let file = bundle.path.join("image.tar");
+        let container = docker(&["create", IMAGE, "true"]);
+        let id = docker(&["commit", &container, &own]);
+        docker(&["rm", &container]);
+        docker(&["save", "-o", file.to_str().unwrap(), &own]);
+        docker(&["rmi", &own]);
+        id
     }
 
     fn command(&self, number: u8, event: LifecycleEvent, colour: Colour) -> HostCommand {
@@ -353,36 +372,37 @@ fn an_image_that_came_with_a_container_goes_with_it_and_leftovers_of_the_group_g
         return;
     }
     let dock = Dock::new();
-    let own = format!("croft-test/agent-{}:1", dock.name);
     let page = dock.page(1, "");
-    // An image of this test's own, which is only in the revision.
-    let container = docker(&["create", IMAGE, "true"]);
-    let id = docker(&["commit", &container, &own]);
-    docker(&["rm", &container]);
-    docker(&[
-        "save",
-        "-o",
-        page.path.join("image.tar").to_str().unwrap(),
-        &own,
-    ]);
-    docker(&["rmi", &own]);
+    let id = dock.own_image(&page);
     let host = format!("{LABEL_HOST}={}", dock.name);
     let group = format!("{LABEL_GROUP}=g");
     docker(&["create", "--label", &host, "--label", &group, IMAGE, "true"]);
     dock.well(1, &UP, Blue, &page);
     assert_eq!(dock.there(), ["running blue"], "the leftover is gone");
-    let is_there = || {
-        Command::new("docker")
-            .args(["image", "inspect", &id])
-            .output()
-            .unwrap()
-            .status
-            .success()
-    };
-    assert!(is_there());
+    assert!(is_there(&id));
     dock.well(1, &[ApplicationStop], Blue, &page);
     assert!(dock.there().is_empty());
-    assert!(!is_there(), "its image goes with it");
+    assert!(!is_there(&id), "its image goes with it");
+}
+
+#[test]
+fn an_image_that_came_with_a_container_is_kept_for_the_next_one_made_of_it() {
+    if !has_engine("an_image_that_came_with_a_container_is_kept_for_the_next_one_made_of_it") {
+        return;
+    }
+    let dock = Dock::new();
+    let page = dock.page(1, "");
+    let id = dock.own_image(&page);
+    dock.well(1, &UP, Blue, &page);
+    // The agent is killed in Install, after the container was made.
+    dock.killed_in(1, Install, Blue);
+    dock.well(1, &[Install, ApplicationStart], Blue, &page);
+    // The same image once more, in the same colour: the one before had failed.
+    dock.well(2, &UP, Blue, &page);
+    assert_eq!(dock.there(), ["running blue"]);
+    assert_eq!(dock.asked(Blue).as_deref(), Some("page 1"));
+    dock.well(2, &[ApplicationStop], Blue, &page);
+    assert!(!is_there(&id), "it is still known to have come with one");
 }
 
 #[test]
