@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -163,14 +164,17 @@ pub(super) async fn enrol(mut call: Call) -> Answer {
     };
     let used = invitation.id;
     let (named, own) = (host.clone(), key.clone());
+    // Whoever did not hear the answer may ask again, and changes nothing by it: the host may have got other tags since.
+    let is_in = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&is_in);
     let check = move |state: &croft_deploy::State| match state.host(&named) {
         Some(there) if there.is_enrolled && there.public_key != own => {
             Err(Refusal::Wrong(vec![format!(
                 "host `{named}` belongs to the farm already, with another key: revoke it first"
             )]))
         }
-        // Whoever did not hear the answer may ask again.
-        Some(there) if there.invitations.contains(&used) && !there.is_enrolled => {
+        Some(there) if there.invitations.contains(&used) => {
+            noted.store(there.is_enrolled, Ordering::Relaxed);
             Err(Refusal::Wrong(vec![
                 "the invitation has been used: ask for a new one".to_string(),
             ]))
@@ -183,13 +187,14 @@ pub(super) async fn enrol(mut call: Call) -> Answer {
         .farm
         .deploy
         .record(host_subject(&host)?, event.into(), check)
-        .await?;
-    call.state.farm.deploy.folded(recorded.seq, READ_WAIT).await;
-    changed(
-        StatusCode::CREATED,
-        &json!({"host": host}),
-        Some(recorded.seq),
-    )
+        .await;
+    let body = json!({"host": host});
+    if recorded.is_err() && is_in.load(Ordering::Relaxed) {
+        return answer_json(StatusCode::CREATED, &body);
+    }
+    let seq = recorded?.seq;
+    call.state.farm.deploy.folded(seq, READ_WAIT).await;
+    changed(StatusCode::CREATED, &body, Some(seq))
 }
 
 /// The host whose call this is, and the body that it signed.

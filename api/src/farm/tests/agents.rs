@@ -196,6 +196,24 @@ async fn an_invitation_lets_one_host_in_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_shows_its_invitation_again_keeps_the_tags_it_got_since() {
+    let rig = Rig::start().await;
+    let own = Signer::of_this_process().unwrap();
+    let token = invited(&rig, "web-1").await;
+    enrol(&rig, &token, &own).await.is(201);
+    let tags = json!({"tags": [{"Key": "role", "Value": "db"}]});
+    rig.send("PUT", "/v1/hosts/web-1/tags", &tags).await.is(200);
+    enrol(&rig, &token, &own).await.is(201);
+    let shown = rig.get("/v1/hosts/web-1").await.is(200).json();
+    assert_eq!(shown["host"]["tags"], tags["tags"]);
+    // A new invitation says anew what it is.
+    let token = invited(&rig, "web-1").await;
+    enrol(&rig, &token, &own).await.is(201);
+    let shown = rig.get("/v1/hosts/web-1").await.is(200).json();
+    assert_eq!(shown["host"]["tags"][0]["Value"], "web");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_came_in_and_who_pushed_an_alert_is_in_the_audit_chain() {
     let rig = Rig::start().await;
     member(&rig).await;
