@@ -6,12 +6,12 @@ use axum::http::header::HeaderName;
 use croft_deploy::server::Done;
 use croft_deploy::{GroupName, Then};
 use croft_keys::AccessRole;
-use croft_proto::deploy::{DeploymentId, RevisionOrigin, StartDeployment};
+use croft_proto::deploy::{DeploymentId, Revision, RevisionOrigin, StartDeployment};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, changed, json as answer_json, not_json, short};
+use super::super::call::{Answer, Call, build_id, changed, json as answer_json, not_json, short};
 use super::super::limits::{BODY_BYTES_MAX, READ_WAIT};
 use super::super::problem::Problem;
 use super::built;
@@ -33,21 +33,52 @@ pub(in super::super) async fn start(mut call: Call) -> Answer {
         short(&asked.deployment_group_name)
     ));
     call.allow(AccessRole::Deployer, Some(&application))?;
-    if let RevisionOrigin::Build { build_id } = &asked.revision.origin
-        && asked.revision.digest.is_empty()
-    {
-        let appspec = asked.own().app_spec_filename;
-        asked.revision = built::revision(&call, build_id, appspec.as_deref()).await?;
-    }
-    asked.check().map_err(Problem::all_invalid)?;
-    keep(&call.state, &asked.revision.digest).await?;
     let id = drawn(&call);
     if let Some(answer) = again(&call, &id, &asked).await? {
         return answer_json(StatusCode::OK, &answer);
     }
+    if let RevisionOrigin::Build { build_id } = &asked.revision.origin {
+        let appspec = asked.own().app_spec_filename;
+        let made = built::revision(&call, build_id, appspec.as_deref()).await?;
+        asked.revision = of_build(&asked.revision.digest, made)?;
+    }
+    asked.check().map_err(Problem::all_invalid)?;
+    keep(&call.state, &asked.revision.digest).await?;
     let by = call.actor();
     let done = call.state.farm.deploy.start(id, asked, &by).await?;
     shown(&call, done, StatusCode::CREATED).await
+}
+
+/// The revision that a build made. What is told to be of a build is of it: a digest beside it may say the same, and nothing else.
+fn of_build(said: &str, made: Revision) -> Result<Revision, Problem> {
+    if said.is_empty() || said == made.digest {
+        return Ok(made);
+    }
+    Err(Problem::new(
+        StatusCode::BAD_REQUEST,
+        "InvalidRevisionException",
+        format!(
+            "revision.digest: `{}` is not what the build made, which is `{}`; leave it out, or leave out revision.origin",
+            short(said),
+            made.digest
+        ),
+    ))
+}
+
+/// Whether that is the revision that was deployed, as far as it is told: a build may have several names, and its digest be left out.
+fn is_same_revision(there: &Revision, asked: &Revision) -> bool {
+    let (
+        RevisionOrigin::Build { build_id: there_id },
+        RevisionOrigin::Build { build_id: asked_id },
+    ) = (&there.origin, &asked.origin)
+    else {
+        return there == asked;
+    };
+    let is_same_build = match (build_id(there_id), build_id(asked_id)) {
+        (Ok(there), Ok(asked)) => there == asked,
+        _ => false,
+    };
+    is_same_build && (asked.digest.is_empty() || asked.digest == there.digest)
 }
 
 /// The body. A revision that is only a digest is somebody's files; one that is only a build has its digest from it.
@@ -105,7 +136,7 @@ async fn again(
     let info = &there.info;
     let is_same = info.application_name == asked.application_name
         && info.deployment_group_name == asked.deployment_group_name
-        && info.revision == asked.revision;
+        && is_same_revision(&info.revision, &asked.revision);
     if is_same {
         return Ok(Some(there.shown()));
     }

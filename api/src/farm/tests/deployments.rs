@@ -670,4 +670,14 @@ async fn what_a_build_made_is_deployed_and_nothing_else_of_it() {
 
     let none = ask("web:00000000-0000-4000-8000-000000000000").await;
     none.is(404);
+
+    // Nobody's files pass for a build's.
+    let forged = rig.keep(&[("appspec.yml", spec.1), ("index.html", b"forged")]);
+    let mut body = of_build(&built);
+    body["revision"]["digest"] = json!(forged.to_string());
+    let refused = rig.send("POST", "/v1/deployments", &body).await.is(400);
+    assert_eq!(refused.json()["code"], "InvalidRevisionException");
+    body["revision"]["digest"] = revision["digest"].clone();
+    let busy = rig.send("POST", "/v1/deployments", &body).await.is(409);
+    assert_eq!(busy.json()["code"], "DeploymentLimitExceededException");
 }
