@@ -40,8 +40,8 @@ pub struct Settings {
     pub revisions_kept: usize,
     /// What scripts find in their environment beside AWS's variables.
     pub environment: Vec<(OsString, OsString)>,
-    /// How containers are run here; a host without is told of no other way.
-    pub containers: Option<Containers>,
+    /// How containers are run here, or why none are: the words with which a container's event fails.
+    pub containers: Result<Containers, String>,
     /// How long a script has after TERM.
     pub end: Duration,
     /// How long the output of a script that has ended is waited for.
@@ -57,7 +57,7 @@ impl Settings {
         Self {
             revisions_kept: REVISIONS_KEPT,
             environment,
-            containers: None,
+            containers: Err("this agent runs no containers".into()),
             end: END,
             drain: DRAIN,
             clock,

@@ -251,7 +251,7 @@ impl Doing<'_> {
             return self.download(bundle);
         }
         let containers = self.with.settings.containers.as_ref();
-        let containers = containers.ok_or("this agent runs no containers")?;
+        let containers = containers.map_err(Clone::clone)?;
         let ordered = Ordered::new(
             containers,
             containers.engine(self.with.is_over)?,

@@ -105,7 +105,7 @@ impl Dock {
         let here = Ipv4Addr::LOCALHOST.into();
         let containers = Containers::new(runtime.handle().clone(), &name, here, None).unwrap();
         let settings = Settings {
-            containers: Some(containers),
+            containers: Ok(containers),
             ..settings()
         };
         let host = Host::open(&site.folder.path().join("state"), settings).unwrap();
@@ -460,7 +460,7 @@ fn a_host_without_an_engine_says_what_to_do() {
         .to_string();
     let containers = Containers::new(runtime.clone(), "h", here, Some(&nowhere)).unwrap();
     let settings = Settings {
-        containers: Some(containers),
+        containers: Ok(containers),
         ..settings()
     };
     dock.host = Host::open(&dock.site.folder.path().join("state"), settings).unwrap();
@@ -476,6 +476,34 @@ fn a_host_without_an_engine_says_what_to_do() {
         ended.message.contains("systemctl start docker"),
         "{ended:?}"
     );
-    let far = Containers::new(runtime, "h", here, Some("tcp://10.0.0.1:2375")).unwrap_err();
-    assert!(far.contains("an engine on another machine"), "{far}");
+}
+
+#[test]
+fn an_engine_on_another_machine_fails_what_is_for_containers_and_nothing_else() {
+    let mut dock = Dock::new();
+    dock.has_engine = false;
+    let (runtime, here) = (dock.runtime.handle().clone(), Ipv4Addr::LOCALHOST.into());
+    let settings = Settings {
+        containers: Containers::new(runtime, "h", here, Some("tcp://10.0.0.1:2375")),
+        ..settings()
+    };
+    dock.host = Host::open(&dock.site.folder.path().join("state"), settings).unwrap();
+    let files = dock.site.bundle(1, "files: []\n", &[]);
+    for event in [DownloadBundle, Install] {
+        let is_over = AtomicBool::new(false);
+        let command = dock.site.command(1, event);
+        let ran = dock.host.run(&command, &files, &Unwatched, &is_over);
+        assert_eq!(ran.unwrap().error_code, ScriptErrorCode::Success);
+    }
+    let spec = "x-croft:\n  container: {image: image.tar, port: 80}\n";
+    let bundle = dock.site.bundle(2, spec, &[("image.tar", "none")]);
+    dock.well(2, &[DownloadBundle], Blue, &bundle);
+    let ended = dock.run(2, Install, Blue, &bundle);
+    assert_eq!(ended.error_code, ScriptErrorCode::UnknownError);
+    assert!(
+        ended
+            .message
+            .contains("DOCKER_HOST names tcp://10.0.0.1:2375, an engine on another machine"),
+        "{ended:?}"
+    );
 }

@@ -99,10 +99,11 @@ pub(crate) fn run(
             .collect();
         let docker_host = std::env::var("DOCKER_HOST").ok();
         let runtime = tokio::runtime::Handle::current();
+        // Files are deployed without an engine: a container's event says what is wrong with it.
         let containers = Containers::new(runtime, calls.host(), publish, docker_host.as_deref())
-            .map_err(Wrong)?;
+            .inspect_err(|why| tracing::warn!(why, "this host runs no containers"));
         let settings = Settings {
-            containers: Some(containers),
+            containers,
             ..Settings::new(environment, surroundings::now)
         };
         let host = Host::open(&state, settings)?;
