@@ -252,12 +252,7 @@ impl Doing<'_> {
         }
         let containers = self.with.settings.containers.as_ref();
         let containers = containers.map_err(Clone::clone)?;
-        let ordered = Ordered::new(
-            containers,
-            containers.engine(self.with.is_over)?,
-            self.command,
-            order,
-        );
+        let ordered = Ordered::new(containers, self.with.is_over, self.command, order);
         let is_new =
             self.journal.containers.get(&order.colour) == Some(&self.command.deployment_id);
         let done = match self.command.event {

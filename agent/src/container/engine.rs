@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
@@ -18,6 +18,10 @@ use tokio::runtime::Handle;
 const SOCKET: &str = "/var/run/docker.sock";
 /// An event's own hour: an image is loaded in one request.
 const ANSWER_S_MAX: u64 = 3_600;
+/// How long an engine that does not answer is waited for: it is upgraded or started again within that.
+const AWAY_MAX: Duration = Duration::from_secs(120);
+/// How soon it is tried again.
+const AWAY_LOOK: Duration = Duration::from_millis(500);
 /// How soon it is seen that nobody wants the event any more.
 const LOOK: Duration = Duration::from_millis(200);
 /// What is shown of a container's own words.
@@ -49,6 +53,25 @@ pub(crate) enum Error {
     Stopped,
 }
 
+impl Error {
+    /// Whether the engine has not answered, rather than said no.
+    pub(super) fn is_away(&self) -> bool {
+        use bollard::errors::Error as Bollard;
+        match self {
+            Self::Away { .. } => true,
+            Self::Stopped => false,
+            Self::Refused { source, .. } => matches!(
+                source,
+                Bollard::HyperResponseError { .. }
+                    | Bollard::HyperLegacyError { .. }
+                    | Bollard::IOError { .. }
+                    | Bollard::RequestTimeoutError
+                    | Bollard::SocketNotFoundError(_)
+            ),
+        }
+    }
+}
+
 /// How this host runs containers.
 #[derive(Clone, Debug)]
 pub struct Containers {
@@ -56,6 +79,7 @@ pub struct Containers {
     socket: PathBuf,
     host: String,
     address: IpAddr,
+    away_max: Duration,
 }
 
 impl Containers {
@@ -85,7 +109,19 @@ impl Containers {
             socket: PathBuf::from(socket),
             host: host.to_string(),
             address,
+            away_max: AWAY_MAX,
         })
+    }
+
+    /// One that waits so long for an engine that does not answer.
+    #[cfg(test)]
+    pub(super) fn waiting(self, away_max: Duration) -> Self {
+        Self { away_max, ..self }
+    }
+
+    /// How long an engine that does not answer is waited for.
+    pub(super) const fn away_max(&self) -> Duration {
+        self.away_max
     }
 
     /// What this host is called.
@@ -98,19 +134,34 @@ impl Containers {
         self.address
     }
 
-    /// The engine, if it answers.
-    pub(crate) fn engine<'a>(&'a self, is_over: &'a AtomicBool) -> Result<Engine<'a>, Error> {
-        let connecting = connect(&self.socket);
-        let docker = wait(&self.runtime, is_over, connecting)?;
-        let docker = docker.map_err(|source| Error::Away {
-            socket: self.socket.clone(),
-            source,
-        })?;
-        Ok(Engine {
-            docker,
-            runtime: &self.runtime,
-            is_over,
-        })
+    /// The engine, once it answers; it is tried for so long.
+    pub(crate) fn engine<'a>(
+        &'a self,
+        is_over: &'a AtomicBool,
+        away_max: Duration,
+    ) -> Result<Engine<'a>, Error> {
+        let begun = Instant::now();
+        loop {
+            let docker = wait(&self.runtime, is_over, connect(&self.socket))?;
+            match docker {
+                Ok(docker) => {
+                    return Ok(Engine {
+                        docker,
+                        runtime: &self.runtime,
+                        is_over,
+                    });
+                }
+                Err(source) if begun.elapsed() >= away_max => {
+                    return Err(Error::Away {
+                        socket: self.socket.clone(),
+                        source,
+                    });
+                }
+                Err(_away) => wait(&self.runtime, is_over, async {
+                    tokio::time::sleep(AWAY_LOOK).await;
+                })?,
+            }
+        }
     }
 }
 

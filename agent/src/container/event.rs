@@ -2,7 +2,9 @@
 //! more when it has all the traffic, stopped and removed in ApplicationStop. Receives a command and an AppSpec; whatever is done twice is
 //! done once.
 
+use std::cell::{Cell, OnceCell};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerInspectResponse, ExecConfig};
@@ -58,7 +60,10 @@ fn again(restarts: i64) -> String {
 #[derive(Debug)]
 pub(crate) struct Ordered<'a> {
     containers: &'a Containers,
-    engine: Engine<'a>,
+    is_over: &'a AtomicBool,
+    /// Reached when it is first needed: an event that only runs scripts needs none.
+    engine: OnceCell<Engine<'a>>,
+    was_waited_for: Cell<bool>,
     command: &'a HostCommand,
     order: ContainerOrder,
     name: String,
@@ -67,22 +72,37 @@ pub(crate) struct Ordered<'a> {
 impl<'a> Ordered<'a> {
     pub(crate) fn new(
         containers: &'a Containers,
-        engine: Engine<'a>,
+        is_over: &'a AtomicBool,
         command: &'a HostCommand,
         order: ContainerOrder,
     ) -> Self {
         Self {
             containers,
-            engine,
+            is_over,
+            engine: OnceCell::new(),
+            was_waited_for: Cell::new(false),
             command,
             order,
             name: name(command, order.colour, containers.host()),
         }
     }
 
+    /// The engine. One that does not answer is waited for, once.
+    fn engine(&self) -> Result<&Engine<'a>, engine::Error> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let away_max = match self.was_waited_for.replace(true) {
+            false => self.containers.away_max(),
+            true => Duration::ZERO,
+        };
+        let engine = self.containers.engine(self.is_over, away_max)?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
     /// Brings the image and makes the container beside the one that serves. Whatever else is there of the group goes.
     pub(crate) fn install(&self, archive: &Path, container: &Container) -> Result<(), Error> {
-        let image = image::brought(&self.engine, archive, &container.image)?;
+        let image = image::brought(self.engine()?, archive, &container.image)?;
         self.sweep(&image.id)?;
         let body = body(
             self.command,
@@ -97,8 +117,8 @@ impl<'a> Ordered<'a> {
             ..CreateContainerOptions::default()
         };
         let doing = format!("make the container {}", self.name);
-        let making = self.engine.docker.create_container(Some(options), body);
-        self.engine.ask(&doing, making)?;
+        let making = self.engine()?.docker.create_container(Some(options), body);
+        self.engine()?.ask(&doing, making)?;
         Ok(())
     }
 
@@ -107,7 +127,7 @@ impl<'a> Ordered<'a> {
     fn sweep(&self, next_image: &str) -> Result<(), Error> {
         let kept = self.order.colour.other().name();
         let there = self
-            .engine
+            .engine()?
             .labelled(labels_of_group(self.command, self.containers.host()))?;
         for found in there {
             let labels = found.labels.unwrap_or_default();
@@ -128,9 +148,9 @@ impl<'a> Ordered<'a> {
 
     /// Removes a container, and the image that came with it.
     fn removed(&self, id: &str, image: Option<&str>) -> Result<(), Error> {
-        self.engine.remove(id)?;
+        self.engine()?.remove(id)?;
         if let Some(image) = image
-            && let Err(error) = self.engine.remove_image(image)
+            && let Err(error) = self.engine()?.remove_image(image)
         {
             tracing::warn!(%error, "an old image stays");
         }
@@ -141,13 +161,13 @@ impl<'a> Ordered<'a> {
     pub(crate) fn start(&self) -> Result<(), Error> {
         self.there()?;
         let doing = format!("start the container {}", self.name);
-        let starting = self.engine.docker.start_container(&self.name, None);
-        self.engine.ask(&doing, starting)?;
+        let starting = self.engine()?.docker.start_container(&self.name, None);
+        self.engine()?.ask(&doing, starting)?;
         Ok(())
     }
 
     fn there(&self) -> Result<ContainerInspectResponse, Error> {
-        let found = self.engine.find(&self.name)?;
+        let found = self.engine()?.find(&self.name)?;
         found.ok_or_else(|| Error::Missing(self.name.clone()))
     }
 
@@ -161,6 +181,21 @@ impl<'a> Ordered<'a> {
         })
     }
 
+    /// The same, while an engine that has answered before is waited for.
+    fn seen_at_last(&self) -> Result<Seen, Error> {
+        let begun = Instant::now();
+        loop {
+            match self.seen() {
+                Err(Error::Engine(error))
+                    if error.is_away() && begun.elapsed() < self.containers.away_max() =>
+                {
+                    self.engine()?.pause(LOOK)?;
+                }
+                seen => return seen,
+            }
+        }
+    }
+
     /// Waits until it is well.
     pub(crate) fn validate(&self, container: &Container) -> Result<(), Error> {
         let check = container.health_check.as_ref();
@@ -171,7 +206,7 @@ impl<'a> Ordered<'a> {
             }),
         };
         let pause = check.map_or(LOOK, |check| Duration::from_secs(check.interval_s.into()));
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let (mut good, mut last) = (0, "nobody has asked it".to_string());
         loop {
             if let Some(check) = check {
@@ -181,7 +216,10 @@ impl<'a> Ordered<'a> {
                     Err(Asked::Failed(error)) => return Err(error),
                 }
             }
-            let seen = self.seen()?;
+            let looked = Instant::now();
+            let seen = self.seen_at_last()?;
+            // What the engine takes to answer is not the container's time.
+            begun += looked.elapsed();
             match verdict(rule, seen, good, begun.elapsed()) {
                 Verdict::Well => return Ok(()),
                 Verdict::Ended => return Err(self.ended(seen)),
@@ -192,7 +230,7 @@ impl<'a> Ordered<'a> {
                         last,
                     });
                 }
-                Verdict::Wait => self.engine.pause(pause)?,
+                Verdict::Wait => self.engine()?.pause(pause)?,
             }
         }
     }
@@ -219,7 +257,8 @@ impl<'a> Ordered<'a> {
     /// A command in the container.
     fn run(&self, words: &[String], lasts_max: Duration) -> Result<(), Asked> {
         let shown = words.join(" ");
-        let docker = &self.engine.docker;
+        let engine = self.engine().map_err(|error| Asked::Failed(error.into()))?;
+        let docker = &engine.docker;
         let running = async {
             let config = ExecConfig {
                 attach_stdout: Some(true),
@@ -242,8 +281,7 @@ impl<'a> Ordered<'a> {
             let ended = docker.inspect_exec(&made.id).await?;
             Ok::<_, bollard::errors::Error>((ended.exit_code.unwrap_or_default(), said))
         };
-        let ran = self
-            .engine
+        let ran = engine
             .wait(async { tokio::time::timeout(lasts_max, running).await })
             .map_err(|error| Asked::Failed(error.into()))?;
         match ran {
@@ -265,7 +303,7 @@ impl<'a> Ordered<'a> {
 
     /// Looks whether it has stayed up.
     pub(crate) fn stayed_up(&self) -> Result<(), Error> {
-        let seen = self.seen()?;
+        let seen = self.seen_at_last()?;
         if !seen.is_running || seen.restarts > 0 {
             return Err(self.ended(seen));
         }
@@ -274,15 +312,15 @@ impl<'a> Ordered<'a> {
 
     /// Ends it and keeps it, for people to look at.
     pub(crate) fn set_aside(&self) -> Result<(), Error> {
-        Ok(self.engine.stop(&self.name)?)
+        Ok(self.engine()?.stop(&self.name)?)
     }
 
     /// Ends and removes it, with the image that came with it. One that is gone is no error.
     pub(crate) fn remove(&self) -> Result<(), Error> {
-        let Some(found) = self.engine.find(&self.name)? else {
+        let Some(found) = self.engine()?.find(&self.name)? else {
             return Ok(());
         };
-        self.engine.stop(&self.name)?;
+        self.engine()?.stop(&self.name)?;
         let labels = found.config.and_then(|config| config.labels);
         let brought = labels.as_ref().and_then(|labels| labels.get(LABEL_BROUGHT));
         let image = found.image.filter(|_| is_brought(brought));
@@ -291,7 +329,9 @@ impl<'a> Ordered<'a> {
 
     /// The last lines that it printed.
     pub(crate) fn last_lines(&self) -> Vec<String> {
-        self.engine.last_lines(&self.name).unwrap_or_default()
+        let engine = self.engine().ok();
+        let lines = engine.and_then(|engine| engine.last_lines(&self.name).ok());
+        lines.unwrap_or_default()
     }
 
     pub(crate) const fn colour(&self) -> Colour {

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use croft_proto::deploy::{
     Colour, ContainerOrder, Diagnostics, HostCommand, LifecycleEvent, ScriptErrorCode,
@@ -22,7 +23,8 @@ use crate::{Host, LocalBundle, Settings, Unwatched};
 
 use Colour::{Blue, Green};
 use LifecycleEvent::{
-    AfterAllowTraffic, ApplicationStart, ApplicationStop, DownloadBundle, Install, ValidateService,
+    AfterAllowTraffic, ApplicationStart, ApplicationStop, BeforeInstall, DownloadBundle, Install,
+    ValidateService,
 };
 
 const IMAGE: &str = "croft-test/busybox:1";
@@ -458,9 +460,9 @@ fn a_host_without_an_engine_says_what_to_do() {
         .join("none.sock")
         .display()
         .to_string();
-    let containers = Containers::new(runtime.clone(), "h", here, Some(&nowhere)).unwrap();
+    let containers = Containers::new(runtime, "h", here, Some(&nowhere)).unwrap();
     let settings = Settings {
-        containers: Ok(containers),
+        containers: Ok(containers.waiting(Duration::ZERO)),
         ..settings()
     };
     dock.host = Host::open(&dock.site.folder.path().join("state"), settings).unwrap();
@@ -476,6 +478,38 @@ fn a_host_without_an_engine_says_what_to_do() {
         ended.message.contains("systemctl start docker"),
         "{ended:?}"
     );
+}
+
+#[test]
+fn an_engine_that_is_started_again_is_waited_for_where_it_is_needed() {
+    if !has_engine("an_engine_that_is_started_again_is_waited_for_where_it_is_needed") {
+        return;
+    }
+    let mut dock = Dock::new();
+    let (runtime, here) = (dock.runtime.handle().clone(), Ipv4Addr::LOCALHOST.into());
+    let socket = dock.site.folder.path().join("engine.sock");
+    let containers = Containers::new(runtime, &dock.name, here, socket.to_str()).unwrap();
+    let settings = Settings {
+        containers: Ok(containers),
+        ..settings()
+    };
+    dock.host = Host::open(&dock.site.folder.path().join("state"), settings).unwrap();
+    let page = dock.page(1, "hooks:\n  BeforeInstall:\n    - location: note.sh\n");
+    // Nothing is asked of an engine for a script.
+    dock.well(1, &[DownloadBundle, BeforeInstall], Blue, &page);
+    assert_eq!(dock.noted(), "BeforeInstall 1\n");
+    std::thread::scope(|scope| {
+        let installing = scope.spawn(|| dock.well(1, &[Install], Blue, &page));
+        let (group, _) = dock.journal();
+        eventually("Install runs", || {
+            let journal: Option<Journal> = durable::read(&group.journal()).unwrap();
+            let running = journal.and_then(|journal| journal.running);
+            running.is_some_and(|command| command.event == Install)
+        });
+        assert!(!installing.is_finished());
+        std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
+    });
+    assert_eq!(dock.there(), ["created blue"]);
 }
 
 #[test]
