@@ -194,7 +194,8 @@ impl Host {
         let mut has = Vec::new();
         let entries =
             std::fs::read_dir(&self.state).map_err(StateError::io("read", &self.state))?;
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = entry.map_err(StateError::io("read", &self.state))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let folder = GroupFolder::of(&self.state, &name);
             // Beside the groups' folders are the host's own files.

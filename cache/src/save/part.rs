@@ -20,8 +20,8 @@ impl Store {
     /// What is below `folder` of a tree, whose paths then begin there; none when there is no such tree, or nothing below it.
     ///
     /// # Errors
-    /// When the store cannot be read or written, when a chunk is missing or about to go, or when a link names what is outside of the
-    /// folder.
+    /// When the store cannot be read or written, when a chunk is missing or about to go, or when a file is another name (a hard link) of
+    /// one outside of the folder. Symbolic links are taken as they are, wherever they lead.
     pub fn part(&self, of: &Id, folder: &Path, now: Timestamp) -> Result<Option<Stored>, Error> {
         let Some(whole) = self.tree(of, now)? else {
             return Ok(None);
