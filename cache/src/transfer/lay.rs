@@ -141,7 +141,10 @@ impl Laying<'_> {
         loop {
             let wanted = self.pieces.lacking(offer, WANTED_MAX);
             if wanted.is_empty() {
-                return Ok(());
+                return match self.pieces.are_all_done() {
+                    true => Ok(()),
+                    false => Err(Refusal::malformed("some of it is not offered").into()),
+                };
             }
             let before = self.pieces.done();
             let received = receive(supply, &wanted, laid, |id, raw| self.take(id, raw));

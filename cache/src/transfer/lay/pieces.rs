@@ -110,6 +110,10 @@ impl Pieces {
         self.done
     }
 
+    pub(super) fn are_all_done(&self) -> bool {
+        self.done == self.pieces.len()
+    }
+
     fn is_lacking(&self, key: u64) -> bool {
         self.pieces[self.keyed(key)]
             .iter()
@@ -125,9 +129,9 @@ impl Pieces {
         let mut wanted = Vec::new();
         for at in self.order.get(self.next..).unwrap_or_default() {
             let piece = self.pieces[*at as usize];
-            // A chunk's first place speaks for it.
-            let is_first = self.keyed(piece.key).start == *at as usize;
-            if is_first && self.is_lacking(piece.key) {
+            // The first place that is not done speaks for all of its key: of two chunks that begin alike one may be here.
+            let first = self.keyed(piece.key).find(|at| !self.pieces[*at].is_done);
+            if first == Some(*at as usize) {
                 wanted.extend(offered(offer, piece.key).map(|chunk| chunk.id));
             }
             if wanted.len() >= wanted_max {
@@ -204,4 +208,46 @@ fn offered(offer: &Offer, key_of: u64) -> impl Iterator<Item = &Offered> {
     let rest = chunks.get(start..).unwrap_or_default();
     rest.iter()
         .take_while(move |chunk| key(&chunk.id) == key_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Content;
+    use crate::live::TreeRef;
+
+    /// Two that begin alike: nobody has met such, and whoever looks for long enough will.
+    fn alike(last: u8) -> Id {
+        let mut bytes = [7; 32];
+        bytes[31] = last;
+        Id::from_bytes(bytes)
+    }
+
+    #[test]
+    fn of_two_chunks_that_begin_alike_the_other_is_still_lacking() {
+        let (one, two) = (alike(1), alike(2));
+        let list = Content {
+            size_bytes: 1,
+            chunks: vec![Id::of(b"list")],
+        };
+        let id = Id::of(b"tree");
+        let mut chunks: Vec<Offered> = [one, two, list.chunks[0]]
+            .into_iter()
+            .map(|id| Offered { id, size_bytes: 1 })
+            .collect();
+        chunks.sort_unstable();
+        let offer = Offer::new(TreeRef { id, list }, chunks).unwrap();
+        let mut pieces = Pieces::default();
+        assert_eq!(pieces.add(&offer, 0, &[one]), Some(1));
+        assert_eq!(pieces.add(&offer, 1, &[two]), Some(1));
+        pieces.sort();
+        assert_eq!(pieces.lacking(&offer, 10), [one, two]);
+        // The one was copied from an earlier tree.
+        pieces.set_done(0);
+        assert!(!pieces.are_all_done());
+        assert!(pieces.lacking(&offer, 10).contains(&two));
+        pieces.set_done(1);
+        assert!(pieces.are_all_done());
+        assert!(pieces.lacking(&offer, 10).is_empty());
+    }
 }
