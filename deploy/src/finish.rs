@@ -9,8 +9,8 @@ mod words;
 
 use croft_proto::deploy::{
     Accepted, AutoRollbackEvent, Colour, Creator, DeploymentEvent, DeploymentId,
-    DeploymentInfoError, DeploymentStatus, ErrorCode, Finding, GroupEvent, RevisionHealth, Side,
-    Standing, StartDeployment, parts,
+    DeploymentInfoError, DeploymentStatus, ErrorCode, EventStatus, Finding, GroupEvent,
+    LifecycleEvent, RevisionHealth, Side, Standing, StartDeployment, parts,
 };
 
 use crate::intent::{Intent, Row};
@@ -245,7 +245,10 @@ fn standings(
         .filter(|target| match target.planned.side {
             // A new container that did not come to serve has changed nothing of what does.
             Side::New if has_container_sides => is_over_well,
-            Side::New => target.is_attempted || is_back(deployment),
+            Side::New => {
+                let is_changed = target.is_attempted && !is_untouched(target);
+                is_changed || is_back(deployment)
+            }
             // The old side serves on unless the new one has taken its place; a container's host is told of by its new side.
             Side::Old => is_over_well && !has_container_sides,
         })
@@ -258,6 +261,27 @@ fn standings(
             (target.planned.host.clone(), stands)
         })
         .collect()
+}
+
+/// Whether nothing of a host in place was changed: it was at most taken out of traffic, or its first event had not begun. It stands as before,
+/// and its balancer lets it in again.
+fn is_untouched(target: &Target) -> bool {
+    let is_before = |event: LifecycleEvent| {
+        matches!(
+            event,
+            LifecycleEvent::BeforeBlockTraffic
+                | LifecycleEvent::BlockTraffic
+                | LifecycleEvent::AfterBlockTraffic
+        )
+    };
+    let ended = target.ended.iter();
+    !target.is_failed
+        && ended
+            .clone()
+            .all(|(event, status)| is_before(*event) && *status == EventStatus::Succeeded)
+        && target
+            .running
+            .is_none_or(|running| is_before(running.event) || !running.is_started)
 }
 
 /// Hosts of an automatic update that could not even begin: it counts as one that failed, or it would be tried for ever.

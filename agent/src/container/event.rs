@@ -34,10 +34,11 @@ pub(crate) enum Error {
     Image(#[from] image::Error),
     #[error("there is no container {0}: Install comes first")]
     Missing(String),
-    #[error("the container {name} has ended with exit code {exit_code}{}", again(*restarts))]
+    #[error("the container {name} has ended{}{}", with(*exit_code), again(*restarts))]
     Ended {
         name: String,
-        exit_code: i64,
+        /// None when it runs again: the engine has forgotten it then.
+        exit_code: Option<i64>,
         restarts: i64,
     },
     #[error("the container {name} is not well after {seconds} s: {last}")]
@@ -46,6 +47,10 @@ pub(crate) enum Error {
         seconds: u64,
         last: String,
     },
+}
+
+fn with(exit_code: Option<i64>) -> String {
+    exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"))
 }
 
 fn again(restarts: i64) -> String {
@@ -238,7 +243,7 @@ impl<'a> Ordered<'a> {
     fn ended(&self, seen: Seen) -> Error {
         Error::Ended {
             name: self.name.clone(),
-            exit_code: seen.exit_code,
+            exit_code: (!seen.is_running).then_some(seen.exit_code),
             restarts: seen.restarts,
         }
     }

@@ -33,11 +33,8 @@ pub(super) const HEAD_WAIT: Duration = Duration::from_secs(30);
 pub(super) const STALL_MAX: Duration = Duration::from_secs(60);
 /// What is read into at most, per connection: also the most a request's head may have.
 pub(super) const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
-/// Connections at once: a process may often have only 1024 files open, and needs some itself.
+/// Connections at once where nobody says otherwise: a process may often have only 1024 files open, and needs some itself.
 pub(super) const CONNECTIONS_MAX: usize = 768;
-/// Calls that change something at once, those whose callers have hung up among them: as many as there may be connections, so that
-/// who hangs up and asks again gains nothing.
-pub(super) const CHANGES_MAX: usize = CONNECTIONS_MAX;
 /// How long a TLS handshake may take.
 pub(super) const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// Rows of a list when the caller does not say.

@@ -21,9 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::audit;
 use super::deploy;
 use super::front;
-use super::limits::{
-    CONNECTIONS_MAX, HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX, TOKENS_EVERY,
-};
+use super::limits::{HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX, TOKENS_EVERY};
 use super::metrics::Metrics;
 use super::refusals;
 use super::reseal;
@@ -94,7 +92,7 @@ pub async fn serve(
     let metrics = Metrics::new(&farm.registry)?;
     let writer = audit::Writer::resume(&farm).await?;
     let (notes, noted) = mpsc::channel(NOTES_MAX);
-    let grace = farm.settings.grace;
+    let (grace, connections_max) = (farm.settings.grace, farm.settings.connections_max);
     let state = Arc::new(State::new(farm, metrics, notes));
     state.load_tokens().await?;
     let mut beside = JoinSet::new();
@@ -108,7 +106,7 @@ pub async fn serve(
     let router = front::router(&state);
     accept(
         listener,
-        CONNECTIONS_MAX,
+        connections_max,
         &mut connections,
         stop.wait_for(|stop| *stop),
         |socket| {

@@ -21,7 +21,7 @@ use super::audit::Note;
 use super::held::Held;
 use super::intake::Room;
 use super::limits::{
-    CHANGES_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
+    CONNECTIONS_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
     NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT,
     UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, UPLOADS_MAX,
 };
@@ -54,6 +54,9 @@ pub struct Settings {
     pub head_wait: std::time::Duration,
     /// Requests of one token: so many a second, and so many at once.
     pub pace: (u32, u32),
+    /// Connections at once. Calls that change something, those whose callers have hung up among them, are as many at once, so that who hangs
+    /// up and asks again gains nothing.
+    pub connections_max: usize,
 }
 
 impl Settings {
@@ -67,6 +70,7 @@ impl Settings {
             grace: std::time::Duration::from_secs(20),
             head_wait: HEAD_WAIT,
             pace: (REQUESTS_PER_SECOND, REQUESTS_BURST),
+            connections_max: CONNECTIONS_MAX,
         }
     }
 }
@@ -150,7 +154,7 @@ impl State {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             room: Room::new(UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, ROOM_WAIT),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
-            changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+            changes: Arc::new(Semaphore::new(farm.settings.connections_max)),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::default(),

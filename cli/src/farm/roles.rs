@@ -27,6 +27,8 @@ mod ending;
 mod enrolment;
 /// What every role shows of itself.
 mod observed;
+/// How many callers there may be.
+mod open_files;
 
 use std::time::Duration;
 

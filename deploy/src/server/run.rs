@@ -24,7 +24,7 @@ use super::{Parts, Server};
 use crate::alarm::Polled;
 use crate::ask::{admit, go_on, noted, roll_back, stop};
 use crate::intent::{GroupName, Intent};
-use crate::state::FoldError;
+use crate::state::{FoldError, Running};
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
 use crate::traffic::{Weights, server};
 
@@ -486,7 +486,12 @@ impl Loop {
             for side in [Side::New, Side::Old] {
                 let number = deployment.target(side, host);
                 let running = number.and_then(|number| deployment.at(number).running);
-                if let Some(running) = running.filter(|running| !is_the_balancers(running.event)) {
+                // What had not begun when its deployment ended is not to begin any more.
+                let is_due = |running: &Running| {
+                    let is_on = deployment.end.is_none() || running.is_started;
+                    is_on && !is_the_balancers(running.event)
+                };
+                if let Some(running) = running.filter(is_due) {
                     let command = plan.command(&deployment.id, side, running.event);
                     self.mailbox.put(host, command);
                 }

@@ -146,6 +146,28 @@ fn a_rollback_that_fails_halts_and_says_what_stands_where_and_nothing_follows() 
 }
 
 #[test]
+fn a_host_that_nothing_was_done_to_stands_as_before_when_its_deployment_is_stopped() {
+    let mut one = One::with(serde_json::json!({
+        "deploymentStyle": {"deploymentOption": "WITH_TRAFFIC_CONTROL"}, "x-croft": {"router": haproxy()}}));
+    one.deploy(1, "web", 2);
+    one.over_well(1);
+    one.deploy(2, "web", 3);
+    // Its agent is away.
+    let (host, event, _) = one.commands.remove(0);
+    assert_eq!(event, LifecycleEvent::BeforeBlockTraffic);
+    let before = one.engine.state().group(&name("web")).unwrap().hosts[&host];
+    assert!(before.is_healthy);
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.pass(60_000);
+    assert_eq!(one.status(2), Some(DeploymentStatus::Stopped));
+    let stands = one.engine.state().group(&name("web")).unwrap().hosts[&host];
+    assert_eq!(stands, before);
+    assert_eq!(one.weight(&host, Side::New), WEIGHT_FULL);
+}
+
+#[test]
 fn a_rollback_that_a_guard_rail_ends_halts_too() {
     let mut one = One::with(serde_json::json!({}));
     one.deploy(1, "web", 2);

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::alerts::Monitor;
 use super::master;
 use super::observed::{self, BrokerMetrics};
+use super::open_files;
 use super::prometheus::Prometheus;
 use super::substrates::{self, Broker};
 use super::words::{DoorWords, ServerWords};
@@ -99,6 +100,7 @@ impl Running {
             settings: Settings {
                 lease: ground.lease,
                 metrics,
+                connections_max: open_files::connections(),
                 ..Settings::of(ground.name)
             },
         };
