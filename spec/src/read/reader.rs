@@ -102,12 +102,18 @@ impl Reader<'_, '_> {
         what: &str,
         known: &[&str],
     ) -> Option<Fields<'n>> {
+        let fields = self.opened(entry, what)?;
+        self.check_keys(fields.entries, what, known);
+        Some(fields)
+    }
+
+    /// A section, whatever its keys are.
+    fn opened<'n>(&mut self, entry: &'n Entry, what: &str) -> Option<Fields<'n>> {
         if entry.value.is_null() {
             self.empty(entry, what);
             return None;
         }
         let entries = self.map(&entry.value, what)?;
-        self.check_keys(entries, what, known);
         Some(Fields {
             entries,
             what: what.to_owned(),
@@ -123,12 +129,9 @@ impl Reader<'_, '_> {
         what: &str,
         known: &[&str],
     ) -> Option<Fields<'n>> {
-        if entry.value.is_null() {
-            self.empty(entry, what);
-            return None;
-        }
-        let entries = self.map(&entry.value, what)?;
-        for entry in entries
+        let fields = self.opened(entry, what)?;
+        for entry in fields
+            .entries
             .iter()
             .filter(|entry| !known.contains(&entry.key.as_str()))
         {
@@ -139,12 +142,7 @@ impl Reader<'_, '_> {
             };
             self.add(Code::UnknownKey, entry.key_span, message, help.as_str());
         }
-        Some(Fields {
-            entries,
-            what: what.to_owned(),
-            at: entry.key_span,
-            end: entry.value.span.end,
-        })
+        Some(fields)
     }
 
     /// Like `fields` for the document itself, whose unknown keys are judged by the caller.
