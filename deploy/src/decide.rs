@@ -146,15 +146,7 @@ fn failed(code: ErrorCode, message: String) -> Cause {
 fn go_on(state: &State, deployment: &Deployment, plan: &Plan) -> Option<Vec<Intent>> {
     let step = deployment.step + 1;
     if step as usize >= plan.steps.len() {
-        let cause = Cause {
-            status: DeploymentStatus::Succeeded,
-            code: None,
-            message: String::new(),
-            finding: None,
-            event: None,
-            is_forced: false,
-        };
-        return end(state, deployment, cause);
+        return end(state, deployment, Cause::well());
     }
     let stepped = DeploymentEvent::Stepped { step };
     let row = Row::deployment(&deployment.id, deployment.last).says(stepped.into());

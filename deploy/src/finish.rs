@@ -32,6 +32,20 @@ pub(crate) struct Cause {
     pub(crate) is_forced: bool,
 }
 
+impl Cause {
+    /// It went well.
+    pub(crate) const fn well() -> Self {
+        Self {
+            status: DeploymentStatus::Succeeded,
+            code: None,
+            message: String::new(),
+            finding: None,
+            event: None,
+            is_forced: false,
+        }
+    }
+}
+
 /// The id of what takes a deployment back: derived, so that whichever servers start it start the same one.
 #[must_use]
 pub fn rollback_id(of: &DeploymentId) -> DeploymentId {
@@ -119,15 +133,7 @@ fn forward(cause: Cause) -> (Cause, Option<String>) {
          deploy the earlier revision again",
         cause.message
     );
-    let cause = Cause {
-        status: DeploymentStatus::Succeeded,
-        code: None,
-        message: String::new(),
-        finding: None,
-        event: None,
-        is_forced: false,
-    };
-    (cause, Some(message))
+    (Cause::well(), Some(message))
 }
 
 /// The containers that serve after a deployment of some that went well.

@@ -1,5 +1,4 @@
-//! A group's queries, asked once: what each gives now, for whoever writes them. Asked by the API with settings that are applied, or are about
-//! to be.
+//! A group's queries, asked once: what each gives now, for whoever writes them. Asked by the API with the settings that are applied.
 
 use croft_proto::Timestamp;
 use serde::Serialize;

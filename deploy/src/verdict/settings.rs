@@ -398,6 +398,12 @@ impl Settings {
             if limit.min.is_none() && limit.max.is_none() {
                 reader.say(&path, "`min`, `max` or both");
             }
+            if let (Some(min), Some(max)) = (limit.min, limit.max)
+                && min > max
+            {
+                let why = format!("{min} is above `max` {max}: no value is between them");
+                reader.say(&format!("{path}.min"), &why);
+            }
             if !(1..=INTERVAL_SECONDS_MAX).contains(&limit.interval_seconds) {
                 let most = format!("1 to {INTERVAL_SECONDS_MAX}");
                 reader.say(&format!("{path}.intervalSeconds"), &most);
@@ -501,7 +507,8 @@ mod tests {
                 {"name": "", "histogram": "x", "slowerThan": -1},
                 {"nam": "c"}],
             "guards": {"errors": "nobody", "rules": {"fraction": 2.0}},
-            "thresholds": [{"name": "t", "query": " ", "failureLimit": 9, "intervalSeconds": 0}],
+            "thresholds": [{"name": "t", "query": " ", "failureLimit": 9, "intervalSeconds": 0},
+                {"name": "u", "query": "q", "min": 2, "max": 1}],
             "alarms": [{"AlarmName": "a", "Query": "", "Period": 45, "EvaluationPeriods": 3,
                 "Threshold": 1, "ComparisonOperator": "LessThanThreshold"}],
             "missing": {"onTimeout": "explode"}
@@ -524,6 +531,7 @@ mod tests {
             "thresholds[0]: `min`, `max`",
             "thresholds[0].intervalSeconds: 1 to",
             "thresholds[0].failureLimit: 9 of the last 6",
+            "thresholds[1].min: 2 is above `max` 1",
             "alarms[0]: alarm `a`: Period is 45",
             "alarms[0].Query: empty",
             "alarms[0].AlarmName: `a` is there twice",
