@@ -24,12 +24,12 @@ mod idle;
 /// A thousand workers that are none.
 mod simulated;
 
+use crate::rows::{self, Row};
 use crate::sample::Verdict;
 use crate::subject::Subject;
 
 /// All rows, or the one that is named.
 pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
-    type Row = (&'static str, fn(&Subject) -> Result<Vec<Verdict>, String>);
     const ROWS: [Row; 8] = [
         ("idle", idle::memory),
         ("worker-idle", idle::worker),
@@ -40,19 +40,5 @@ pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
         ("live", live::output),
         ("simulated-workers", simulated::workers),
     ];
-    let wanted = std::env::var("CROFT_BENCH_FARM").ok();
-    let mut all = Vec::new();
-    for (name, row) in ROWS {
-        if wanted.as_deref().is_none_or(|wanted| wanted == name) {
-            match row(subject) {
-                Ok(verdicts) => all.extend(verdicts),
-                // The others may still be measured.
-                Err(reason) => all.push(Verdict::unmeasured(name, &reason)),
-            }
-        }
-    }
-    if all.is_empty() {
-        return Err("there is no such row".into());
-    }
-    Ok(all)
+    rows::measured(&ROWS, "CROFT_BENCH_FARM", subject)
 }

@@ -12,6 +12,8 @@
 mod subject;
 /// Taking times.
 mod sample;
+/// All rows of a benchmark, or one.
+mod rows;
 /// A build that does nothing, in the sandbox and in a container.
 mod noop;
 /// A hundred commands.
