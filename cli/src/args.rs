@@ -103,7 +103,7 @@ pub(crate) enum Command {
     App(AppWords),
     /// Configure where a farm deploys to, and how
     Group(GroupWords),
-    /// Deploy a folder to a group's hosts
+    /// Deploy a revision (a folder, what a build made, ...) to a group's hosts
     Deploy(Box<DeployWords>),
     /// Look at a farm's deployments and act on them
     Deployment(DeploymentWords),

@@ -27,6 +27,8 @@ mod ending;
 mod enrolment;
 /// What every role shows of itself.
 mod observed;
+/// The way to a monitoring server.
+mod monitored;
 /// How many callers there may be.
 mod open_files;
 

@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use croft_deploy::alarm::{Alert, Polled};
 use croft_deploy::server::{Alerts, Wanted};
 use croft_proto::Timestamp;
-
-use reqwest::{Client, RequestBuilder, Url, redirect};
+use reqwest::{Client, RequestBuilder, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::exit::Wrong;
-use crate::farm::client::choose_tls;
+use super::monitored;
 
 /// How long before the moment that matters it is looked: more than lies between two evaluations of a rule.
 const EDGE_SECONDS: u64 = 300;
@@ -100,16 +97,7 @@ impl Monitor {
             Whom::Alertmanager => "api/v2/alerts",
             Whom::Prometheus => "api/v1/alerts",
         };
-        let base = format!("{}/", text.trim_end_matches('/'));
-        let url = Url::parse(&base)
-            .and_then(|url| url.join(path))
-            .map_err(|error| Wrong(format!("{flag} {text}: {error}")))?;
-        choose_tls();
-        let http = Client::builder()
-            .timeout(ANSWER)
-            .redirect(redirect::Policy::none())
-            .build()
-            .context("cannot ask over HTTP")?;
+        let (http, url) = monitored::way(flag, text, path, ANSWER)?;
         Ok(Some(Self { http, url, whom }))
     }
 

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use croft_deploy::metrics::{Metrics, Sample, Series, SourceError, Within};
 use croft_proto::Timestamp;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::exit::Wrong;
-use crate::farm::client::choose_tls;
+use super::monitored;
 
 /// An answer takes no longer: a minute's samples of a large fleet are some megabytes.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -63,16 +61,7 @@ impl Prometheus {
         let Some(text) = prometheus else {
             return Ok(None);
         };
-        let base = format!("{}/", text.trim_end_matches('/'));
-        let base = Url::parse(&base)
-            .and_then(|base| base.join("api/v1/"))
-            .map_err(|error| Wrong(format!("--prometheus {text}: {error}")))?;
-        choose_tls();
-        let http = Client::builder()
-            .timeout(ANSWER)
-            .redirect(redirect::Policy::none())
-            .build()
-            .context("cannot ask over HTTP")?;
+        let (http, base) = monitored::way("--prometheus", text, "api/v1/", ANSWER)?;
         Ok(Some(Self { http, base }))
     }
 
