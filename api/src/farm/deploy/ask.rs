@@ -9,7 +9,7 @@ use croft_keys::AccessRole;
 use croft_proto::deploy::{DeploymentId, Revision, RevisionOrigin, StartDeployment};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::call::{Answer, Call, build_id, changed, json as answer_json, not_json, short};
 use super::super::limits::{BODY_BYTES_MAX, READ_WAIT};
@@ -86,23 +86,26 @@ async fn asked(call: &mut Call) -> Result<StartDeployment, Problem> {
     let bytes = call.bytes(BODY_BYTES_MAX).await?;
     let mut given: Value = serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?;
     let revision = given.get_mut("revision").and_then(Value::as_object_mut);
-    let Some(revision) = revision else {
-        return serde_json::from_slice(&bytes).map_err(|error| not_json(&error));
+    let asked = match revision.is_some_and(complete) {
+        true => serde_json::from_value(given),
+        // As it came, so that a mistake is told with its line.
+        false => serde_json::from_slice(&bytes),
     };
-    let (origin, digest) = ("origin", "digest");
-    let is_built = revision
-        .get(origin)
-        .is_some_and(|origin| origin["revisionType"] == "Build");
-    if !revision.contains_key(origin) {
+    asked.map_err(|error| not_json(&error))
+}
+
+/// Says what may be left out of a revision; whether something was.
+fn complete(revision: &mut Map<String, Value>) -> bool {
+    let Some(origin) = revision.get("origin") else {
         let local = json!({"revisionType": "Local Directory", "location": ""});
-        revision.insert(origin.into(), local);
-    } else if is_built && !revision.contains_key(digest) {
-        revision.insert(digest.into(), "".into());
-    } else {
-        // Read once more, so that a mistake is told with its line.
-        return serde_json::from_slice(&bytes).map_err(|error| not_json(&error));
+        revision.insert("origin".into(), local);
+        return true;
+    };
+    let is_short = origin["revisionType"] == "Build" && !revision.contains_key("digest");
+    if is_short {
+        revision.insert("digest".into(), "".into());
     }
-    serde_json::from_value(given).map_err(|error| not_json(&error))
+    is_short
 }
 
 /// The id: of the caller's key when there is one, so that a question that is asked twice starts one deployment; else a new one.
