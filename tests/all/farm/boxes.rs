@@ -77,6 +77,12 @@ impl<'r> Boxes<'r> {
         Some(Self { fleet, balanced })
     }
 
+    /// Deploys a revision that goes well.
+    fn has(&self, revision: &Path) {
+        let info = self.fleet.over(&self.fleet.deploy(revision));
+        assert_eq!(info["status"], "Succeeded", "{info:#}");
+    }
+
     /// The group's containers.
     fn listed(&self, format: &str) -> Vec<String> {
         let group = self.fleet.group_id();
@@ -196,8 +202,7 @@ fn a_new_container_gets_a_tenth_then_all_and_a_bad_one_nothing(rig: &mut Rig) {
         return;
     };
     let fleet = &boxes.fleet;
-    let first = fleet.over(&fleet.deploy(&revisions[0]));
-    assert_eq!(first["status"], "Succeeded", "{first:#}");
+    boxes.has(&revisions[0]);
     assert_eq!(boxes.there(), ["web-1-blue running", "web-2-blue running"]);
     let asking = Asking::new(&boxes.balanced);
     std::thread::scope(|threads| {
@@ -247,8 +252,7 @@ fn a_canary_that_is_stopped_gives_the_traffic_back_and_leaves_nothing(rig: &mut 
         return;
     };
     let fleet = &boxes.fleet;
-    let first = fleet.over(&fleet.deploy(&revisions[0]));
-    assert_eq!(first["status"], "Succeeded", "{first:#}");
+    boxes.has(&revisions[0]);
     let asking = Asking::new(&boxes.balanced);
     std::thread::scope(|threads| {
         let _ends = Ends(&asking.is_over);
@@ -297,8 +301,7 @@ fn an_agent_that_is_killed_while_a_container_is_asked_goes_on(rig: &mut Rig) {
     let Some(mut boxes) = Boxes::start(rig, "[]") else {
         return;
     };
-    let first = boxes.fleet.over(&boxes.fleet.deploy(&revisions[0]));
-    assert_eq!(first["status"], "Succeeded", "{first:#}");
+    boxes.has(&revisions[0]);
     let second = boxes.fleet.deploy(&revisions[1]);
     let up = [
         "web-1-blue running",
