@@ -178,6 +178,7 @@ fn request(
         secondary_sources: sources.secondary,
         secondary_repositories: Vec::new(),
         in_place: words.in_place,
+        source_is_own: false,
         buildspec,
         overrides,
         secrets,

@@ -149,7 +149,9 @@ impl<'a> Attempt<'a> {
     fn runtime_request(&self) -> std::io::Result<runtime::Request> {
         let request = self.request;
         let (directory, in_place) = match &request.source {
-            PrimarySource::Folder(folder) => (folder.clone(), request.in_place),
+            PrimarySource::Folder(folder) => {
+                (folder.clone(), request.in_place || request.source_is_own)
+            }
             PrimarySource::Git(_) => {
                 let checkout = request.directory.join(source::PRIMARY_FOLDER);
                 std::fs::create_dir_all(&checkout)?;

@@ -156,6 +156,9 @@ pub struct BuildRequest {
     pub secondary_repositories: Vec<(String, Repository)>,
     /// Work on the folders themselves (`-m`).
     pub in_place: bool,
+    /// Whether the primary source's folder is this build's alone and goes with it: the build works on the folder itself, and nothing
+    /// has to be laid over it.
+    pub source_is_own: bool,
     /// Which buildspec.
     pub buildspec: BuildspecFile,
     /// Variables that win over the buildspec's; checked names.

@@ -69,7 +69,11 @@ pub(crate) fn empty(folder: &Path) -> io::Result<()> {
 }
 
 fn unmount_all(folder: &Path) -> io::Result<()> {
-    for place in mounted_in(folder)?.iter().rev() {
+    let mounted = mounted_in(folder)?;
+    if mounted.is_empty() {
+        return Ok(());
+    }
+    for place in mounted.iter().rev() {
         match rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH) {
             // Whoever sweeps at the same time was faster.
             Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}

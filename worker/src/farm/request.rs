@@ -78,6 +78,7 @@ pub(crate) async fn request(
         secondary_sources: sources.secondary.clone(),
         secondary_repositories: sources.repositories.clone(),
         in_place: false,
+        source_is_own: sources.primary_is_own,
         buildspec,
         overrides,
         secrets: SecretSource {

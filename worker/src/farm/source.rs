@@ -28,6 +28,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) primary: PrimarySource,
+    /// Whether it is a folder that was made for this build.
+    pub(crate) primary_is_own: bool,
     pub(crate) secondary: Vec<(String, PathBuf)>,
     pub(crate) repositories: Vec<(String, Repository)>,
     _held: Vec<Live>,
@@ -56,6 +58,7 @@ impl Sources {
     pub(crate) fn none(folders: &Folders) -> Result<Self, NoSource> {
         Ok(Self {
             primary: PrimarySource::Folder(empty(folders)?),
+            primary_is_own: true,
             secondary: Vec::new(),
             repositories: Vec::new(),
             _held: Vec::new(),
@@ -73,7 +76,9 @@ pub(crate) async fn bring(
 ) -> Result<Sources, NoSource> {
     let mut sources = Sources::none(bringing.folders)?;
     let version = requested.source_version.as_deref();
-    sources.primary = match bringing.place(&requested.source, version).await? {
+    let place = bringing.place(&requested.source, version).await?;
+    sources.primary_is_own = matches!(place, Place::Folder(_));
+    sources.primary = match place {
         Place::Tree(live) => {
             let folder = live.folder(Anchor::Source);
             sources._held.push(live);

@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use super::link::{Greeting, Link};
-use super::view::{self, Host};
+use super::view::{self, Host, Private};
 use super::{Error, Hold, Place, Progress, Report, Request, Runtime, Slot, View, workspace};
 
 /// Namespaces and mounts take milliseconds; a machine that needs longer than this is not answering.
@@ -42,7 +42,11 @@ impl Sandbox {
     pub fn new(runner: PathBuf, home: PathBuf, environment: Vec<Variable>) -> Self {
         Self {
             runner,
-            host: Host { home, environment },
+            host: Host {
+                home,
+                environment,
+                private: Private::default(),
+            },
             lease: None,
         }
     }

@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use croft_runner::protocol::{HOME, Mount, Variable};
 
@@ -128,6 +130,8 @@ const BUILD_HOME: &str = "/root";
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// How deep folders of /opt are looked through for the same: packages keep their settings near the top, their programs deep.
 const OPT_DEPTH_MAX: u32 = 4;
+/// How long what only root may read is taken to be the same: no longer than it takes to start a few builds.
+const PRIVATE_MAX_AGE: Duration = Duration::from_millis(500);
 /// How deep folders of /etc are looked through for files that only root may read.
 const ETC_DEPTH_MAX: u32 = 6;
 
@@ -138,13 +142,49 @@ pub(crate) struct Host {
     pub(crate) home: PathBuf,
     /// This process's variables.
     pub(crate) environment: Vec<Variable>,
+    /// What only root may read.
+    pub(crate) private: Private,
+}
+
+/// Files and folders of the host that others than their owner may not read, as they were found at most [`PRIVATE_MAX_AGE`] ago. Clones
+/// share what was found.
+///
+/// A look costs a few thousand questions to the kernel, which many builds a second would each ask. What becomes private is covered for
+/// builds that begin later, as it always was: one that runs already has its mounts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Private(Arc<Mutex<Option<(Instant, Arc<[PathBuf]>)>>>);
+
+impl Private {
+    fn found(&self) -> Vec<PathBuf> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = last
+            .as_ref()
+            .filter(|(at, _)| at.elapsed() < PRIVATE_MAX_AGE);
+        if let Some((_, found)) = fresh {
+            return found.to_vec();
+        }
+        // Before looking: what changes meanwhile is looked at again the sooner.
+        let at = Instant::now();
+        let places = [
+            ("/etc", ETC_DEPTH_MAX),
+            ("/usr/local/etc", ETC_DEPTH_MAX),
+            ("/opt", OPT_DEPTH_MAX),
+        ];
+        let found: Vec<PathBuf> = places
+            .into_iter()
+            .flat_map(|(folder, depth)| private_files(Path::new(folder), depth))
+            .collect();
+        *last = Some((at, found.as_slice().into()));
+        found
+    }
 }
 
 /// The mounts that make the sandbox, in order.
 pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[View]) -> Vec<Mount> {
     let mut mounts = Vec::new();
+    let mounted = fs::read("/proc/self/mountinfo").unwrap_or_default();
     SEEN.iter()
-        .for_each(|folder| show(Path::new(folder), &mut mounts));
+        .for_each(|folder| show(Path::new(folder), &mounted, &mut mounts));
     name_servers(&mut mounts);
     devices(&mut mounts);
     mounts.extend([
@@ -166,9 +206,7 @@ pub(crate) fn mounts(host: &Host, request: &Request, runner: &Path, views: &[Vie
     }
     let mut hidden: BTreeSet<PathBuf> = MASKED.iter().map(PathBuf::from).collect();
     hidden.extend(request.hidden.iter().cloned());
-    hidden.extend(private_files(Path::new("/etc"), ETC_DEPTH_MAX));
-    hidden.extend(private_files(Path::new("/usr/local/etc"), ETC_DEPTH_MAX));
-    hidden.extend(private_files(Path::new("/opt"), OPT_DEPTH_MAX));
+    hidden.extend(host.private.found());
     mounts.extend(hidden.iter().map(|target| Mount::Mask {
         target: path(target),
     }));
@@ -247,7 +285,7 @@ fn moved(home: &Path, value: &[u8]) -> Vec<u8> {
 
 /// A folder of the host at its own place; a link stays a link; what is not there is left out. File systems mounted below it
 /// come along.
-fn show(folder: &Path, mounts: &mut Vec<Mount>) {
+fn show(folder: &Path, mounted: &[u8], mounts: &mut Vec<Mount>) {
     let Ok(found) = fs::symlink_metadata(folder) else {
         return;
     };
@@ -261,10 +299,7 @@ fn show(folder: &Path, mounts: &mut Vec<Mount>) {
         return;
     }
     mounts.push(read_only(folder, folder));
-    let below = mounted_below(
-        &fs::read("/proc/self/mountinfo").unwrap_or_default(),
-        folder,
-    );
+    let below = mounted_below(mounted, folder);
     mounts.extend(below.into_iter().map(|place| read_only(&place, &place)));
 }
 

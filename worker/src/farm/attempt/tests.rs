@@ -34,6 +34,8 @@ const POOL: &str = "default";
 #[derive(Clone, Debug, Default)]
 struct Nowhere {
     asked: Arc<Mutex<u32>>,
+    /// The sources that were last to be seen there.
+    sources: Arc<Mutex<Vec<runtime::Source>>>,
     /// As whom its image would be fetched.
     login: Arc<Mutex<Option<SignIn>>>,
     /// Whether it is waited for until somebody stops the build.
@@ -54,10 +56,11 @@ impl Places for Nowhere {
 impl Runtime for Nowhere {
     fn provision<'a>(
         &'a self,
-        _request: &'a Request,
+        request: &'a Request,
         _report: Report<'a>,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Slot, runtime::Error>> + Send + 'a>> {
         *self.asked.lock().unwrap() += 1;
+        self.sources.lock().unwrap().clone_from(&request.sources);
         Box::pin(async {
             if self.is_awaited {
                 std::future::pending::<()>().await;
@@ -116,6 +119,7 @@ struct Rig {
     parts: Parts,
     ledger: Arc<Slow>,
     provisioned: Arc<Mutex<u32>>,
+    sources: Arc<Mutex<Vec<runtime::Source>>>,
     login: Arc<Mutex<Option<SignIn>>>,
     _folder: TempDir,
 }
@@ -153,6 +157,7 @@ impl Rig {
         });
         let rig = Self {
             provisioned: Arc::clone(&places.asked),
+            sources: Arc::clone(&places.sources),
             login: Arc::clone(&places.login),
             ledger: Arc::clone(&ledger),
             parts: Parts {
@@ -279,6 +284,7 @@ impl Rig {
         rig.seal(1, public).await;
         rig.parts.places = Arc::new(Nowhere {
             asked: Arc::clone(&rig.provisioned),
+            sources: Arc::clone(&rig.sources),
             login: Arc::clone(&rig.login),
             is_awaited: true,
         });
@@ -559,4 +565,22 @@ async fn an_images_registry_is_asked_as_whom_the_environments_secret_says() {
         ("me", "hunter3")
     );
     assert!(!format!("{login:?}").contains("hunter3"));
+}
+
+#[tokio::test]
+async fn a_build_without_a_source_works_in_a_folder_of_its_own_with_nothing_laid_over_it() {
+    let key = PoolKey::generate().unwrap();
+    let public = key.public();
+    let rig = Rig::new(PoolKeys::new(BTreeMap::from([(1, key)]), None)).await;
+    rig.seal(1, public).await;
+    assert_eq!(rig.run().await, Went::Well);
+    let sources = rig.sources.lock().unwrap().clone();
+    let [source] = &sources[..] else {
+        panic!("{sources:?}");
+    };
+    assert!(source.in_place, "{source:?}");
+    let scratch = rig.parts.home.path().join("run");
+    assert!(source.directory.starts_with(scratch), "{source:?}");
+    // It went with the build.
+    assert!(!source.directory.exists());
 }
