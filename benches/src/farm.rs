@@ -30,11 +30,12 @@ use crate::subject::Subject;
 
 /// All rows, or the one that is named.
 pub(crate) fn run(subject: &Subject) -> Result<Vec<Verdict>, String> {
-    const ROWS: [Row; 8] = [
+    const ROWS: [Row; 9] = [
         ("idle", idle::memory),
         ("worker-idle", idle::worker),
         ("start-sandbox", start::sandbox),
         ("start", start::container),
+        ("start-saturated", start::saturated),
         ("builds", builds::per_second),
         ("submissions", submissions::per_second),
         ("live", live::output),

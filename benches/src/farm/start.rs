@@ -15,6 +15,11 @@ const FILES: usize = 1_000;
 const REST: Duration = Duration::from_millis(900);
 const P50_SHARE_MAX: f64 = 1.0 / 20.0;
 const P99_SHARE_MAX: f64 = 1.0 / 8.0;
+/// Of the row that saturates: twice as many clients as slots.
+const CLIENTS: usize = 4;
+const SAMPLES_OF_CLIENT: usize = 40;
+/// No later than the engine's own command line makes its users wait.
+const P99_SATURATED_SHARE_MAX: f64 = 1.0;
 
 pub(super) fn container(subject: &Subject) -> Result<Vec<Verdict>, String> {
     measure(subject, IMAGE)
@@ -24,7 +29,66 @@ pub(super) fn sandbox(subject: &Subject) -> Result<Vec<Verdict>, String> {
     measure(subject, "sandbox")
 }
 
-fn measure(subject: &Subject, image: &str) -> Result<Vec<Verdict>, String> {
+/// The same while more is asked for than can run: clients that submit again as soon as their build is over. Against as many shells
+/// that start `docker run` again and again.
+pub(super) fn saturated(subject: &Subject) -> Result<Vec<Verdict>, String> {
+    let (farm, tree) = prepared(subject, IMAGE)?;
+    let tokens = farm.builders(CLIENTS)?;
+    let clients = farm.connected(&tokens)?;
+    let tree = tree.as_str();
+    let ours = at_once(clients, move |client| sample(client, tree))?;
+    let theirs = at_once(vec![(); CLIENTS], |_shell: &mut ()| docker_run())?;
+    let what = format!("submission to first line at a follower, {CLIENTS} clients and 2 slots");
+    println!(
+        "farm start, saturated: p50 {:.0?}, docker run {:.0?}; {} builds each",
+        median(ours.clone()),
+        median(theirs.clone()),
+        ours.len()
+    );
+    Ok(vec![Verdict::times(
+        &format!("{what}, p99; docker run --rm, as many at once"),
+        p99(ours),
+        p99(theirs),
+        P99_SATURATED_SHARE_MAX,
+    )])
+}
+
+/// What each of the clients measured, one sample after the other, all clients at once; the first of each warms up.
+fn at_once<C: Send>(
+    clients: Vec<C>,
+    sample: impl Fn(&mut C) -> Result<Duration, String> + Sync,
+) -> Result<Vec<Duration>, String> {
+    let sample = &sample;
+    std::thread::scope(|threads| {
+        let asking: Vec<_> = clients
+            .into_iter()
+            .map(|mut client| {
+                threads.spawn(move || {
+                    sample(&mut client)?;
+                    (0..SAMPLES_OF_CLIENT)
+                        .map(|_| sample(&mut client))
+                        .collect::<Result<Vec<_>, String>>()
+                })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for thread in asking {
+            let times = thread
+                .join()
+                .map_err(|_panic| "a client ended".to_string())?;
+            all.extend(times?);
+        }
+        Ok(all)
+    })
+}
+
+fn docker_run() -> Result<Duration, String> {
+    let mut command = Command::new("docker");
+    whole(command.args(["run", "--rm", IMAGE, "echo"]))
+}
+
+/// A farm with a project whose source was uploaded by a first build, as a user's would be: the farm, and the source's tree.
+fn prepared(subject: &Subject, image: &str) -> Result<(Farm, String), String> {
     let farm = Farm::up(subject, &["--slots", "2"])?;
     let source = source(&farm)?;
     let mut secret = farm.croft(subject, &["secret", "set", "bench"]);
@@ -35,7 +99,6 @@ fn measure(subject: &Subject, image: &str) -> Result<Vec<Verdict>, String> {
     let project = serde_json::json!({"name": "bench", "source": {"type": "NO_SOURCE"}, "environment": {"image": image}});
     farm.client()?
         .granted("PUT", "/v1/projects/bench", &project.to_string())?;
-    // Uploaded by a first build, as a user's would be.
     let mut submit = farm.croft(
         subject,
         &[
@@ -49,16 +112,20 @@ fn measure(subject: &Subject, image: &str) -> Result<Vec<Verdict>, String> {
         ],
     );
     whole(submit.arg(&source))?;
-    let mut client = farm.client()?;
-    let builds = client.granted("GET", "/v1/builds?limit=1", "")?;
+    let builds = farm.client()?.granted("GET", "/v1/builds?limit=1", "")?;
     let tree = tree_of(&farm, &builds)?;
+    Ok((farm, tree))
+}
+
+fn measure(subject: &Subject, image: &str) -> Result<Vec<Verdict>, String> {
+    let (farm, tree) = prepared(subject, image)?;
+    let mut client = farm.client()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         std::thread::sleep(REST);
         let mine = sample(&mut client, &tree)?;
         std::thread::sleep(REST);
-        let mut command = Command::new("docker");
-        let other = whole(command.args(["run", "--rm", IMAGE, "echo"]))?;
+        let other = docker_run()?;
         if round > 0 {
             ours.push(mine);
             theirs.push(other);
