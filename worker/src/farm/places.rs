@@ -41,10 +41,8 @@ pub struct Machine {
     pub runner: PathBuf,
     /// Of this croft.
     pub home: PathBuf,
-    /// Of the person whose tools a sandbox sees; none where sandboxes are not allowed.
-    pub sandbox_home: Option<PathBuf>,
-    /// This process's variables, of which a sandbox sees a few.
-    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Makes sandboxes; none where they are not allowed.
+    pub sandbox: Option<Sandbox>,
     /// How the engine is reached.
     pub docker: Docker,
     /// Whether a build may have an engine of its own.
@@ -88,14 +86,12 @@ impl Places for Machine {
 
 impl Machine {
     fn sandbox(&self) -> Result<Arc<dyn Runtime>, Unplaced> {
-        let Some(home) = &self.sandbox_home else {
+        let Some(sandbox) = &self.sandbox else {
             return Err(Unplaced {
                 message: "this pool runs containers only: name an image, or start its workers with --sandbox".into(),
             });
         };
-        let (runner, environment) = (self.runner.clone(), self.environment.clone());
-        let sandbox = Sandbox::new(runner, home.clone(), environment);
-        Ok(Arc::new(sandbox.leased(self.lease)))
+        Ok(Arc::new(sandbox.clone()))
     }
 
     /// What kind of container an environment wants.
@@ -142,8 +138,7 @@ mod tests {
         Machine {
             runner: "/runner".into(),
             home: "/home".into(),
-            sandbox_home: None,
-            environment: Vec::new(),
+            sandbox: None,
             docker: Docker::new(std::path::Path::new("/root"), |_| None),
             allows_privileged: false,
             pull: Pull::Missing,

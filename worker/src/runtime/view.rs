@@ -412,3 +412,27 @@ fn bytes(text: &str) -> Vec<u8> {
 fn path(path: &Path) -> Vec<u8> {
     path.as_os_str().as_bytes().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found_at(private: &Private, at: Instant) {
+        *private.0.lock().unwrap() = Some((at, Arc::new([PathBuf::from("/etc/found-before")])));
+    }
+
+    #[test]
+    fn what_only_root_may_read_is_known_to_all_sandboxes_of_a_worker_for_half_a_second() {
+        let private = Private::default();
+        found_at(&private, Instant::now());
+        assert_eq!(
+            private.clone().found(),
+            [PathBuf::from("/etc/found-before")]
+        );
+        let before = Instant::now().checked_sub(PRIVATE_MAX_AGE).unwrap();
+        found_at(&private, before);
+        let found = private.clone().found();
+        assert!(!found.contains(&"/etc/found-before".into()), "{found:?}");
+        assert_eq!(private.found(), found);
+    }
+}

@@ -15,6 +15,7 @@ use croft_worker::farm::{
 };
 use croft_worker::runtime::container::{self, Warm};
 use croft_worker::runtime::install_runner;
+use croft_worker::runtime::sandbox::Sandbox;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -90,16 +91,18 @@ pub(crate) fn worker(
         Metrics::watch_cache(&ground.registry, Arc::clone(cache))?;
     }
     let vitals = Vitals::default();
+    let lease = std::time::Duration::from_millis(ground.lease.ms());
     let places = Machine {
+        sandbox: ground
+            .has_sandbox
+            .then(|| Sandbox::new(runner.clone(), person_home(), environment).leased(lease)),
         runner,
         home: home.path().to_path_buf(),
-        sandbox_home: ground.has_sandbox.then(person_home),
-        environment,
         docker,
         allows_privileged: words.privileged,
         pull: container::Pull::Missing,
         network: words.network.clone(),
-        lease: std::time::Duration::from_millis(ground.lease.ms()),
+        lease,
         warm: (words.warm > 0).then(|| warm.clone()),
         engine: container::Seen::default(),
     };
