@@ -10,6 +10,7 @@ use croft_proto::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::monitored;
 
@@ -17,6 +18,8 @@ use super::monitored;
 const ANSWER: Duration = Duration::from_secs(10);
 /// Larger answers are refused: somebody has asked for all series that there are.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Answers that are read at once, whoever asks: each may be large.
+const AT_ONCE_MAX: usize = 8;
 
 type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Series>, SourceError>> + Send + 'a>>;
 
@@ -25,6 +28,7 @@ type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Series>, SourceError>> 
 pub(crate) struct Prometheus {
     http: Client,
     base: Url,
+    turns: Semaphore,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +66,11 @@ impl Prometheus {
             return Ok(None);
         };
         let (http, base) = monitored::way("--prometheus", text, "api/v1/", ANSWER)?;
-        Ok(Some(Self { http, base }))
+        Ok(Some(Self {
+            http,
+            base,
+            turns: Semaphore::new(AT_ONCE_MAX),
+        }))
     }
 
     async fn ask(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<Series>, SourceError> {
@@ -82,6 +90,8 @@ impl Prometheus {
             .post(url)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
+        let turn = self.turns.acquire().await;
+        let _turn = turn.map_err(|closed| SourceError::Down(closed.to_string()))?;
         let mut answer = asking.send().await.map_err(down)?;
         let status = answer.status();
         let mut bytes = Vec::new();
@@ -94,7 +104,11 @@ impl Prometheus {
             }
             bytes.extend_from_slice(&more);
         }
-        read(status, &bytes)
+        // Megabytes of numbers are read beside the tasks that others wait for.
+        let reading = tokio::task::spawn_blocking(move || read(status, &bytes));
+        reading
+            .await
+            .unwrap_or_else(|gone| Err(SourceError::Down(gone.to_string())))
     }
 }
 

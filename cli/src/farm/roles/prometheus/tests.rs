@@ -157,3 +157,44 @@ fn mistakes_are_told_from_outages_and_numbers_are_what_they_are() {
     assert_eq!(found[0].samples[0].at.millis(), 1_800_000_000_123);
     assert!(found[0].samples[0].value.is_infinite());
 }
+
+#[tokio::test]
+async fn a_few_answers_are_read_at_once_however_many_are_asked_for() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const ASKED: usize = 3 * AT_ONCE_MAX;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (waiting, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            let (waiting, most) = (Arc::clone(&waiting), Arc::clone(&most));
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                if stream.read(&mut asked).await.unwrap() == 0 {
+                    return;
+                }
+                most.fetch_max(1 + waiting.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                waiting.fetch_sub(1, Ordering::SeqCst);
+                let body =
+                    r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#;
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            });
+        }
+    });
+    let source = Prometheus::of(Some(&url)).unwrap().unwrap();
+    let asking = (0..ASKED).map(|_| source.instant("2", Timestamp::from_millis(1000)));
+    let answers = futures_util::future::join_all(asking).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(seen.load(Ordering::SeqCst), AT_ONCE_MAX);
+    serving.abort();
+}
