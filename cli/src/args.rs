@@ -10,8 +10,9 @@ use crate::agent::AgentWords;
 use crate::cache::CacheWords;
 use crate::farm::roles::words::NatsWords;
 use crate::farm::words::{
-    AlarmWords, AppWords, AuditWords, BuildWords, DeployWords, DeploymentWords, GroupWords,
-    HostWords, ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords, WorkerWords,
+    AlarmWords, AppWords, AuditWords, BuildWords, ConfigWords, DeployWords, DeploymentWords,
+    GroupWords, HostWords, ProjectWords, QueueWords, SecretWords, SubmitWords, TokenWords,
+    WorkerWords,
 };
 
 /// Runs buildspec.yml, appspec.yml and pipelines on your own machines.
@@ -103,6 +104,8 @@ pub(crate) enum Command {
     App(AppWords),
     /// Configure where a farm deploys to, and how
     Group(GroupWords),
+    /// Configure how fast a farm deploys, and how many hosts stay
+    DeploymentConfig(ConfigWords),
     /// Deploy a revision (a folder, what a build made, ...) to a group's hosts
     Deploy(Box<DeployWords>),
     /// Look at a farm's deployments and act on them

@@ -101,6 +101,7 @@ fn act(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Secret(words) => client::secret(&cli.global, words),
         Command::App(words) => client::app(&cli.global, words),
         Command::Group(words) => client::group(&cli.global, words),
+        Command::DeploymentConfig(words) => client::deployment_config(&cli.global, words),
         Command::Deploy(words) => client::deploy(&cli.global, words),
         Command::Deployment(words) => client::deployment(&cli.global, words),
         Command::Host(words) => client::host(&cli.global, words),
@@ -168,6 +169,7 @@ const fn is_role(command: &Command) -> bool {
         | Command::Secret(_)
         | Command::App(_)
         | Command::Group(_)
+        | Command::DeploymentConfig(_)
         | Command::Deploy(_)
         | Command::Deployment(_)
         | Command::Host(_)

@@ -53,7 +53,7 @@ pub(crate) use call::Failure;
 pub(crate) use call::{Call, Farm, choose_tls};
 use connection::{Connection, Found, Up};
 pub(crate) use custody::{audit, token};
-pub(crate) use deploying::{alarm, app, deploy, deployment, group, host};
+pub(crate) use deploying::{alarm, app, deploy, deployment, deployment_config, group, host};
 pub(crate) use fleet::{queue, worker};
 pub(crate) use project::project;
 pub(crate) use secret::secret;

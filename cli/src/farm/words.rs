@@ -10,8 +10,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{OutputWords, Show};
 pub(crate) use deploying::{
-    AlarmCommand, AlarmWords, AppCommand, AppWords, ApplyWords, DeployWords, DeploymentCommand,
-    DeploymentWords, GroupCommand, GroupName, GroupWords, HostCommand, HostWords,
+    AlarmCommand, AlarmWords, AppCommand, AppWords, ApplyWords, ConfigCommand, ConfigWords,
+    DeployWords, DeploymentCommand, DeploymentWords, GroupCommand, GroupName, GroupWords,
+    HostCommand, HostWords,
 };
 
 /// Which farm is asked, and as whom.

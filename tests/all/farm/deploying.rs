@@ -49,6 +49,10 @@ fn a_deployment_without_hosts_fails_and_is_explained(rig: &mut Rig) {
     assert_eq!(again.matches(" configured").count(), 3, "{again}");
     assert_eq!(rig.told(&["app", "list", "-o", "name"]), "shop\n");
     assert_eq!(rig.told(&["group", "list", "shop", "-o", "name"]), "prod\n");
+    let configs = rig.told(&["deployment-config", "list", "-o", "name"]);
+    assert!(configs.starts_with("CodeDeployDefault.") && configs.ends_with("careful\n"));
+    let careful = rig.told(&["deployment-config", "get", "careful"]);
+    assert!(careful.contains("75%"), "{careful}");
 
     let folder = revision(rig, "site", APPSPEC);
     let folder = folder.to_str().unwrap();
@@ -100,7 +104,11 @@ fn a_deployment_without_hosts_fails_and_is_explained(rig: &mut Rig) {
     assert_eq!(after, info);
     let group: Value = rig.told_json(&["group", "get", "shop", "prod"]);
     assert_eq!(group["deploymentConfigName"], "careful");
+    let in_use = rig.ran(&["deployment-config", "delete", "careful"]);
+    in_use.assert_code(5);
+    assert!(in_use.stderr.contains("in use by"), "{}", in_use.stderr);
     rig.told(&["group", "delete", "shop", "prod"]);
+    rig.told(&["deployment-config", "delete", "careful"]);
     rig.told(&["app", "delete", "shop"]);
     assert!(
         rig.told(&["audit", "--verify"])
@@ -180,6 +188,12 @@ fn what_is_wrong_is_refused_before_anything_happens(rig: &mut Rig) {
         "applicationName: other\ndeploymentGroupName: prod\n",
     );
     says(&["group", "apply", &lost], "no application `other`");
+    let half = file(
+        rig,
+        "half.yml",
+        "- {applicationName: there}\n- {applicationName: other, deploymentGroupName: prod}\n",
+    );
+    says(&["app", "apply", &half], "is applied and stays: there");
     says(&["app", "delete", "shop"], "delete its groups first");
 
     let mac = revision(rig, "mac", "version: 0.0\nos: mac\n");

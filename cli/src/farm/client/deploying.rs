@@ -3,7 +3,7 @@
 
 /// Documents of applications, groups and configurations.
 mod documents;
-/// `croft app` and `croft group`.
+/// `croft app`, `croft group` and `croft deployment-config`.
 mod configure;
 /// What `--revision` names.
 mod revision;
@@ -25,7 +25,7 @@ mod alarm;
 mod evidence;
 
 pub(crate) use alarm::alarm;
-pub(crate) use configure::{app, group};
+pub(crate) use configure::{app, deployment_config, group};
 pub(crate) use deployment::deployment;
 pub(crate) use host::host;
 pub(crate) use start::deploy;

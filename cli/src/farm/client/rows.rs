@@ -290,6 +290,17 @@ rows!(
 );
 
 rows!(
+    /// A deployment configuration.
+    ConfigRow, "/deploymentConfigName", 4, [
+        ("NAME", |row| text(row, "/deploymentConfigName")),
+        ("PLATFORM", |row| text(row, "/computePlatform")),
+        ("HEALTHY HOSTS", healthy_hosts),
+        ("TRAFFIC", |row| text(row, "/trafficRoutingConfig/type")),
+        ("ZONE BY ZONE", |row| text(row, "/zonalConfig")),
+    ]
+);
+
+rows!(
     /// A deployment group.
     GroupRow, "/deploymentGroupName", 6, [
         ("NAME", |row| text(row, "/deploymentGroupName")),
@@ -377,6 +388,16 @@ rows!(
 );
 
 /// Enough of a digest to tell revisions apart.
+/// How many hosts stay healthy, as people say it.
+fn healthy_hosts(row: &Value) -> String {
+    let value = text(row, "/minimumHealthyHosts/value");
+    match text(row, "/minimumHealthyHosts/type").as_str() {
+        "FLEET_PERCENT" => format!("{value}%"),
+        "MOST_CONCURRENCY" => format!("all but {value}"),
+        _ => value,
+    }
+}
+
 fn digest(row: &Value, pointer: &str) -> String {
     text(row, pointer).chars().take(12).collect()
 }

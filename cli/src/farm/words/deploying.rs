@@ -64,6 +64,36 @@ pub(crate) struct GroupWords {
     pub(crate) connect: Connect,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ConfigWords {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Make deployment configurations; one that is there never changes
+    Apply(ApplyWords),
+    /// List deployment configurations, the predefined ones first
+    List(OutputWords),
+    /// Print a deployment configuration
+    Get {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        output: OutputWords,
+    },
+    /// Remove a deployment configuration that nothing uses
+    Delete {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
 /// Which group.
 #[derive(Debug, Args)]
 pub(crate) struct GroupName {

@@ -1,15 +1,17 @@
-//! `croft app` and `croft group`: what is deployed, and where to.
+//! `croft app`, `croft group` and `croft deployment-config`: what is deployed, where to, and how fast.
 
 use reqwest::Method;
 use serde_json::Value;
 
 use super::super::call::{Call, Farm};
-use super::super::rows::{AppRow, AppliedRow, GroupRow};
+use super::super::rows::{AppRow, AppliedRow, ConfigRow, GroupRow};
 use super::super::{block_on, farm, pages};
 use super::documents::{self, Document};
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Wrong};
-use crate::farm::words::{AppCommand, AppWords, ApplyWords, GroupCommand, GroupWords};
+use crate::farm::words::{
+    AppCommand, AppWords, ApplyWords, ConfigCommand, ConfigWords, GroupCommand, GroupWords,
+};
 use crate::output;
 
 pub(crate) fn app(global: &Global, words: &AppWords) -> anyhow::Result<Exit> {
@@ -79,15 +81,62 @@ async fn act_on_group(farm: &Farm, command: &GroupCommand) -> anyhow::Result<Exi
     Ok(Exit::Succeeded)
 }
 
-/// Each document is its own change: should one be refused, those before it stay applied.
+pub(crate) fn deployment_config(global: &Global, words: &ConfigWords) -> anyhow::Result<Exit> {
+    let farm = farm(global, &words.connect)?;
+    block_on(act_on_config(&farm, &words.command))
+}
+
+async fn act_on_config(farm: &Farm, command: &ConfigCommand) -> anyhow::Result<Exit> {
+    let path = ["v1", "deployment-configs"];
+    match command {
+        ConfigCommand::Apply(words) => return apply(farm, words).await,
+        ConfigCommand::List(output) => {
+            let found = pages::all(farm, &path, &[], "deploymentConfigs", pages::ROWS_MAX).await?;
+            let rows: Vec<ConfigRow> = found.into_iter().map(ConfigRow).collect();
+            output::rows(&rows, output.output)?;
+        }
+        ConfigCommand::Get { name, output } => {
+            let call = Call::get(&["v1", "deployment-configs", name]);
+            let mut answer: Value = farm.json(&call).await?;
+            let config = ConfigRow(answer["deploymentConfigInfo"].take());
+            output::one(&config, output.output)?;
+        }
+        ConfigCommand::Delete { name } => {
+            let call = Call::new(Method::DELETE, &["v1", "deployment-configs", name]);
+            farm.bytes(&call).await?;
+            output::text(&format!("{name} is removed\n"))?;
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// Each document is its own change: should one be refused, those before it stay applied, and are named.
 async fn apply(farm: &Farm, words: &ApplyWords) -> anyhow::Result<Exit> {
     let file = words.named.as_ref().or(words.file.as_ref());
     let file = file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))?;
     let mut rows = Vec::new();
     for document in documents::read(file)? {
-        rows.push(apply_one(farm, document).await?);
+        let name = document.name();
+        match apply_one(farm, document).await {
+            Ok(row) => rows.push(row),
+            Err(refused) => {
+                tell_what_stays(&name, &rows);
+                return Err(refused);
+            }
+        }
     }
     show(rows, words.output.output)
+}
+
+fn tell_what_stays(refused: &str, applied: &[AppliedRow]) {
+    if applied.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = applied.iter().map(|row| row.name.as_str()).collect();
+    eprintln!(
+        "croft: {refused} was refused; what came before it in the file is applied and stays: {}. Apply the file again once it is mended",
+        names.join(", ")
+    );
 }
 
 async fn apply_one(farm: &Farm, document: Document) -> anyhow::Result<AppliedRow> {
