@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
@@ -215,7 +215,7 @@ impl Root {
     }
 
     /// What was just made becomes the user's whom this root is used for.
-    fn give(&self, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    fn give(&self, parent: &impl AsFd, name: &OsStr) -> io::Result<()> {
         let Some(user) = self.user else { return Ok(()) };
         let (uid, gid) = (
             rustix::fs::Uid::from_raw(user.uid),
@@ -234,16 +234,37 @@ impl Root {
         self.resolve(path, OFlags::PATH | OFlags::DIRECTORY)
     }
 
-    fn parent_of<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
+    fn parent_of<'p>(&self, path: &'p Path) -> io::Result<(Parent<'_>, &'p OsStr)> {
         let name = path.file_name().ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "a path must end in a name")
         })?;
-        let parent = self.directory_of(path.parent().unwrap_or(Path::new("")))?;
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => {
+                Parent::Below(self.directory_of(parent)?)
+            }
+            Some(_) | None => Parent::Root(self.as_fd()),
+        };
         Ok((parent, name))
     }
 }
 
-fn remove_name(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+/// The directory that a name is in.
+enum Parent<'r> {
+    /// The root itself, which is open.
+    Root(BorrowedFd<'r>),
+    Below(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Root(root) => *root,
+            Self::Below(below) => below.as_fd(),
+        }
+    }
+}
+
+fn remove_name(parent: &impl AsFd, name: &OsStr) -> io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),

@@ -42,6 +42,15 @@ pub(crate) struct Reader<'a> {
     open: Vec<(u32, Vec<u8>)>,
 }
 
+/// A chunk that was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk<'r> {
+    /// Its bytes, their hash checked.
+    pub(crate) raw: &'r [u8],
+    /// All of its frame, as it is stored.
+    pub(crate) frame: &'r [u8],
+}
+
 /// A piece of a pack in memory.
 #[derive(Debug)]
 struct Fetched {
@@ -76,6 +85,15 @@ impl<'a> Reader<'a> {
         chunks: impl IntoIterator<Item = &'c Id>,
         mut each: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.read_with_frames(chunks, |chunk| each(chunk.raw))
+    }
+
+    /// The same, each with its frame, for who hands on whole ones.
+    pub(crate) fn read_with_frames<'c>(
+        &mut self,
+        chunks: impl IntoIterator<Item = &'c Id>,
+        mut each: impl FnMut(Chunk<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut places: Vec<(Id, Place)> = Vec::new();
         for id in chunks {
             let place = self.index.place(id).ok_or_else(|| self.index.lost(id))?;
@@ -93,7 +111,7 @@ impl<'a> Reader<'a> {
     fn read_window(
         &mut self,
         window: &[(Id, Place)],
-        each: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+        each: &mut impl FnMut(Chunk<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.fetch(window)?;
         for (id, place) in window {
@@ -116,7 +134,7 @@ impl<'a> Reader<'a> {
         self.objects.distrust(&self.index.pack(place.pack).name)
     }
 
-    fn chunk(&mut self, id: &Id, place: &Place) -> Result<&[u8], Error> {
+    fn chunk(&mut self, id: &Id, place: &Place) -> Result<Chunk<'_>, Error> {
         let at = self
             .open
             .iter()
@@ -125,8 +143,11 @@ impl<'a> Reader<'a> {
             Some(at) => self.open[..=at].rotate_right(1),
             None => self.open(id, place)?,
         }
-        let chunk = chunk_of(&self.open[0].1, *id, (place.offset, place.raw_bytes));
-        chunk.map_err(|reason| self.refuse(id, place, reason))
+        let raw = chunk_of(&self.open[0].1, *id, (place.offset, place.raw_bytes));
+        Ok(Chunk {
+            raw: raw.map_err(|reason| self.refuse(id, place, reason))?,
+            frame: stored(&self.fetched, place),
+        })
     }
 
     /// Decompresses a frame, in place of the one not used for longest.

@@ -29,6 +29,11 @@ impl Queue {
         }
     }
 
+    /// One that only ends when somebody stops it.
+    pub(crate) fn endless() -> Self {
+        Self::new(usize::MAX)
+    }
+
     /// The next number, or none when all are taken or one worker failed.
     pub(crate) fn take(&self) -> Option<usize> {
         if self.stopped.load(Ordering::Relaxed) {
@@ -55,7 +60,7 @@ pub(crate) fn run<T: Send>(
     work: impl Fn(&Queue) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    run_many(queue, processors.min(WORKERS_MAX), work)
+    run_as_many(queue, processors.min(WORKERS_MAX), work)
 }
 
 /// The same for work that reads objects: with more workers when they are far away.
@@ -65,12 +70,13 @@ pub(crate) fn run_reading<T: Send>(
     work: impl Fn(&Queue) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
     if objects.is_far() {
-        return run_many(queue, WORKERS_FAR, work);
+        return run_as_many(queue, WORKERS_FAR, work);
     }
     run(queue, work)
 }
 
-fn run_many<T: Send>(
+/// The same with so many workers, however many processors there are.
+pub(crate) fn run_as_many<T: Send>(
     queue: &Queue,
     wanted: usize,
     work: impl Fn(&Queue) -> Result<T, Error> + Sync,

@@ -1,7 +1,7 @@
 //! From a revision and a host to a plan, or to everything that stands in its way. Changes nothing. Asked by the Install event,
 //! and by whoever wants to see first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -168,8 +168,22 @@ struct Decided {
 impl Planning<'_> {
     fn paths(&mut self, wanted: BTreeMap<String, Wanted>) -> Result<(), PlanError> {
         let mut decided = Vec::with_capacity(wanted.len());
+        // In a folder that is not there is nothing.
+        let mut absent: HashSet<String> = HashSet::new();
         for (path, wanted) in wanted {
-            let one = self.decide(path, wanted)?;
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let found = if absent.contains(parent) {
+                None
+            } else {
+                look(&self.plan.bases, &wanted.place).map_err(|source| PlanError::Unreadable {
+                    path: path.clone(),
+                    source,
+                })?
+            };
+            if found.is_none() && wanted.what == Wish::Folder {
+                absent.insert(path.clone());
+            }
+            let one = self.decide(path, wanted, found);
             match one.verdict {
                 Verdict::Conflict(why) => self.conflicts.push(format!("{} {why}", one.path)),
                 Verdict::Retain => self.plan.preview.retained.push(one.path),
@@ -197,11 +211,7 @@ impl Planning<'_> {
         Ok(())
     }
 
-    fn decide(&self, path: String, wanted: Wanted) -> Result<Decided, PlanError> {
-        let found = match look(&self.plan.bases, &wanted.place) {
-            Ok(found) => found,
-            Err(source) => return Err(PlanError::Unreadable { path, source }),
-        };
+    fn decide(&self, path: String, wanted: Wanted, found: Option<Metadata>) -> Decided {
         let kind = match wanted.what {
             Wish::Folder => Kind::Folder,
             Wish::File { .. } | Wish::Link(_) => Kind::File,
@@ -209,13 +219,13 @@ impl Planning<'_> {
         let is_owned = self.before.0.contains_key(&path);
         let spec = self.given.spec;
         let behavior = spec.file_exists_behavior.unwrap_or(self.given.behavior);
-        Ok(Decided {
+        Decided {
             verdict: verdict(kind, found.as_ref().map(kind_of), is_owned, behavior),
             path,
             wanted,
             found,
             is_owned,
-        })
+        }
     }
 
     fn one(&mut self, mut one: Decided, tended: Option<&Tended>) -> Result<(), PlanError> {

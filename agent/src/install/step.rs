@@ -2,22 +2,24 @@
 //! plan's order.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use croft_beneath::Root;
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, mkdirat, openat, renameat,
-    statat, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, chownat,
+    fchmod, fchown, fstat, futimens, mkdirat, openat, renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::aside;
 use super::place::{Folder, Folders};
 use super::plan::{Attributes, Changed, Made, Put, Removal, What};
+
+/// Read at once; files that are larger are copied by the kernel.
+const PIECE_BYTES: usize = 128 << 10;
 
 /// What carries a plan out.
 pub(super) struct Hands<'a> {
@@ -110,8 +112,7 @@ impl Hands<'_> {
     ) -> io::Result<()> {
         let folder = folders.of(&put.place)?;
         let kept = self.kept_put(number);
-        let is_kept = is_there(&kept);
-        if put.replaces && !is_kept {
+        if put.replaces && !is_there(&kept) {
             (self.before_change)();
             match aside::keep(&folder, &kept) {
                 // It has gone since the plan was made.
@@ -153,18 +154,16 @@ impl Hands<'_> {
                 Ok(chownat(folder, name, Some(uid), Some(gid), flags)?)
             }
             What::File { source, attributes } => {
-                let mut from = sources.open(self.archive, source)?;
-                let found = from.metadata()?;
+                let (from, found) = sources.open(self.archive, source)?;
                 let flags = OFlags::WRONLY
                     | OFlags::CREATE
                     | OFlags::EXCL
                     | OFlags::NOFOLLOW
                     | OFlags::CLOEXEC;
-                let made = openat(folder, name, flags, Mode::from_raw_mode(0o600))?;
-                let mut file = File::from(made);
-                io::copy(&mut from, &mut file)?;
+                let file = File::from(openat(folder, name, flags, Mode::from_raw_mode(0o600))?);
+                sources.copy(&from, &found, &file)?;
                 give(&file, *attributes)?;
-                file.set_modified(found.modified()?)
+                Ok(futimens(&file, &times(&found))?)
             }
         }
     }
@@ -179,10 +178,11 @@ pub(super) fn beside(number: usize) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     open: Option<(String, Root)>,
+    piece: Vec<u8>,
 }
 
 impl Sources {
-    fn open(&mut self, archive: &Root, source: &str) -> io::Result<File> {
+    fn open(&mut self, archive: &Root, source: &str) -> io::Result<(File, Stat)> {
         let (parent, name) = source.rsplit_once('/').unwrap_or(("", source));
         if self.open.as_ref().is_none_or(|(open, _)| open != parent) {
             let root = archive.directory(Path::new(parent))?;
@@ -191,22 +191,52 @@ impl Sources {
         let (_, root) = self.open.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(root, name, flags, Mode::empty())?);
-        if file.metadata()?.is_file() {
-            return Ok(file);
+        let found = fstat(&file)?;
+        if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile {
+            return Ok((file, found));
         }
         Err(io::Error::other("it is no file any more"))
+    }
+
+    /// All bytes of a file into a new one. Small ones with one call each way: most are.
+    fn copy(&mut self, mut from: &File, found: &Stat, mut to: &File) -> io::Result<()> {
+        if found.st_size > PIECE_BYTES as i64 {
+            return io::copy(&mut from, &mut to).map(drop);
+        }
+        self.piece.resize(PIECE_BYTES, 0);
+        loop {
+            match from.read(&mut self.piece) {
+                Ok(0) => return Ok(()),
+                Ok(read) => to.write_all(self.piece.get(..read).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn times(found: &Stat) -> Timestamps {
+    let last_modification = Timespec {
+        tv_sec: found.st_mtime,
+        tv_nsec: i64::try_from(found.st_mtime_nsec).unwrap_or_default(),
+    };
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification,
     }
 }
 
 /// Owner and group first: a change of them takes away what a mode gives beyond read, write and execute.
 pub(super) fn give(to: &impl std::os::fd::AsFd, attributes: Attributes) -> io::Result<()> {
-    let file = File::from(to.as_fd().try_clone_to_owned()?);
-    let found = file.metadata()?;
+    let found = fstat(to)?;
     let Attributes { mode, uid, gid } = attributes;
-    if (found.uid(), found.gid()) != (uid, gid) {
-        fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    if (found.st_uid, found.st_gid) != (uid, gid) {
+        fchown(to, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
-    Ok(fchmod(&file, Mode::from_raw_mode(mode))?)
+    Ok(fchmod(to, Mode::from_raw_mode(mode))?)
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -152,12 +152,14 @@ impl<'a> Walk<'a> {
             )));
         }
         let above: Vec<(u64, u64)> = [going.above, &[found.identity]].concat();
-        let entries = self.archive.read_dir(path);
-        for entry in entries.map_err(|error| self.bundle(&going.source, error))? {
-            let Some(name) = entry.name.to_str() else {
+        let entries = self.archive.read_dir_metadata(path);
+        let mut entries = entries.map_err(|error| self.bundle(&going.source, error))?;
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        for (name, found) in entries {
+            let Some(name) = name.to_str() else {
                 return Err(Error::Refused(format!(
                     "{:?} of the revision has a name that is no UTF-8 text",
-                    path.join(&entry.name)
+                    path.join(&name)
                 )));
             };
             let source = joined_below(&going.source, name);
@@ -165,8 +167,8 @@ impl<'a> Walk<'a> {
                 base: going.to.base,
                 below: joined_below(&going.to.below, name),
             };
-            let is_folder = entry.kind == Kind::Directory
-                || (entry.kind == Kind::Symlink && self.is_folder(&source));
+            let is_folder = found.kind == Kind::Directory
+                || (found.kind == Kind::Symlink && self.is_folder(&source));
             if is_folder {
                 let to = self.through(to, going.line)?;
                 self.folder(&Going {
@@ -176,8 +178,6 @@ impl<'a> Walk<'a> {
                     above: &above,
                 })?;
             } else {
-                let found = self.archive.symlink_metadata(Path::new(&source));
-                let found = found.map_err(|error| self.bundle(&source, error))?;
                 self.file(&source, &found, to, going.line)?;
             }
         }

@@ -5,6 +5,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use super::transfer::{batches, put};
 use super::trees::{make_removable, seen};
@@ -15,9 +18,9 @@ use crate::{Earlier, Error, Id, Laid, Lay, Offer, Store, Supply, lay};
 struct From<'a> {
     store: &'a Store,
     offer: &'a Offer,
-    failures: usize,
+    failures: AtomicUsize,
     change: fn(Vec<u8>) -> Vec<u8>,
-    asked: Vec<Id>,
+    asked: Mutex<Vec<Id>>,
 }
 
 impl<'a> From<'a> {
@@ -25,19 +28,22 @@ impl<'a> From<'a> {
         Self {
             store,
             offer,
-            failures: 0,
+            failures: AtomicUsize::new(0),
             change: |bytes| bytes,
-            asked: Vec::new(),
+            asked: Mutex::default(),
         }
     }
 }
 
 impl Supply for From<'_> {
-    fn chunks(&mut self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>> {
-        self.asked.extend_from_slice(wanted);
+    fn chunks(&self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>> {
+        self.asked.lock().unwrap().extend_from_slice(wanted);
         let bytes = (self.change)(batches(self.store, self.offer, wanted));
-        if self.failures > 0 {
-            self.failures -= 1;
+        let fewer = |left: usize| left.checked_sub(1);
+        let fails = self
+            .failures
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+        if fails.is_ok() {
             let half = bytes.len() / 2;
             let broken = io::Cursor::new(bytes[..half].to_vec()).chain(Broken);
             return Ok(Box::new(broken));
@@ -66,7 +72,7 @@ fn place(site: &Path, name: &str) -> Earlier {
     }
 }
 
-fn laid(from: &mut From<'_>, to: &Earlier, earlier: &[Earlier]) -> Result<Laid, Error> {
+fn laid(from: &From<'_>, to: &Earlier, earlier: &[Earlier]) -> Result<Laid, Error> {
     let wanted = Lay {
         offer: from.offer,
         into: &to.folder,
@@ -107,7 +113,7 @@ fn a_tree_is_laid_as_it_was_put() {
     let (site, store, to) = (files(), in_memory(), tempfile::tempdir().unwrap());
     let offer = offer(&store, &site.path(""));
     let place = place(to.path(), "one");
-    let done = laid(&mut From::new(&store, &offer), &place, &[]).unwrap();
+    let done = laid(&From::new(&store, &offer), &place, &[]).unwrap();
     assert_eq!(seen(&place.folder), seen(&site.path("")));
     assert_eq!(done.fetched_chunks, offer.chunks().len() as u64);
     assert_eq!(done.fetched_bytes, offer.size_bytes());
@@ -119,17 +125,17 @@ fn what_an_earlier_tree_has_is_not_asked_for_again() {
     let (site, store, to) = (files(), in_memory(), tempfile::tempdir().unwrap());
     let first = offer(&store, &site.path(""));
     let (one, two) = (place(to.path(), "one"), place(to.path(), "two"));
-    laid(&mut From::new(&store, &first), &one, &[]).unwrap();
+    laid(&From::new(&store, &first), &one, &[]).unwrap();
     site.write("dir/7", &noise(70_000, 3_000));
     fs::rename(site.path("").join("dir/8"), site.path("").join("elsewhere")).unwrap();
     let second = offer(&store, &site.path(""));
     // What was changed where it was laid is not what it was: that is fetched again.
     fs::write(one.folder.join("dir/9"), noise(90_000, 3_000)).unwrap();
     fs::remove_file(one.folder.join("dir/10")).unwrap();
-    let mut from = From::new(&store, &second);
-    laid(&mut from, &two, std::slice::from_ref(&one)).unwrap();
+    let from = From::new(&store, &second);
+    laid(&from, &two, std::slice::from_ref(&one)).unwrap();
     assert_eq!(seen(&two.folder), seen(&site.path("")));
-    let asked: BTreeSet<Id> = from.asked.iter().copied().collect();
+    let asked: BTreeSet<Id> = from.asked.into_inner().unwrap().into_iter().collect();
     let expected: BTreeSet<Id> = [70_000, 9, 10]
         .iter()
         .map(|seed| Id::of(&noise(*seed, 3_000)))
@@ -147,12 +153,12 @@ fn a_line_that_breaks_is_taken_up_where_it_broke() {
     let offer = offer(&store, &site.path(""));
     let one = place(to.path(), "one");
     let mut from = From::new(&store, &offer);
-    from.failures = 2;
-    laid(&mut from, &one, &[]).unwrap();
+    from.failures = AtomicUsize::new(2);
+    laid(&from, &one, &[]).unwrap();
     assert_eq!(seen(&one.folder), seen(&site.path("")));
     make_removable(&one.folder);
-    from.failures = usize::MAX;
-    let refused = laid(&mut from, &place(to.path(), "two"), &[]);
+    from.failures = AtomicUsize::new(usize::MAX);
+    let refused = laid(&from, &place(to.path(), "two"), &[]);
     assert!(matches!(refused, Err(Error::Read { .. })), "{refused:?}");
 }
 
@@ -177,7 +183,7 @@ fn chunks_that_are_not_what_was_asked_for_are_refused() {
         let one = place(to.path(), &format!("{number}"));
         let mut from = From::new(&store, &offer);
         from.change = change;
-        let refused = laid(&mut from, &one, &[]);
+        let refused = laid(&from, &one, &[]);
         assert!(
             matches!(refused, Err(Error::Sent(_))),
             "{number}: {refused:?}"
@@ -192,7 +198,7 @@ fn a_sender_that_never_sends_is_given_up() {
     let offer = offer(&store, &site.path(""));
     let mut from = From::new(&store, &offer);
     from.change = |_| Vec::new();
-    let refused = laid(&mut from, &place(to.path(), "one"), &[]);
+    let refused = laid(&from, &place(to.path(), "one"), &[]);
     assert!(matches!(refused, Err(Error::Sent(_))), "{refused:?}");
 }
 
@@ -201,7 +207,7 @@ fn notes_that_are_damaged_cost_no_more_than_the_way() {
     let (site, store, to) = (files(), in_memory(), tempfile::tempdir().unwrap());
     let offer = offer(&store, &site.path(""));
     let one = place(to.path(), "one");
-    laid(&mut From::new(&store, &offer), &one, &[]).unwrap();
+    laid(&From::new(&store, &offer), &one, &[]).unwrap();
     for name in ["pieces", "files.jsonl"] {
         let path = one.notes.join(name);
         let mut bytes = fs::read(&path).unwrap();
@@ -209,14 +215,68 @@ fn notes_that_are_damaged_cost_no_more_than_the_way() {
         bytes[middle..].rotate_left(5);
         fs::write(&path, bytes).unwrap();
         let two = place(to.path(), name);
-        laid(
-            &mut From::new(&store, &offer),
-            &two,
-            std::slice::from_ref(&one),
-        )
-        .unwrap();
+        laid(&From::new(&store, &offer), &two, std::slice::from_ref(&one)).unwrap();
         assert_eq!(seen(&two.folder), seen(&site.path("")));
         make_removable(&two.folder);
     }
     make_removable(&one.folder);
+}
+
+/// Another store, whose answers wait until a second question is on its way.
+struct Together<'a> {
+    from: From<'a>,
+    questions: Mutex<usize>,
+    second: Condvar,
+}
+
+impl Supply for Together<'_> {
+    fn chunks(&self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>> {
+        // The list of files comes alone.
+        let list = &self.from.offer.tree().list.chunks;
+        let is_list = wanted.iter().all(|id| list.contains(id));
+        if !is_list {
+            let mut questions = self.questions.lock().unwrap();
+            *questions += 1;
+            self.second.notify_all();
+            let waited = self
+                .second
+                .wait_timeout_while(questions, PATIENCE, |questions| *questions < 2);
+            assert!(!waited.unwrap().1.timed_out(), "nothing else is asked for");
+        }
+        self.from.chunks(wanted)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn more_is_asked_for_while_an_answer_is_waited_for() {
+    let (store, to) = (in_memory(), tempfile::tempdir().unwrap());
+    let site = Site::with(&[]);
+    // More chunks than are asked for at once.
+    for number in 0..4_000 {
+        let path = format!("{}/{number}", number / 500);
+        site.write(&path, format!("the file {number}").as_bytes());
+    }
+    let offer = offer(&store, &site.path(""));
+    let place = place(to.path(), "one");
+    let together = Together {
+        from: From::new(&store, &offer),
+        questions: Mutex::new(0),
+        second: Condvar::new(),
+    };
+    let wanted = Lay {
+        offer: &offer,
+        into: &place.folder,
+        notes: &place.notes,
+        earlier: &[],
+    };
+    let done = lay(&wanted, &together).unwrap();
+    assert_eq!(done.fetched_chunks, offer.chunks().len() as u64);
+    assert_eq!(seen(&place.folder), seen(&site.path("")));
+    make_removable(&place.folder);
 }

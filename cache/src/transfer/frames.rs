@@ -24,15 +24,17 @@ const FRAME_CHUNKS_MAX: usize = 4096;
 
 const CHUNK_ENTRY_BYTES: usize = 36;
 
-/// What a batch has besides its chunks: its ends, and a head for each frame. A frame is full with 1 MiB or 4096 chunks, so a
-/// batch has fewer than forty.
-const BATCH_OVERHEAD_BYTES: usize = 1024;
+const FRAME_ENTRY_BYTES: usize = 12;
+
+/// What a batch has besides its chunks and the heads of its frames: its ends.
+const BATCH_OVERHEAD_BYTES: usize = 64;
 
 /// How many of the chunks, whose sizes are given, surely fit into one batch; never none.
 pub(super) fn fitting(sizes: impl Iterator<Item = u32>) -> usize {
     let mut room = BATCH_BYTES_MAX - BATCH_OVERHEAD_BYTES;
     let fitting = sizes.take_while(|size| {
-        let needed = *size as usize + CHUNK_ENTRY_BYTES;
+        // Each may be a frame of its own.
+        let needed = *size as usize + CHUNK_ENTRY_BYTES + FRAME_ENTRY_BYTES;
         let fits = needed <= room;
         room = room.saturating_sub(needed);
         fits
@@ -69,20 +71,23 @@ impl Batch {
         Ok(())
     }
 
+    /// Adds chunks as they are stored: all of a pack's frame, in its order. What was compressed once is not compressed again.
+    pub(super) fn push_frame(&mut self, frame: &Whole<'_>) -> Result<(), Error> {
+        self.close()?;
+        write_frame(&mut self.bytes, frame);
+        Ok(())
+    }
+
     fn close(&mut self) -> Result<(), Error> {
         if self.open_ids.is_empty() {
             return Ok(());
         }
-        let stored = self.encoder.encode(&self.open)?;
-        let numbers = [self.open_ids.len(), self.open.len(), stored.len()];
-        for number in numbers {
-            self.bytes.extend_from_slice(&length(number).to_le_bytes());
-        }
-        for (id, size_bytes) in &self.open_ids {
-            self.bytes.extend_from_slice(id.bytes());
-            self.bytes.extend_from_slice(&size_bytes.to_le_bytes());
-        }
-        self.bytes.extend_from_slice(stored);
+        let frame = Whole {
+            ids: &self.open_ids,
+            raw_bytes: length(self.open.len()),
+            stored: self.encoder.encode(&self.open)?,
+        };
+        write_frame(&mut self.bytes, &frame);
         self.open.clear();
         self.open_ids.clear();
         Ok(())
@@ -93,6 +98,38 @@ impl Batch {
         self.bytes.extend_from_slice(&[0; 4]);
         Ok(self.bytes)
     }
+}
+
+/// A frame to be sent.
+#[derive(Debug)]
+pub(super) struct Whole<'a> {
+    /// Each with its length; as many as are lawful.
+    pub(super) ids: &'a [(Id, u32)],
+    pub(super) raw_bytes: u32,
+    pub(super) stored: &'a [u8],
+}
+
+impl Whole<'_> {
+    /// Whether a frame of so many chunks is one that a receiver takes.
+    pub(super) const fn is_lawful(chunks: u32) -> bool {
+        chunks as usize <= FRAME_CHUNKS_MAX
+    }
+}
+
+fn write_frame(bytes: &mut Vec<u8>, frame: &Whole<'_>) {
+    let numbers = [
+        length(frame.ids.len()),
+        frame.raw_bytes,
+        length(frame.stored.len()),
+    ];
+    for number in numbers {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    for (id, size_bytes) in frame.ids {
+        bytes.extend_from_slice(id.bytes());
+        bytes.extend_from_slice(&size_bytes.to_le_bytes());
+    }
+    bytes.extend_from_slice(frame.stored);
 }
 
 fn length(bytes: usize) -> u32 {

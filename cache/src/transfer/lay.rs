@@ -1,9 +1,9 @@
 //! A tree's files into a folder, for a host that keeps no store: what an earlier tree's folder has is copied from there, and only
 //! the rest is asked for. Received from whoever was offered a tree; leaves its files, and notes by which the next tree finds them.
 //!
-//! Memory is what an offer takes, some fifty bytes for each chunk, and one frame: neither chunks nor the list of files are held. So each
-//! chunk is written where it belongs when it comes, in whatever order. Every chunk's hash is checked before that, from
-//! wherever it is.
+//! Memory is what an offer takes, some fifty bytes for each chunk, and a frame for each of two lines: neither chunks nor the list of files
+//! are held. So each chunk is written where it belongs when it comes, in whatever order. Every chunk's hash is checked before that, from
+//! wherever it is. While one line waits for an answer, what comes on the other is checked and written.
 
 /// The list of files, on the disk.
 mod list;
@@ -13,36 +13,39 @@ mod pieces;
 mod files;
 /// What an earlier tree's folder has.
 mod earlier;
+/// What has none.
+mod fetch;
+/// A chunk to its places.
+mod hand;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use croft_beneath::Root;
 
-use super::frames::read_batches;
 use super::{Offer, Refusal};
 use crate::tree::{Anchor, Entry, Node, TreeError};
 use crate::{Error, Id};
+use fetch::{Fetched, fetch, receive};
 use files::Files;
+use hand::Hand;
 use list::List;
-use pieces::{Piece, Pieces};
+use pieces::Pieces;
 
 pub use earlier::Earlier;
 
-/// Chunks that are asked for at once: their ids fit into a small request.
-const WANTED_MAX: usize = 3_500;
 /// How often in a row asking may fail, or bring nothing new.
 const TRIES_MAX: usize = 4;
 
-/// Where the chunks are that no folder here has.
-pub trait Supply {
+/// Where the chunks are that no folder here has. Asked by several threads at once.
+pub trait Supply: Sync {
     /// Batches, as [`Store::export`](crate::Store::export) writes them, of these chunks. May block, and wait before it tries what has failed.
     ///
     /// # Errors
     /// When they cannot be had now. They are asked for again a few times.
-    fn chunks(&mut self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>>;
+    fn chunks(&self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>>;
 
     /// Whether to stop.
     fn is_over(&self) -> bool;
@@ -81,7 +84,7 @@ pub struct Laid {
 /// # Errors
 /// [`Error::Sent`] and [`Error::Refused`] when the other side sends what no croft does; [`Error::Read`] when it sends nothing, or was stopped;
 /// [`Error::Write`]. Then what was written is left.
-pub fn lay(lay: &Lay<'_>, supply: &mut dyn Supply) -> Result<Laid, Error> {
+pub fn lay(lay: &Lay<'_>, supply: &dyn Supply) -> Result<Laid, Error> {
     for folder in [lay.into, lay.notes] {
         std::fs::create_dir_all(folder).map_err(unwritable(folder))?;
     }
@@ -93,17 +96,19 @@ pub fn lay(lay: &Lay<'_>, supply: &mut dyn Supply) -> Result<Laid, Error> {
     let mut files = Files::new(&root, lay.into);
     first_look(lay.offer, &list, &mut files, &mut pieces, &mut laid)?;
     pieces.sort();
-    let mut laying = Laying {
+    let mut hand = Hand {
         list,
-        pieces,
+        pieces: &pieces,
         files,
     };
     for earlier in lay.earlier {
-        laying.copy(earlier, supply)?;
+        copy(&mut hand, earlier, supply)?;
     }
-    laying.fetch(lay.offer, supply, &mut laid)?;
-    laying.finish()?;
-    laying.pieces.save(&lay.notes.join(PIECES), lay.offer)?;
+    let fetched = fetch(lay.offer, supply, &pieces, &|| hand.another())?;
+    laid.fetched_chunks += fetched.chunks;
+    laid.fetched_bytes += fetched.size_bytes;
+    finish(&mut hand)?;
+    pieces.save(&lay.notes.join(PIECES), lay.offer)?;
     Ok(laid)
 }
 
@@ -111,104 +116,40 @@ pub fn lay(lay: &Lay<'_>, supply: &mut dyn Supply) -> Result<Laid, Error> {
 const LIST: &str = "files.jsonl";
 const PIECES: &str = "pieces";
 
-struct Laying<'a> {
-    list: List,
-    pieces: Pieces,
-    files: Files<'a>,
+fn copy(hand: &mut Hand<'_>, earlier: &Earlier, supply: &dyn Supply) -> Result<(), Error> {
+    let Some(mut found) = earlier.open(hand.pieces) else {
+        return Ok(());
+    };
+    while !supply.is_over()
+        && let Some(bytes) = found.next()
+    {
+        // What was changed there since has another id, which nothing here needs.
+        hand.take(Id::of(bytes), bytes)?;
+    }
+    Ok(())
 }
 
-impl Laying<'_> {
-    fn copy(&mut self, earlier: &Earlier, supply: &dyn Supply) -> Result<(), Error> {
-        let Some(mut found) = earlier.open(&self.pieces) else {
-            return Ok(());
-        };
-        while !supply.is_over()
-            && let Some(bytes) = found.next()
-        {
-            // What was changed there since has another id, which nothing here needs.
-            self.take(Id::of(bytes), bytes)?;
-        }
-        Ok(())
-    }
-
-    fn fetch(
-        &mut self,
-        offer: &Offer,
-        supply: &mut dyn Supply,
-        laid: &mut Laid,
-    ) -> Result<(), Error> {
-        let mut tries = 0;
-        loop {
-            let wanted = self.pieces.lacking(offer, WANTED_MAX);
-            if wanted.is_empty() {
-                return match self.pieces.are_all_done() {
-                    true => Ok(()),
-                    false => Err(Refusal::malformed("some of it is not offered").into()),
-                };
-            }
-            let before = self.pieces.done();
-            let received = receive(supply, &wanted, laid, |id, raw| self.take(id, raw));
-            tries = if self.pieces.done() > before {
-                0
-            } else {
-                tries + 1
-            };
-            match received {
-                Err(Error::Read { .. }) if tries < TRIES_MAX && !supply.is_over() => {}
-                Err(error) => return Err(error),
-                Ok(()) if tries >= TRIES_MAX => {
-                    return Err(Refusal::malformed("some of what is wanted never comes").into());
-                }
-                Ok(()) => {}
-            }
+/// What could not be done while chunks came: further names, links, modes and times.
+fn finish(hand: &mut Hand<'_>) -> Result<(), Error> {
+    let mut folders = Vec::new();
+    let mut lines = hand.list.lines()?;
+    while let Some((line, entry)) = lines.next()? {
+        if entry.node == Node::Directory {
+            folders.push(line);
+        } else {
+            hand.files.finish(&entry)?;
         }
     }
-
-    /// Writes a chunk, whose hash was checked, wherever it is needed.
-    fn take(&mut self, id: Id, raw: &[u8]) -> Result<(), Error> {
-        for at in self.pieces.of(&id) {
-            let Piece {
-                line,
-                ordinal,
-                offset_bytes,
-                is_done,
-                ..
-            } = self.pieces.at(at);
-            if is_done {
-                continue;
-            }
-            let entry = self.list.entry(line)?;
-            // Pieces are found by a part of their id.
-            if entry.node.chunks().get(ordinal as usize) == Some(&id) {
-                self.files.write(line, entry, offset_bytes, raw)?;
-                self.pieces.set_done(at);
-            }
-        }
-        Ok(())
+    // The deepest first, since making what is in them changed their times.
+    for line in folders.into_iter().rev() {
+        let entry = hand.list.entry(line)?;
+        hand.files.finish_folder(entry)?;
     }
-
-    /// What could not be done while chunks came: further names, links, modes and times.
-    fn finish(&mut self) -> Result<(), Error> {
-        let mut folders = Vec::new();
-        let mut lines = self.list.lines()?;
-        while let Some((line, entry)) = lines.next()? {
-            if entry.node == Node::Directory {
-                folders.push(line);
-            } else {
-                self.files.finish(&entry)?;
-            }
-        }
-        // The deepest first, since making what is in them changed their times.
-        for line in folders.into_iter().rev() {
-            let entry = self.list.entry(line)?;
-            self.files.finish_folder(entry)?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Brings the list of files to the disk, and checks that it is the one.
-fn bring_list(lay: &Lay<'_>, supply: &mut dyn Supply, laid: &mut Laid) -> Result<List, Error> {
+fn bring_list(lay: &Lay<'_>, supply: &dyn Supply, laid: &mut Laid) -> Result<List, Error> {
     let path = lay.notes.join(LIST);
     let content = &lay.offer.tree().list;
     let mut at = 0;
@@ -230,13 +171,16 @@ fn bring_list(lay: &Lay<'_>, supply: &mut dyn Supply, laid: &mut Laid) -> Result
         let mut wanted: Vec<Id> = places.iter().map(|(id, _)| *id).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let received = receive(supply, &wanted, laid, |id, raw| {
+        let mut fetched = Fetched::default();
+        let received = receive(supply, &wanted, &mut fetched, |id, raw| {
             for (_, at) in places.iter().filter(|place| place.0 == id) {
                 file.write_all_at(raw, *at).map_err(unwritable(&path))?;
             }
             places.retain(|place| place.0 != id);
             Ok(())
         });
+        laid.fetched_chunks += fetched.chunks;
+        laid.fetched_bytes += fetched.size_bytes;
         tries += 1;
         match received {
             Err(Error::Read { .. }) if tries < TRIES_MAX && !supply.is_over() => {}
@@ -246,33 +190,6 @@ fn bring_list(lay: &Lay<'_>, supply: &mut dyn Supply, laid: &mut Laid) -> Result
         }
     }
     List::open(file, &path, &lay.offer.tree().id)
-}
-
-/// Reads what was asked for, and nothing beyond that.
-fn receive(
-    supply: &mut dyn Supply,
-    wanted: &[Id],
-    laid: &mut Laid,
-    mut each: impl FnMut(Id, &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let unreadable = |source| Error::Read {
-        path: PathBuf::from("chunks that are being sent"),
-        source,
-    };
-    if supply.is_over() {
-        return Err(unreadable(io::Error::other("it was stopped")));
-    }
-    let mut batches = supply.chunks(wanted).map_err(unreadable)?;
-    let mut came = 0;
-    read_batches(&mut *batches, |id, raw| {
-        came += 1;
-        if came > wanted.len() {
-            return Err(Refusal::malformed("more chunks come than were asked for").into());
-        }
-        laid.fetched_chunks += 1;
-        laid.fetched_bytes += raw.len() as u64;
-        each(id, raw)
-    })
 }
 
 /// Makes folders and empty files, and notes where each chunk goes.

@@ -1,12 +1,14 @@
 //! The sender's part: what a tree is made of, and its chunks read out. Received from a client that has its own store; hands over
 //! bytes to be sent.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
-use super::frames::{Batch, fitting};
+use super::frames::{Batch, Whole, fitting};
 use super::{Offer, Offered, Refusal};
 use crate::content::Reader;
-use crate::index::Index;
+use crate::index::{Index, Place};
 use crate::live::TreeRef;
 use crate::restore::parse_list;
 use crate::{Error, Id, Store};
@@ -96,7 +98,7 @@ impl Iterator for Export {
         let sizes = rest
             .iter()
             .map(|id| self.index.place(id).map_or(0, |place| place.raw_bytes));
-        let end = self.sent + fitting(sizes);
+        let end = self.end_of_frame(self.sent + fitting(sizes));
         let batch = self.batch(self.sent..end);
         self.sent = if batch.is_ok() {
             end
@@ -108,6 +110,18 @@ impl Iterator for Export {
 }
 
 impl Export {
+    /// The same end, or one before it at which no frame is cut in two: a whole one is sent as it is stored.
+    fn end_of_frame(&self, end: usize) -> usize {
+        let frame_of = |at: usize| {
+            let place = self.wanted.get(at).and_then(|id| self.index.place(id));
+            place.map(|place| place.frame_number)
+        };
+        let cut = frame_of(end).filter(|cut| frame_of(end - 1) == Some(*cut));
+        let Some(cut) = cut else { return end };
+        let start = (self.sent..end).rev().find(|at| frame_of(*at) != Some(cut));
+        start.map_or(end, |before| before + 1)
+    }
+
     fn batch(&mut self, range: std::ops::Range<usize>) -> Result<Vec<u8>, Error> {
         let group = &self.wanted[range];
         read(&self.store, &self.index, group).or_else(|error| {
@@ -126,10 +140,115 @@ impl Export {
 
 fn read(store: &Store, index: &Index, group: &[Id]) -> Result<Vec<u8>, Error> {
     let mut batch = Batch::new()?;
+    let whole = whole_frames(index, group);
     let mut ids = group.iter();
-    Reader::new(&store.objects, index)?.read(group, |raw| match ids.next() {
-        Some(id) => batch.push(*id, raw),
-        None => Ok(()),
+    let mut open: Vec<(Id, u32)> = Vec::new();
+    Reader::new(&store.objects, index)?.read_with_frames(group, |chunk| {
+        let Some(id) = ids.next() else { return Ok(()) };
+        let place = index.place(id);
+        let Some(place) = place.filter(|place| whole.contains(&place.frame_number)) else {
+            return batch.push(*id, chunk.raw);
+        };
+        open.push((*id, place.raw_bytes));
+        if open.len() < place.frame.chunks as usize {
+            return Ok(());
+        }
+        batch.push_frame(&Whole {
+            ids: &std::mem::take(&mut open),
+            raw_bytes: place.frame.raw_bytes,
+            stored: chunk.frame,
+        })
     })?;
     batch.finish()
+}
+
+/// Frames all of whose chunks are wanted, one after the other in their order.
+fn whole_frames(index: &Index, group: &[Id]) -> HashSet<u32> {
+    let places: Vec<Place> = group.iter().filter_map(|id| index.place(id)).collect();
+    let runs = places.chunk_by(|one, next| one.frame_number == next.frame_number);
+    let is_whole = |run: &&[Place]| {
+        let Some(first) = run.first() else {
+            return false;
+        };
+        let mut end = 0;
+        let in_order = run.iter().all(|place| {
+            let follows = place.offset == end;
+            end += place.raw_bytes;
+            follows
+        });
+        let is_all = run.len() == first.frame.chunks as usize && end == first.frame.raw_bytes;
+        in_order && is_all && Whole::is_lawful(first.frame.chunks)
+    };
+    let whole = runs.filter(is_whole);
+    whole
+        .filter_map(|run| run.first())
+        .map(|place| place.frame_number)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use croft_proto::Timestamp;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::Put;
+
+    /// A store with a tree of text, and what its chunks are, as they lie in it.
+    fn stored() -> (Store, Offer, Vec<Id>) {
+        let site = tempfile::tempdir().unwrap();
+        for number in 0..3_000 {
+            let line = format!("line {number} of a file that is much like the others\n");
+            std::fs::write(site.path().join(number.to_string()), line.repeat(60)).unwrap();
+        }
+        let store = Store::new(Arc::new(InMemory::new()), 1 << 30).unwrap();
+        let put = Put {
+            directory: site.path(),
+            now: Timestamp::from_millis(1_800_000_000_000),
+        };
+        let offer = store.offer(&store.put(&put).unwrap().tree).unwrap();
+        let wanted = store.export(&offer, &offer.ids()).unwrap().wanted;
+        (store, offer, wanted)
+    }
+
+    #[test]
+    fn a_frame_is_whole_when_all_of_it_is_wanted_in_its_order() {
+        let (store, _, wanted) = stored();
+        let index = store.index().unwrap();
+        let all = whole_frames(&index, &wanted);
+        assert!(all.len() > 5, "{all:?}");
+        let frame_of = |id: &Id| index.place(id).unwrap().frame_number;
+        // The first is in a frame with others.
+        assert_eq!(frame_of(&wanted[0]), frame_of(&wanted[1]));
+        let others: HashSet<u32> = all
+            .iter()
+            .copied()
+            .filter(|frame| *frame != frame_of(&wanted[0]))
+            .collect();
+        assert_eq!(whole_frames(&index, &wanted[1..]), others);
+        let mut swapped = wanted;
+        swapped.swap(0, 1);
+        assert_eq!(whole_frames(&index, &swapped), others);
+    }
+
+    #[test]
+    fn what_is_whole_is_sent_as_it_is_stored_and_no_batch_cuts_it() {
+        let (store, offer, wanted) = stored();
+        let index = store.index().unwrap();
+        let places: Vec<Place> = wanted.iter().filter_map(|id| index.place(id)).collect();
+        let mut sent = Vec::new();
+        for batch in store.export(&offer, &wanted).unwrap() {
+            sent.extend_from_slice(&batch.unwrap());
+        }
+        for first in places.chunk_by(|one, next| one.frame_number == next.frame_number) {
+            let Place { pack, frame, .. } = first[0];
+            let start = u64::from(frame.offset);
+            let span = start..start + u64::from(frame.stored_bytes);
+            let name = &index.pack(pack).name;
+            let frame = store.objects.get_range(name, span).unwrap();
+            assert!(sent.windows(frame.len()).any(|bytes| bytes == frame));
+        }
+    }
 }

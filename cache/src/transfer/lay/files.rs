@@ -35,6 +35,11 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// The same for another thread.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.root, self.shown)
+    }
+
     pub(super) fn make_folder(&self, entry: &Entry) -> Result<(), Error> {
         let make = || -> io::Result<()> {
             if let Some(parent) = entry.path.parent() {

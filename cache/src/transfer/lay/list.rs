@@ -46,6 +46,13 @@ impl List {
         }
     }
 
+    /// The same for another thread.
+    pub(super) fn another(&self) -> Result<Self, Error> {
+        let file = self.file.try_clone();
+        let file = file.map_err(|source| self.unreadable(source))?;
+        Ok(Self::unchecked(file, &self.path))
+    }
+
     fn hash(&self) -> io::Result<Id> {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = [0; 16 << 10];

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::unwritable;
 use crate::transfer::{Offer, Offered};
@@ -26,16 +27,15 @@ pub(super) struct Piece {
     pub(super) ordinal: u32,
     /// Where in the file.
     pub(super) offset_bytes: u64,
-    pub(super) is_done: bool,
 }
 
-/// All of a tree.
+/// All of a tree. Which of them are where they belong may be said by several threads at once.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     pieces: Vec<Piece>,
-    done: usize,
-    /// Up to here nothing is lacking, in the order of the list.
-    next: usize,
+    /// A bit for each.
+    done: Vec<AtomicU64>,
+    done_count: AtomicUsize,
     /// Positions in the order of the list.
     order: Vec<u32>,
 }
@@ -64,7 +64,6 @@ impl Pieces {
                 line,
                 ordinal,
                 offset_bytes,
-                is_done: false,
             });
             offset_bytes += u64::from(offer.find(id)?.size_bytes);
         }
@@ -83,6 +82,8 @@ impl Pieces {
             (piece.line, piece.ordinal)
         };
         self.order.sort_unstable_by_key(place);
+        let words = self.pieces.len().div_ceil(BITS);
+        self.done.resize_with(words, AtomicU64::default);
     }
 
     /// Positions of those that may be that chunk.
@@ -100,37 +101,35 @@ impl Pieces {
         self.pieces[at]
     }
 
-    pub(super) fn set_done(&mut self, at: usize) {
-        self.pieces[at].is_done = true;
-        self.done += 1;
+    pub(super) fn is_done(&self, at: usize) -> bool {
+        self.done[at / BITS].load(Ordering::Relaxed) & bit(at) != 0
     }
 
-    /// How many are.
-    pub(super) fn done(&self) -> usize {
-        self.done
+    pub(super) fn set_done(&self, at: usize) {
+        let before = self.done[at / BITS].fetch_or(bit(at), Ordering::Relaxed);
+        if before & bit(at) == 0 {
+            self.done_count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn are_all_done(&self) -> bool {
-        self.done == self.pieces.len()
+        self.done_count.load(Ordering::Relaxed) == self.pieces.len()
     }
 
-    fn is_lacking(&self, key: u64) -> bool {
-        self.pieces[self.keyed(key)]
-            .iter()
-            .any(|piece| !piece.is_done)
+    /// Whether a chunk that begins so is still to come.
+    pub(super) fn is_lacking(&self, key: u64) -> bool {
+        self.keyed(key).any(|at| !self.is_done(at))
     }
 
-    /// Chunks that are still to come, each once, in the order of the list; the first ones of them.
-    pub(super) fn lacking(&mut self, offer: &Offer, wanted_max: usize) -> Vec<Id> {
-        let is_done = |at: &u32| self.pieces[*at as usize].is_done;
-        while self.order.get(self.next).is_some_and(is_done) {
-            self.next += 1;
-        }
+    /// Chunks that are still to come, each once, in the order of the list, from a place in it on, which is moved behind them; at
+    /// most so many, and some more. None when there are none from there on.
+    pub(super) fn lacking(&self, offer: &Offer, next: &mut usize, wanted_max: usize) -> Vec<Id> {
         let mut wanted = Vec::new();
-        for at in self.order.get(self.next..).unwrap_or_default() {
+        for at in self.order.get(*next..).unwrap_or_default() {
+            *next += 1;
             let piece = self.pieces[*at as usize];
             // The first place that is not done speaks for all of its key: of two chunks that begin alike one may be here.
-            let first = self.keyed(piece.key).find(|at| !self.pieces[*at].is_done);
+            let first = self.keyed(piece.key).find(|at| !self.is_done(*at));
             if first == Some(*at as usize) {
                 wanted.extend(offered(offer, piece.key).map(|chunk| chunk.id));
             }
@@ -187,6 +186,12 @@ impl Pieces {
     }
 }
 
+const BITS: usize = u64::BITS as usize;
+
+fn bit(at: usize) -> u64 {
+    1 << (at % BITS)
+}
+
 fn part<const N: usize>(bytes: &[u8; 24], at: usize) -> [u8; N] {
     let mut part = [0; N];
     part.copy_from_slice(&bytes[at..at + N]);
@@ -241,13 +246,15 @@ mod tests {
         assert_eq!(pieces.add(&offer, 0, &[one]), Some(1));
         assert_eq!(pieces.add(&offer, 1, &[two]), Some(1));
         pieces.sort();
-        assert_eq!(pieces.lacking(&offer, 10), [one, two]);
+        let lacking = |pieces: &Pieces| pieces.lacking(&offer, &mut 0, 10);
+        assert_eq!(lacking(&pieces), [one, two]);
         // The one was copied from an earlier tree.
         pieces.set_done(0);
+        pieces.set_done(0);
         assert!(!pieces.are_all_done());
-        assert!(pieces.lacking(&offer, 10).contains(&two));
+        assert!(lacking(&pieces).contains(&two));
         pieces.set_done(1);
         assert!(pieces.are_all_done());
-        assert!(pieces.lacking(&offer, 10).is_empty());
+        assert!(lacking(&pieces).is_empty());
     }
 }

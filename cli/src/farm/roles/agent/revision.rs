@@ -74,12 +74,12 @@ impl FromFarm {
             notes: site.notes,
             earlier: &earlier,
         };
-        let mut asking = Asking {
+        let asking = Asking {
             farm: self,
             is_over,
-            has_failed: false,
+            has_failed: AtomicBool::new(false),
         };
-        Ok(lay(&wanted, &mut asking)?)
+        Ok(lay(&wanted, &asking)?)
     }
 }
 
@@ -87,11 +87,11 @@ impl FromFarm {
 struct Asking<'a> {
     farm: &'a FromFarm,
     is_over: &'a AtomicBool,
-    has_failed: bool,
+    has_failed: AtomicBool,
 }
 
 impl Supply for Asking<'_> {
-    fn chunks(&mut self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>> {
+    fn chunks(&self, wanted: &[Id]) -> io::Result<Box<dyn Read + '_>> {
         let FromFarm {
             calls,
             runtime,
@@ -100,12 +100,12 @@ impl Supply for Asking<'_> {
         let path = ["revisions", digest.as_str(), "chunks"];
         let asked = Bytes::from(encode_ids(wanted));
         let answer = runtime.block_on(async {
-            if self.has_failed {
+            if self.has_failed.load(Ordering::Relaxed) {
                 tokio::time::sleep(PAUSE).await;
             }
             calls.opened(Method::POST, &path, asked).await
         });
-        self.has_failed = answer.is_err();
+        self.has_failed.store(answer.is_err(), Ordering::Relaxed);
         Ok(Box::new(Answer {
             answer: answer.map_err(|error| io::Error::other(format!("{error:#}")))?,
             piece: Bytes::new(),
