@@ -41,6 +41,19 @@ const THREADS_MIN: usize = 2;
 /// After everything has ended, for threads that still wait for a disk or a network.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
+/// Runs a role that waits nearly always, and does its work on threads for what blocks, to its end: all its tasks share the thread that
+/// calls, since each thread keeps memory for itself.
+pub(crate) fn run_lean<T>(role: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .thread_name("croft")
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let end = runtime.block_on(role);
+    runtime.shutdown_timeout(AT_ONCE);
+    end
+}
+
 /// Runs a role to its end.
 pub(crate) fn run<T>(role: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);

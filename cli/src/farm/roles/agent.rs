@@ -90,7 +90,7 @@ pub(crate) fn run(
     let surroundings = Surroundings::read(global)?;
     let state = surroundings.home.path().join("agent");
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
-    super::run(async move {
+    super::run_lean(async move {
         let mut signals = Signals::new().context("cannot wait for signals")?;
         let calls = member_of(&state, farm, invitation, insecure_http).await?;
         output::text(&format!("host {} of {}\n", calls.host(), calls.server()))?;
