@@ -22,7 +22,6 @@ pub(super) struct Hosts {
 /// A host's agent, which ends with it.
 pub(super) struct Agent {
     child: Child,
-    home: PathBuf,
     log: PathBuf,
 }
 
@@ -89,7 +88,7 @@ impl Hosts {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(Agent { child, home, log })
+        Ok(Agent { child, log })
     }
 
     /// Uploads a folder and deploys it; its deployment's id.
@@ -207,10 +206,6 @@ impl Agent {
         let (_, rest) = said.ok_or("the agent does not say what it has fetched")?;
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().map_err(text)
-    }
-
-    pub(super) fn home(&self) -> &Path {
-        &self.home
     }
 }
 

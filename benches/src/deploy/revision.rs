@@ -1,5 +1,8 @@
 //! DownloadBundle and Install of 500 MB in 20,000 files against `tar -x` of the same files; then a second revision in which a hundred files
 //! differ. And what of memory the agent takes for it.
+//!
+//! Nothing is removed before the end, and everything is written out before each measurement: ext4 is slow to make files for half a minute
+//! after many were removed, which would be measured in place of both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,8 +45,9 @@ struct Seen {
 pub(super) fn comes(subject: &Subject) -> Result<Vec<Verdict>, String> {
     let hosts = Hosts::start(subject)?;
     let work = hosts.farm.folder();
-    let (revision, site, packed) = (work.join("revision"), work.join("site"), work.join("tar"));
-    fill(&revision, &site).map_err(text)?;
+    let (revision, packed) = (work.join("revision"), work.join("tar"));
+    fill(&revision).map_err(text)?;
+    installs_at(&revision, &work.join("site-0")).map_err(text)?;
     let mut pack = Command::new("tar");
     whole(
         pack.arg("-cf")
@@ -54,9 +58,10 @@ pub(super) fn comes(subject: &Subject) -> Result<Vec<Verdict>, String> {
     )?;
     let mut seen = Seen::default();
     for number in 0..=ROUNDS {
+        installs_at(&revision, &work.join(format!("site-{number}"))).map_err(text)?;
         round(subject, &hosts, number, &mut seen)?;
-        fs::remove_dir_all(&site).map_err(text)?;
-        let (plain, synced) = unpacked(&packed, &work.join("unpacked"))?;
+        write_out(&work)?;
+        let (plain, synced) = unpacked(&packed, &work.join(format!("unpacked-{number}")))?;
         // The first of each does not count.
         if number > 0 {
             seen.tars.push(plain);
@@ -87,9 +92,7 @@ fn round(subject: &Subject, hosts: &Hosts, number: usize, seen: &mut Seen) -> Re
         let time = deployed(hosts, subject, &name, &revision)?;
         seen.second = Some((time, agent.peak_bytes()?, agent.fetched_bytes()?, first));
     }
-    let home = agent.home().to_path_buf();
-    drop(agent);
-    fs::remove_dir_all(home).map_err(text)
+    Ok(())
 }
 
 fn verdicts(seen: Seen) -> Result<Vec<Verdict>, String> {
@@ -137,6 +140,7 @@ fn deployed(
     name: &str,
     revision: &Path,
 ) -> Result<Duration, String> {
+    write_out(&hosts.farm.folder())?;
     let id = hosts.deploy(subject, name, revision)?;
     let info = hosts.over(&id)?;
     if info["status"] != "Succeeded" {
@@ -155,9 +159,11 @@ fn unpacked(packed: &Path, into: &Path) -> Result<(Duration, Duration), String> 
             .arg("-C")
             .arg(into),
     )?;
-    let synced = whole(Command::new("sync").arg("-f").arg(into))?;
-    fs::remove_dir_all(into).map_err(text)?;
-    Ok((plain, plain + synced))
+    Ok((plain, plain + write_out(into)?))
+}
+
+fn write_out(disk_of: &Path) -> Result<Duration, String> {
+    whole(Command::new("sync").arg("-f").arg(disk_of))
 }
 
 fn file(revision: &Path, number: usize) -> PathBuf {
@@ -166,7 +172,7 @@ fn file(revision: &Path, number: usize) -> PathBuf {
 }
 
 /// Sizes between a few hundred bytes and a megabyte, most of them small; every other one cannot be compressed.
-fn fill(revision: &Path, site: &Path) -> std::io::Result<()> {
+fn fill(revision: &Path) -> std::io::Result<()> {
     let mut numbers = Numbers::new(7);
     let weights: Vec<f64> = (0..FILES)
         .map(|_| {
@@ -193,6 +199,10 @@ fn fill(revision: &Path, site: &Path) -> std::io::Result<()> {
         };
         fs::write(path, contents)?;
     }
+    Ok(())
+}
+
+fn installs_at(revision: &Path, site: &Path) -> std::io::Result<()> {
     let spec = format!(
         "version: 0.0\nos: linux\nfiles:\n  - source: files\n    destination: {}\n",
         site.display()
