@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use alarms::{Alerts, BLIND_MS_MAX, Wanted};
 pub use book::{Book, Remembered};
-pub use handle::{Done, Failed, Handle, Progress, Refused, Seen};
+pub use handle::{Done, Failed, Handle, HostKey, Progress, Refused, Seen};
 pub use routing::{Balanced, Local, Routing};
 pub use run::ServerError;
 pub use tried::{Listed, Tried, listed, try_all};

@@ -53,7 +53,8 @@ pub use group::{
     OutdatedInstancesStrategy, OwnOfGroup, TerminateBlueInstances, VerdictSettings,
 };
 pub use host::{
-    Commands, Enrolling, Has, Heard, HostReport, Invitation, Poll, ReportAnswer, Reported,
+    Commands, Enrolling, HOST_REVOKED, Has, Heard, HostReport, Invitation, Poll, ReportAnswer,
+    Reported,
 };
 pub use id::DeploymentId;
 pub use info::{

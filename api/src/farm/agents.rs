@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,19 +13,21 @@ use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use bytes::Bytes;
 use croft_cache::{Id, Store, TreeRef, decode_ids};
+use croft_deploy::server::HostKey;
 use croft_deploy::{Refusal, Report, Said, host_subject};
 use croft_keys::{HostCall, KeyId, Signable, Signer, invite, invited};
 use croft_ledger::Expected;
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    Commands, Enrolling, EventStatus, Heard, HostEvent, HostReport, Invitation, LifecycleEvent,
-    Poll, ReportAnswer, Reported, Tag, is_deploy_name,
+    Commands, Enrolling, EventStatus, HOST_REVOKED, Heard, HostEvent, HostReport, Invitation,
+    LifecycleEvent, Poll, ReportAnswer, Reported, Tag, is_deploy_name,
 };
 use futures_util::stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::call::{Answer, Call, changed, json as answer_json, not_json, typed};
 use super::limits::{BODY_BYTES_MAX, PIECES_WAITING_MAX, READ_WAIT};
@@ -135,12 +138,24 @@ pub(super) async fn invitation(mut call: Call) -> Answer {
     };
     let words = serde_json::to_vec(&invitation).map_err(|error| Problem::internal(&error))?;
     let token = invite(&signer(&call.state), &words);
-    let body = json!({"host": invitation.host, "token": token, "expires": Timestamp::from_millis(invitation.expires_ms)});
+    let key = call.state.farm.deploy.key_of(&invitation.host);
+    let body = json!({
+        "host": invitation.host,
+        "token": token,
+        "expires": Timestamp::from_millis(invitation.expires_ms),
+        "isEnrolled": key.is_some_and(|key| key.is_enrolled),
+    });
     answer_json(StatusCode::CREATED, &body)
 }
 
 /// `POST /v1/agent/enrolments`
-pub(super) async fn enrol(mut call: Call) -> Answer {
+pub(super) async fn enrol(call: Call) -> Answer {
+    let state = Arc::clone(&call.state);
+    let whose = (call.from.network(), String::new());
+    paced(&state, whose, let_in(call)).await
+}
+
+async fn let_in(mut call: Call) -> Answer {
     let asked: Enrolling = call.json().await?;
     let refused =
         |why: &str| Problem::forbidden(format!("the invitation {why}: ask for a new one"));
@@ -197,8 +212,52 @@ pub(super) async fn enrol(mut call: Call) -> Answer {
     changed(StatusCode::CREATED, &body, Some(seq))
 }
 
+/// What becomes of a call that is good only if it is signed, unless too many of this caller's were not: then nothing of it is looked at.
+async fn paced<T>(
+    state: &State,
+    whose: (IpAddr, String),
+    heard: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let left = state.strangers.look(&whose, Instant::now());
+    left.map_err(|seconds| {
+        state.metrics.refused("pace");
+        Problem::throttled(
+            seconds,
+            format!(
+                "too many calls from {} were refused: none is looked at for now",
+                whose.0
+            ),
+        )
+    })?;
+    let heard = heard.await;
+    if let Err(problem) = &heard
+        && problem.status.is_client_error()
+    {
+        // The next one is told when there is none left.
+        state.strangers.take(whose, Instant::now()).unwrap_or(());
+    }
+    heard
+}
+
 /// The host whose call this is, and the body that it signed.
 async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
+    let state = Arc::clone(&call.state);
+    let said = call.header(&AUTHORIZATION).and_then(HostCall::parse);
+    let key = said
+        .as_ref()
+        .and_then(|said| state.farm.deploy.key_of(&said.host));
+    // Those who name no host that there is share one pace: names are easily made up. And nobody uses up another address's.
+    let name = said.as_ref().filter(|_| key.is_some());
+    let name = name.map_or_else(String::new, |said| said.host.clone());
+    let whose = (call.from.network(), name);
+    paced(&state, whose, signed(call, said, key)).await
+}
+
+async fn signed(
+    call: &mut Call,
+    said: Option<HostCall>,
+    key: Option<HostKey>,
+) -> Result<(String, Bytes), Problem> {
     let unknown = || {
         Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -206,10 +265,7 @@ async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
             "this is not a call of a host of this farm: it has to be enrolled, and its clock to be within five minutes of the farm's",
         )
     };
-    let said = call
-        .header(&AUTHORIZATION)
-        .and_then(HostCall::parse)
-        .ok_or_else(unknown)?;
+    let said = said.ok_or_else(unknown)?;
     if said.run != call.state.run {
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -218,17 +274,29 @@ async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
         ));
     }
     let body = call.bytes(BODY_BYTES_MAX).await?;
-    let name = said.host.clone();
-    let key = call.state.farm.deploy.key_of(&name);
-    let key = key.and_then(|key| KeyId::parse(&key)).ok_or_else(unknown)?;
+    let HostKey { key, is_enrolled } = key.ok_or_else(unknown)?;
+    let key = KeyId::parse(&key).ok_or_else(unknown)?;
     let signable = Signable {
         method: call.line.0,
         path: &call.line.1,
         body: &body,
     };
     let now = call.state.farm.clock.now();
+    if !said.is_by(&key, signable) {
+        return Err(unknown());
+    }
+    if !is_enrolled {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            HOST_REVOKED,
+            format!(
+                "the host `{}` was taken out of this farm; `croft host invite {0}` invites it anew",
+                said.host
+            ),
+        ));
+    }
     // Only a call that is the host's own may move its counter.
-    if !said.is_by(&key, signable) || !call.state.hosts.is_new(&said.host, said.counter, now) {
+    if !call.state.hosts.is_new(&said.host, said.counter, now) {
         return Err(unknown());
     }
     Ok((said.host, body))

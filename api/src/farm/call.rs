@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::deploy::Known;
+use super::front::Peer;
 use super::limits::{BODY_BYTES_MAX, BODY_WAIT, READ_WAIT, ROWS_DEFAULT};
 use super::problem::Problem;
 use super::state::State;
@@ -33,6 +34,8 @@ pub(super) type Answer = Result<Response<Body>, Problem>;
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) state: Arc<State>,
+    /// Where it is from.
+    pub(super) from: Peer,
     /// Its method, and its path with what is behind the question mark.
     pub(super) line: (&'static str, String),
     pub(super) caller: Caller,

@@ -1,6 +1,7 @@
 //! From a request to its route's function and back: who asks, may they, how long it took, what is put on record. Built from the
 //! table; handed to the server's connections.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::http::{Response, StatusCode};
 use axum::routing::{MethodFilter, on};
 use croft_keys::AccessRecord;
 use croft_keys::audit::AuditAct;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -30,6 +32,32 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Characters of a caller's own name for a request.
 const REQUEST_ID_CHARS_MAX: usize = 64;
+
+/// The other side of a connection: of a proxy's, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(IpAddr);
+
+impl Peer {
+    /// One whose address the system does not say is like all others of its kind.
+    pub(super) fn of(socket: &TcpStream) -> Self {
+        let address = socket.peer_addr().map(|address| address.ip());
+        Self(address.unwrap_or(UNKNOWN))
+    }
+
+    /// Whose pace counts: an address, or of version 6 its network, since whoever has one has all of it.
+    pub(super) fn network(self) -> IpAddr {
+        match self.0.to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => {
+                Ipv6Addr::from_bits(address.to_bits() >> HOST_BITS << HOST_BITS).into()
+            }
+        }
+    }
+}
+
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// Of an address of version 6, those that a network's owner gives away.
+const HOST_BITS: u32 = 64;
 
 /// Every route, and an answer for what is none.
 pub(super) fn router(state: &Arc<State>) -> Router {
@@ -94,8 +122,10 @@ async fn answer(
     let authorization = authorization.and_then(|value| value.to_str().ok());
     let caller = state.admit(authorization).await;
     let target = Arc::new(std::sync::Mutex::new(target_of(&params)));
+    let from = parts.extensions.get::<Peer>().copied();
     let call = Call {
         state: Arc::clone(&state),
+        from: from.unwrap_or(Peer(UNKNOWN)),
         line: (route.verb.word(), parts.uri.to_string()),
         caller,
         params,
@@ -357,6 +387,15 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_a_network_of_version_6_has_one_pace() {
+        let network = |text: &str| Peer(text.parse().unwrap()).network().to_string();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("2001:db8:1:2::9"), "2001:db8:1:2::");
+    }
 
     #[test]
     fn a_query_is_read_as_it_was_meant() {

@@ -63,6 +63,11 @@ pub(super) const LIVE_LOG_BYTES_MAX: usize = 16 << 20;
 pub(super) const REQUESTS_PER_SECOND: u32 = 100;
 /// Requests of one token at once: a script that starts a thousand builds.
 pub(super) const REQUESTS_BURST: u32 = 1_000;
+/// Calls a second that are refused to who speaks for one host at one address, on average, before none is looked at: an agent whose server was
+/// started anew has one of them refused, and a server checks thousands of signatures a second.
+pub(super) const STRANGERS_PER_SECOND: u32 = 20;
+/// The same, at once.
+pub(super) const STRANGERS_BURST: u32 = 200;
 /// Tokens whose pace is remembered. One that is forgotten starts with a full bucket.
 pub(super) const PACES_MAX: usize = 10_000;
 /// How long refusals of one kind are gathered after the first, to be put on record as one note with their number: a person who

@@ -36,6 +36,23 @@ impl<K: Eq + Hash> Paces<K> {
         }
     }
 
+    /// Passes when there is one, and leaves it; or says in how many seconds there will be one. For what only counts when it turns out bad.
+    pub(super) fn look(&self, whose: &K, now: Instant) -> Result<(), u64> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bucket) = buckets.get(whose) else {
+            return Ok(());
+        };
+        self.enough(filled(bucket, self.per_second, self.burst, now))
+    }
+
+    fn enough(&self, level: u64) -> Result<(), u64> {
+        if level >= WHOLE {
+            return Ok(());
+        }
+        let missing = WHOLE - level;
+        Err(missing.div_ceil(self.per_second * WHOLE).max(1))
+    }
+
     /// Takes one request out of the bucket, or says in how many seconds there will be one.
     pub(super) fn take(&self, whose: K, now: Instant) -> Result<(), u64> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,10 +70,7 @@ impl<K: Eq + Hash> Paces<K> {
         };
         let bucket = buckets.entry(whose).or_insert(full);
         let level = filled(bucket, self.per_second, self.burst, now);
-        if level < WHOLE {
-            let missing = WHOLE - level;
-            return Err(missing.div_ceil(self.per_second * WHOLE).max(1));
-        }
+        self.enough(level)?;
         *bucket = Bucket {
             level: level - WHOLE,
             filled: now,
@@ -96,5 +110,18 @@ mod tests {
             assert_eq!(paces.take("a", much_later), Ok(()));
         }
         assert_eq!(paces.take("a", much_later), Err(1), "no more than a burst");
+    }
+
+    #[test]
+    fn who_only_looks_takes_nothing() {
+        let paces = Paces::new(1, 1);
+        let start = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(paces.look(&"a", start), Ok(()));
+        }
+        assert_eq!(paces.take("a", start), Ok(()));
+        assert_eq!(paces.look(&"a", start), Err(1));
+        assert_eq!(paces.look(&"b", start), Ok(()));
+        assert_eq!(paces.look(&"a", start + Duration::from_secs(1)), Ok(()));
     }
 }

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::audit;
 use super::deploy;
-use super::front;
+use super::front::{self, Peer};
 use super::limits::{HANDSHAKE_WAIT, NOTES_MAX, READ_BUFFER_BYTES_MAX, STALL_MAX, TOKENS_EVERY};
 use super::metrics::Metrics;
 use super::refusals;
@@ -139,21 +141,22 @@ pub async fn serve(
 
 /// One connection's life.
 async fn connection(state: Arc<State>, router: Router, socket: TcpStream, door: Door) {
+    let from = Peer::of(&socket);
     // Answers are written whole: waiting for more to send with them only costs time.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let Some(acceptor) = door.tls else {
-        return requests(&state, router, Stalling::new(socket)).await;
+        return requests(&state, router, Stalling::new(socket), from).await;
     };
     match timeout(HANDSHAKE_WAIT, acceptor.accept(socket)).await {
-        Ok(Ok(socket)) => requests(&state, router, Stalling::new(socket)).await,
+        Ok(Ok(socket)) => requests(&state, router, Stalling::new(socket), from).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_late) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn requests<S>(state: &State, router: Router, socket: Stalling<S>)
+async fn requests<S>(state: &State, router: Router, socket: Stalling<S>, from: Peer)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -162,7 +165,11 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(state.farm.settings.head_wait)
         .max_buf_size(READ_BUFFER_BYTES_MAX);
-    let service = TowerToHyperService::new(router);
+    let inner = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(from);
+        inner.call(request)
+    });
     let mut served = pin!(builder.serve_connection(TokioIo::new(socket), service));
     let mut drain = pin!(state.draining.cancelled());
     let mut is_draining = false;

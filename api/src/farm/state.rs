@@ -1,6 +1,7 @@
 //! What all requests of a server share. Made when it starts to serve; dropped when the last connection is gone.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -23,7 +24,8 @@ use super::intake::Room;
 use super::limits::{
     CONNECTIONS_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
     NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT,
-    UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, UPLOADS_MAX,
+    STRANGERS_BURST, STRANGERS_PER_SECOND, UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX,
+    UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::pace::Paces;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub head_wait: std::time::Duration,
     /// Requests of one token: so many a second, and so many at once.
     pub pace: (u32, u32),
+    /// Calls in a host's name that may be refused to one address before none is looked at: the same.
+    pub strangers: (u32, u32),
     /// Connections at once. Calls that change something, those whose callers have hung up among them, are as many at once, so that who hangs
     /// up and asks again gains nothing.
     pub connections_max: usize,
@@ -70,6 +74,7 @@ impl Settings {
             grace: std::time::Duration::from_secs(20),
             head_wait: HEAD_WAIT,
             pace: (REQUESTS_PER_SECOND, REQUESTS_BURST),
+            strangers: (STRANGERS_PER_SECOND, STRANGERS_BURST),
             connections_max: CONNECTIONS_MAX,
         }
     }
@@ -107,6 +112,8 @@ pub(super) struct State {
     pub(super) metrics: Metrics,
     pub(super) notes: mpsc::Sender<Note>,
     pub(super) paces: Paces<TokenId>,
+    /// Refused calls without a token, by where they are from and the host that they name, if there is one.
+    pub(super) strangers: Paces<(IpAddr, String)>,
     pub(super) refusals: Refusals,
     newcomers: Paces<()>,
     /// Sources that the store was asked to keep.
@@ -142,10 +149,12 @@ pub(super) struct Following {
 impl State {
     pub(super) fn new(farm: Farm, metrics: Metrics, notes: mpsc::Sender<Note>) -> Self {
         let (per_second, burst) = farm.settings.pace;
+        let (strangers, strangers_burst) = farm.settings.strangers;
         Self {
             metrics,
             notes,
             paces: Paces::new(per_second, burst),
+            strangers: Paces::new(strangers, strangers_burst),
             refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             held: Held::default(),

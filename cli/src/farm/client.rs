@@ -4,7 +4,7 @@
 /// Which server, and as whom.
 pub(crate) mod connection;
 /// What a server says when it does not do it.
-mod problem;
+pub(crate) mod problem;
 /// One question and its answer.
 mod call;
 /// Server-sent events.

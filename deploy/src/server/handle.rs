@@ -144,16 +144,31 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-/// The keys of hosts that belong to the farm, by name: read for each call of a host, which must not wait for the loop before it is known to be one.
+/// The key of a host that this server knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostKey {
+    /// In hexadecimal.
+    pub key: String,
+    /// Whether the host belongs to the farm; one that was revoked did, and can be told so.
+    pub is_enrolled: bool,
+}
+
+/// The keys of hosts by name: read for each call of a host, which must not wait for the loop before it is known to be one.
 #[derive(Debug, Default)]
-pub(super) struct Keys(RwLock<HashMap<String, String>>);
+pub(super) struct Keys(RwLock<HashMap<String, HostKey>>);
 
 impl Keys {
     /// As the host is now.
     pub(super) fn note(&self, name: &str, host: Option<&Host>) {
         let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match host.filter(|host| host.is_enrolled) {
-            Some(host) => keys.insert(name.to_string(), host.public_key.clone()),
+        match host {
+            Some(host) => keys.insert(
+                name.to_string(),
+                HostKey {
+                    key: host.public_key.clone(),
+                    is_enrolled: host.is_enrolled,
+                },
+            ),
             None => keys.remove(name),
         };
     }
@@ -178,9 +193,9 @@ impl Handle {
         }
     }
 
-    /// The key of a host of the farm, in hexadecimal; none when this server knows of no such host.
+    /// The key of a host; none when this server knows of no such host.
     #[must_use]
-    pub fn key_of(&self, host: &str) -> Option<String> {
+    pub fn key_of(&self, host: &str) -> Option<HostKey> {
         let keys = self.keys.0.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(host).cloned()
     }

@@ -39,27 +39,36 @@ impl Mailbox {
         }
     }
 
-    /// Everything that waits for a host, or nothing when nothing came in that time.
+    /// Whoever waits for a host that is none of the farm's any more waits no longer, and for nothing.
+    pub(super) fn forget(&self, host: &str) {
+        if let Some(slot) = self.slots().remove(host) {
+            slot.filled.notify_waiters();
+        }
+    }
+
+    /// Everything that waits for a host, or nothing when nothing came in that time, or the host was forgotten.
     ///
     /// # Cancel
     /// Nothing is taken.
     pub(super) async fn take(&self, host: &str, wait: Duration) -> Vec<HostCommand> {
-        let deadline = tokio::time::Instant::now() + wait;
-        loop {
-            let filled = {
-                let mut slots = self.slots();
-                let slot = slots.entry(host.to_string()).or_default();
-                if !slot.waiting.is_empty() {
-                    return std::mem::take(&mut slot.waiting).into_values().collect();
-                }
-                // Made while nobody can fill it, so that what comes next is heard.
-                Arc::clone(&slot.filled).notified_owned()
-            };
-            if tokio::time::timeout_at(deadline, filled).await.is_err() {
-                return Vec::new();
+        let filled = {
+            let mut slots = self.slots();
+            let slot = slots.entry(host.to_string()).or_default();
+            if !slot.waiting.is_empty() {
+                return taken(slot);
             }
+            // Made while nobody can fill it, so that what comes next is heard.
+            Arc::clone(&slot.filled).notified_owned()
+        };
+        match tokio::time::timeout(wait, filled).await {
+            Ok(()) => self.slots().get_mut(host).map_or_else(Vec::new, taken),
+            Err(_late) => Vec::new(),
         }
     }
+}
+
+fn taken(slot: &mut Slot) -> Vec<HostCommand> {
+    std::mem::take(&mut slot.waiting).into_values().collect()
 }
 
 #[cfg(test)]
@@ -107,5 +116,18 @@ mod tests {
         };
         let (took, ()) = tokio::join!(mailbox.take("a", host), filling);
         assert_eq!(took.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_is_forgotten_waits_no_longer_and_gets_nothing() {
+        let mailbox = Mailbox::default();
+        let begun = tokio::time::Instant::now();
+        let forgetting = async { mailbox.forget("a") };
+        let waiting = mailbox.take("a", Duration::from_secs(30));
+        let (took, ()) = tokio::join!(waiting, forgetting);
+        assert!(took.is_empty() && begun.elapsed() < Duration::from_secs(1));
+        mailbox.put("a", command(LifecycleEvent::Install));
+        mailbox.forget("a");
+        assert!(mailbox.take("a", Duration::ZERO).await.is_empty());
     }
 }

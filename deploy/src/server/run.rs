@@ -221,7 +221,11 @@ impl Loop {
         if entry.subject.kind() == "host"
             && let Some(name) = entry.subject.parts().nth(1)
         {
-            self.keys.note(&name, self.engine.state().host(&name));
+            let host = self.engine.state().host(&name);
+            self.keys.note(&name, host);
+            if host.is_some_and(|host| !host.is_enrolled) {
+                self.mailbox.forget(&name);
+            }
         }
     }
 

@@ -46,6 +46,9 @@ pub struct Has {
     pub digest: String,
 }
 
+/// AWS has no such word: what a host is told that signs with the key of one that was revoked.
+pub const HOST_REVOKED: &str = "HostRevokedException";
+
 /// A host that asks what it is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

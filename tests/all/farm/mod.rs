@@ -29,5 +29,7 @@ mod deploy;
 mod release;
 /// Containers of hosts.
 mod boxes;
+/// Hosts that come and go.
+mod hosts;
 /// Releases that are judged by their metrics.
 mod judged;

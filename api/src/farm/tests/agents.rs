@@ -1,6 +1,9 @@
 //! Hosts: invited, enrolled, and heard only when they sign what they say.
 
+use std::time::Duration;
+
 use croft_keys::{Caller, HostCall, Signable, Signer, UNKNOWN_RUN};
+use croft_proto::deploy::HOST_REVOKED;
 use serde_json::json;
 
 use super::rig::{Answer, Rig};
@@ -101,7 +104,11 @@ async fn a_host_that_was_revoked_is_not_heard_and_may_come_with_another_key() {
         .await
         .is(404);
     let now = counter(&rig);
-    signed(&rig, &own, "web-1", now, "{}").await.is(401);
+    // Whose key it was is told what to do; nobody else learns of it.
+    let told = signed(&rig, &own, "web-1", now, "{}").await.is(403).json();
+    assert_eq!(told["code"], HOST_REVOKED, "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("invite web-1"));
+    signed(&rig, &other, "web-1", now, "{}").await.is(401);
     // Neither the key nor the invitation is good any more.
     for signer in [&own, &other] {
         enrol(&rig, &token, signer).await.is(400);
@@ -109,6 +116,98 @@ async fn a_host_that_was_revoked_is_not_heard_and_may_come_with_another_key() {
     let token = invited(&rig, "web-1").await;
     enrol(&rig, &token, &other).await.is(201);
     signed(&rig, &other, "web-1", now + 1, "{}").await.is(200);
+    // There is another by that name now.
+    signed(&rig, &own, "web-1", now + 2, "{}").await.is(401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_revoked_while_it_waits_is_told_at_once() {
+    let rig = Rig::start().await;
+    let own = member(&rig).await;
+    let run = run_of(&rig).await;
+    let body = r#"{"waitSeconds": 30}"#;
+    let waits = header(&own, "web-1", (counter(&rig), &run), body);
+    let begun = tokio::time::Instant::now();
+    let revoking = async {
+        while rig.farm.deploy.key_of("web-1").is_none() || !is_heard(&rig).await {
+            tokio::task::yield_now().await;
+        }
+        rig.send("DELETE", "/v1/hosts/web-1", &json!({})).await
+    };
+    let (waited, revoked) = tokio::join!(sent(&rig, &waits, body), revoking);
+    revoked.is(200);
+    assert_eq!(waited.is(200).json(), json!({"commands": []}));
+    assert!(begun.elapsed() < Duration::from_secs(25));
+}
+
+async fn is_heard(rig: &Rig) -> bool {
+    let listed = rig.get("/v1/hosts").await.json();
+    listed["hosts"][0]["lastHeard"].is_number()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_calls_are_not_signed_well_is_soon_not_looked_at_and_nobody_else() {
+    // Two calls, and then none for longer than a test takes.
+    let rig = Rig::with(|settings| settings.strangers = (1, 2)).await;
+    let (own, other) = (member(&rig).await, Signer::of_this_process().unwrap());
+    let token = invited(&rig, "web-2").await;
+    enrol(&rig, &token, &other).await.is(201);
+    let (run, now) = (run_of(&rig).await, counter(&rig));
+    let call = |signer, host, counter| header(signer, host, (counter, &run), "{}");
+    // What is signed well costs nothing.
+    for more in 0..5 {
+        let good = call(&own, "web-1", now + more);
+        sent(&rig, &good, "{}").await.is(200);
+    }
+    let mut refused = None;
+    for more in 0..10 {
+        let forged = call(&other, "web-1", now + 10 + more);
+        let answer = sent(&rig, &forged, "{}").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        answer.is(401);
+    }
+    let refused = refused.expect("the pace of one address ends");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(refused.json()["code"], "ThrottlingException");
+    // Of another host from there all is heard.
+    for more in 0..3 {
+        let good = call(&other, "web-2", now + more);
+        sent(&rig, &good, "{}").await.is(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invitations_that_are_made_up_are_soon_not_looked_at() {
+    let rig = Rig::with(|settings| settings.strangers = (1, 2)).await;
+    let own = Signer::of_this_process().unwrap();
+    let token = invited(&rig, "web-1").await;
+    let made_up = token.replace('2', "3");
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&429) && statuses.len() < 10 {
+        statuses.push(enrol(&rig, &made_up, &own).await.status);
+    }
+    assert_eq!(statuses.first(), Some(&403), "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_invites_a_host_that_is_here_is_told_so() {
+    let rig = Rig::start().await;
+    let is_enrolled = async || {
+        let body = json!({"host": "web-1"});
+        let made = rig.send("POST", "/v1/hosts/invitations", &body).await;
+        made.is(201).json()["isEnrolled"].as_bool()
+    };
+    assert_eq!(is_enrolled().await, Some(false));
+    member(&rig).await;
+    assert_eq!(is_enrolled().await, Some(true));
+    rig.send("DELETE", "/v1/hosts/web-1", &json!({}))
+        .await
+        .is(200);
+    assert_eq!(is_enrolled().await, Some(false));
 }
 
 /// A host `web-1` of the farm.

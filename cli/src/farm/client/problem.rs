@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use croft_proto::deploy::HOST_REVOKED;
 use serde::Deserialize;
 
 /// Characters shown of an answer that is no problem JSON.
@@ -82,6 +83,8 @@ impl Problem {
                 "the server does not know the token ({}): name one by CROFT_TOKEN or --token-file; `croft token create` makes one",
                 self.token_from
             ),
+            // Nor does a token help one that is out.
+            403 if self.code == HOST_REVOKED => String::new(),
             403 => format!(
                 "the token ({}) does not allow it: `croft token create` makes one with another role or other projects",
                 self.token_from

@@ -17,16 +17,17 @@ use anyhow::Context as _;
 use croft_agent::{Containers, Host, Settings, Unwatched};
 use croft_keys::{Signer, words_of_invitation};
 use croft_proto::deploy::{
-    Commands, DeploymentId, Diagnostics, Enrolling, Has, Heard, HostCommand, HostReport,
-    Invitation, LifecycleEvent, Poll, ReportAnswer, Reported, ScriptErrorCode,
+    Commands, DeploymentId, Diagnostics, Enrolling, HOST_REVOKED, Has, Heard, HostCommand,
+    HostReport, Invitation, LifecycleEvent, Poll, ReportAnswer, Reported, ScriptErrorCode,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
-use crate::farm::client::Farm;
 use crate::farm::client::connection::Connection;
+use crate::farm::client::problem::Problem;
+use crate::farm::client::{Failure, Farm};
 use crate::output;
 use crate::signals::Signals;
 use crate::surroundings::{self, Surroundings};
@@ -38,6 +39,8 @@ const POLL_SECONDS: u64 = 25;
 /// The pause after a call that failed, doubled each time.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The same where the farm is there and does not know the host: a clock is to be set, or a person to come.
+const PAUSE_REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// Which farm this host belongs to, in a file of its state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,7 +82,7 @@ struct Member {
 /// Runs until a signal.
 ///
 /// # Errors
-/// When this host belongs to no farm, or its state cannot be used.
+/// When this host belongs to no farm, or to none any more, or its state cannot be used.
 pub(crate) fn run(
     global: &Global,
     farm: Option<Farm>,
@@ -127,13 +130,17 @@ pub(crate) fn run(
                 tasks.shutdown().await;
                 Ok(Exit::Succeeded)
             }
-            never = serve(&member) => never,
+            out = serve(&member) => {
+                member.is_over.store(true, Ordering::Relaxed);
+                tasks.shutdown().await;
+                Err(out)
+            }
         }
     })
 }
 
-/// Asks, does and says, for ever.
-async fn serve(member: &Arc<Member>) -> anyhow::Result<Exit> {
+/// Asks, does and says, until the host is none of the farm's any more: then there is nothing that asking again could change.
+async fn serve(member: &Arc<Member>) -> anyhow::Error {
     let mut tasks = JoinSet::new();
     let mut pause = PAUSE_MIN;
     let (mut fresh, mut was_away) = (true, true);
@@ -154,15 +161,41 @@ async fn serve(member: &Arc<Member>) -> anyhow::Result<Exit> {
                 }
             }
             Err(error) => {
+                let refusal = refusal(&error);
+                if let Some(refusal) = refusal.filter(|refusal| refusal.code == HOST_REVOKED) {
+                    return Wrong(format!(
+                        "{refusal}. Start `croft agent --server {} --invitation TOKEN` with what that prints; this agent ends, and what runs is ended",
+                        member.calls.server()
+                    ))
+                    .into();
+                }
                 tracing::warn!(
                     error = format!("{error:#}"),
                     "the farm does not say what to do"
                 );
                 was_away = true;
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
+                let is_refused = refusal.is_some_and(Problem::is_callers);
+                let longest = if is_refused {
+                    PAUSE_REFUSED_MAX
+                } else {
+                    PAUSE_MAX
+                };
+                pause = (pause * 2).min(longest);
             }
         }
+    }
+}
+
+/// What the farm says of a call that it refused.
+fn refusal(error: &anyhow::Error) -> Option<&Problem> {
+    match error.downcast_ref::<Failure>()? {
+        Failure::Refused(problem) => Some(problem),
+        Failure::Nobody { .. }
+        | Failure::Unreachable { .. }
+        | Failure::Broken { .. }
+        | Failure::Silent { .. }
+        | Failure::Strange { .. } => None,
     }
 }
 

@@ -34,6 +34,11 @@ async fn act(farm: &Farm, command: &HostCommand) -> anyhow::Result<Exit> {
             let call = Call::new(Method::POST, &["v1", "hosts", "invitations"]).json(&body);
             let answer: Value = farm.json(&call).await?;
             let token = answer["token"].as_str().unwrap_or_default();
+            if answer["isEnrolled"] == true {
+                eprintln!(
+                    "croft: {name} belongs to the farm already: only that host itself, with the key it has, can use this invitation; before another machine can be {name}, `croft host revoke {name}`"
+                );
+            }
             output::text(&format!("{token}\n"))?;
         }
         HostCommand::List(output) => {
