@@ -198,7 +198,9 @@ async fn changed(
                 refused,
             );
             let status = refused.map(|problem| problem.status);
-            put_on_record(&state, act, status).await.and(answer)
+            let noted = put_on_record(&state, act, status).await;
+            // Who is refused is told why, also when that could not be noted.
+            answer.and_then(|answer| noted.map(|()| answer))
         }
         .instrument(span),
     );
