@@ -146,6 +146,8 @@ fn start_log(command: &Command) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would be said where nothing can be written, and end the program: a server must outlive the disk of its log.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     if std::env::var_os("CROFT_LOG_FORMAT").is_some_and(|format| format == "json") {
         log.json().init();

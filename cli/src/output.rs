@@ -141,6 +141,13 @@ pub(crate) fn complain(error: &anyhow::Error) {
     writeln!(io::stderr(), "croft: {error:#}").unwrap_or_default();
 }
 
+/// Says something of a role to whoever started it. Where standard error cannot be written, as on a full disk, nobody hears it, and nothing
+/// else happens.
+pub(crate) fn say(text: &str) {
+    let line = format!("croft: {text}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap_or_default();
+}
+
 /// Colours on that stream: only for a terminal, and not with `NO_COLOR`.
 pub(crate) fn style(stream: &impl IsTerminal) -> Style {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -7,6 +7,8 @@ mod journey;
 mod faults;
 /// The same with the lease that a farm has by itself.
 mod lease;
+/// A disk that is full.
+mod disk;
 /// Limits, priorities, workers that take nothing.
 mod queue;
 /// Secrets.

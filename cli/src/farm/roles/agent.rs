@@ -125,7 +125,7 @@ pub(crate) fn run(
         }
         tokio::select! {
             () = signals.next() => {
-                eprintln!("croft: ending; what runs is ended");
+                output::say("ending; what runs is ended");
                 member.is_over.store(true, Ordering::Relaxed);
                 tasks.shutdown().await;
                 Ok(Exit::Succeeded)

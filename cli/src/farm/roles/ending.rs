@@ -5,6 +5,7 @@ use std::time::Duration;
 use croft_worker::farm::Standing;
 use tokio::sync::watch;
 
+use crate::output;
 use crate::signals::Signals;
 
 /// Tells a worker to drain at the first signal, and to leave after that time or at the second one.
@@ -15,9 +16,9 @@ pub(crate) async fn drain(
 ) {
     signals.next().await;
     let seconds = limit.as_secs();
-    eprintln!(
-        "croft: taking no more builds; running ones may go on for {seconds} s and are then given back (once more to give them back now)"
-    );
+    output::say(&format!(
+        "taking no more builds; running ones may go on for {seconds} s and are then given back (once more to give them back now)"
+    ));
     standing.send_replace(Standing::Draining);
     tokio::select! {
         () = signals.next() => {}

@@ -268,7 +268,7 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
         output::text(&format!("listening on {}\n", running.url))?;
         tokio::select! {
             () = signals.next() => {
-                eprintln!("croft: ending; requests may go on for a while");
+                output::say("ending; requests may go on for a while");
                 running.stop().await?;
                 Ok(Exit::Succeeded)
             }
@@ -279,7 +279,7 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
 
 async fn say_health(broker: &Broker) {
     for wrong in broker.ledger.health().await.wrong {
-        eprintln!("croft: warning: {wrong}");
+        output::say(&format!("warning: {wrong}"));
     }
 }
 

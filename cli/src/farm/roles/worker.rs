@@ -62,7 +62,9 @@ pub(crate) fn worker(
         Ok(store) => Some(Arc::new(store)),
         Err(error) => {
             let reason = anyhow::Error::from(error);
-            eprintln!("croft: warning: the cache cannot be used, builds go on without: {reason:#}");
+            output::say(&format!(
+                "warning: the cache cannot be used, builds go on without: {reason:#}"
+            ));
             None
         }
     };
@@ -152,8 +154,8 @@ pub(crate) fn run(
         let Enrolled { keys, signer } = match server {
             Some(server) => enrolled(server, words, lease).await?,
             None => {
-                eprintln!(
-                    "croft: warning: without --server and a worker's token no secret can be opened and no uploaded source is believed; builds that need one cannot run here"
+                output::say(
+                    "warning: without --server and a worker's token no secret can be opened and no uploaded source is believed; builds that need one cannot run here",
                 );
                 Enrolled::default()
             }

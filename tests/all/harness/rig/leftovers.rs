@@ -53,7 +53,11 @@ impl Rig {
         let mut found = processes(mark);
         let folder = self.folder().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let mounts = mounts.lines().filter(|line| line.contains(&folder));
+        // The farm's own disk is no leftover.
+        let disk = format!(" {folder} ");
+        let mounts = mounts
+            .lines()
+            .filter(|line| line.contains(&folder) && !line.contains(&disk));
         found.extend(mounts.map(str::to_string));
         for builder in self.builders() {
             for below in ["run", "builds"] {

@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) slots: &'static str,
     /// Of a large one.
     pub(crate) broker: Broker,
+    /// The size of a disk of its own that all of it is on, such as `96m`; none is this machine's.
+    pub(crate) disk: Option<&'static str>,
 }
 
 impl Plan {
@@ -71,6 +73,7 @@ impl Plan {
         workers: 0,
         slots: "2",
         broker: Broker::Alone,
+        disk: None,
     };
     pub(crate) const LARGE: Self = Self {
         size: Size::Large,
@@ -95,6 +98,11 @@ impl Plan {
         self
     }
 
+    pub(crate) const fn disk(mut self, size: &'static str) -> Self {
+        self.disk = Some(size);
+        self
+    }
+
     pub(crate) const fn drain(mut self, drain: &'static str) -> Self {
         self.drain = drain;
         self
@@ -116,8 +124,29 @@ pub(crate) struct Rig {
     pub(crate) token: String,
     /// Where each server is, `127.0.0.1:1`.
     pub(crate) addresses: Vec<String>,
-    /// Last: what is running must not lose its files first.
+    /// What is running must not lose its files first.
+    _disk: Option<Disk>,
+    /// Last.
     folder: TempDir,
+}
+
+/// A disk in memory, mounted over a folder as long as this is there.
+#[derive(Debug)]
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(folder: &Path, size: &str) -> Self {
+        let size = std::ffi::CString::new(format!("size={size},mode=0755")).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", folder, "tmpfs", flags, &*size).unwrap();
+        Self(folder.to_path_buf())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap_or_default();
+    }
 }
 
 impl Rig {
@@ -132,6 +161,7 @@ impl Rig {
             .tempdir()
             .unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let disk = plan.disk.map(|size| Disk::mount(folder.path(), size));
         fs::create_dir(folder.path().join("person")).unwrap();
         let mut rig = Self {
             plan,
@@ -142,6 +172,7 @@ impl Rig {
             cluster: None,
             token: String::new(),
             addresses: Vec::new(),
+            _disk: disk,
             folder,
         };
         match plan.size {
