@@ -154,15 +154,9 @@ pub(crate) fn accepted_as(
     let group = state.group(name)?;
     let accepted = DeploymentEvent::Accepted(Box::new(accepted));
     let mut intents = Row::deployment(id, Seq::ZERO).says(accepted.into()).intents;
-    let waits = GroupEvent::Accepted {
-        deployment: id.clone(),
-        order,
-        supersedes: supersedes.clone(),
-    };
-    let row = Row::after(name.subject().ok()?, group.last).says(waits.into());
-    intents.extend(row.intents);
-    for older in supersedes {
-        let deployment = state.deployment(&older)?;
+    // Their ends come before the group lets go of them: whoever remembers what was, sees them.
+    for older in &supersedes {
+        let deployment = state.deployment(older)?;
         let ended = DeploymentEvent::Ended {
             status: DeploymentStatus::Stopped,
             error: Some(Box::new(croft_proto::deploy::DeploymentInfoError {
@@ -174,9 +168,16 @@ pub(crate) fn accepted_as(
             rollback: None,
             rollback_message: None,
         };
-        let row = Row::deployment(&older, deployment.last).says(ended.into());
+        let row = Row::deployment(older, deployment.last).says(ended.into());
         intents.extend(row.intents);
     }
+    let waits = GroupEvent::Accepted {
+        deployment: id.clone(),
+        order,
+        supersedes,
+    };
+    let row = Row::after(name.subject().ok()?, group.last).says(waits.into());
+    intents.extend(row.intents);
     Some(intents)
 }
 

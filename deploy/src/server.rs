@@ -17,6 +17,8 @@ mod alarms;
 mod verdicts;
 /// A group's queries, tried.
 mod tried;
+/// What is measured.
+mod metrics;
 /// The loop.
 mod run;
 
@@ -28,6 +30,7 @@ use tokio::sync::{mpsc, watch};
 pub use alarms::{Alerts, BLIND_MS_MAX, Wanted};
 pub use book::{Book, Remembered};
 pub use handle::{Done, Failed, Handle, HostKey, Progress, Refused, Seen};
+pub use metrics::Counts;
 pub use routing::{Balanced, Local, Routing};
 pub use run::ServerError;
 pub use tried::{Listed, Tried, listed, try_all};
@@ -52,6 +55,8 @@ pub struct Parts {
     pub alerts: Option<Arc<dyn Alerts>>,
     /// Where metrics are asked for, if anywhere.
     pub metrics: Option<Arc<dyn Metrics>>,
+    /// What is counted.
+    pub counts: Counts,
 }
 
 /// A server's loop, to be run.

@@ -8,6 +8,8 @@ mod report;
 mod returned;
 /// What is done once a second.
 mod tick;
+/// What is news.
+mod noted;
 
 use std::collections::HashMap;
 
@@ -22,6 +24,9 @@ use crate::intent::{GroupName, Intent};
 use crate::state::{Change, Deployment, FoldError, State};
 use crate::traffic::{Weights, weights};
 
+#[cfg(test)]
+pub(crate) use noted::TakenBack;
+pub(crate) use noted::{Noted, Over};
 pub use report::{Report, Said};
 
 /// An action that should have shown in the ledger is asked for again after this: the append failed, or the server did.
@@ -140,6 +145,8 @@ struct Held {
     step: u32,
     step_ms: u64,
     all_ms: u64,
+    /// The same, with the time in which it waited to be told to go on: for people.
+    paused_ms: u64,
 }
 
 /// A server's decisions.
@@ -181,10 +188,22 @@ impl Engine {
     /// # Errors
     /// When an entry cannot be folded. A server must then stop acting: it does not know the truth.
     pub fn step(&mut self, input: Input<'_>, now: Now) -> Result<Vec<Action>, FoldError> {
+        self.step_noting(input, now, &mut Vec::new())
+    }
+
+    /// The same; says beside it what has happened, for whoever counts.
+    pub(crate) fn step_noting(
+        &mut self,
+        input: Input<'_>,
+        now: Now,
+        noted: &mut Vec<Noted>,
+    ) -> Result<Vec<Action>, FoldError> {
         let mut actions = Vec::new();
         match input {
             Input::Entry(entry) => {
+                let before = self.before(entry);
                 let change = self.state.fold_noting(entry)?;
+                noted.extend(self.news(entry, before));
                 if self.is_caught_up {
                     self.follow(change, now, &mut actions);
                 }
@@ -206,6 +225,7 @@ impl Engine {
             }
             Input::Advised(id, advice) => self.advised(&id, advice, now, &mut actions),
             Input::Routed(id, step) => {
+                noted.extend(self.traffic_back(&id, now.wall));
                 self.own.entry(id.clone()).or_default().routed = Some(step);
                 self.decide(&id, now, &mut actions);
             }
@@ -382,19 +402,23 @@ impl Own {
 
     /// Counts the time since the last tick, if it was held.
     fn pass(&mut self, deployment: &Deployment, now: Now) {
+        let is_open = deployment.end.is_none() && !deployment.is_continued;
         let is_held = deployment.plan.as_ref().is_some_and(|plan| plan.is_watched)
-            && deployment.end.is_none()
-            && !deployment.is_continued
+            && is_open
             && !self.is_well(deployment, now);
+        let is_asking = is_open && matches!(deployment.current(), Some(Step::Ready { .. }));
         let held = &mut self.held;
         if held.step != deployment.step {
             (held.step, held.step_ms) = (deployment.step, 0);
         }
         let since = held.counted_ms.replace(now.steady_ms);
-        if let Some(since) = since.filter(|_| is_held) {
-            let more = now.steady_ms.saturating_sub(since);
+        let more = since.map_or(0, |since| now.steady_ms.saturating_sub(since));
+        if is_held {
             held.step_ms += more;
             held.all_ms += more;
+        }
+        if is_held || is_asking {
+            held.paused_ms += more;
         }
     }
 }

@@ -8,5 +8,7 @@ mod steps;
 mod watched;
 /// Sides, containers and traffic.
 mod traffic;
+/// What is counted.
+mod noted;
 /// Servers, hosts and balancers that die, lose messages and come back, in simulated time.
 mod simulation;

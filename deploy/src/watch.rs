@@ -19,6 +19,8 @@ mod queries;
 mod scrapes;
 /// What is shown of it.
 mod shown;
+/// What is counted of it.
+mod counted;
 
 use croft_proto::Timestamp;
 

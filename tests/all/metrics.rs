@@ -1,5 +1,8 @@
 //! What a farm shows to a real Prometheus: every metric that is documented is seen there, and none is shown that is not documented.
 
+/// Deployments.
+mod deployed;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -26,8 +29,8 @@ impl Drop for Running {
     }
 }
 
-/// `croft up` and where it listens.
-fn up(farm: &Farm) -> (Running, String) {
+/// `croft up`, which asks the Prometheus of that port, and where it listens.
+fn up(farm: &Farm, prometheus: u16) -> (Running, String) {
     let key = farm.folder().join("keys/master.key");
     fs::create_dir_all(key.parent().unwrap()).unwrap();
     let mut command = farm.croft(&[
@@ -40,6 +43,7 @@ fn up(farm: &Farm) -> (Running, String) {
         "0",
     ]);
     command.arg("--master-key-file").arg(&key);
+    command.arg(format!("--prometheus=http://127.0.0.1:{prometheus}"));
     command.stdout(Stdio::piped());
     command.stderr(fs::File::create(farm.folder().join("up.log")).unwrap());
     command.env("CROFT_LOG_FORMAT", "json");
@@ -63,8 +67,14 @@ fn has_prometheus() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
+/// A port for a Prometheus: it says nowhere which one it took.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// A Prometheus that asks the farm each second, with a viewer's token.
-fn prometheus(farm: &Farm, target: &str) -> (Running, u16) {
+fn prometheus(farm: &Farm, target: &str, port: u16) -> Running {
     let made = farm.end(farm.croft(&["token", "create", "prometheus", "--role", "viewer"]));
     made.assert_code(0);
     let token = made.text();
@@ -80,12 +90,6 @@ fn prometheus(farm: &Farm, target: &str) -> (Running, u16) {
         folder.join("token").display()
     );
     fs::write(folder.join("prometheus.yml"), config).unwrap();
-    // Prometheus says nowhere which port it took, so one is found for it.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
     let child = Command::new("prometheus")
         .arg(format!(
             "--config.file={}",
@@ -100,7 +104,7 @@ fn prometheus(farm: &Farm, target: &str) -> (Running, u16) {
         .stderr(fs::File::create(folder.join("log")).unwrap())
         .spawn()
         .unwrap();
-    (Running(child), port)
+    Running(child)
 }
 
 /// One GET: the answer's body, if it is 200.
@@ -206,11 +210,12 @@ fn prometheus_sees_every_documented_metric_and_none_that_is_not_documented() {
     let Some(farm) = At::SANDBOX.farm() else {
         return;
     };
-    let (_up, address) = up(&farm);
+    let port = free_port();
+    let (_up, address) = up(&farm, port);
     eventually("the farm knows this machine's token", || {
         farm.end(farm.croft(&["queue"])).code == Some(0)
     });
-    let (_prometheus, port) = prometheus(&farm, &address);
+    let _prometheus = prometheus(&farm, &address, port);
     eventually_is(port, "croft_build_info", 1.0);
 
     for count in [1.0, 2.0] {
@@ -249,6 +254,7 @@ fn prometheus_sees_every_documented_metric_and_none_that_is_not_documented() {
     );
     eventually_is(port, r#"croft_workers{pool="default",state="idle"}"#, 1.0);
     eventually_is(port, "croft_broker_durable", 1.0);
+    let _hosts = deployed::two_deployments(&farm, &address, port);
 
     let token = fs::read_to_string(farm.folder().join("prometheus/token")).unwrap();
     assert_eq!(get(&address, "/metrics", None), None, "a token is needed");

@@ -85,6 +85,17 @@ impl Watch {
         }
     }
 
+    /// Whether an alert of that name fires and nobody has silenced it; none when that is not known: where alarms are asked for, they are
+    /// so only while a deployment is watched.
+    pub(super) fn fires(&self, name: &str, polls: bool, is_watching: bool) -> Option<bool> {
+        let matchers = [named(name)];
+        if self.external.against(&matchers).next().is_some() {
+            return Some(true);
+        }
+        let is_known = !polls || (is_watching && self.was_polled && self.blind.is_none());
+        is_known.then_some(false)
+    }
+
     /// What is to become of a deployment.
     pub(super) fn advice(&self, deployment: &Deployment, polls: bool, now: Timestamp) -> Advice {
         let Some(plan) = &deployment.plan else {
@@ -94,10 +105,7 @@ impl Watch {
         };
         let began = deployment.began.unwrap_or(deployment.created);
         for alarm in &plan.alarms {
-            let matchers = [Matcher {
-                name: "alertname".into(),
-                value: alarm.name.clone(),
-            }];
+            let matchers = [named(&alarm.name)];
             let mut firing = self.external.against(&matchers);
             if let Some(firing) = firing.find(|firing| firing.alert.starts_at > began) {
                 return Advice::RollBack(Box::new(finding(&alarm.name, firing)));
@@ -121,6 +129,14 @@ impl Watch {
             },
             None => Advice::Continue,
         }
+    }
+}
+
+/// Alerts of a rule.
+fn named(alarm: &str) -> Matcher {
+    Matcher {
+        name: "alertname".into(),
+        value: alarm.to_owned(),
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) struct Told {
     pub(super) group: GroupName,
     /// None when somebody else has told it something newer: nobody is told that a step's weights are so, they are decided anew.
     pub(super) step: Waiting,
-    pub(super) how: Result<Noted, String>,
+    /// None when somebody else has told it something newer.
+    pub(super) how: Option<Result<Noted, String>>,
 }
 
 /// What is to be said of a balancer that was told.
@@ -78,6 +79,8 @@ pub(super) struct Balancers {
     routes: HashMap<RouteKey, Arc<AtomicBool>>,
     /// What is wrong with a group's balancer, so that it is said once.
     troubled: HashMap<GroupName, BTreeSet<String>>,
+    /// Whether a group's balancer did as it was told the last time.
+    reached: BTreeMap<GroupName, bool>,
 }
 
 impl Balancers {
@@ -106,11 +109,12 @@ impl Balancers {
                 return Told {
                     group,
                     step: None,
-                    how: Ok(Noted::default()),
+                    how: None,
                 };
             }
             let told = moved(&*routing, &router, &wanted, needs).await;
             let how = told.map(|balanced| noted(&weights, &balanced));
+            let how = Some(how);
             Told { group, step, how }
         })
     }
@@ -118,7 +122,9 @@ impl Balancers {
     /// Says how that went, when it went otherwise than the last time; the step that its balancer now has been told of.
     pub(super) fn told(&mut self, told: Told) -> Waiting {
         let Told { group, step, how } = told;
+        let how = how?;
         let (application, name) = (&group.application, &group.group);
+        self.reached.insert(group.clone(), how.is_ok());
         let (notes, step) = match how {
             Ok(noted) => (noted.notes, step.filter(|_| !noted.holds)),
             Err(error) => {
@@ -141,6 +147,15 @@ impl Balancers {
             self.troubled.insert(group, notes);
         }
         step
+    }
+
+    /// How groups' balancers were the last time: whether they did as they were told, and what else is wrong with them, in number.
+    pub(super) fn standings(&self) -> impl Iterator<Item = (&GroupName, bool, usize)> {
+        self.reached.iter().map(|(group, is_reached)| {
+            let notes = self.troubled.get(group).map_or(0, BTreeSet::len);
+            let notes = if *is_reached { notes } else { 0 };
+            (group, *is_reached, notes)
+        })
     }
 
     /// Lets a host in or out, and then says how that went; none when that is on its way already. The report is none when somebody else was

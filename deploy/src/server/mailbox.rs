@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use croft_proto::deploy::{DeploymentId, HostCommand};
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A host that has not asked for so long is not heard: an agent asks at least twice in it.
+const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
 /// What waits for one host: the latest of each deployment, since a deployment runs one event after the other.
 #[derive(Debug, Default)]
 struct Slot {
     waiting: BTreeMap<DeploymentId, HostCommand>,
     filled: Arc<Notify>,
+    /// When the host asked last.
+    asked: Option<Instant>,
 }
 
 /// By host.
@@ -46,6 +52,13 @@ impl Mailbox {
         }
     }
 
+    /// Whether a host has lately asked this server.
+    pub(super) fn is_heard(&self, host: &str) -> bool {
+        let slots = self.slots();
+        let asked = slots.get(host).and_then(|slot| slot.asked);
+        asked.is_some_and(|asked| asked.elapsed() < HEARD_WITHIN)
+    }
+
     /// Everything that waits for a host, or nothing when nothing came in that time, or the host was forgotten.
     ///
     /// # Cancel
@@ -54,6 +67,7 @@ impl Mailbox {
         let filled = {
             let mut slots = self.slots();
             let slot = slots.entry(host.to_string()).or_default();
+            slot.asked = Some(Instant::now());
             if !slot.waiting.is_empty() {
                 return taken(slot);
             }
@@ -129,5 +143,16 @@ mod tests {
         mailbox.put("a", command(LifecycleEvent::Install));
         mailbox.forget("a");
         assert!(mailbox.take("a", Duration::ZERO).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_heard_for_a_minute_after_it_asked() {
+        let mailbox = Mailbox::default();
+        mailbox.put("a", command(LifecycleEvent::Install));
+        assert!(!mailbox.is_heard("a"), "it was told nothing yet");
+        mailbox.take("a", Duration::ZERO).await;
+        assert!(mailbox.is_heard("a"));
+        tokio::time::advance(HEARD_WITHIN).await;
+        assert!(!mailbox.is_heard("a"));
     }
 }

@@ -1,7 +1,10 @@
 //! The loop: takes entries, reports, time and callers' wishes as they come, lets [`Engine::step`] decide, and carries out what it
 //! decides. Nothing it waits for stops it from hearing the rest: appends and balancers are on their way beside it.
 
-use std::collections::BTreeSet;
+/// What is counted.
+mod observed;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +91,8 @@ struct Loop {
     watch: Watch,
     is_polling: bool,
     verdicts: Verdicts,
+    /// Why deployments that are watched are held.
+    held: BTreeMap<DeploymentId, BTreeSet<&'static str>>,
     ticks: u64,
     mailbox: Arc<Mailbox>,
     keys: Arc<Keys>,
@@ -145,6 +150,7 @@ impl Loop {
             watch: Watch::default(),
             is_polling: false,
             verdicts: Verdicts::default(),
+            held: BTreeMap::new(),
             ticks: 0,
             mailbox,
             keys,
@@ -169,7 +175,11 @@ impl Loop {
 
     /// Decides, and carries out; what a host is to be told, when it asked.
     fn step(&mut self, input: Input<'_>) -> Result<Option<Answer>, FoldError> {
-        let actions = self.engine.step(input, self.now())?;
+        let (now, mut noted) = (self.now(), Vec::new());
+        let actions = self.engine.step_noting(input, now, &mut noted)?;
+        for noted in &noted {
+            self.parts.counts.count(noted);
+        }
         let mut answer = None;
         for action in actions {
             match action {
@@ -261,7 +271,11 @@ impl Loop {
         self.forget_commands();
         self.watch.keep_only(self.alarms());
         self.advise()?;
-        self.step(Input::Tick).map(drop)
+        self.step(Input::Tick)?;
+        if self.progress.is_caught_up {
+            self.show();
+        }
+        Ok(())
     }
 
     /// Commands of events that are over, or of deployments that are, wait for nobody; nor does a balancer for such an event's end.
@@ -310,6 +324,9 @@ impl Loop {
     fn measured(&mut self, answered: Answered) -> Result<(), FoldError> {
         let (state, now) = (self.engine.state(), self.parts.clock.now());
         let is_behind = self.verdicts.answered(state, answered, now);
+        for cause in self.verdicts.newly_lacking() {
+            self.parts.counts.missing(cause);
+        }
         for (id, notes) in self.verdicts.to_note(state) {
             let noted = state.deployment(&id).and_then(|one| noted(one, notes));
             if let Some(intents) = noted {
@@ -360,13 +377,16 @@ impl Loop {
     /// Says of each deployment that is watched what is to become of it.
     fn advise(&mut self) -> Result<(), FoldError> {
         let (polls, now) = (self.parts.alerts.is_some(), self.parts.clock.now());
-        for id in self.watched() {
+        let watched = self.watched();
+        self.held.retain(|id, _| watched.contains(id));
+        for id in watched {
             let Some(deployment) = self.engine.state().deployment(&id) else {
                 continue;
             };
             let alarms = self.watch.advice(deployment, polls, now);
             let has_source = self.parts.metrics.is_some();
             let measured = self.verdicts.advice(deployment, has_source, now);
+            self.note_held(&id, &alarms, &measured);
             let advice = both(alarms, measured);
             self.step(Input::Advised(id, advice))?;
         }

@@ -22,6 +22,9 @@ use crate::ask::Then;
 use crate::intent::{GroupName, Recorded, host_subject};
 use crate::step::{Answer, Report, Said};
 
+/// What is counted.
+mod counted;
+
 /// No condition here takes so long.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -53,6 +56,7 @@ impl Routing for Balancer {
 struct Farm {
     handle: Handle,
     balancer: Balancer,
+    registry: prometheus::Registry,
     tasks: JoinSet<()>,
     _stop: watch::Sender<bool>,
     next: u8,
@@ -68,22 +72,37 @@ fn name() -> GroupName {
 impl Farm {
     /// A group of those hosts, each of which runs what it is told, but for what `fails` says.
     async fn start(hosts: &[&str], more: Value, fails: fn(&str, &str) -> bool) -> Self {
+        let balancer = Balancer::default();
+        let mut farm = Self::behind(Arc::new(balancer.clone()), hosts, more, fails).await;
+        farm.balancer = balancer;
+        farm
+    }
+
+    /// The same with a balancer that is told otherwise.
+    async fn behind(
+        routing: Arc<dyn Routing>,
+        hosts: &[&str],
+        more: Value,
+        fails: fn(&str, &str) -> bool,
+    ) -> Self {
         let clock = Clock::system();
         let ledger: Arc<dyn Ledger> = Arc::new(Memory::new(clock.clone()));
-        let balancer = Balancer::default();
+        let registry = prometheus::Registry::new();
         let (server, handle) = Server::new(Parts {
             ledger,
             clock,
-            routing: Arc::new(balancer.clone()),
+            routing,
             alerts: None,
             metrics: None,
+            counts: Counts::new(&registry).unwrap(),
         });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.run(stopped).await.unwrap() });
         let mut farm = Self {
             handle,
-            balancer,
+            balancer: Balancer::default(),
+            registry,
             tasks,
             _stop: stop,
             next: 0,
@@ -154,10 +173,15 @@ impl Farm {
 
     /// Deploys the revision of that digit.
     async fn deploy(&mut self, revision: char) -> DeploymentId {
+        self.deploy_with(revision, json!({})).await
+    }
+
+    /// The same with these settings of ours.
+    async fn deploy_with(&mut self, revision: char, own: Value) -> DeploymentId {
         self.next += 1;
         let id = DeploymentId::drawn([self.next; 9]);
         let asked: StartDeployment = serde_json::from_value(json!({
-            "applicationName": "shop", "deploymentGroupName": "web",
+            "applicationName": "shop", "deploymentGroupName": "web", "x-croft": own,
             "revision": {"digest": String::from(revision).repeat(64),
                 "origin": {"revisionType": "Local Directory", "location": "/r"}},
         }))

@@ -1,7 +1,7 @@
 //! The watches of all deployments that have verdicts: which are there, what they ask next, and what they say. Told by the loop of time and of
 //! answers; asks nobody itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use croft_proto::Timestamp;
@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::advice::Advice;
 use crate::metrics::{Metrics, Series, SourceError};
 use crate::state::{Deployment, State};
-use crate::verdict::{Decision, Settings};
+use crate::verdict::{Cause, Decision, Settings, Why};
 use crate::watch::{Round, Watch};
 
 /// Questions that are asked at once: a group with fifty alarms must not fill its Prometheus.
@@ -29,12 +29,15 @@ pub(super) struct Answered {
 struct One {
     watch: Watch,
     is_asking: bool,
+    /// What had no value at the last look, and why.
+    lacking: BTreeSet<(String, Cause)>,
 }
 
 /// All watches.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     all: BTreeMap<DeploymentId, Result<One, String>>,
+    newly_lacking: Vec<Cause>,
 }
 
 impl Verdicts {
@@ -53,6 +56,7 @@ impl Verdicts {
                 Ok(One {
                     watch: Watch::new(settings, deployment),
                     is_asking: false,
+                    lacking: BTreeSet::new(),
                 })
             });
         }
@@ -90,6 +94,11 @@ impl Verdicts {
         let is_down = answered.answers.iter().any(Result::is_err);
         one.watch
             .took(deployment, &answered.round, answered.answers, now);
+        let lacking = one.watch.lacking();
+        let lacking: BTreeSet<_> = lacking.map(|(of, cause)| (of.to_owned(), cause)).collect();
+        let new = lacking.difference(&one.lacking).map(|(_, cause)| *cause);
+        self.newly_lacking.extend(new);
+        one.lacking = lacking;
         !is_down && one.watch.is_behind(now)
     }
 
@@ -115,6 +124,34 @@ impl Verdicts {
             Some(Err(wrong)) => hold(wrong),
             Some(Ok(one)) => advice(one.watch.decision(now)),
         }
+    }
+
+    /// Why a deployment that is held is so, in words for labels.
+    pub(super) fn holds(
+        &self,
+        id: &DeploymentId,
+        has_source: bool,
+        now: Timestamp,
+    ) -> BTreeSet<&'static str> {
+        match self.all.get(id) {
+            _ if !has_source => BTreeSet::from(["no_source"]),
+            Some(Ok(one)) => match one.watch.decision(now) {
+                Decision::Hold { why } => why.iter().map(Why::word).collect(),
+                Decision::Continue | Decision::RollBack { .. } => BTreeSet::new(),
+            },
+            Some(Err(_)) | None => BTreeSet::from(["not_watched"]),
+        }
+    }
+
+    /// What began to have no value since this was asked last, by why.
+    pub(super) fn newly_lacking(&mut self) -> Vec<Cause> {
+        std::mem::take(&mut self.newly_lacking)
+    }
+
+    /// Those that can be read.
+    pub(super) fn watches(&self) -> impl Iterator<Item = (&DeploymentId, &Watch)> {
+        let all = self.all.iter();
+        all.filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.watch)))
     }
 
     /// How one stands.

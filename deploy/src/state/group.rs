@@ -82,6 +82,9 @@ impl State {
                 group.order_max = group.order_max.max(order);
                 group.queue.retain(|waiting| !supersedes.contains(waiting));
                 group.queue.push_back(deployment);
+                for older in &supersedes {
+                    self.forget(older);
+                }
             }
             GroupEvent::Began {
                 deployment,

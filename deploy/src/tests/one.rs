@@ -6,6 +6,7 @@ use croft_proto::deploy::{
 };
 
 use super::farm::{Farm, asked, group, id};
+use crate::step::Noted;
 use crate::*;
 
 /// One server whose appends succeed; commands wait until they are answered.
@@ -17,6 +18,7 @@ pub(super) struct One {
     pub(super) weights: Option<Weights>,
     pub(super) routed: Vec<(croft_proto::deploy::DeploymentId, u32)>,
     pub(super) answers: Vec<Answer>,
+    pub(super) noted: Vec<Noted>,
 }
 
 impl One {
@@ -29,6 +31,7 @@ impl One {
             weights: None,
             routed: Vec::new(),
             answers: Vec::new(),
+            noted: Vec::new(),
         };
         one.settle();
         one.input(Input::CaughtUp);
@@ -55,7 +58,8 @@ impl One {
             steady_ms: self.farm.now().millis() - super::farm::START_MS,
             wall: self.farm.now(),
         };
-        for action in self.engine.step(input, now).unwrap() {
+        let noted = &mut self.noted;
+        for action in self.engine.step_noting(input, now, noted).unwrap() {
             match action {
                 Action::Append(intents) => {
                     self.farm.intend(&intents);

@@ -7,7 +7,7 @@ use crate::*;
 use LifecycleEvent::{ApplicationStop, Install, ValidateService};
 
 /// A group of containers, whose first revision is there and whose second has 10% of the traffic.
-fn shifting() -> One {
+pub(super) fn shifting() -> One {
     let farm = Farm::new();
     farm.config(
         serde_json::json!({"deploymentConfigName": "steps", "computePlatform": "ECS",

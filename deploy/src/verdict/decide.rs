@@ -43,6 +43,15 @@ pub enum Why {
 }
 
 impl Why {
+    /// A word for a metric's label.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Suspicion { .. } => "suspicion",
+            Self::Missing { cause, .. } | Self::Ask { cause, .. } => cause.word(),
+        }
+    }
+
     /// Whether it waits for a person, and not for time.
     #[must_use]
     pub const fn asks(&self) -> bool {

@@ -28,6 +28,17 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoTraffic,
+        Self::NoSeries,
+        Self::TargetDown,
+        Self::SourceDown,
+        Self::NotANumber,
+        Self::ManySeries,
+        Self::Refused,
+    ];
+
     /// A word for a metric's label.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -156,6 +167,12 @@ impl Missing {
             policy,
             now: None,
         }
+    }
+
+    /// Why it has no value now; none when it has one.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        self.now.map(|absent| absent.cause)
     }
 
     /// Takes a look at the metric: it had a value, or none for a reason.

@@ -256,6 +256,11 @@ impl MetricWatch {
         self.refused.as_ref().or(wrong).map(String::as_str)
     }
 
+    /// Why it has no value now.
+    pub(super) fn lacks(&self) -> Option<Cause> {
+        self.missing.cause()
+    }
+
     pub(super) fn findings(&self, at: Timestamp) -> Vec<Finding> {
         let tests = [&self.concurrent, &self.historical].into_iter().flatten();
         let query = self.settings.query();

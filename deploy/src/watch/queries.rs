@@ -247,6 +247,11 @@ impl QueryWatch {
         self.mistake = Some(why);
     }
 
+    /// Why it has no value now.
+    pub(super) fn lacks(&self) -> Option<Cause> {
+        self.missing.cause()
+    }
+
     pub(super) fn findings(&self, at: Timestamp) -> Vec<Finding> {
         let said = match &self.what {
             What::Threshold { limit, watched } => of_threshold(&limit.name, &limit.query, watched),

@@ -106,6 +106,7 @@ impl Rig {
             metrics: Some(Arc::new(
                 croft_deploy::metrics::scripted::Scripted::default(),
             )),
+            counts: croft_deploy::server::Counts::new(&registry).unwrap(),
         });
         let farm = Farm {
             handle,

@@ -83,8 +83,7 @@ impl Running {
             clock: Clock::system(),
             metrics: Metrics::new(&ground.registry)?,
         });
-        let (deployer, deploy) =
-            croft_deploy::server::Server::new(deploying(Arc::clone(&ground.broker.ledger), door)?);
+        let (deployer, deploy) = croft_deploy::server::Server::new(deploying(&ground, door)?);
         let broker_metrics = BrokerMetrics::new(&ground.registry)?;
         let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;
         let farm = Farm {
@@ -177,18 +176,16 @@ fn past(
 }
 
 /// What those who deploy stand on; one address of Prometheus is asked for alarms and for metrics.
-fn deploying(
-    ledger: Arc<dyn Ledger>,
-    door: &DoorWords,
-) -> anyhow::Result<croft_deploy::server::Parts> {
+fn deploying(ground: &Ground, door: &DoorWords) -> anyhow::Result<croft_deploy::server::Parts> {
     Ok(croft_deploy::server::Parts {
-        ledger,
+        ledger: Arc::clone(&ground.broker.ledger),
         clock: Clock::system(),
         routing: Arc::new(croft_deploy::server::Local),
         alerts: Monitor::of(door.alertmanager.as_deref(), door.prometheus.as_deref())?
             .map(|monitor| Arc::new(monitor) as Arc<dyn croft_deploy::server::Alerts>),
         metrics: Prometheus::of(door.prometheus.as_deref())?
             .map(|source| Arc::new(source) as Arc<dyn croft_deploy::metrics::Metrics>),
+        counts: croft_deploy::server::Counts::new(&ground.registry)?,
     })
 }
 
