@@ -27,7 +27,12 @@ pub(super) struct Agent {
 
 impl Hosts {
     pub(super) fn start(subject: &Subject) -> Result<Self, String> {
-        let farm = Farm::up(subject, &[])?;
+        Self::start_with(subject, &[])
+    }
+
+    /// The same, the server with those words more.
+    pub(super) fn start_with(subject: &Subject, words: &[&str]) -> Result<Self, String> {
+        let farm = Farm::up(subject, words)?;
         let application = json!({"computePlatform": "Server"}).to_string();
         let path = format!("/v1/applications/{APPLICATION}");
         farm.client()?.granted("PUT", &path, &application)?;
@@ -116,6 +121,41 @@ impl Hosts {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    }
+
+    /// The digest of a release whose script writes its name into `page` in `HOST_ROOT`.
+    pub(super) fn uploaded(&self, subject: &Subject, name: &str) -> Result<Value, String> {
+        let folder = self.farm.folder().join(name);
+        std::fs::create_dir(&folder).map_err(text)?;
+        let spec =
+            "version: 0.0\nos: linux\nhooks:\n  ApplicationStart:\n    - location: start.sh\n";
+        std::fs::write(folder.join("appspec.yml"), spec).map_err(text)?;
+        let start = format!("#!/bin/sh\necho {name} > \"$HOST_ROOT/page\"\n");
+        let script = folder.join("start.sh");
+        std::fs::write(&script, start).map_err(text)?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode).map_err(text)?;
+        // A group without hosts fails at once; its revision is on the farm then.
+        self.group("none", &json!({}))?;
+        let id = self.deploy(subject, "none", &folder)?;
+        Ok(self.over(&id)?["revision"]["digest"].clone())
+    }
+
+    /// Starts the deployment of what was uploaded, with those settings; its id.
+    pub(super) fn release(
+        &self,
+        group: &str,
+        digest: &Value,
+        more: &Value,
+    ) -> Result<String, String> {
+        let mut asked = json!({
+            "applicationName": APPLICATION, "deploymentGroupName": group,
+            "revision": {"digest": digest, "origin": {"revisionType": "Local Directory", "location": "/r"}},
+        });
+        if let (Some(asked), Some(more)) = (asked.as_object_mut(), more.as_object()) {
+            asked.extend(more.clone());
+        }
+        self.begin(&asked)
     }
 
     /// Starts a deployment of a revision that is on the farm; its id.

@@ -6,13 +6,14 @@
 //! that starting a service is no part of it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::balancer::{BACKEND, Balancer};
 use super::hosts::{Agent, Hosts};
 use crate::farm::http::text;
 use crate::sample::Verdict;
@@ -33,8 +34,8 @@ pub(super) fn restored(subject: &Subject) -> Result<Vec<Verdict>, String> {
         .unwrap_or(TRIALS);
     let stage = Stage::set(subject)?;
     let (good, bad) = (
-        stage.uploaded(subject, "good")?,
-        stage.uploaded(subject, "bad")?,
+        stage.hosts.uploaded(subject, "good")?,
+        stage.hosts.uploaded(subject, "bad")?,
     );
     stage.released(&good)?;
     let mut times = Vec::new();
@@ -58,40 +59,30 @@ pub(super) fn restored(subject: &Subject) -> Result<Vec<Verdict>, String> {
 }
 
 struct Stage {
-    hosts: Hosts,
-    front: String,
-    balancer: Child,
+    balancer: Balancer,
     _agents: Vec<Agent>,
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.balancer.kill().unwrap_or_default();
-        self.balancer.wait().map(drop).unwrap_or_default();
-    }
+    hosts: Hosts,
 }
 
 impl Stage {
     fn set(subject: &Subject) -> Result<Self, String> {
         let hosts = Hosts::start(subject)?;
         let folder = hosts.farm.folder();
-        let mut servers = String::new();
+        let mut servers = Vec::new();
         let mut roots = Vec::new();
         for host in HOSTS {
             let root = folder.join("roots").join(host);
             std::fs::create_dir_all(&root).map_err(text)?;
             let port = serve(root.join("page"))?;
-            servers += &format!("  server {host} 127.0.0.1:{port} check inter 100ms\n");
+            servers.push((host.to_string(), port));
             roots.push(root);
         }
-        let front = format!("127.0.0.1:{}", free_port()?);
-        let socket = folder.join("haproxy.sock");
-        let balancer = balance(&folder, &socket, &front, &servers)?;
+        let balancer = Balancer::before(&folder, &servers)?;
         let more = json!({
             "deploymentStyle": {"deploymentType": "IN_PLACE", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
             "alarmConfiguration": {"enabled": true, "alarms": [{"name": "Bad"}]},
             "autoRollbackConfiguration": {"enabled": true, "events": ["DEPLOYMENT_STOP_ON_ALARM"]},
-            "x-croft": {"bakeMinutes": 30, "router": {"type": "haproxy", "socket": socket, "backend": "web"}},
+            "x-croft": {"bakeMinutes": 30, "router": {"type": "haproxy", "socket": balancer.socket, "backend": BACKEND}},
         });
         hosts.group("web", &more)?;
         let agents: Result<Vec<Agent>, String> = HOSTS
@@ -103,37 +94,14 @@ impl Stage {
             })
             .collect();
         Ok(Self {
-            hosts,
-            front,
             balancer,
             _agents: agents?,
+            hosts,
         })
     }
 
-    /// The digest of a release whose script writes its name.
-    fn uploaded(&self, subject: &Subject, name: &str) -> Result<Value, String> {
-        let folder = self.hosts.farm.folder().join(name);
-        std::fs::create_dir(&folder).map_err(text)?;
-        let spec =
-            "version: 0.0\nos: linux\nhooks:\n  ApplicationStart:\n    - location: start.sh\n";
-        std::fs::write(folder.join("appspec.yml"), spec).map_err(text)?;
-        let start = format!("#!/bin/sh\necho {name} > \"$HOST_ROOT/page\"\n");
-        let script = folder.join("start.sh");
-        std::fs::write(&script, start).map_err(text)?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&script, mode).map_err(text)?;
-        // A group without hosts fails at once; its revision is on the farm then.
-        self.hosts.group("none", &json!({}))?;
-        let id = self.hosts.deploy(subject, "none", &folder)?;
-        Ok(self.hosts.over(&id)?["revision"]["digest"].clone())
-    }
-
     fn begin(&self, digest: &Value) -> Result<String, String> {
-        let asked = json!({
-            "applicationName": "bench", "deploymentGroupName": "web",
-            "revision": {"digest": digest, "origin": {"revisionType": "Local Directory", "location": "/r"}},
-        });
-        let id = self.hosts.begin(&asked)?;
+        let id = self.hosts.release("web", digest, &json!({}))?;
         let begun = Instant::now();
         loop {
             let info = self.hosts.get(&format!("/v1/deployments/{id}"))?;
@@ -190,12 +158,8 @@ impl Stage {
 
     /// What the balancer answers with.
     fn page(&self) -> Option<String> {
-        let mut stream = TcpStream::connect(&self.front).ok()?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.contains(" 200").then(|| body.trim().to_string())
+        let (status, page) = Balancer::ask(&self.balancer.front)?;
+        (status == 200).then_some(page)
     }
 }
 
@@ -215,11 +179,6 @@ fn message(number: usize, status: &str) -> Result<String, String> {
         "status": status, "labels": {"alertname": "Bad", "trial": number.to_string()}, "annotations": {},
         "startsAt": now, "endsAt": ends, "fingerprint": format!("f{number}")}]})
     .to_string())
-}
-
-fn free_port() -> Result<u16, String> {
-    let held = TcpListener::bind(("127.0.0.1", 0)).map_err(text)?;
-    Ok(held.local_addr().map_err(text)?.port())
 }
 
 /// Answers each connection with what is in the file, for as long as this process lives.
@@ -244,33 +203,4 @@ fn serve(page: PathBuf) -> Result<u16, String> {
     };
     answering.spawn(answer).map(drop).map_err(text)?;
     Ok(port)
-}
-
-fn balance(folder: &Path, socket: &Path, front: &str, servers: &str) -> Result<Child, String> {
-    let settings = format!(
-        "global\n  stats socket {} level admin\n  maxconn 200\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 5s\n  \
-         timeout server 5s\n  timeout queue 5s\n  option redispatch\nfrontend in\n  bind {front}\n  default_backend web\nbackend web\n{servers}",
-        socket.display()
-    );
-    let file = folder.join("haproxy.cfg");
-    std::fs::write(&file, settings).map_err(text)?;
-    let mut command = Command::new("haproxy");
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let balancer = command
-        .spawn()
-        .map_err(|error| format!("haproxy: {error}"))?;
-    let begun = Instant::now();
-    while !socket.exists() {
-        if begun.elapsed() > Duration::from_secs(10) {
-            return Err("haproxy did not start".into());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(balancer)
 }
