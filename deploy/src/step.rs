@@ -22,7 +22,7 @@ use crate::ask::found;
 use crate::decide::{Heard, next, start};
 use crate::intent::{GroupName, Intent};
 use crate::state::{Change, Deployment, FoldError, State};
-use crate::traffic::{Weights, weights};
+use crate::traffic::{Weights, leaves, weights};
 
 #[cfg(test)]
 pub(crate) use noted::TakenBack;
@@ -262,6 +262,7 @@ impl Engine {
             }
             Change::Targets(id, targets) => {
                 self.own.entry(id.clone()).or_default().asked_ms = None;
+                self.close_leaving(&id, &targets, now, actions);
                 for number in targets {
                     self.command(&id, number, now, actions);
                 }
@@ -365,6 +366,31 @@ impl Engine {
         let step = step.then(|| (id.clone(), deployment.step));
         let name = deployment.group();
         self.set_weights(&name, step, now, actions);
+    }
+
+    /// Hosts in place that begin to go back lose their traffic at once: whether they are heard or not, and whatever their scripts take.
+    fn close_leaving(
+        &mut self,
+        id: &DeploymentId,
+        targets: &[u32],
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(deployment) = self.state.deployment(id) else {
+            return;
+        };
+        let name = deployment.group();
+        let Some(group) = self.state.group(&name) else {
+            return;
+        };
+        let has_just_begun = |number: &u32| {
+            let target = deployment.at(*number);
+            let is_waiting = target.running.is_some_and(|running| !running.is_started);
+            target.ended.is_empty() && is_waiting && leaves(group, deployment, target)
+        };
+        if targets.iter().any(has_just_begun) {
+            self.set_weights(&name, None, now, actions);
+        }
     }
 
     fn set_weights(

@@ -202,7 +202,7 @@ fn of_hosts(group: &Group, latest: Option<&Deployment>) -> Vec<Weight> {
     let changed = |host: &str| {
         let latest = latest?;
         let target = latest.at(latest.target(Side::New, host)?);
-        let own = is_open(target);
+        let own = is_open(target).or_else(|| leaves(group, latest, target).then_some(false));
         // A deployment that is over has said how its hosts stand, once its group says so too: its end and their standings are several
         // entries of one batch. One that is not over knows better.
         let is_on_its_way = latest.end.is_none() || group.active.as_ref() == Some(&latest.id);
@@ -232,6 +232,19 @@ pub(crate) const fn serves(standing: Standing) -> bool {
         RevisionHealth::Current | RevisionHealth::Unknown => standing.is_healthy,
         RevisionHealth::Old => false,
     }
+}
+
+/// Whether a target must lose its traffic although it has run nothing yet: it has the revision that is taken back, or may have, and it may not
+/// be heard for as long as its balancer reaches it.
+pub(crate) fn leaves(group: &Group, deployment: &Deployment, target: &Target) -> bool {
+    let plan = deployment.plan.as_ref();
+    let standing = group.hosts.get(&target.planned.host);
+    let is_current = standing.is_some_and(|standing| standing.revision == RevisionHealth::Current);
+    plan.is_some_and(|plan| plan.moves_traffic)
+        && deployment.accepted.creator == Creator::Rollback
+        && target.planned.side == Side::New
+        && target.is_attempted
+        && !is_current
 }
 
 /// Whether a target has traffic, by what it has run; none when it has run nothing that says so.

@@ -154,6 +154,14 @@ impl One {
         told
     }
 
+    /// The oldest of what hosts were told is answered.
+    pub(super) fn answer_one(&mut self) {
+        if !self.commands.is_empty() {
+            let (_, _, report) = self.commands.remove(0);
+            self.input(Input::Report(report));
+        }
+    }
+
     pub(super) fn status(&self, number: u64) -> Option<DeploymentStatus> {
         let deployment = self.engine.state().deployment(&id(number))?;
         deployment.end.as_ref().map(|end| end.status)

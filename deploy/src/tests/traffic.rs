@@ -361,3 +361,69 @@ fn traffic_waits_to_be_let_go_and_stops_when_nobody_does() {
         }
     }
 }
+
+/// Three hosts in place behind a balancer, all of them on a release that bakes.
+fn baking() -> One {
+    let mut one = One::with(serde_json::json!({
+        "deploymentConfigName": "CodeDeployDefault.AllAtOnce",
+        "deploymentStyle": {"deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        "x-croft": {"router": haproxy(), "bakeMinutes": 5}}));
+    one.deploy(1, "web", 2);
+    one.answer(&[]);
+    one.pass(301_000);
+    assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
+    one.deploy(2, "web", 3);
+    one.answer(&[]);
+    one.pass(3_000);
+    assert_eq!(one.weight("h1", Side::New), WEIGHT_FULL);
+    one
+}
+
+#[test]
+fn a_host_that_is_not_heard_loses_its_traffic_as_its_release_is_taken_back() {
+    let mut one = baking();
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    for host in ["h1", "h2", "h3"] {
+        assert_eq!(one.weight(host, Side::New), 0, "{host}: at once");
+    }
+    // Two of them answer; the third is cut off, and its balancer is not.
+    let away = |one: &mut One| one.commands.retain(|(host, ..)| host != "h1");
+    for _ in 0..2 * LifecycleEvent::ALL.len() {
+        away(&mut one);
+        one.answer_one();
+    }
+    for seconds in [3, 30, 300] {
+        one.pass(seconds * 1_000);
+        away(&mut one);
+        assert_eq!(one.weight("h1", Side::New), 0, "after {seconds} s more");
+        assert_eq!(one.weight("h2", Side::New), WEIGHT_FULL);
+    }
+    // It has failed in the rollback by then, and comes back to be brought to its group's revision.
+    one.pass(11_000);
+    assert_eq!(one.weight("h1", Side::New), 0, "until it has the good one");
+    let update = one.answer(&[]);
+    assert!(update.contains(&("h1".into(), Install)), "{update:?}");
+    one.pass(3_000);
+    assert_eq!(one.weight("h1", Side::New), WEIGHT_FULL);
+}
+
+/// Nothing was done to them: what stands there stands as it did.
+#[test]
+fn hosts_of_a_rollback_that_is_stopped_before_it_touches_them_have_their_traffic_again() {
+    let mut one = baking();
+    let back = rollback_id(&id(2));
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    assert_eq!(one.weight("h1", Side::New), 0);
+    let intents = stop(one.engine.state(), &back, Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.commands.clear();
+    for _ in 0..12 {
+        one.pass(3_000);
+    }
+    assert_eq!(one.weight("h1", Side::New), WEIGHT_FULL);
+}
