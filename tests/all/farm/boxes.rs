@@ -8,15 +8,18 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::deploy::{Balanced, Fleet, free_port, script};
+use super::balanced::{Balanced, free_port};
+use super::deploy::{Fleet, script};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, in_size};
+use crate::harness::rig::{Rig, each_size};
 use crate::harness::{At, docker, skip};
 
-in_size!(boxed SMALL, |plan| plan;
+each_size!(small large |plan| plan;
     a_new_container_gets_a_tenth_then_all_and_a_bad_one_nothing,
     a_canary_that_is_stopped_gives_the_traffic_back_and_leaves_nothing,
     an_agent_that_is_killed_while_a_container_is_asked_goes_on,
+    a_balancer_that_is_started_anew_in_a_canary_is_told_its_shares_again,
+    a_canary_outlives_its_servers_in_every_step,
 );
 
 /// Small, and made by `scripts/test-image`.
@@ -106,6 +109,18 @@ impl<'r> Boxes<'r> {
         self.listed(
             "{{.Label \"croft.deploy.host\"}}-{{.Label \"croft.deploy.colour\"}} {{.State}}",
         )
+    }
+
+    /// How much of all weight each colour has, in percent.
+    fn shares(&self) -> [u32; 2] {
+        let weights = self.balanced.weights();
+        let of = |colour: &str| -> u32 {
+            let of_it = weights.iter().filter(|(name, _)| name.ends_with(colour));
+            of_it.map(|(_, weight)| weight).sum()
+        };
+        let (blue, green) = (of("blue"), of("green"));
+        let all = (blue + green).max(1);
+        [blue, green].map(|part| (part * 100 + all / 2) / all)
     }
 
     fn traffic(&self, id: &str) -> u64 {
@@ -338,4 +353,103 @@ fn an_agent_that_is_killed_while_a_container_is_asked_goes_on(rig: &mut Rig) {
         asked.unwrap().status.success(),
         "an image that was there stays"
     );
+}
+
+fn a_balancer_that_is_started_anew_in_a_canary_is_told_its_shares_again(rig: &mut Rig) {
+    let revisions = [boxed(rig, "one", "page"), boxed(rig, "two", "page")];
+    let Some(mut boxes) = Boxes::start(rig, r#"[{"percent": 10, "waitSeconds": 10}]"#) else {
+        return;
+    };
+    boxes.has(&revisions[0]);
+    let second = boxes.fleet.deploy(&revisions[1]);
+    eventually("the new ones have their part", || {
+        boxes.shares() == [90, 10]
+    });
+    boxes.balanced.start_anew();
+    assert_eq!(boxes.shares(), [50, 50], "it has forgotten");
+    eventually("it is told again", || boxes.shares() == [90, 10]);
+    assert_eq!(boxes.traffic(&second), 10, "in the same step");
+    let second = boxes.fleet.over(&second);
+    assert_eq!(second["status"], "Succeeded", "{second:#}");
+    eventually("the new ones have all", || boxes.shares() == [0, 100]);
+    assert_eq!(boxes.balanced.page().unwrap().trim(), "two");
+}
+
+/// Adds scripts that say in which event they ran, and of which revision they are.
+fn tells(revision: &Path) {
+    let spec = revision.join("appspec.yml");
+    let events = [
+        "BeforeInstall",
+        "AfterInstall",
+        "ApplicationStart",
+        "ValidateService",
+        "BeforeAllowTraffic",
+        "AfterAllowTraffic",
+        "BeforeBlockTraffic",
+        "AfterBlockTraffic",
+        "ApplicationStop",
+    ];
+    let hooks = events.map(|event| format!("  {event}:\n    - location: note.sh\n"));
+    let text = std::fs::read_to_string(&spec).unwrap();
+    std::fs::write(&spec, format!("{text}hooks:\n{}", hooks.concat())).unwrap();
+    let note = "#!/bin/sh\necho \"$LIFECYCLE_EVENT $DEPLOYMENT_ID\" >> \"$HOST_ROOT/started\"\n";
+    script(&revision.join("note.sh"), note);
+}
+
+/// All servers die, and come again.
+fn kill_servers(rig: &mut Rig) {
+    for server in &mut rig.servers {
+        server.kill();
+    }
+    for server in 0..rig.servers.len() {
+        rig.restart_server(server);
+    }
+}
+
+fn a_canary_outlives_its_servers_in_every_step(rig: &mut Rig) {
+    let revisions = ["one", "two", "three"].map(|name| boxed(rig, name, "page"));
+    for revision in &revisions {
+        tells(revision);
+    }
+    let Some(boxes) = Boxes::start(rig, r#"[{"percent": 50, "waitSeconds": 3}]"#) else {
+        return;
+    };
+    boxes.has(&revisions[0]);
+    let second = boxes.fleet.deploy(&revisions[1]);
+    kill_servers(boxes.fleet.rig);
+    eventually("the new ones are made", || boxes.there().len() == 4);
+    kill_servers(boxes.fleet.rig);
+    for percent in [50, 100] {
+        eventually("traffic moves", || boxes.traffic(&second) == percent);
+        kill_servers(boxes.fleet.rig);
+    }
+    eventually("the old ones go", || boxes.there().len() < 4);
+    kill_servers(boxes.fleet.rig);
+    let info = boxes.fleet.over(&second);
+    assert_eq!(info["status"], "Succeeded", "{info:#}");
+    let green = ["web-1-green running", "web-2-green running"];
+    assert_eq!(boxes.there(), green);
+
+    let third = boxes.fleet.deploy(&revisions[2]);
+    eventually("traffic moves", || boxes.traffic(&third) == 50);
+    let stop = format!("/v1/deployments/{third}/stop");
+    assert_eq!(boxes.fleet.rig.ask("POST", &stop, "{}").status, 200);
+    kill_servers(boxes.fleet.rig);
+    let back = boxes.fleet.info(&third)["rollbackInfo"]["rollbackDeploymentId"].clone();
+    eventually("the new ones lose it", || boxes.shares() == [0, 100]);
+    kill_servers(boxes.fleet.rig);
+    eventually("the new ones go", || boxes.there().len() < 4);
+    kill_servers(boxes.fleet.rig);
+    let back = boxes.fleet.over(back.as_str().unwrap());
+    assert_eq!(back["status"], "Succeeded", "{back:#}");
+    assert_eq!(boxes.there(), green);
+    assert_eq!(boxes.balanced.page().unwrap().trim(), "two");
+    for (host, _) in HOSTS {
+        let mut ran = boxes.fleet.started(host);
+        let count = ran.len();
+        ran.sort();
+        ran.dedup();
+        assert_eq!(ran.len(), count, "{host}: {:?}", boxes.fleet.started(host));
+        assert!(count > 15, "{host}: {ran:?}");
+    }
 }

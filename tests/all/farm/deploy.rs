@@ -2,26 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::balanced::{Balanced, free_port};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, Role, each_size, http, in_size};
-use crate::harness::skip;
+use crate::harness::rig::{Rig, Role, each_size, http};
 
 each_size!(small large |plan| plan;
     a_revision_reaches_every_host_and_a_bad_one_is_taken_back,
     a_host_that_comes_back_with_an_older_revision_is_brought_to_its_groups,
-    an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other,
-    a_deployment_outlives_its_servers,
     a_rollback_that_fails_is_halted_and_nothing_follows,
     an_alarm_that_is_pushed_takes_a_release_back,
 );
 
-in_size!(balanced SMALL, |plan| plan;
+each_size!(balanced_small balanced_large |plan| plan;
     a_release_behind_a_balancer_fails_no_request_and_a_bad_one_gets_none,
 );
 
@@ -119,6 +117,30 @@ impl<'r> Fleet<'r> {
 
     /// Another host, whose agent has these variables.
     pub(super) fn add_with(&mut self, name: &str, port: u16, variables: &[(&str, &str)]) {
+        let mut agent = self.invited(name, port);
+        for (variable, value) in variables {
+            agent = agent.with(variable, *value);
+        }
+        self.join(name, agent);
+    }
+
+    /// Another host, that shares no `/srv` and no `/run` with others.
+    pub(super) fn add_apart(&mut self, name: &str) {
+        let own = self.root(name);
+        let agent = self.invited(name, 0).on_a_host(&own);
+        self.join(name, agent);
+    }
+
+    fn join(&mut self, name: &str, mut agent: Role) {
+        agent.start();
+        agent.says(&format!("host {name} of "));
+        // It belongs to the farm from now on.
+        agent.words().truncate(1);
+        self.agents.push(agent);
+    }
+
+    /// A host's agent that is to be started.
+    fn invited(&self, name: &str, port: u16) -> Role {
         let body = json!({"host": name, "tags": [{"Key": "role", "Value": "web"}]});
         let invited = self
             .rig
@@ -130,17 +152,9 @@ impl<'r> Fleet<'r> {
         let root = self.root(name);
         std::fs::create_dir_all(&root).unwrap();
         let words = ["agent", "--server", &server, "--invitation", &token];
-        let mut agent = Role::new(self.rig.folder(), name, &words)
+        Role::new(self.rig.folder(), name, &words)
             .with("HOST_ROOT", root.display().to_string())
-            .with("HOST_PORT", port.to_string());
-        for (variable, value) in variables {
-            agent = agent.with(variable, *value);
-        }
-        agent.start();
-        agent.says(&format!("host {name} of "));
-        // It belongs to the farm from now on.
-        agent.words().truncate(1);
-        self.agents.push(agent);
+            .with("HOST_PORT", port.to_string())
     }
 
     /// The folder of a host's own.
@@ -268,72 +282,43 @@ fn copied(from: &Path, to: &Path) {
     assert!(made.unwrap().success());
 }
 
-fn an_agent_that_is_killed_in_a_script_fails_that_event_and_no_other(rig: &mut Rig) {
-    let good = scripts(rig, "good", "true");
-    let waiting = scripts(
-        rig,
-        "waiting",
-        "touch \"$HOST_ROOT/waits\"; while :; do sleep 1; done",
-    );
-    let mut fleet = Fleet::start(
-        rig,
-        json!({"deploymentConfigName": "CodeDeployDefault.AllAtOnce"}),
-    );
-    let first = fleet.over(&fleet.deploy(&good));
-    assert_eq!(first["status"], "Succeeded", "{first:#}");
-    let second = fleet.deploy(&waiting);
-    for host in ["web-1", "web-2"] {
-        let waits = fleet.root(host).join("waits");
-        eventually("its script runs", || waits.exists());
-    }
-    for agent in &mut fleet.agents {
-        agent.kill();
-        agent.start();
-    }
-    let info = fleet.over(&second);
-    assert_eq!(info["status"], "Failed", "{info:#}");
-    let failure = &info["errorInformation"]["x-croft-firstFailure"];
-    assert_eq!(failure["event"], "ValidateService", "{info:#}");
-    let back = fleet.taken_back(&info);
-    assert_eq!(back["status"], "Succeeded", "{back:#}");
-    for host in ["web-1", "web-2"] {
-        assert_eq!(fleet.started(host), ["good", "waiting", "good"]);
-    }
-}
-
-fn a_deployment_outlives_its_servers(rig: &mut Rig) {
-    let slow = revision(rig, "slow", "touch \"$HOST_ROOT/waits\"; sleep 3");
-    let fleet = Fleet::start(rig, json!({}));
-    let id = fleet.deploy(&slow);
-    let waits = ["web-1", "web-2"].map(|host| fleet.root(host).join("waits"));
-    eventually("a script runs", || waits.iter().any(|waits| waits.exists()));
-    for server in 0..fleet.rig.servers.len() {
-        fleet.rig.servers[server].kill();
-        fleet.rig.restart_server(server);
-    }
-    let info = fleet.over(&id);
-    assert_eq!(info["status"], "Succeeded", "{info:#}");
-    for host in ["web-1", "web-2"] {
-        assert_eq!(fleet.started(host), ["slow"], "no event is run twice");
-    }
-}
-
+/// One host comes back, the next does not, and the last is not begun: each is told of.
 fn a_rollback_that_fails_is_halted_and_nothing_follows(rig: &mut Rig) {
-    let spoiled = "test ! -e \"$HOST_ROOT/spoiled\"";
-    let good = scripts(rig, "good", spoiled);
-    let bad = scripts(rig, "bad", "touch \"$HOST_ROOT/spoiled\"; exit 1");
-    let fleet = Fleet::start(rig, json!({}));
+    let good = scripts(rig, "good", "test ! -e \"$HOST_ROOT/spoiled\"");
+    let bad = scripts(rig, "bad", "true");
+    let hosts = ["web-1", "web-2", "web-3"];
+    let more =
+        json!({"alarmConfiguration": {"enabled": true, "alarms": [{"name": "TooManyErrors"}]}});
+    let fleet = Fleet::start_with(rig, more, &hosts.map(|host| (host, 0)));
     let first = fleet.over(&fleet.deploy(&good));
     assert_eq!(first["status"], "Succeeded", "{first:#}");
-    let second = fleet.over(&fleet.deploy(&bad));
-    assert_eq!(second["status"], "Failed", "{second:#}");
+    let id = fleet.deploy_with(&bad, &json!({"x-croft": {"bakeMinutes": 30}}));
+    eventually("it bakes", || fleet.info(&id)["status"] == "Baking");
+    std::fs::write(fleet.root("web-2").join("spoiled"), "").unwrap();
+    alert(&fleet, "TooManyErrors");
+    let second = fleet.over(&id);
+    assert_eq!(second["status"], "Stopped", "{second:#}");
     let back = fleet.taken_back(&second);
     assert_eq!(back["status"], "Halted", "{back:#}");
     assert_eq!(back["rollbackInfo"]["rollbackDeploymentId"], Value::Null);
+    let explained = fleet.rig.told(&[
+        "deployment",
+        "explain",
+        back["deploymentId"].as_str().unwrap(),
+    ]);
     let said = back["errorInformation"]["message"]
         .as_str()
         .unwrap_or_default();
-    assert!(said.contains("web-"), "it says which host: {back:#}");
+    for part in [
+        "Back on the good revision: web-1.",
+        "Failed on the way back: web-2.",
+        "Left as the other deployment left them: web-3.",
+    ] {
+        assert!(said.contains(part), "{part}: {back:#}");
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
+    let last = hosts.map(|host| fleet.started(host).pop().unwrap());
+    assert_eq!(last, ["good", "good", "bad"], "the second was begun, too");
     let all = fleet.rig.get("/v1/deployments");
     assert_eq!(
         all.to_string().matches("\"deploymentId\"").count(),
@@ -358,8 +343,37 @@ fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
     assert_eq!(fleet.over(&first)["status"], "Succeeded");
     let second = fleet.deploy(&new);
     eventually("it bakes", || fleet.info(&second)["status"] == "Baking");
+    alert(&fleet, "TooManyErrors");
+    let info = fleet.over(&second);
+    assert_eq!(info["status"], "Stopped", "{info:#}");
+    assert_eq!(info["x-croft"]["finding"]["by"], "alarm TooManyErrors");
+    let back = fleet.taken_back(&info);
+    assert_eq!(back["status"], "Succeeded", "{back:#}");
+    for host in ["web-1", "web-2"] {
+        assert_eq!(fleet.started(host), ["old", "new", "old"]);
+    }
+}
+
+/// A revision that serves its page; a bad one does not stay up.
+pub(super) fn served(rig: &Rig, name: &str, check: &str) -> PathBuf {
+    let folder = revision(rig, name, check);
+    let spec = "version: 0.0\nos: linux\nhooks:\n  ApplicationStop:\n    - location: stop.sh\n      timeout: 60\n  \
+                ApplicationStart:\n    - location: start.sh\n      timeout: 60\n  ValidateService:\n    - location: check.sh\n      timeout: 60\n";
+    std::fs::write(folder.join("appspec.yml"), spec).unwrap();
+    let stop = "#!/bin/sh\nkill $(cat \"$HOST_ROOT/pid\")\n";
+    script(&folder.join("stop.sh"), stop);
+    let start = format!(
+        "#!/bin/sh\nmkdir -p \"$HOST_ROOT/www\"\necho {name} > \"$HOST_ROOT/www/page\"\n\
+         busybox httpd -f -p 127.0.0.1:$HOST_PORT -h \"$HOST_ROOT/www\" < /dev/null > /dev/null 2>&1 &\necho $! > \"$HOST_ROOT/pid\"\n"
+    );
+    script(&folder.join("start.sh"), &start);
+    folder
+}
+
+/// Tells each server that it fires, as Alertmanager does.
+pub(super) fn alert(fleet: &Fleet<'_>, name: &str) {
     let message = json!({"version": "4", "groupKey": "k", "status": "firing", "alerts": [{
-        "status": "firing", "labels": {"alertname": "TooManyErrors"}, "annotations": {},
+        "status": "firing", "labels": {"alertname": name}, "annotations": {},
         "startsAt": in_a_second(), "fingerprint": "f"}]});
     for address in fleet.rig.addresses.clone() {
         let token = format!("Bearer {}", fleet.rig.token);
@@ -373,99 +387,6 @@ fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
         );
         assert_eq!(pushed.unwrap().status, 200);
     }
-    let info = fleet.over(&second);
-    assert_eq!(info["status"], "Stopped", "{info:#}");
-    assert_eq!(info["x-croft"]["finding"]["by"], "alarm TooManyErrors");
-    let back = fleet.taken_back(&info);
-    assert_eq!(back["status"], "Succeeded", "{back:#}");
-    for host in ["web-1", "web-2"] {
-        assert_eq!(fleet.started(host), ["old", "new", "old"]);
-    }
-}
-
-/// A real HAProxy before two hosts, each of which serves the page of its revision.
-pub(super) struct Balanced {
-    child: Child,
-    port: u16,
-    pub(super) socket: PathBuf,
-}
-
-impl Balanced {
-    fn start(folder: &Path, servers: &[(&str, u16)]) -> Option<Self> {
-        let local = |(name, port): &(&str, u16)| (name.to_string(), format!("127.0.0.1:{port}"));
-        let servers: Vec<(String, String)> = servers.iter().map(local).collect();
-        Self::before(folder, &servers)
-    }
-
-    /// Before servers of those names at those addresses; none where there is no HAProxy.
-    pub(super) fn before(folder: &Path, servers: &[(String, String)]) -> Option<Self> {
-        let (port, socket) = (free_port(), folder.join("haproxy.sock"));
-        let servers: String = servers
-            .iter()
-            .map(|(name, at)| format!("  server {name} {at} check inter 100ms\n"))
-            .collect();
-        let settings = format!(
-            "global\n  stats socket {} level admin\n  maxconn 200\ndefaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  \
-             timeout server 5s\n  option redispatch\n  retries 3\nfrontend in\n  bind 127.0.0.1:{port}\n  default_backend web\nbackend web\n{servers}",
-            socket.display()
-        );
-        let file = folder.join("haproxy.cfg");
-        std::fs::write(&file, settings).unwrap();
-        let spawned = Command::new("haproxy")
-            .arg("-db")
-            .arg("-f")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match spawned {
-            Ok(child) => Some(Self {
-                child,
-                port,
-                socket,
-            }),
-            Err(error) => {
-                skip(&format!("there is no haproxy ({error}): run scripts/setup"));
-                None
-            }
-        }
-    }
-
-    /// What the balancer answers with.
-    pub(super) fn page(&self) -> Option<String> {
-        let at = format!("127.0.0.1:{}", self.port);
-        let answer = http::ask(&at, "GET", "/page", &[], b"").ok()?;
-        (answer.status == 200).then(|| answer.text())
-    }
-}
-
-impl Drop for Balanced {
-    fn drop(&mut self) {
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
-    }
-}
-
-pub(super) fn free_port() -> u16 {
-    let held = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    held.local_addr().unwrap().port()
-}
-
-/// A revision that serves its page; a bad one does not stay up.
-fn served(rig: &Rig, name: &str, check: &str) -> PathBuf {
-    let folder = revision(rig, name, check);
-    let spec = "version: 0.0\nos: linux\nhooks:\n  ApplicationStop:\n    - location: stop.sh\n      timeout: 60\n  \
-                ApplicationStart:\n    - location: start.sh\n      timeout: 60\n  ValidateService:\n    - location: check.sh\n      timeout: 60\n";
-    std::fs::write(folder.join("appspec.yml"), spec).unwrap();
-    let stop = "#!/bin/sh\nkill $(cat \"$HOST_ROOT/pid\")\n";
-    script(&folder.join("stop.sh"), stop);
-    let start = format!(
-        "#!/bin/sh\nmkdir -p \"$HOST_ROOT/www\"\necho {name} > \"$HOST_ROOT/www/page\"\n\
-         busybox httpd -f -p 127.0.0.1:$HOST_PORT -h \"$HOST_ROOT/www\" < /dev/null > /dev/null 2>&1 &\necho $! > \"$HOST_ROOT/pid\"\n"
-    );
-    script(&folder.join("start.sh"), &start);
-    folder
 }
 
 /// Everything that is asked while releases come and go is answered, by a revision that was meant to.

@@ -1,5 +1,7 @@
 //! Releases that are judged by what a real Prometheus scrapes of their hosts, every second: a good one goes through, one that fails a tenth
-//! of its requests is taken back with the evidence, and a Prometheus that dies takes nothing back.
+//! of its requests is taken back with the evidence, and neither a Prometheus that dies nor a service without users takes anything back.
+//!
+//! `CROFT_AWAY_SECONDS=300` has Prometheus dead, and a release without users baked, for five minutes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,14 +16,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::deploy::{Fleet, free_port, scripts};
+use super::away::away;
+use super::balanced::free_port;
+use super::deploy::{Fleet, scripts};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, http, in_size};
+use crate::harness::rig::{Rig, each_size, http};
 use crate::harness::skip;
 
-in_size!(small SMALL, |plan| plan;
+each_size!(small large |plan| plan;
     a_release_that_fails_a_tenth_of_its_requests_is_taken_back_with_the_evidence,
     a_prometheus_that_dies_in_the_bake_takes_no_good_release_back,
+    a_good_release_that_nobody_asks_anything_goes_through,
 );
 
 /// Requests of each host a second.
@@ -37,8 +42,10 @@ struct Counted {
     bad: u64,
 }
 
-/// The hosts' service, asked by its users: all within this process.
+/// The hosts' service, asked by its users if it has some: all within this process.
 struct Service {
+    /// Of each host a second.
+    requests: u64,
     ports: BTreeMap<&'static str, u16>,
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -51,6 +58,11 @@ fn named(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 
 impl Service {
     fn start(roots: &Path) -> Self {
+        Self::asked(roots, RPS)
+    }
+
+    /// One whose hosts are asked so often a second.
+    fn asked(roots: &Path, requests: u64) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let (mut ports, mut threads) = (BTreeMap::new(), Vec::new());
         for host in HOSTS {
@@ -61,9 +73,12 @@ impl Service {
             let serving = Arc::clone(&counted);
             let closed = Arc::clone(&is_over);
             threads.push(named("serves", move || serve(&listener, &serving, &closed)));
-            threads.push(named("asks", move || use_it(&started, &counted, &over)));
+            threads.push(named("asks", move || {
+                use_it(requests, &started, &counted, &over);
+            }));
         }
         Self {
+            requests,
             ports,
             is_over,
             threads,
@@ -119,7 +134,7 @@ fn serve(listener: &TcpListener, counted: &Mutex<Counted>, is_over: &AtomicBool)
 }
 
 /// Asks the host's revision again and again; a bad one fails every tenth request.
-fn use_it(started: &Path, counted: &Mutex<Counted>, is_over: &AtomicBool) {
+fn use_it(requests: u64, started: &Path, counted: &Mutex<Counted>, is_over: &AtomicBool) {
     static ASKED: AtomicU64 = AtomicU64::new(0);
     while !is_over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(1000 / RPS));
@@ -135,6 +150,9 @@ fn use_it(started: &Path, counted: &Mutex<Counted>, is_over: &AtomicBool) {
                 began: seconds(),
                 ..Counted::default()
             };
+        }
+        if requests == 0 {
+            continue;
         }
         counted.requests += 1;
         let every = if revision == "bad" { 10 } else { 1009 };
@@ -231,7 +249,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// Half an hour in which one of a thousand requests failed, each by itself.
+/// Half an hour in which one of a thousand requests failed, each by itself, if there were any.
 fn past(service: &Service) -> String {
     let end = seconds() - 30.0;
     let mut text = String::from("# TYPE http_requests counter\n");
@@ -240,11 +258,12 @@ fn past(service: &Service) -> String {
             let mut bad = 0;
             for second in 0..1800 {
                 // Spread without a rhythm.
-                bad += u32::from((second * 7919 + number * 331) % 100 == 0);
+                let is_bad = service.requests > 0 && (second * 7919 + number * 331) % 100 == 0;
+                bad += u64::from(is_bad);
                 let value = if code == "500" {
                     bad
                 } else {
-                    u32::try_from(second).unwrap() * 10
+                    second as u64 * service.requests
                 };
                 let at = end - 1800.0 + f64::from(u32::try_from(second).unwrap());
                 writeln!(
@@ -267,6 +286,7 @@ fn verdicts(service: &Service) -> Value {
         .collect();
     json!({
         "hosts": {"map": map},
+        "missing": {"maxHoldMs": 20_000},
         "metrics": [{"name": "errors", "requests": "http_requests_total{job=\"shop\"}",
             "bad": "http_requests_total{job=\"shop\",code=~\"5..\"}"}],
         "guards": {"up": "up{job=\"shop\"}", "started": "process_start_time_seconds{job=\"shop\"}"},
@@ -279,10 +299,7 @@ fn verdicts(service: &Service) -> Value {
 /// Four hosts on their first revision, judged by Prometheus.
 fn judged<'r>(rig: &'r mut Rig, service: &Service, prometheus: &Prometheus) -> Fleet<'r> {
     let url = format!("http://127.0.0.1:{}", prometheus.port);
-    let up = &mut rig.servers[0];
-    up.kill();
-    up.words().extend(["--prometheus".to_string(), url]);
-    rig.restart_server(0);
+    rig.serve_with(&["--prometheus", &url]);
     let first = scripts(rig, "one", "true");
     let config = json!({"minimumHealthyHosts": {"type": "HOST_COUNT", "value": 0},
         "x-croft": {"canary": {"hosts": 1, "waitSeconds": 45}}});
@@ -376,8 +393,8 @@ fn a_prometheus_that_dies_in_the_bake_takes_no_good_release_back(rig: &mut Rig) 
     prometheus.kill();
     eventually("it is held", || holds().contains("source"));
     // As long as the bake, and longer than all periods of the alarm.
-    let blind = Instant::now();
-    while blind.elapsed() < Duration::from_secs(60) {
+    let (blind, until) = (Instant::now(), away(Duration::from_secs(60)));
+    while blind.elapsed() < until {
         let info = fleet.info(&id);
         assert_eq!(info["status"], "Baking", "{info:#}");
         std::thread::sleep(Duration::from_millis(500));
@@ -387,4 +404,27 @@ fn a_prometheus_that_dies_in_the_bake_takes_no_good_release_back(rig: &mut Rig) 
     let info = over(&fleet, &id);
     assert_eq!(info["status"], "Succeeded", "{info:#}");
     assert!(info["rollbackInfo"].is_null(), "{info:#}");
+}
+
+/// Longer ones wait for users for a while, and then no longer.
+fn a_good_release_that_nobody_asks_anything_goes_through(rig: &mut Rig) {
+    let service = Service::asked(&rig.folder().join("roots"), 0);
+    let Some(prometheus) = Prometheus::new(rig.folder(), &service) else {
+        return;
+    };
+    let good = scripts(rig, "two", "true");
+    let fleet = judged(rig, &service, &prometheus);
+    let minutes = away(Duration::ZERO).as_secs() / 60;
+    let id = fleet.deploy_with(&good, &json!({"x-croft": {"bakeMinutes": minutes}}));
+    let limit = Instant::now() + Duration::from_secs(150 + 90 * minutes);
+    while fleet.info(&id)["completeTime"].is_null() {
+        assert!(Instant::now() < limit, "{:#}", fleet.info(&id));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let info = fleet.info(&id);
+    assert_eq!(info["status"], "Succeeded", "{info:#}");
+    assert!(info["rollbackInfo"].is_null(), "{info:#}");
+    for host in HOSTS {
+        assert_eq!(fleet.started(host), ["one", "two"]);
+    }
 }

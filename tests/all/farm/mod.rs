@@ -27,6 +27,12 @@ mod cluster;
 mod newcomer;
 /// Revisions that reach hosts.
 mod deploy;
+/// A balancer before hosts.
+mod balanced;
+/// Agents and servers that are killed in deployments.
+mod killed;
+/// Hosts that are cut off.
+mod away;
 /// Releases of the example, watched.
 mod release;
 /// Containers of hosts.

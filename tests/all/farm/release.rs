@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,10 +13,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::rig::{Rig, Role, http, in_size};
+use super::balanced::{free_port, statistics};
+use crate::harness::rig::{Rig, Role, each_size, http};
 use crate::harness::{eventually, skip};
 
-in_size!(small SMALL, |plan| plan;
+each_size!(small large |plan| plan;
     a_faulty_release_goes_when_alertmanager_says_so,
     a_faulty_release_goes_when_prometheus_is_asked,
     a_balancer_that_forgets_its_weights_in_a_deployment_is_told_again,
@@ -83,11 +83,6 @@ fn has(program: &str) -> bool {
         .stderr(Stdio::null())
         .status();
     asked.is_ok()
-}
-
-fn free_port() -> u16 {
-    let held = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    held.local_addr().unwrap().port()
 }
 
 fn example() -> PathBuf {
@@ -223,11 +218,7 @@ impl<'r> Stage<'r> {
             Watched::Pushed => self.push(alertmanager),
             Watched::Asked | Watched::No => {
                 let url = format!("http://127.0.0.1:{prometheus}");
-                self.rig.servers[0]
-                    .words()
-                    .extend(["--prometheus".to_string(), url]);
-                self.rig.servers[0].kill();
-                self.rig.restart_server(0);
+                self.rig.serve_with(&["--prometheus", &url]);
             }
         }
     }
@@ -238,13 +229,21 @@ impl<'r> Stage<'r> {
             .told(&["token", "create", "alerts", "--role", "deployer"]);
         let kept = self.folder.join("alerts.token");
         fs::write(&kept, token.trim()).unwrap();
+        // Each server is told.
+        let receiver = |address: &String| {
+            format!(
+                "- url: http://{address}/v1/alerts\n        http_config: {{authorization: {{credentials_file: {}}}}}",
+                kept.display()
+            )
+        };
+        let receivers: Vec<String> = self.rig.addresses.iter().map(receiver).collect();
         let file = adapted(
             "alertmanager.yml",
             &self.folder,
-            &[
-                ("127.0.0.1:9470", &self.rig.addresses[0]),
-                ("/etc/croft/alerts.token", &kept.display().to_string()),
-            ],
+            &[(
+                "- url: http://127.0.0.1:9470/v1/alerts\n        http_config: {authorization: {credentials_file: /etc/croft/alerts.token}}",
+                &receivers.join("\n      "),
+            )],
         );
         let mut command = Command::new("prometheus-alertmanager");
         command
@@ -316,18 +315,7 @@ impl<'r> Stage<'r> {
 
     /// A column of the balancer's statistics for each host, and for all of them.
     fn statistics(&self, column: &str) -> BTreeMap<String, String> {
-        let mut socket = UnixStream::connect(self.socket()).unwrap();
-        socket.write_all(b"show stat\n").unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).unwrap();
-        let mut lines = text.trim_start_matches("# ").lines();
-        let names: Vec<&str> = lines.next().unwrap().split(',').collect();
-        let at = names.iter().position(|name| *name == column).unwrap();
-        lines
-            .map(|line| line.split(',').collect::<Vec<_>>())
-            .filter(|row| row.first() == Some(&"prices") && row[1] != "FRONTEND")
-            .map(|row| (row[1].to_string(), row[at].to_string()))
-            .collect()
+        statistics(&self.socket(), "prices", column)
     }
 
     /// Asks all the time while `during` runs; the answers by status and release.

@@ -307,6 +307,16 @@ impl Rig {
         self.ready(server);
     }
 
+    /// Starts all servers again, with those words more.
+    pub(crate) fn serve_with(&mut self, words: &[&str]) {
+        for server in 0..self.servers.len() {
+            self.servers[server].kill();
+            let more = words.iter().map(ToString::to_string);
+            self.servers[server].words().extend(more);
+            self.restart_server(server);
+        }
+    }
+
     /// Whoever runs builds: `croft up`, or the workers.
     pub(crate) fn builders(&mut self) -> &mut Vec<Role> {
         match self.plan.size {
