@@ -60,7 +60,7 @@ fn a_full_disk_loses_no_build(rig: &mut Rig) {
     );
     // It is looked at all the same, and its build comes to its end in vain until there is room for it.
     assert_eq!(rig.get("/v1/builds")["builds"].as_array().unwrap().len(), 1);
-    rig.until_sleeping(NAP, 0);
+    eventually("the build is at its end", || rig.sleeping(NAP).is_empty());
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(rig.stage(&before), "running");
 

@@ -9,6 +9,8 @@ mod faults;
 mod lease;
 /// A disk that is full.
 mod disk;
+/// An engine that is started again.
+mod engine;
 /// Limits, priorities, workers that take nothing.
 mod queue;
 /// Secrets.

@@ -48,6 +48,11 @@ impl Role {
         self
     }
 
+    /// Gives it a variable for the next start.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.push((name.to_string(), value.into()));
+    }
+
     /// The same with `/srv` and `/run` of its own, which are folders of that one. Needs root.
     pub(crate) fn on_a_host(mut self, folder: &Path) -> Self {
         for part in ["srv", "run"] {
