@@ -381,9 +381,10 @@ pub(super) async fn offer(mut call: Call) -> Answer {
     let (host, _) = host_of(&mut call).await?;
     let tree = tree_of(&call, host).await?;
     let (store, now) = (call.state.kept(), call.state.farm.clock.now());
+    let offers = Arc::clone(&call.state.offers);
     let offering = call.state.tasks.spawn_blocking(move || {
         let tree = found(&store, &tree, now)?;
-        Ok::<_, Problem>(store.offer(&tree)?.encode())
+        Ok::<_, Problem>(offers.of(&store, &tree)?.encode())
     });
     let offer = offering
         .await
@@ -398,10 +399,11 @@ pub(super) async fn chunks(mut call: Call) -> Answer {
         .map_err(|error| Problem::invalid(format!("the list of chunks: {error}")))?;
     let tree = tree_of(&call, host).await?;
     let (store, now) = (call.state.kept(), call.state.farm.clock.now());
+    let offers = Arc::clone(&call.state.offers);
     let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
     let exporting = call.state.tasks.spawn_blocking(move || {
         let tree = found(&store, &tree, now)?;
-        let offer = store.offer(&tree)?;
+        let offer = offers.of(&store, &tree)?;
         Ok::<_, Problem>(store.export(&offer, &wanted)?)
     });
     let export = exporting

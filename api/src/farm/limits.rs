@@ -103,6 +103,9 @@ pub(super) const SUBJECT_PAGE: usize = 256;
 pub(super) const VIEW_BEHIND_MAX: Duration = Duration::from_secs(5);
 /// Pieces of a stored file read ahead of the client.
 pub(super) const PIECES_WAITING_MAX: usize = 2;
+/// Offers of revisions that are remembered: those of a few groups that are deployed to at once, a megabyte each for twenty thousand files and
+/// never more than nineteen.
+pub(super) const OFFERS_MAX: usize = 4;
 /// Stored files read at once, logs and replays among them; each has a thread and some megabytes, for as long as its client takes.
 pub(super) const FILES_READ_MAX: usize = 64;
 /// Patterns of projects of one token or secret: an event has room for them.

@@ -34,6 +34,8 @@ mod ready;
 mod openapi;
 /// Hosts that are deployed to.
 mod agents;
+/// What revisions are made of.
+mod offers;
 /// What Alertmanager pushes.
 mod alerts;
 /// What is deployed, where and how.

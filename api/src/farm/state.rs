@@ -28,6 +28,7 @@ use super::limits::{
     UPLOADS_MAX,
 };
 use super::metrics::Metrics;
+use super::offers::Offers;
 use super::pace::Paces;
 use super::refusals::Refusals;
 
@@ -135,6 +136,8 @@ pub(super) struct State {
     pub(super) in_step: Mutex<Option<Instant>>,
     /// Hosts that were heard.
     pub(super) hosts: HostsHeard,
+    /// Revisions that hosts are fetching.
+    pub(super) offers: Arc<Offers>,
     /// This run's word, which hosts sign: what they said to another run, or another server, is not for this one.
     pub(super) run: String,
 }
@@ -159,6 +162,7 @@ impl State {
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             held: Held::default(),
             hosts: HostsHeard::default(),
+            offers: Arc::default(),
             run: uuid::Uuid::new_v4().simple().to_string(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             room: Room::new(UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, ROOM_WAIT),
