@@ -167,7 +167,10 @@ struct Decided {
 
 impl Planning<'_> {
     fn paths(&mut self, wanted: BTreeMap<String, Wanted>) -> Result<(), PlanError> {
-        let mut decided = Vec::with_capacity(wanted.len());
+        let has_permissions = !self.given.spec.permissions.is_empty();
+        let mut decided = Vec::new();
+        // Folders that others have made are nobody's to change.
+        let ours = |one: &Decided| one.verdict != Verdict::Keep || one.is_owned;
         // In a folder that is not there is nothing.
         let mut absent: HashSet<String> = HashSet::new();
         for (path, wanted) in wanted {
@@ -187,13 +190,16 @@ impl Planning<'_> {
             match one.verdict {
                 Verdict::Conflict(why) => self.conflicts.push(format!("{} {why}", one.path)),
                 Verdict::Retain => self.plan.preview.retained.push(one.path),
+                // Permissions are said of all paths together; without them a path is done with, and its memory is free.
                 Verdict::Create | Verdict::Keep | Verdict::Replace | Verdict::Swap => {
-                    decided.push(one);
+                    if has_permissions {
+                        decided.push(one);
+                    } else if ours(&one) {
+                        self.one(one, None)?;
+                    }
                 }
             }
         }
-        // Folders that others have made are nobody's to change.
-        let ours = |one: &Decided| one.verdict != Verdict::Keep || one.is_owned;
         let paths = decided
             .iter()
             .filter(|one| ours(one))

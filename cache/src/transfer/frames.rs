@@ -204,8 +204,12 @@ impl Frames<'_> {
             return Err(malformed("a frame is larger than any"));
         }
         self.read_ids(count, raw_bytes)?;
-        self.stored.resize(stored_bytes as usize, 0);
-        read_exactly(self.reader, &mut self.stored)?;
+        if stored_bytes == raw_bytes {
+            // What was not compressed needs no second place.
+            fill(self.reader, &mut self.contents, raw_bytes)?;
+            return Ok(true);
+        }
+        fill(self.reader, &mut self.stored, stored_bytes)?;
         let lengths = (stored_bytes, raw_bytes);
         self.decoder
             .decode(&self.stored, lengths, &mut self.contents)
@@ -245,6 +249,16 @@ fn read_exactly(reader: &mut dyn Read, bytes: &mut [u8]) -> Result<(), Error> {
         return Err(malformed("it ends in the middle"));
     }
     Ok(())
+}
+
+/// Reads so many bytes, in place of those that were there.
+fn fill(reader: &mut dyn Read, bytes: &mut Vec<u8>, count: u32) -> Result<(), Error> {
+    let count = count as usize;
+    bytes.clear();
+    // No more than a frame needs: each line has its own.
+    bytes.reserve_exact(count);
+    bytes.resize(count, 0);
+    read_exactly(reader, bytes)
 }
 
 /// Fills the bytes as far as there are any.

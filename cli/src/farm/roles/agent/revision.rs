@@ -52,10 +52,10 @@ impl Bundle for FromFarm {
 impl FromFarm {
     fn fetch(&self, site: &Site<'_>, is_over: &AtomicBool) -> anyhow::Result<Laid> {
         let path = ["revisions", self.digest.as_str()];
-        let offer = self
-            .runtime
-            .block_on(self.calls.bytes(Method::GET, &path, Bytes::new()))?;
-        let offer = Offer::decode(&offer)?;
+        let offer = {
+            let asking = self.calls.bytes(Method::GET, &path, Bytes::new());
+            Offer::decode(&self.runtime.block_on(asking)?)?
+        };
         // What is fetched is what was asked for, whoever answers.
         if offer.tree().id.to_string() != self.digest {
             anyhow::bail!("the farm offers {} instead", offer.tree().id);
