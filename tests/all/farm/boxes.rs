@@ -11,11 +11,14 @@ use serde_json::{Value, json};
 use super::balanced::{Balanced, free_port};
 use super::deploy::{Fleet, script};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, each_size};
+use crate::harness::rig::{Rig, each_size, in_size};
 use crate::harness::{At, docker, skip};
 
-each_size!(small large |plan| plan;
+in_size!(one_server SMALL, |plan| plan;
     a_new_container_gets_a_tenth_then_all_and_a_bad_one_nothing,
+);
+
+each_size!(small large |plan| plan;
     a_canary_that_is_stopped_gives_the_traffic_back_and_leaves_nothing,
     an_agent_that_is_killed_while_a_container_is_asked_goes_on,
     a_balancer_that_is_started_anew_in_a_canary_is_told_its_shares_again,
@@ -213,7 +216,7 @@ fn a_new_container_gets_a_tenth_then_all_and_a_bad_one_nothing(rig: &mut Rig) {
         boxed(rig, "two", "page"),
         boxed(rig, "bad", "other"),
     ];
-    let Some(boxes) = Boxes::start(rig, r#"[{"percent": 10, "waitSeconds": 8}]"#) else {
+    let Some(boxes) = Boxes::start(rig, r#"[{"percent": 10, "waitSeconds": 15}]"#) else {
         return;
     };
     let fleet = &boxes.fleet;

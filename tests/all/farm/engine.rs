@@ -49,7 +49,9 @@ impl Engine {
     fn run(&mut self) {
         let log = std::fs::File::create(self.at("log")).unwrap();
         let named = |flag: &str, path: &Path| format!("{flag}={}", path.display());
-        let child = Command::new("dockerd")
+        // With no bridge of its own an engine removes `docker0`, which is this machine's engine's.
+        let child = Command::new("unshare")
+            .args(["--net", "dockerd"])
             .arg(named("--config-file", &self.at("settings.json")))
             .arg(named("--data-root", &self.at("data")))
             .arg(named("--exec-root", &self.at("exec")))
