@@ -58,7 +58,7 @@ pub use health::{Begin, Count, Invalid, Tally, begin, begin_in_zone, is_met, rul
 pub use intent::{GroupName, Intent, Recorded, deployment_subject, host_subject, target_subject};
 pub use plan::{Refused, TARGETS_MAX, plan};
 pub use select::{is_of_group, is_of_targets};
-pub use show::TARGETS_SHOWN_MAX;
+pub use show::{Stamps, TARGETS_SHOWN_MAX};
 pub use state::{App, Deployment, End, FoldError, Good, Group, Host, Running, State, Target};
 pub use step::{Action, Answer, Engine, Input, Now, Report, Said};
 pub use traffic::{Needs, WEIGHT_FULL, Weight, Weights, weights};

@@ -201,23 +201,54 @@ impl Deployment {
     /// Its targets, in AWS's shape (`InstanceTarget`), at most [`TARGETS_SHOWN_MAX`].
     #[must_use]
     pub fn targets_shown(&self) -> Vec<serde_json::Value> {
-        let containers = self.plan.as_ref().and_then(|plan| plan.containers);
         let shown = self.targets.iter().take(TARGETS_SHOWN_MAX);
-        shown
-            .map(|target| {
-                let events = self.target_events(target);
-                let events = events.map(|(event, status)| {
-                    serde_json::json!({"lifecycleEventName": event, "status": status})
-                });
-                serde_json::json!({
-                    "deploymentId": self.id,
-                    "targetId": target.planned.host,
-                    "status": self.target_status(target),
-                    "instanceLabel": target.planned.side.label(containers),
-                    "zone": target.planned.zone,
-                    "lifecycleEvents": events.collect::<Vec<_>>(),
-                })
-            })
-            .collect()
+        shown.map(|target| self.target_shown(target)).collect()
+    }
+
+    fn target_shown(&self, target: &Target) -> serde_json::Value {
+        let containers = self.plan.as_ref().and_then(|plan| plan.containers);
+        let events = self.target_events(target);
+        let events = events.map(
+            |(event, status)| serde_json::json!({"lifecycleEventName": event, "status": status}),
+        );
+        serde_json::json!({
+            "deploymentId": self.id,
+            "targetId": target.planned.host,
+            "status": self.target_status(target),
+            "instanceLabel": target.planned.side.label(containers),
+            "zone": target.planned.zone,
+            "lifecycleEvents": events.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// How a deployment's targets were when somebody was last told of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamps(Vec<Stamp>);
+
+/// What tells a target from how it was: where it stands, how many events it has run, and the one that it is to run, or runs.
+type Stamp = (TargetStatus, usize, Option<(LifecycleEvent, bool)>);
+
+impl Stamps {
+    /// The targets that are otherwise than they were, as they are shown, of the first [`TARGETS_SHOWN_MAX`]; from now on they are known
+    /// so.
+    pub fn changed(&mut self, deployment: &Deployment) -> Vec<serde_json::Value> {
+        let mut changed = Vec::new();
+        let targets = deployment.targets.iter().take(TARGETS_SHOWN_MAX);
+        for (number, target) in targets.enumerate() {
+            let running = target.running;
+            let stamp = (
+                deployment.target_status(target),
+                target.ended.len(),
+                running.map(|running| (running.event, running.is_started)),
+            );
+            match self.0.get_mut(number) {
+                Some(known) if *known == stamp => continue,
+                Some(known) => *known = stamp,
+                None => self.0.push(stamp),
+            }
+            changed.push(deployment.target_shown(target));
+        }
+        changed
     }
 }

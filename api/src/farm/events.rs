@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::header::HeaderName;
 use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
 use bytes::Bytes;
 use croft_bus::{Build, FollowError, Item, Place};
 use croft_keys::AccessRecord;
@@ -32,7 +33,14 @@ use super::state::{Following, State};
 use crate::chain::chain;
 
 /// Where a client that comes back was.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What a stream says when nothing else was to be said for a while.
+pub(super) const STILL_HERE: &[u8] = b": still here\n\n";
+/// The last that a client hears whose token ended.
+pub(super) const TOKEN_GONE: &[u8] = b": the token is not good any more\n\n";
+/// The last that a client hears which is to ask another server.
+pub(super) const STOPS: &[u8] = b": this server stops: come back\n\n";
 
 /// What stands before each line of a build's events.
 const BEFORE_LINE: &[u8] = b"event: build\ndata: ";
@@ -53,17 +61,18 @@ pub(super) async fn follow(mut call: Call) -> Answer {
         let bytes = live.next().await?;
         Some((Ok::<_, Infallible>(bytes), live))
     });
-    let mut response = typed(
-        StatusCode::OK,
-        "text/event-stream; charset=utf-8",
-        Body::from_stream(body),
-    );
+    Ok(streamed(Body::from_stream(body)))
+}
+
+/// An answer that is a stream of events.
+pub(super) fn streamed(body: Body) -> Response {
+    let mut response = typed(StatusCode::OK, "text/event-stream; charset=utf-8", body);
     // Proxies that gather answers would hold back what is there to be seen at once.
     response.headers_mut().insert(
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
     );
-    Ok(response)
+    response
 }
 
 /// The last that a client has, as an event said it: `<attempt>.<chunk>`, and the number of the chunk's last event, `.<seq>`, by which
@@ -244,9 +253,9 @@ impl Live {
             () = &mut self.tail, if is_over => self.output_ended = true,
             _ = self.keep_alive.tick() => {
                 if self.state.is_still_good(&self.record) {
-                    self.ready.push_back(Bytes::from_static(b": still here\n\n"));
+                    self.ready.push_back(Bytes::from_static(STILL_HERE));
                 } else {
-                    self.ready.push_back(Bytes::from_static(b": the token is not good any more\n\n"));
+                    self.ready.push_back(Bytes::from_static(TOKEN_GONE));
                     self.has_ended = true;
                 }
             }
@@ -255,8 +264,7 @@ impl Live {
 
     /// The client is to ask another server.
     fn stop(&mut self) {
-        let stops = Bytes::from_static(b": this server stops: come back\n\n");
-        self.ready.push_back(stops);
+        self.ready.push_back(Bytes::from_static(STOPS));
         self.has_ended = true;
     }
 
@@ -405,7 +413,7 @@ fn state_event(build: &BuildRow) -> Bytes {
 }
 
 /// One event. JSON has no line breaks of its own.
-fn event(kind: &str, data: &Value) -> Bytes {
+pub(super) fn event(kind: &str, data: &Value) -> Bytes {
     Bytes::from(format!("event: {kind}\ndata: {data}\n\n"))
 }
 

@@ -5,6 +5,7 @@ use croft_keys::AccessRole;
 use futures_util::future::BoxFuture;
 
 use super::call::{Answer, Call};
+use super::deploy::events as happenings;
 use super::deploy::{alarms, applications, ask, configs, deployments, groups, hosts, targets};
 use super::{
     agents, alerts, audit, builds, events, explain, files, metrics, openapi, pools, projects,
@@ -151,6 +152,7 @@ routes! {
     Post "/v1/deployments" Deployer Body Changes "CreateDeployment" "Starts a deployment." => ask::start;
     Get "/v1/deployments" Viewer Listed Reads "ListDeployments" "Deployments, the newest first." => deployments::list;
     Get "/v1/deployments/{id}" Viewer Deployment Reads "GetDeployment" "A deployment." => deployments::get;
+    Get "/v1/deployments/{id}/events" Viewer Deployment Reads "FollowDeployment" "What happens in a deployment, as it happens: server-sent events." => happenings::follow;
     Get "/v1/deployments/{id}/targets" Viewer Deployment Reads "ListDeploymentTargets" "A deployment's hosts, at most a thousand." => targets::list;
     Get "/v1/deployments/{id}/targets/{host}" Viewer Deployment Reads "GetDeploymentTarget" "What happened on a host." => targets::get;
     Post "/v1/deployments/{id}/stop" Deployer Deployment Changes "StopDeployment" "Ends a deployment." => ask::stop;

@@ -19,6 +19,8 @@ mod built;
 pub(super) mod known;
 /// Deployments as they are.
 pub(super) mod deployments;
+/// What happens in one, as it happens.
+pub(super) mod events;
 /// Starting, stopping, going on, going back.
 pub(super) mod ask;
 /// What happened on a host.

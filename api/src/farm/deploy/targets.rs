@@ -57,7 +57,7 @@ pub(in super::super) async fn get(mut call: Call) -> Answer {
     answer_json(StatusCode::OK, &json!({"deploymentTargets": targets}))
 }
 
-fn wrapped(target: Value) -> Value {
+pub(super) fn wrapped(target: Value) -> Value {
     json!({"deploymentTargetType": "InstanceTarget", "instanceTarget": target})
 }
 

@@ -25,12 +25,15 @@ pub(super) struct Event {
 
 impl Events {
     pub(super) async fn of(rig: &Rig, id: &str, last: Option<&str>) -> Self {
+        Self::at(rig, &format!("/v1/builds/{id}/events"), last).await
+    }
+
+    pub(super) async fn at(rig: &Rig, path: &str, last: Option<&str>) -> Self {
         let headers: Vec<(&str, &str)> = last
             .map(|last| ("last-event-id", last))
             .into_iter()
             .collect();
-        let path = format!("/v1/builds/{id}/events");
-        let response = rig.open("GET", &path, Some(&rig.admin), &headers, "").await;
+        let response = rig.open("GET", path, Some(&rig.admin), &headers, "").await;
         assert_eq!(response.status(), 200);
         Self {
             body: response.into_body(),

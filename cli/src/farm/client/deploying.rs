@@ -11,6 +11,8 @@ mod revision;
 mod start;
 /// What a followed deployment has told.
 mod story;
+/// The stream of a deployment.
+mod follow;
 /// Following a deployment.
 mod watch;
 /// `croft deployment`.

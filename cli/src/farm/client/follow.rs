@@ -18,13 +18,13 @@ use crate::surroundings::now;
 /// How often a live rendering is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
 /// The server says something every ten seconds; a connection that is silent for three times as long is dead.
-const SILENT_MAX: Duration = Duration::from_secs(30);
+pub(super) const SILENT_MAX: Duration = Duration::from_secs(30);
 /// A server that was killed is back by then, or another one is.
-const AWAY_MAX: Duration = Duration::from_secs(60);
+pub(super) const AWAY_MAX: Duration = Duration::from_secs(60);
 /// The first pause before connecting again, doubled each time.
-const PAUSE_MIN: Duration = Duration::from_millis(250);
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// Longer ones would not be noticed as a server that is back.
-const PAUSE_MAX: Duration = Duration::from_secs(4);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(4);
 /// A build that waits for so long is asked why, and again as often.
 const WHY_EVERY: Duration = Duration::from_secs(5);
 

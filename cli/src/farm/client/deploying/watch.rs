@@ -1,20 +1,15 @@
-//! Following a deployment: it is asked for whenever something of it changes, until it is over, and then what takes it back. A signal ends
-//! only the following.
+//! Following a deployment to its end, and then what takes it back. A signal ends only the following.
 
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::super::call::{Call, Farm};
+use super::super::call::Farm;
 use super::explain::reasons;
+use super::follow::{self, Heard};
 use super::story::Story;
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::output;
-
-/// How long the server is asked to wait for a change: less than what an answer may take.
-const WAIT_SECONDS: &str = "25";
-/// The same while detectors watch: what they say is no entry that one could wait for.
-const LOOK_SECONDS: &str = "2";
 
 /// Follows the deployment to its end, and ends as it does.
 pub(in super::super) async fn watch(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
@@ -76,35 +71,18 @@ const fn is_for_people(format: Format) -> bool {
 /// Tells what happens in a deployment, until it is over.
 async fn follow(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Value> {
     let mut story = Story::of(id);
-    let mut call = Call::get(&["v1", "deployments", id]);
-    loop {
-        let mut answer: Value = farm.json(&call).await?;
-        let targets: Value = farm
-            .json(&Call::get(&["v1", "deployments", id, "targets"]))
-            .await?;
-        let rows = targets["deploymentTargets"].as_array();
-        let info = answer["deploymentInfo"].take();
-        for told in story.next(&info, rows.map(Vec::as_slice).unwrap_or_default()) {
+    let mut tell = |heard: &Heard| -> anyhow::Result<()> {
+        let Heard::Look { info, targets } = heard;
+        for told in story.next(info, targets) {
             match format {
                 Format::Table | Format::Wide => output::text(&format!("{}\n", told.text))?,
                 Format::Ndjson => output::value(&told, Format::Ndjson)?,
                 Format::Json | Format::Yaml | Format::Name => {}
             }
         }
-        if info["completeTime"].is_number() {
-            return Ok(info);
-        }
-        let is_measured = info.pointer("/x-croft/watch").is_some();
-        let seconds = if is_measured {
-            LOOK_SECONDS
-        } else {
-            WAIT_SECONDS
-        };
-        call = Call::get(&["v1", "deployments", id])
-            .query("wait", "change")
-            .query("timeout", seconds)
-            .query("seq", answer["lastSeq"].to_string());
-    }
+        Ok(())
+    };
+    follow::follow(farm, id, &mut tell).await
 }
 
 /// As a deployment ended that nothing takes back.

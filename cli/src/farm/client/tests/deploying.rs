@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::deploying::watch;
-use super::stub::{Asked, Reply, Stub};
+use super::stub::{Asked, Reply, Stub, Then};
 use crate::args::Format;
 use crate::exit::Exit;
 
@@ -16,31 +16,32 @@ fn info(id: &str, status: &str) -> Value {
     info
 }
 
-fn answer(info: &Value, seq: u64) -> Reply {
-    Reply::Json(
-        200,
-        json!({"deploymentId": info["deploymentId"], "deploymentInfo": info, "lastSeq": seq}),
-    )
+/// How a deployment is, at that place of the ledger.
+fn state(info: &Value, seq: u64) -> String {
+    let state = json!({"deploymentInfo": info});
+    format!("event: state\nid: {seq}\ndata: {state}\n\n")
 }
 
-/// A deployment that fails and is taken back by another one, which ends so; the connection breaks once on the way.
+const END: &str = "event: end\ndata: {}\n\n";
+
+/// A deployment that fails and is taken back by another one, which ends so; the connection breaks on the way.
 fn failing(asked: &Asked, before: usize, back_ends: &str) -> Reply {
-    if asked.path.ends_with("/targets") {
-        return Reply::Json(200, json!({"deploymentTargets": [], "lastSeq": 1}));
-    }
-    let is_waiting = asked.path.contains("wait=change");
-    match (asked.path.contains("d-A"), is_waiting) {
-        (true, false) => answer(&info("d-A", "InProgress"), 7),
-        (true, true) if before < 3 => Reply::HangUp,
-        (true, true) => {
+    let stream = |pieces: Vec<String>, then| Reply::Stream(pieces, then);
+    match (asked.path.contains("d-A"), before) {
+        (true, 0) => stream(vec![state(&info("d-A", "InProgress"), 7)], Then::Cut),
+        (true, 1) => Reply::HangUp,
+        (true, _) => {
             let mut failed = info("d-A", "Failed");
             failed["errorInformation"] =
                 json!({"code": "HEALTH_CONSTRAINTS", "message": "too few"});
             failed["rollbackInfo"] = json!({"rollbackDeploymentId": "d-B"});
-            answer(&failed, 9)
+            stream(vec![state(&failed, 9), END.to_string()], Then::Stay)
         }
-        (false, false) => answer(&info("d-B", "Created"), 11),
-        (false, true) => answer(&info("d-B", back_ends), 12),
+        (false, _) => {
+            let begun = state(&info("d-B", "Created"), 11);
+            let over = state(&info("d-B", back_ends), 12) + END;
+            stream(vec![begun, over], Then::End)
+        }
     }
 }
 
@@ -54,14 +55,12 @@ async fn a_deployment_that_was_taken_back_ends_with_a_number_of_its_own() {
         let ended = watch(&stub.farm(), "d-A", Format::Table).await.unwrap();
         assert_eq!(ended, exit, "{back_ends}");
         let asked = stub.asked();
-        let waits: Vec<&str> = asked
+        let places: Vec<_> = asked
             .iter()
-            .map(|asked| asked.path.as_str())
-            .filter(|path| path.contains("wait=change"))
+            .map(|asked| asked.header("last-event-id"))
             .collect();
-        assert!(waits.len() >= 3, "asked again after the break: {waits:?}");
-        assert!(waits[0].contains("seq=7"), "{waits:?}");
-        assert!(waits[waits.len() - 1].contains("seq=11"), "{waits:?}");
+        assert_eq!(places, [None, Some("7"), Some("7"), None]);
+        assert!(asked.iter().all(|asked| asked.path.ends_with("/events")));
         stub.stop().await;
     }
 }
