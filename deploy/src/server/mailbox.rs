@@ -135,7 +135,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_that_is_forgotten_waits_no_longer_and_gets_nothing() {
         let mailbox = Mailbox::default();
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let forgetting = async { mailbox.forget("a") };
         let waiting = mailbox.take("a", Duration::from_secs(30));
         let (took, ()) = tokio::join!(waiting, forgetting);
