@@ -57,7 +57,7 @@ impl Sources {
     /// No source at all, for a build that is stopped before it has one.
     pub(crate) fn none(folders: &Folders) -> Result<Self, NoSource> {
         Ok(Self {
-            primary: PrimarySource::Folder(empty(folders)?),
+            primary: PrimarySource::Folder(empty(folders, None)?),
             primary_is_own: true,
             secondary: Vec::new(),
             repositories: Vec::new(),
@@ -76,7 +76,7 @@ pub(crate) async fn bring(
 ) -> Result<Sources, NoSource> {
     let mut sources = Sources::none(bringing.folders)?;
     let version = requested.source_version.as_deref();
-    let place = bringing.place(&requested.source, version).await?;
+    let place = bringing.place(&requested.source, None, version).await?;
     sources.primary_is_own = matches!(place, Place::Folder(_));
     sources.primary = match place {
         Place::Tree(live) => {
@@ -100,7 +100,7 @@ pub(crate) async fn bring(
             .filter(|version| version.source_identifier == identifier)
             .map(|version| version.source_version.as_str())
             .next_back();
-        match bringing.place(source, version).await? {
+        match bringing.place(source, Some(&identifier), version).await? {
             Place::Tree(live) => {
                 let folder = live.folder(Anchor::Source);
                 sources.secondary.push((identifier, folder));
@@ -130,7 +130,13 @@ enum Place {
 }
 
 impl Bringing<'_> {
-    async fn place(&self, source: &Source, version: Option<&str>) -> Result<Place, NoSource> {
+    /// `secondary` is what it is called when it is not the primary one.
+    async fn place(
+        &self,
+        source: &Source,
+        secondary: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Place, NoSource> {
         if let Some(tree) = source.tree() {
             return tree_of(tree, self.kept, self.now).await.map(Place::Tree);
         }
@@ -139,11 +145,11 @@ impl Bringing<'_> {
                 self.repository(source, url, version).await.map(Place::Git)
             }
             Some(location) => {
-                let into = self.folders.scratch.join(folder_of(source));
+                let into = self.folders.scratch.join(folder_of("unpacked", secondary));
                 bucket::bring(location, version, &into).await?;
                 Ok(Place::Folder(into))
             }
-            None => empty(self.folders).map(Place::Folder),
+            None => empty(self.folders, secondary).map(Place::Folder),
         }
     }
 
@@ -213,16 +219,16 @@ async fn tree_of(tree: &str, kept: &Arc<Store>, now: Timestamp) -> Result<Live, 
     }
 }
 
-/// Where in a build's own folder an archive is unpacked.
-fn folder_of(source: &Source) -> String {
-    match &source.source_identifier {
-        Some(identifier) if is_identifier(identifier) => format!("unpacked-{identifier}"),
-        Some(_) | None => "unpacked".to_string(),
+/// Where in a build's own folder a source is that is made there: each has its own.
+fn folder_of(kind: &str, secondary: Option<&str>) -> String {
+    match secondary {
+        Some(identifier) => format!("{kind}-{identifier}"),
+        None => kind.to_string(),
     }
 }
 
-fn empty(folders: &Folders) -> Result<PathBuf, NoSource> {
-    let folder = folders.scratch.join("no-source");
+fn empty(folders: &Folders, secondary: Option<&str>) -> Result<PathBuf, NoSource> {
+    let folder = folders.scratch.join(folder_of("no-source", secondary));
     std::fs::create_dir_all(&folder)
         .map_err(|error| NoSource::Machine(format!("cannot make an empty source: {error}")))?;
     Ok(folder)

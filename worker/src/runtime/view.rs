@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use croft_runner::protocol::{HOME, Mount, Variable};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::{Request, View};
 
@@ -130,8 +132,8 @@ const BUILD_HOME: &str = "/root";
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// How deep folders of /opt are looked through for the same: packages keep their settings near the top, their programs deep.
 const OPT_DEPTH_MAX: u32 = 4;
-/// How long what only root may read is taken to be the same: no longer than it takes to start a few builds.
-const PRIVATE_MAX_AGE: Duration = Duration::from_millis(500);
+/// How long a look at what only root may read is good at most.
+const PRIVATE_MAX_AGE: Duration = Duration::from_secs(1);
 /// How deep folders of /etc are looked through for files that only root may read.
 const ETC_DEPTH_MAX: u32 = 6;
 
@@ -146,36 +148,91 @@ pub(crate) struct Host {
     pub(crate) private: Private,
 }
 
-/// Files and folders of the host that others than their owner may not read, as they were found at most [`PRIVATE_MAX_AGE`] ago. Clones
-/// share what was found.
+/// Files and folders of the host that others than their owner may not read. Clones share what was found.
 ///
-/// A look costs a few thousand questions to the kernel, which many builds a second would each ask. What becomes private is covered for
-/// builds that begin later, as it always was: one that runs already has its mounts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Private(Arc<Mutex<Option<(Instant, Arc<[PathBuf]>)>>>);
+/// A look costs a few thousand questions to the kernel, which many builds a second would each ask. So it is good until the kernel tells of a
+/// change in one of the folders that were looked at, and for [`PRIVATE_MAX_AGE`] at most: of a file system that is mounted there it does not tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Private {
+    places: Arc<[(PathBuf, u32)]>,
+    last: Arc<Mutex<Option<Look>>>,
+}
+
+/// What was found, and where changes are told of: nowhere, when the kernel watches no more folders.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    found: Vec<PathBuf>,
+    changes: Option<OwnedFd>,
+}
+
+impl Default for Private {
+    fn default() -> Self {
+        Self::below(&[
+            ("/etc".as_ref(), ETC_DEPTH_MAX),
+            ("/usr/local/etc".as_ref(), ETC_DEPTH_MAX),
+            ("/opt".as_ref(), OPT_DEPTH_MAX),
+        ])
+    }
+}
 
 impl Private {
-    fn found(&self) -> Vec<PathBuf> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = last
-            .as_ref()
-            .filter(|(at, _)| at.elapsed() < PRIVATE_MAX_AGE);
-        if let Some((_, found)) = fresh {
-            return found.to_vec();
+    /// Those in folders, so deep in each.
+    fn below(places: &[(&Path, u32)]) -> Self {
+        let places = places
+            .iter()
+            .map(|(folder, depth)| (folder.to_path_buf(), *depth));
+        Self {
+            places: places.collect(),
+            last: Arc::default(),
         }
-        // Before looking: what changes meanwhile is looked at again the sooner.
-        let at = Instant::now();
-        let places = [
-            ("/etc", ETC_DEPTH_MAX),
-            ("/usr/local/etc", ETC_DEPTH_MAX),
-            ("/opt", OPT_DEPTH_MAX),
-        ];
-        let found: Vec<PathBuf> = places
-            .into_iter()
-            .flat_map(|(folder, depth)| private_files(Path::new(folder), depth))
-            .collect();
-        *last = Some((at, found.as_slice().into()));
+    }
+
+    fn found(&self) -> Vec<PathBuf> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = last.as_ref().filter(|look| look.is_good()) {
+            return look.found.clone();
+        }
+        let look = Look::take(&self.places);
+        let found = look.found.clone();
+        *last = Some(look);
         found
+    }
+}
+
+impl Look {
+    fn take(places: &[(PathBuf, u32)]) -> Self {
+        let at = Instant::now();
+        let mut changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
+        // Before a folder is read: what changes while it is, is told of.
+        let mut watch = |folder: &Path| {
+            let told_of = WatchFlags::CREATE
+                | WatchFlags::ATTRIB
+                | WatchFlags::MOVED_TO
+                | WatchFlags::MOVE_SELF
+                | WatchFlags::DELETE_SELF
+                | WatchFlags::ONLYDIR;
+            let watched = changes
+                .as_ref()
+                .map(|changes| inotify::add_watch(changes, folder, told_of));
+            // One that is not there is made in a folder that nobody watches.
+            if let Some(Err(_)) = watched {
+                changes = None;
+            }
+        };
+        let mut found = Vec::new();
+        for (folder, depth) in places.iter().filter(|(folder, _)| folder.exists()) {
+            private_files(folder, *depth, &mut watch, &mut found);
+        }
+        Self { at, found, changes }
+    }
+
+    fn is_good(&self) -> bool {
+        let is_unchanged = self.changes.as_ref().is_some_and(|changes| {
+            let told = rustix::io::read(changes, &mut [0; 4096]);
+            told == Err(rustix::io::Errno::AGAIN)
+        });
+        is_unchanged && self.at.elapsed() < PRIVATE_MAX_AGE
     }
 }
 
@@ -345,9 +402,14 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 /// Files and folders that others than their owner may not read. User 0 of a sandbox owns root's files, so what root keeps to
-/// itself must be covered, not just forbidden.
-fn private_files(folder: &Path, depth: u32) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+/// itself must be covered, not just forbidden. Each folder is shown to `watch` before it is read.
+fn private_files(
+    folder: &Path,
+    depth: u32,
+    watch: &mut impl FnMut(&Path),
+    found: &mut Vec<PathBuf>,
+) {
+    watch(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         // A link needs no look of its own, and most of /etc are some.
         if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
@@ -360,10 +422,9 @@ fn private_files(folder: &Path, depth: u32) -> Vec<PathBuf> {
         if metadata.permissions().mode() & 0o004 == 0 {
             found.push(place);
         } else if metadata.is_dir() && depth > 1 {
-            found.extend(private_files(&place, depth - 1));
+            private_files(&place, depth - 1, watch, found);
         }
     }
-    found
 }
 
 /// Tools of the user's home, at the place they have there and in the build's home.
@@ -417,22 +478,33 @@ fn path(path: &Path) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn found_at(private: &Private, at: Instant) {
-        *private.0.lock().unwrap() = Some((at, Arc::new([PathBuf::from("/etc/found-before")])));
-    }
-
     #[test]
-    fn what_only_root_may_read_is_known_to_all_sandboxes_of_a_worker_for_half_a_second() {
-        let private = Private::default();
-        found_at(&private, Instant::now());
-        assert_eq!(
-            private.clone().found(),
-            [PathBuf::from("/etc/found-before")]
-        );
-        let before = Instant::now().checked_sub(PRIVATE_MAX_AGE).unwrap();
-        found_at(&private, before);
-        let found = private.clone().found();
-        assert!(!found.contains(&"/etc/found-before".into()), "{found:?}");
-        assert_eq!(private.found(), found);
+    fn what_becomes_private_is_known_at_once_and_a_look_serves_until_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mode = |name: &str, mode| {
+            fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        fs::create_dir_all(at("below/deeper")).unwrap();
+        fs::write(at("below/key"), "").unwrap();
+        mode("below/key", 0o644);
+        let private = Private::below(&[(folder.path(), 3)]);
+        assert!(private.found().is_empty());
+        // The look serves clones, too: what it found is what is told.
+        let look =
+            |change: &dyn Fn(&mut Look)| change(private.last.lock().unwrap().as_mut().unwrap());
+        look(&|look| look.found.push("/found-before".into()));
+        assert_eq!(private.clone().found(), [PathBuf::from("/found-before")]);
+        mode("below/key", 0o600);
+        assert_eq!(private.found(), [at("below/key")]);
+        fs::write(at("below/deeper/new"), "").unwrap();
+        mode("below/deeper/new", 0o600);
+        assert_eq!(private.found().len(), 2);
+        // And no longer than that, whatever the kernel says.
+        look(&|look| {
+            look.found.clear();
+            look.at = look.at.checked_sub(PRIVATE_MAX_AGE).unwrap();
+        });
+        assert_eq!(private.found().len(), 2);
     }
 }
