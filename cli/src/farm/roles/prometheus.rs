@@ -90,10 +90,11 @@ impl Prometheus {
             .post(url)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
-        let turn = self.turns.acquire().await;
-        let _turn = turn.map_err(|closed| SourceError::Down(closed.to_string()))?;
         let mut answer = asking.send().await.map_err(down)?;
         let status = answer.status();
+        // Not before it answers: one that hangs must not have its questions wait for each other.
+        let turn = self.turns.acquire().await;
+        let _turn = turn.map_err(|closed| SourceError::Down(closed.to_string()))?;
         let mut bytes = Vec::new();
         while let Some(more) = answer.chunk().await.map_err(down)? {
             if bytes.len() + more.len() > ANSWER_BYTES_MAX {

@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use croft_deploy::metrics::suite;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -158,43 +161,53 @@ fn mistakes_are_told_from_outages_and_numbers_are_what_they_are() {
     assert!(found[0].samples[0].value.is_infinite());
 }
 
+/// Answers everybody with a head, and with what follows once it may go on; counts the heads.
+async fn hesitate(
+    listener: tokio::net::TcpListener,
+    may_go_on: watch::Receiver<bool>,
+    begun: watch::Sender<usize>,
+) {
+    const BODY: &str = r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#;
+    let mut answering = JoinSet::new();
+    loop {
+        let (mut stream, _peer) = listener.accept().await.unwrap();
+        let (mut may_go_on, begun) = (may_go_on.clone(), begun.clone());
+        answering.spawn(async move {
+            if stream.read(&mut [0; 4096]).await.unwrap() == 0 {
+                return;
+            }
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                BODY.len()
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            begun.send_modify(|count| *count += 1);
+            may_go_on.wait_for(|is_so| *is_so).await.unwrap();
+            stream.write_all(BODY.as_bytes()).await.unwrap();
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_few_answers_are_read_at_once_however_many_are_asked_for() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     const ASKED: usize = 3 * AT_ONCE_MAX;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (waiting, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let seen = Arc::clone(&most);
-    let serving = tokio::spawn(async move {
-        loop {
-            let (mut stream, _peer) = listener.accept().await.unwrap();
-            let (waiting, most) = (Arc::clone(&waiting), Arc::clone(&most));
-            tokio::spawn(async move {
-                let mut asked = [0; 4096];
-                if stream.read(&mut asked).await.unwrap() == 0 {
-                    return;
-                }
-                most.fetch_max(1 + waiting.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                waiting.fetch_sub(1, Ordering::SeqCst);
-                let body =
-                    r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#;
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            });
-        }
-    });
+    let (go_on, may_go_on) = watch::channel(false);
+    let (begun, mut all_begun) = watch::channel(0);
+    let mut serving = JoinSet::new();
+    serving.spawn(hesitate(listener, may_go_on, begun));
     let source = Prometheus::of(Some(&url)).unwrap().unwrap();
     let asking = (0..ASKED).map(|_| source.instant("2", Timestamp::from_millis(1000)));
-    let answers = futures_util::future::join_all(asking).await;
+    let looking = async {
+        // Everybody is answered, and all turns are taken.
+        all_begun.wait_for(|count| *count == ASKED).await.unwrap();
+        while source.turns.available_permits() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        go_on.send_replace(true);
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(asking), looking);
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert_eq!(seen.load(Ordering::SeqCst), AT_ONCE_MAX);
-    serving.abort();
+    assert_eq!(source.turns.available_permits(), AT_ONCE_MAX);
 }
