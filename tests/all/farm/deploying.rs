@@ -10,6 +10,7 @@ use crate::harness::rig::{Rig, each_size};
 each_size!(small large |plan| plan;
     a_deployment_without_hosts_fails_and_is_explained,
     what_a_build_made_is_deployed_by_its_name,
+    what_a_file_had_before_a_refusal_is_named,
     what_is_wrong_is_refused_before_anything_happens,
 );
 
@@ -156,6 +157,19 @@ fn what_a_build_made_is_deployed_by_its_name(rig: &mut Rig) {
     );
 }
 
+fn what_a_file_had_before_a_refusal_is_named(rig: &mut Rig) {
+    let half = file(
+        rig,
+        "half.yml",
+        "- {applicationName: there}\n- {applicationName: other, deploymentGroupName: prod}\n",
+    );
+    let ran = rig.ran(&["app", "apply", &half]);
+    ran.assert_code(5);
+    let said =
+        "other/prod was refused; what came before it in the file is applied and stays: there.";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
 fn what_is_wrong_is_refused_before_anything_happens(rig: &mut Rig) {
     let says = |words: &[&str], part: &str| {
         let ran = rig.ran(words);
@@ -188,12 +202,6 @@ fn what_is_wrong_is_refused_before_anything_happens(rig: &mut Rig) {
         "applicationName: other\ndeploymentGroupName: prod\n",
     );
     says(&["group", "apply", &lost], "no application `other`");
-    let half = file(
-        rig,
-        "half.yml",
-        "- {applicationName: there}\n- {applicationName: other, deploymentGroupName: prod}\n",
-    );
-    says(&["app", "apply", &half], "is applied and stays: there");
     says(&["app", "delete", "shop"], "delete its groups first");
 
     let mac = revision(rig, "mac", "version: 0.0\nos: mac\n");

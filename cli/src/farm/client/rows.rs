@@ -387,7 +387,6 @@ rows!(
     ]
 );
 
-/// Enough of a digest to tell revisions apart.
 /// How many hosts stay healthy, as people say it.
 fn healthy_hosts(row: &Value) -> String {
     let value = text(row, "/minimumHealthyHosts/value");
@@ -398,6 +397,7 @@ fn healthy_hosts(row: &Value) -> String {
     }
 }
 
+/// Enough of a digest to tell revisions apart.
 fn digest(row: &Value, pointer: &str) -> String {
     text(row, pointer).chars().take(12).collect()
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use super::super::call::{Call, Farm};
+use super::super::call::{Call, Failure, Farm};
 use super::super::rows::{AppRow, AppliedRow, ConfigRow, GroupRow};
 use super::super::{block_on, farm, pages};
 use super::documents::{self, Document};
@@ -119,24 +119,34 @@ async fn apply(farm: &Farm, words: &ApplyWords) -> anyhow::Result<Exit> {
         let name = document.name();
         match apply_one(farm, document).await {
             Ok(row) => rows.push(row),
-            Err(refused) => {
-                tell_what_stays(&name, &rows);
-                return Err(refused);
+            Err(wrong) => {
+                let is_refused = matches!(wrong.downcast_ref(), Some(Failure::Refused(_)));
+                tell_what_stays(&name, is_refused, &rows);
+                return Err(wrong);
             }
         }
     }
     show(rows, words.output.output)
 }
 
-fn tell_what_stays(refused: &str, applied: &[AppliedRow]) {
-    if applied.is_empty() {
+fn tell_what_stays(name: &str, is_refused: bool, applied: &[AppliedRow]) {
+    if is_refused && applied.is_empty() {
         return;
     }
+    let what = if is_refused {
+        "was refused"
+    } else {
+        "may be applied or not"
+    };
     let names: Vec<&str> = applied.iter().map(|row| row.name.as_str()).collect();
-    eprintln!(
-        "croft: {refused} was refused; what came before it in the file is applied and stays: {}. Apply the file again once it is mended",
-        names.join(", ")
-    );
+    let before = match names.as_slice() {
+        [] => String::new(),
+        names => format!(
+            "; what came before it in the file is applied and stays: {}",
+            names.join(", ")
+        ),
+    };
+    eprintln!("croft: {name} {what}{before}. Apply the whole file again once that is mended");
 }
 
 async fn apply_one(farm: &Farm, document: Document) -> anyhow::Result<AppliedRow> {
