@@ -151,10 +151,10 @@ impl Levels {
         let (mut reached, mut problems) = (Rows::default(), Rows::default());
         for balancer in &standing.balancers {
             let labels = shown.group(&balancer.group);
-            reached.add(&labels, u64::from(balancer.is_reached));
+            reached.least(&labels, f64::from(u8::from(balancer.is_reached)));
             problems.add(&labels, count(balancer.problems));
         }
-        self.reached.show(reached);
+        self.reached.show_only(reached);
         self.problems.show(problems);
     }
 
@@ -258,6 +258,23 @@ fn count(number: usize) -> u64 {
 #[derive(Debug, Default)]
 struct Rows(BTreeMap<Vec<String>, f64>);
 
+impl Level {
+    /// The same where 0 would be a word of its own: what is gone is not shown.
+    fn show_only(&self, rows: Rows) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.retain(|labels| {
+            let is_there = rows.0.contains_key(labels);
+            if !is_there {
+                // One that is not there any more is what is wanted.
+                self.gauge.remove_label_values(labels).unwrap_or_default();
+            }
+            is_there
+        });
+        drop(shown);
+        self.show(rows);
+    }
+}
+
 impl Rows {
     fn of(&mut self, labels: &[&str], first: f64) -> &mut f64 {
         let labels = labels.iter().map(ToString::to_string).collect();
@@ -266,6 +283,12 @@ impl Rows {
 
     fn add(&mut self, labels: &[&str], count: u64) {
         *self.of(labels, 0.0) += f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// The least of those that share their labels.
+    fn least(&mut self, labels: &[&str], value: f64) {
+        let row = self.of(labels, value);
+        *row = row.min(value);
     }
 
     /// The greatest of those that share their labels.
@@ -300,5 +323,42 @@ impl Level {
             self.gauge.with_label_values(&labels).set(value);
             shown.insert(labels);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balancer_that_a_group_has_no_more_is_not_one_that_is_out_of_reach() {
+        let registry = Registry::new();
+        let levels = Levels::new(&registry).unwrap();
+        let shown = || {
+            let all = registry.gather();
+            let family = all
+                .iter()
+                .find(|family| family.name() == "croft_balancer_reachable");
+            family.map_or_else(Vec::new, |family| {
+                let metrics = family.get_metric().iter();
+                metrics
+                    .map(|metric| metric.get_gauge().get_value())
+                    .collect()
+            })
+        };
+        let rows = |reached: &[f64]| {
+            let mut rows = Rows::default();
+            for value in reached {
+                rows.least(&["other", "other"], *value);
+            }
+            rows
+        };
+        // Of those that share a name, one that is out of reach is seen.
+        levels.reached.show_only(rows(&[1.0, 0.0, 1.0]));
+        assert_eq!(shown(), [0.0]);
+        levels.reached.show_only(rows(&[1.0]));
+        assert_eq!(shown(), [1.0]);
+        levels.reached.show_only(rows(&[]));
+        assert!(shown().is_empty());
     }
 }
