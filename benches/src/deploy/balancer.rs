@@ -75,8 +75,8 @@ impl Balancer {
         Some((status, body.trim().to_string()))
     }
 
-    /// The weight by which a server gets traffic: 0 for one that is drained, in maintenance or down.
-    pub(super) fn weight(&self, server: &str) -> Result<u32, String> {
+    /// Whether its checks find a server well, and the weight that it was given: 0 for one that is drained or in maintenance.
+    pub(super) fn standing(&self, server: &str) -> Result<(bool, u32), String> {
         let mut socket = UnixStream::connect(&self.socket).map_err(text)?;
         socket.write_all(b"show stat\n").map_err(text)?;
         let mut table = String::new();
@@ -92,10 +92,12 @@ impl Balancer {
         let row = rows
             .find(|row| row.first() == Some(&BACKEND) && row.get(1) == Some(&server))
             .ok_or_else(|| format!("HAProxy has no server {server}"))?;
-        if row[status].starts_with("UP") {
-            row[weight].parse().map_err(text)
+        let is_up = row[status].starts_with("UP");
+        // A server that is down keeps its weight: nobody has taken it.
+        if is_up || row[status].starts_with("DOWN") {
+            Ok((is_up, row[weight].parse().map_err(text)?))
         } else {
-            Ok(0)
+            Ok((false, 0))
         }
     }
 }

@@ -144,10 +144,10 @@ impl Stage {
         self.service.asked(true);
         std::thread::sleep(SCRAPED);
         let id = self.hosts.release("web", bad, &json!({}))?;
-        self.until(&id, |weight| weight == 0)?;
-        self.until(&id, |weight| weight > 0)?;
+        self.until(&id, |_, weight| weight == 0)?;
+        self.until(&id, |is_up, weight| is_up && weight > 0)?;
         let begun = Instant::now();
-        self.until(&id, |weight| weight == 0)?;
+        self.until(&id, |_, weight| weight == 0)?;
         let time = begun.elapsed();
         let info = self.hosts.over(&id)?;
         let by = info["x-croft"]["finding"]["by"].as_str();
@@ -160,10 +160,14 @@ impl Stage {
         Ok((time, by))
     }
 
-    /// Waits until the canary's weight is so.
-    fn until(&self, id: &str, is_so: impl Fn(u32) -> bool) -> Result<(), String> {
+    /// Waits until that is so of whether the canary is up, and of its weight.
+    fn until(&self, id: &str, is_so: impl Fn(bool, u32) -> bool) -> Result<(), String> {
         let begun = Instant::now();
-        while !is_so(self.balancer.weight(CANARY)?) {
+        loop {
+            let (is_up, weight) = self.balancer.standing(CANARY)?;
+            if is_so(is_up, weight) {
+                return Ok(());
+            }
             if begun.elapsed() > TRIAL_MAX {
                 return Err(self
                     .hosts
@@ -172,7 +176,6 @@ impl Stage {
             }
             std::thread::sleep(LOOK_AGAIN_AFTER);
         }
-        Ok(())
     }
 }
 
