@@ -27,10 +27,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::call::{Answer, Call, changed, json as answer_json, not_json, typed};
-use super::limits::{BODY_BYTES_MAX, PIECES_WAITING_MAX, READ_WAIT};
+use super::limits::{BODY_BYTES_MAX, EXPORT_WAIT, PIECES_WAITING_MAX, READ_WAIT};
 use super::problem::Problem;
 use super::state::State;
 
@@ -151,8 +151,14 @@ pub(super) async fn invitation(mut call: Call) -> Answer {
 /// `POST /v1/agent/enrolments`
 pub(super) async fn enrol(call: Call) -> Answer {
     let state = Arc::clone(&call.state);
-    let whose = (call.from.network(), String::new());
-    paced(&state, whose, let_in(call)).await
+    knows_hosts(&state)?;
+    let whose = (call.from.network(), NEWCOMER.to_string());
+    if let Some(wait) = wait_of(&state, &whose) {
+        state.metrics.refused("pace");
+        return Err(wait);
+    }
+    let heard = let_in(call).await;
+    counted(&state, whose, heard, None)
 }
 
 async fn let_in(mut call: Call) -> Answer {
@@ -212,51 +218,88 @@ async fn let_in(mut call: Call) -> Answer {
     changed(StatusCode::CREATED, &body, Some(seq))
 }
 
-/// What becomes of a call that is good only if it is signed, unless too many of this caller's were not: then nothing of it is looked at.
-async fn paced<T>(
+/// Whose calls are counted: from where, and as which host. Nobody uses up another's.
+type Whose = (IpAddr, String);
+
+/// In place of a host, for those who show invitations. No host is called so.
+const NEWCOMER: &str = " ";
+
+/// How long those have to wait whose calls are not looked at for now.
+fn wait_of(state: &State, whose: &Whose) -> Option<Problem> {
+    let seconds = state.strangers.look(whose, Instant::now()).err()?;
+    Some(Problem::throttled(
+        seconds,
+        format!(
+            "too many calls from {} were refused: such calls are not looked at for now",
+            whose.0
+        ),
+    ))
+}
+
+/// Counts a call that was refused; who has made too many is told only that.
+fn counted<T>(
     state: &State,
-    whose: (IpAddr, String),
-    heard: impl Future<Output = Result<T, Problem>>,
+    whose: Whose,
+    heard: Result<T, Problem>,
+    wait: Option<Problem>,
 ) -> Result<T, Problem> {
-    let left = state.strangers.look(&whose, Instant::now());
-    left.map_err(|seconds| {
-        state.metrics.refused("pace");
-        Problem::throttled(
-            seconds,
-            format!(
-                "too many calls from {} were refused: none is looked at for now",
-                whose.0
-            ),
-        )
-    })?;
-    let heard = heard.await;
-    if let Err(problem) = &heard
-        && problem.status.is_client_error()
-    {
-        // The next one is told when there is none left.
-        state.strangers.take(whose, Instant::now()).unwrap_or(());
+    let is_refused = matches!(&heard, Err(problem) if problem.status.is_client_error());
+    if !is_refused {
+        return heard;
     }
-    heard
+    // The next one is told when there is none left.
+    state.strangers.take(whose, Instant::now()).unwrap_or(());
+    match wait {
+        Some(wait) => {
+            state.metrics.refused("pace");
+            Err(wait)
+        }
+        None => heard,
+    }
+}
+
+/// Passes once this server knows what has become of hosts: before that it takes one that was let in again for one that was revoked, and
+/// one that was revoked for one that is here.
+fn knows_hosts(state: &State) -> Result<(), Problem> {
+    if state.farm.deploy.progress().is_caught_up {
+        return Ok(());
+    }
+    Err(Problem::unavailable(
+        "this server is still reading what has become of its hosts: ask again",
+    ))
 }
 
 /// The host whose call this is, and the body that it signed.
 async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
     let state = Arc::clone(&call.state);
+    knows_hosts(&state)?;
     let said = call.header(&AUTHORIZATION).and_then(HostCall::parse);
     let key = said
         .as_ref()
         .and_then(|said| state.farm.deploy.key_of(&said.host));
-    // Those who name no host that there is share one pace: names are easily made up. And nobody uses up another address's.
+    // Those who name no host that there is share one pace: names are easily made up.
     let name = said.as_ref().filter(|_| key.is_some());
     let name = name.map_or_else(String::new, |said| said.host.clone());
     let whose = (call.from.network(), name);
-    paced(&state, whose, signed(call, said, key)).await
+    let wait = wait_of(&state, &whose);
+    if key.is_none()
+        && let Some(wait) = wait
+    {
+        state.metrics.refused("pace");
+        return Err(wait);
+    }
+    // Whoever else is at a host's address, as what is deployed to it, must not keep its agent from being heard: what is signed well is
+    // heard, however much is forged beside it.
+    let heard = signed(call, said, key, wait.is_some()).await;
+    counted(&state, whose, heard, wait)
 }
 
+/// `is_suspected`: its signature is looked at when no other such call's is, so that forgeries have a part of one processor at most.
 async fn signed(
     call: &mut Call,
     said: Option<HostCall>,
     key: Option<HostKey>,
+    is_suspected: bool,
 ) -> Result<(String, Bytes), Problem> {
     let unknown = || {
         Problem::new(
@@ -282,9 +325,14 @@ async fn signed(
         body: &body,
     };
     let now = call.state.farm.clock.now();
+    let turn = match is_suspected {
+        true => Some(call.state.suspects.acquire().await),
+        false => None,
+    };
     if !said.is_by(&key, signable) {
         return Err(unknown());
     }
+    drop(turn);
     if !is_enrolled {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -400,6 +448,13 @@ pub(super) async fn chunks(mut call: Call) -> Answer {
     let tree = tree_of(&call, host).await?;
     let (store, now) = (call.state.kept(), call.state.farm.clock.now());
     let offers = Arc::clone(&call.state.offers);
+    let turn = Arc::clone(&call.state.exports).acquire_owned();
+    let turn = timeout(EXPORT_WAIT, turn).await;
+    let Ok(Ok(turn)) = turn else {
+        return Err(Problem::unavailable(
+            "as many hosts as this server feeds at once are fetching revisions: ask again",
+        ));
+    };
     let (pieces, mut sent) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
     let exporting = call.state.tasks.spawn_blocking(move || {
         let tree = found(&store, &tree, now)?;
@@ -410,6 +465,7 @@ pub(super) async fn chunks(mut call: Call) -> Answer {
         .await
         .map_err(|error| Problem::internal(&error))??;
     call.state.tasks.spawn_blocking(move || {
+        let _turn = turn;
         for batch in export {
             let batch = batch.map_err(|error| {
                 tracing::warn!(%error, "a revision cannot be read to its end");

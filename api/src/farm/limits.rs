@@ -108,6 +108,10 @@ pub(super) const PIECES_WAITING_MAX: usize = 2;
 pub(super) const OFFERS_MAX: usize = 4;
 /// Stored files read at once, logs and replays among them; each has a thread and some megabytes, for as long as its client takes.
 pub(super) const FILES_READ_MAX: usize = 64;
+/// Answers with parts of revisions that are read at once; each has a thread and some megabytes, for as long as its host takes.
+pub(super) const EXPORTS_MAX: usize = 64;
+/// How long a host waits for its turn among them before it is asked to come again.
+pub(super) const EXPORT_WAIT: Duration = Duration::from_secs(10);
 /// Patterns of projects of one token or secret: an event has room for them.
 pub(super) const PATTERNS_MAX: usize = 50;
 /// Characters of the names of tokens, secrets and workers.

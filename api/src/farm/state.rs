@@ -22,10 +22,10 @@ use super::audit::Note;
 use super::held::Held;
 use super::intake::Room;
 use super::limits::{
-    CONNECTIONS_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT, NEWCOMERS_BURST,
-    NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT,
-    STRANGERS_BURST, STRANGERS_PER_SECOND, UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX,
-    UPLOADS_MAX,
+    CONNECTIONS_MAX, EXPORTS_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT,
+    NEWCOMERS_BURST, NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND,
+    ROOM_WAIT, STRANGERS_BURST, STRANGERS_PER_SECOND, UPLOADS_BYTES_MAX,
+    UPLOADS_BYTES_PER_TOKEN_MAX, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::offers::Offers;
@@ -124,6 +124,10 @@ pub(super) struct State {
     /// Room for uploads on their way.
     pub(super) room: Room,
     pub(super) files: Arc<Semaphore>,
+    /// Turns of hosts that fetch revisions.
+    pub(super) exports: Arc<Semaphore>,
+    /// The turn of calls that may be forged: their signatures are looked at one after the other.
+    pub(super) suspects: Semaphore,
     /// Changes on their way: they outlive the connections that asked for them.
     pub(super) changes: Arc<Semaphore>,
     /// Changes with their notes, and blocking work that a request began; some of it outlives the request.
@@ -167,6 +171,8 @@ impl State {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             room: Room::new(UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, ROOM_WAIT),
             files: Arc::new(Semaphore::new(FILES_READ_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            suspects: Semaphore::new(1),
             changes: Arc::new(Semaphore::new(farm.settings.connections_max)),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

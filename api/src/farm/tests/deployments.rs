@@ -687,8 +687,8 @@ async fn what_a_build_made_is_deployed_and_nothing_else_of_it() {
 fn told_of(events: &[Event], host: &str) -> Vec<String> {
     let targets = events.iter().filter(|event| event.kind == "targets");
     let rows = targets.flat_map(|event| event.data["deploymentTargets"].as_array().unwrap());
-    let of_host = rows.filter(|row| row["instanceTarget"]["targetId"] == host);
-    let last = of_host.last().unwrap();
+    let mut of_host = rows.filter(|row| row["instanceTarget"]["targetId"] == host);
+    let last = of_host.next_back().unwrap();
     let events = last["instanceTarget"]["lifecycleEvents"]
         .as_array()
         .unwrap();
@@ -724,8 +724,8 @@ async fn a_follower_sees_a_deployment_to_its_end_and_lacks_nothing_when_it_comes
         (end.kind.as_str(), &end.data["status"]),
         ("end", &json!("Failed"))
     );
-    let states = all.iter().filter(|event| event.kind == "state");
-    let state = states.last().unwrap();
+    let mut states = all.iter().filter(|event| event.kind == "state");
+    let state = states.next_back().unwrap();
     assert_eq!(state.data["deploymentInfo"]["status"], "Failed");
     let places = all
         .iter()

@@ -22,6 +22,7 @@ use croft_proto::deploy::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
@@ -39,6 +40,9 @@ const POLL_SECONDS: u64 = 25;
 /// The pause after a call that failed, doubled each time.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// For how long the farm says that this host was revoked before that is believed: of several servers one may be a moment behind, and does
+/// not know yet that the host was let in again.
+const REVOKED_FOR: Duration = Duration::from_secs(3);
 /// The same where the farm is there and does not know the host: a clock is to be set, or a person to come.
 const PAUSE_REFUSED_MAX: Duration = Duration::from_secs(60);
 
@@ -144,6 +148,7 @@ async fn serve(member: &Arc<Member>) -> anyhow::Error {
     let mut tasks = JoinSet::new();
     let mut pause = PAUSE_MIN;
     let (mut fresh, mut was_away) = (true, true);
+    let mut revoked = None;
     loop {
         // What has ended has said so.
         while tasks.try_join_next().is_some() {}
@@ -155,6 +160,7 @@ async fn serve(member: &Arc<Member>) -> anyhow::Error {
         };
         match member.calls.json::<Commands>("poll", &poll).await {
             Ok(told) => {
+                revoked = None;
                 (pause, fresh, was_away) = (PAUSE_MIN, false, poll.has.is_none() && was_away);
                 for command in told.commands {
                     member.begin(command, &mut tasks);
@@ -162,7 +168,11 @@ async fn serve(member: &Arc<Member>) -> anyhow::Error {
             }
             Err(error) => {
                 let refusal = refusal(&error);
-                if let Some(refusal) = refusal.filter(|refusal| refusal.code == HOST_REVOKED) {
+                let is_revoked = refusal.filter(|refusal| refusal.code == HOST_REVOKED);
+                revoked = is_revoked.and(revoked.or_else(|| Some(Instant::now())));
+                if let (Some(refusal), Some(since)) = (is_revoked, revoked)
+                    && since.elapsed() >= REVOKED_FOR
+                {
                     return Wrong(format!(
                         "{refusal}. Start `croft agent --server {} --invitation TOKEN` with what that prints; this agent ends, and what runs is ended",
                         member.calls.server()
@@ -176,7 +186,7 @@ async fn serve(member: &Arc<Member>) -> anyhow::Error {
                 was_away = true;
                 tokio::time::sleep(pause).await;
                 let is_refused = refusal.is_some_and(Problem::is_callers);
-                let longest = if is_refused {
+                let longest = if is_refused && revoked.is_none() {
                     PAUSE_REFUSED_MAX
                 } else {
                     PAUSE_MAX

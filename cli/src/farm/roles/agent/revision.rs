@@ -13,6 +13,7 @@ use reqwest::{Method, Response};
 use tokio::runtime::Handle;
 
 use super::calls::Calls;
+use crate::farm::client::Failure;
 
 /// A farm that sends nothing for this long has forgotten about it, or is not there any more.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -103,7 +104,15 @@ impl Supply for Asking<'_> {
             if self.has_failed.load(Ordering::Relaxed) {
                 tokio::time::sleep(PAUSE).await;
             }
-            calls.opened(Method::POST, &path, asked).await
+            loop {
+                let answer = calls.opened(Method::POST, &path, asked.clone()).await;
+                // Many hosts fetch at once, or a server begins: that is no failure.
+                let is_busy = matches!(&answer, Err(error) if is_passing(error));
+                if !is_busy || self.is_over() {
+                    return answer;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         });
         self.has_failed.store(answer.is_err(), Ordering::Relaxed);
         Ok(Box::new(Answer {
@@ -117,6 +126,11 @@ impl Supply for Asking<'_> {
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
+}
+
+fn is_passing(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Failure>();
+    matches!(refused, Some(Failure::Refused(problem)) if problem.is_passing())
 }
 
 /// An answer's body, as it comes.
