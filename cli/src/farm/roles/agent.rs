@@ -179,10 +179,13 @@ async fn serve(member: &Arc<Member>) -> anyhow::Error {
                     ))
                     .into();
                 }
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "the farm does not say what to do"
-                );
+                // Of what is not believed yet nobody has to hear.
+                if revoked.is_none() {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the farm does not say what to do"
+                    );
+                }
                 was_away = true;
                 tokio::time::sleep(pause).await;
                 let is_refused = refusal.is_some_and(Problem::is_callers);
