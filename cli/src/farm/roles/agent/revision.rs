@@ -11,6 +11,7 @@ use croft_agent::{Bundle, BundleError, Site};
 use croft_cache::{Earlier, Id, Laid, Lay, Offer, Supply, encode_ids, lay};
 use reqwest::{Method, Response};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::calls::Calls;
 use crate::farm::client::Failure;
@@ -19,6 +20,8 @@ use crate::farm::client::Failure;
 const SILENCE: Duration = Duration::from_secs(60);
 /// The pause before what has failed is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a farm that is away is asked what a revision is made of.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A revision of the farm's.
 pub(super) struct FromFarm {
@@ -53,10 +56,20 @@ impl Bundle for FromFarm {
 impl FromFarm {
     fn fetch(&self, site: &Site<'_>, is_over: &AtomicBool) -> anyhow::Result<Laid> {
         let path = ["revisions", self.digest.as_str()];
-        let offer = {
-            let asking = self.calls.bytes(Method::GET, &path, Bytes::new());
-            Offer::decode(&self.runtime.block_on(asking)?)?
+        let asking = async {
+            let begun = Instant::now();
+            loop {
+                let answer = self.calls.bytes(Method::GET, &path, Bytes::new()).await;
+                // A server that ends and comes again is no fault of the release.
+                let may_pass = matches!(&answer, Err(error) if may_pass(error));
+                let is_over = is_over.load(Ordering::Relaxed);
+                if !may_pass || is_over || begun.elapsed() >= PATIENCE {
+                    return answer;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         };
+        let offer = Offer::decode(&self.runtime.block_on(asking)?)?;
         // What is fetched is what was asked for, whoever answers.
         if offer.tree().id.to_string() != self.digest {
             anyhow::bail!("the farm offers {} instead", offer.tree().id);
@@ -131,6 +144,20 @@ impl Supply for Asking<'_> {
 fn is_passing(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref::<Failure>();
     matches!(refused, Some(Failure::Refused(problem)) if problem.is_passing())
+}
+
+/// Whether the farm may answer a little later: it was not reached, or did not refuse for good.
+fn may_pass(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<Failure>() {
+        Some(Failure::Refused(problem)) => !problem.is_callers(),
+        Some(
+            Failure::Nobody { .. }
+            | Failure::Unreachable { .. }
+            | Failure::Broken { .. }
+            | Failure::Silent { .. },
+        ) => true,
+        Some(Failure::Strange { .. }) | None => false,
+    }
 }
 
 /// An answer's body, as it comes.
