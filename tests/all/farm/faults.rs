@@ -24,7 +24,7 @@ each_size!(hasty_small hasty_large |plan| plan.soon().drain("0s");
     a_builder_without_patience_gives_its_build_back,
 );
 
-in_size!(broker LARGE, |plan| plan.soon();
+in_size!(broker LARGE, |plan| plan.lease("6s");
     a_build_outlives_its_broker,
 );
 
@@ -187,7 +187,7 @@ fn a_build_outlives_its_broker(rig: &mut Rig) {
     nats.restart();
     rig.over_as(&id, "SUCCEEDED", 1);
     for id in waiting {
-        // A claim whose answer died with the broker may be in doubt for longer than this farm's lease of two seconds, and is then lost. What
+        // A claim whose answer died with the broker may be in doubt for longer than this farm's lease, and is then lost. What
         // had not begun begins once more, and ends once.
         let attempts = rig.over(&id)["x-croft"]["attempts"].as_u64().unwrap();
         assert!((1..=2).contains(&attempts), "{id}: {attempts}");

@@ -82,6 +82,12 @@ impl Plan {
         ..Self::SMALL
     };
 
+    /// The same with that lease: what is away for a shorter time loses no attempt.
+    pub(crate) const fn lease(mut self, lease: &'static str) -> Self {
+        self.lease = lease;
+        self
+    }
+
     /// The same where what is lost is noticed soon.
     pub(crate) const fn soon(mut self) -> Self {
         self.lease = "2s";
