@@ -38,7 +38,7 @@ pub enum Refusal {
     InUse(String),
     /// AWS's `DeploymentLimitExceededException`.
     #[error(
-        "the group already has an active deployment `{0}`; it may queue or supersede, see x-croft.busy"
+        "the group already has an active deployment `{0}`; it may queue or supersede: `croft deploy --busy QUEUE`, or x-croft.busy"
     )]
     Busy(DeploymentId),
     /// Too many wait.
@@ -243,7 +243,8 @@ pub fn go_on(state: &State, id: &DeploymentId, by: &str) -> Result<Vec<Intent>, 
     Ok(row.intents)
 }
 
-/// Takes a group back: what is on its way is stopped and taken back; else the revision before the one that its hosts have is deployed.
+/// Takes a group back: what is on its way is stopped and taken back. Else what went well last is deployed, when something else has ended
+/// since and may be on hosts; and what went well before it otherwise.
 ///
 /// # Errors
 /// When there is nothing to go back to.
@@ -254,11 +255,15 @@ pub fn roll_back(state: &State, name: &GroupName, by: &str) -> Result<Vec<Intent
         return stop(state, active, Then::GoBack, by);
     }
     let mut good = group.good.iter().rev();
-    let from = good.next().ok_or(Refusal::NothingGood)?;
-    let to = good.next().ok_or(Refusal::NothingGood)?;
-    let seed = format!("{}:{}", from.deployment, group.generation);
+    let last = good.next().ok_or(Refusal::NothingGood)?;
+    let ended = group.ended.as_ref();
+    let (from, to) = match ended.filter(|ended| **ended != last.deployment) {
+        Some(ended) => (ended, last),
+        None => (&last.deployment, good.next().ok_or(Refusal::NothingGood)?),
+    };
+    let seed = format!("{from}:{}", group.generation);
     let id = derived("croft deploy 2026 going back by hand", &seed);
-    let mut accepted = going_back(&to.asked, &from.deployment, by);
+    let mut accepted = going_back(&to.asked, from, by);
     // It is a release like another: watched, and paced over all hosts.
     (accepted.creator, accepted.parent) = (Creator::User, None);
     accepted_as(state, name, &id, accepted, None, Vec::new()).ok_or_else(none)

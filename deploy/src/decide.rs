@@ -207,13 +207,16 @@ fn run(
 
 fn too_few(deployment: &Deployment, plan: &Plan) -> String {
     let tally = &deployment.tally;
+    let must = match plan.rule.minimum {
+        0 => "one at least must go well".to_string(),
+        minimum => format!("{minimum} must stay healthy"),
+    };
     format!(
-        "{} of {} hosts went well, {} failed, {} were not begun; {} must stay healthy",
+        "{} of {} hosts went well, {} failed, {} were not begun; {must}",
         tally.succeeded.all(),
         deployment.targets.len(),
         tally.failed.all(),
         deployment.pending.len(),
-        plan.rule.minimum
     )
 }
 

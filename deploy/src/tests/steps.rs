@@ -168,6 +168,41 @@ fn a_host_that_nothing_was_done_to_stands_as_before_when_its_deployment_is_stopp
 }
 
 #[test]
+fn going_back_by_hand_leads_to_what_went_well_last_and_only_from_there_further_back() {
+    let back = |one: &mut One, from: u64| {
+        let intents = roll_back(one.engine.state(), &name("web"), "me").unwrap();
+        assert!(one.farm.intend(&intents));
+        one.settle();
+        let group = one.engine.state().group(&name("web")).unwrap();
+        let active = group.active.clone().unwrap();
+        let accepted = &one.engine.state().deployment(&active).unwrap().accepted;
+        let description = accepted.asked.description.clone().unwrap_or_default();
+        assert!(description.contains(&id(from).to_string()), "{description}");
+        accepted.asked.revision.digest.clone()
+    };
+    let settings = serde_json::json!({"autoRollbackConfiguration": {"enabled": false}});
+    let mut one = One::with(settings.clone());
+    one.deploy(1, "web", 2);
+    one.over_well(1);
+    one.deploy(2, "web", 3);
+    one.answer_one();
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.answer(&[]);
+    assert_eq!(one.status(2), Some(DeploymentStatus::Stopped));
+    // Some hosts may have what was stopped.
+    assert_eq!(back(&mut one, 2), format!("{:064x}", 2));
+
+    let mut one = One::with(settings);
+    one.deploy(1, "web", 2);
+    one.over_well(1);
+    one.deploy(2, "web", 3);
+    one.over_well(2);
+    assert_eq!(back(&mut one, 2), format!("{:064x}", 2));
+}
+
+#[test]
 fn a_rollback_that_a_guard_rail_ends_halts_too() {
     let mut one = One::with(serde_json::json!({}));
     one.deploy(1, "web", 2);
