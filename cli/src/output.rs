@@ -137,11 +137,10 @@ pub(crate) fn reader_went_away(error: &anyhow::Error) -> bool {
 
 /// Tells a person what went wrong, as one chain.
 pub(crate) fn complain(error: &anyhow::Error) {
-    // Without standard error there is nobody to tell.
-    writeln!(io::stderr(), "croft: {error:#}").unwrap_or_default();
+    say(&format!("{error:#}"));
 }
 
-/// Says something of a role to whoever started it. Where standard error cannot be written, as on a full disk, nobody hears it, and nothing
+/// Says something to whoever started this program. Where standard error cannot be written, as on a full disk, nobody hears it, and nothing
 /// else happens.
 pub(crate) fn say(text: &str) {
     let line = format!("croft: {text}\n");

@@ -37,9 +37,8 @@ pub(super) type Waiting = Option<(DeploymentId, u32)>;
 /// A balancer was told all of a group's weights.
 pub(super) struct Told {
     pub(super) group: GroupName,
-    /// None when somebody else has told it something newer: nobody is told that a step's weights are so, they are decided anew.
     pub(super) step: Waiting,
-    /// None when somebody else has told it something newer.
+    /// None when somebody else has told it something newer: nobody is told that a step's weights are so, they are decided anew.
     pub(super) how: Option<Result<Noted, String>>,
 }
 

@@ -40,11 +40,11 @@ const POLL_SECONDS: u64 = 25;
 /// The pause after a call that failed, doubled each time.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The same where the farm is there and does not know the host: a clock is to be set, or a person to come.
+const PAUSE_REFUSED_MAX: Duration = Duration::from_secs(60);
 /// For how long the farm says that this host was revoked before that is believed: of several servers one may be a moment behind, and does
 /// not know yet that the host was let in again.
 const REVOKED_FOR: Duration = Duration::from_secs(3);
-/// The same where the farm is there and does not know the host: a clock is to be set, or a person to come.
-const PAUSE_REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// Which farm this host belongs to, in a file of its state.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
 //! The stream of one deployment: opened, again when it breaks, and read until the deployment is over. Receives a farm and an id; hands each
-//! look at the deployment, and each line of its scripts, to whoever tells them.
+//! look at the deployment to whoever tells it.
 
 use anyhow::Context as _;
 use reqwest::Response;
@@ -10,11 +10,11 @@ use super::super::call::{Call, Failure, Farm};
 use super::super::follow::{AWAY_MAX, PAUSE_MAX, PAUSE_MIN, SILENT_MAX};
 use super::super::sse::{Message, Parser};
 
-/// What is heard of a deployment.
+/// A deployment as it is, and the targets that have changed since the look before.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Heard {
-    /// As it is, and the targets that have changed since the look before.
-    Look { info: Value, targets: Vec<Value> },
+pub(super) struct Look {
+    pub(super) info: Value,
+    pub(super) targets: Vec<Value>,
 }
 
 /// Where in a stream one is.
@@ -28,7 +28,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn hear(&mut self, message: &Message<'_>) -> Result<Option<Heard>, serde_json::Error> {
+    fn hear(&mut self, message: &Message<'_>) -> Result<Option<Look>, serde_json::Error> {
         let mut data: Value = serde_json::from_str(message.data)?;
         match message.event {
             "state" => self.info = data["deploymentInfo"].take(),
@@ -44,7 +44,7 @@ impl Reading {
             return Ok(None);
         };
         self.last = Some(id.to_string());
-        Ok(Some(Heard::Look {
+        Ok(Some(Look {
             info: self.info.clone(),
             targets: std::mem::take(&mut self.targets),
         }))
@@ -58,7 +58,7 @@ impl Reading {
 pub(super) async fn follow(
     farm: &Farm,
     id: &str,
-    tell: &mut dyn FnMut(&Heard) -> anyhow::Result<()>,
+    tell: &mut dyn FnMut(&Look) -> anyhow::Result<()>,
 ) -> anyhow::Result<Value> {
     let mut reading = Reading::default();
     let (mut away, mut pause) = (None, PAUSE_MIN);
@@ -107,7 +107,7 @@ async fn read(
     farm: &Farm,
     mut response: Response,
     reading: &mut Reading,
-    tell: &mut dyn FnMut(&Heard) -> anyhow::Result<()>,
+    tell: &mut dyn FnMut(&Look) -> anyhow::Result<()>,
     away: &mut Option<Instant>,
 ) -> anyhow::Result<bool> {
     let mut parser = Parser::default();

@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::call::Farm;
 use super::explain::reasons;
-use super::follow::{self, Heard};
+use super::follow::{self, Look};
 use super::story::Story;
 use crate::args::Format;
 use crate::exit::Exit;
@@ -71,9 +71,8 @@ const fn is_for_people(format: Format) -> bool {
 /// Tells what happens in a deployment, until it is over.
 async fn follow(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Value> {
     let mut story = Story::of(id);
-    let mut tell = |heard: &Heard| -> anyhow::Result<()> {
-        let Heard::Look { info, targets } = heard;
-        for told in story.next(info, targets) {
+    let mut tell = |look: &Look| -> anyhow::Result<()> {
+        for told in story.next(&look.info, &look.targets) {
             match format {
                 Format::Table | Format::Wide => output::text(&format!("{}\n", told.text))?,
                 Format::Ndjson => output::value(&told, Format::Ndjson)?,

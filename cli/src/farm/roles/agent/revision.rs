@@ -61,7 +61,9 @@ impl FromFarm {
             loop {
                 let answer = self.calls.bytes(Method::GET, &path, Bytes::new()).await;
                 // A server that ends and comes again is no fault of the release.
-                let may_pass = matches!(&answer, Err(error) if may_pass(error));
+                let failed = answer.as_ref().err();
+                let failed = failed.and_then(|error| error.downcast_ref::<Failure>());
+                let may_pass = failed.is_some_and(Failure::is_passing);
                 let is_over = is_over.load(Ordering::Relaxed);
                 if !may_pass || is_over || begun.elapsed() >= PATIENCE {
                     return answer;
@@ -120,7 +122,7 @@ impl Supply for Asking<'_> {
             loop {
                 let answer = calls.opened(Method::POST, &path, asked.clone()).await;
                 // Many hosts fetch at once, or a server begins: that is no failure.
-                let is_busy = matches!(&answer, Err(error) if is_passing(error));
+                let is_busy = matches!(&answer, Err(error) if is_busy(error));
                 if !is_busy || self.is_over() {
                     return answer;
                 }
@@ -141,23 +143,10 @@ impl Supply for Asking<'_> {
     }
 }
 
-fn is_passing(error: &anyhow::Error) -> bool {
+/// Whether the farm is there and has no turn for this host yet.
+fn is_busy(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref::<Failure>();
     matches!(refused, Some(Failure::Refused(problem)) if problem.is_passing())
-}
-
-/// Whether the farm may answer a little later: it was not reached, or did not refuse for good.
-fn may_pass(error: &anyhow::Error) -> bool {
-    match error.downcast_ref::<Failure>() {
-        Some(Failure::Refused(problem)) => !problem.is_callers(),
-        Some(
-            Failure::Nobody { .. }
-            | Failure::Unreachable { .. }
-            | Failure::Broken { .. }
-            | Failure::Silent { .. },
-        ) => true,
-        Some(Failure::Strange { .. }) | None => false,
-    }
 }
 
 /// An answer's body, as it comes.
