@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, Mount, MountType};
 use croft_beneath::Root;
@@ -39,6 +40,10 @@ const FILES: [&str; 3] = ["hosts", "resolv.conf", "hostname"];
 const COPIES: &str = "network";
 /// Some lines each; an engine writes a line for every name it was told.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How long the sockets of an ended container may be counted still. Who waits has a thread of its own.
+const CLOSING_MAX: Duration = Duration::from_millis(250);
+/// How often is looked meanwhile.
+const CLOSING_STEP: Duration = Duration::from_millis(5);
 
 /// A container that holds a network.
 #[derive(Debug)]
@@ -162,10 +167,7 @@ impl Lent {
             ticket,
             before,
         } = self;
-        let came = match holder.trace() {
-            Ok(after) if after == before => Came::Untouched,
-            Ok(_) | Err(_) => Came::Used,
-        };
+        let came = came(&holder, &before);
         if came == Came::Used {
             count(&networks.tally.networks_used);
         }
@@ -178,6 +180,20 @@ impl Lent {
         // Dropped, it is the yard's.
         drop(back);
         None
+    }
+}
+
+/// Waits a little for sockets that are on their way out; where something was sent, nothing is waited for.
+fn came(holder: &Holder, before: &Trace) -> Came {
+    let start = Instant::now();
+    loop {
+        match holder.trace() {
+            Ok(after) if after == *before => return Came::Untouched,
+            Ok(after) if after.differs_in_sockets(before) && start.elapsed() < CLOSING_MAX => {
+                std::thread::sleep(CLOSING_STEP);
+            }
+            Ok(_) | Err(_) => return Came::Used,
+        }
     }
 }
 

@@ -33,6 +33,12 @@ impl Trace {
         Self::read(Path::new(&format!("/proc/{process}/net")))
     }
 
+    /// Whether nothing but sockets came or went. Those of a process that has ended may be counted for a moment still: the
+    /// kernel keeps one until its other end is closed too, and the runner's other end is this worker's.
+    pub(super) fn differs_in_sockets(&self, other: &Self) -> bool {
+        self.sent == other.sent && self.tables == other.tables && self.sockets != other.sockets
+    }
+
     fn read(folder: &Path) -> io::Result<Self> {
         let mut sockets = counts(&fs::read_to_string(folder.join("sockstat"))?);
         let six = optional(&folder.join("sockstat6"))?;
@@ -98,6 +104,26 @@ mod tests {
         assert_eq!(sent(DEV), ["lo 7 1 0 0 0 0 0 0", "eth0 0 0 0 0 0 0 0 0"]);
         assert_eq!(sent(DEV), sent(&DEV.replace("310       3", "620       6")));
         assert_ne!(sent(DEV), sent(&DEV.replace("7       1", "9       2")));
+    }
+
+    #[test]
+    fn a_socket_is_told_apart_from_what_was_sent() {
+        let before = Trace {
+            sent: sent(DEV),
+            sockets: counts("sockets: used 1\n"),
+            tables: Vec::new(),
+        };
+        assert!(!before.differs_in_sockets(&before));
+        let one_more = Trace {
+            sockets: counts("sockets: used 2\n"),
+            ..before.clone()
+        };
+        assert!(one_more.differs_in_sockets(&before));
+        let sent_too = Trace {
+            sent: sent(&DEV.replace("7       1", "9       2")),
+            ..one_more
+        };
+        assert!(!sent_too.differs_in_sockets(&before));
     }
 
     #[test]
