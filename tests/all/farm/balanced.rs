@@ -1,6 +1,7 @@
 //! A real HAProxy before hosts of this machine, which a test asks and looks into.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -18,6 +19,8 @@ pub(super) struct Balanced {
     child: Child,
     port: u16,
     file: PathBuf,
+    /// What became of each request.
+    log: PathBuf,
     pub(super) socket: PathBuf,
 }
 
@@ -32,23 +35,26 @@ impl Balanced {
     /// The same at those addresses.
     pub(super) fn before(folder: &Path, servers: &[(String, String)]) -> Option<Self> {
         let (port, socket) = (free_port(), folder.join("haproxy.sock"));
+        let log = folder.join("haproxy.log");
         let servers: String = servers
             .iter()
             .map(|(name, at)| format!("  server {name} {at} check inter 100ms\n"))
             .collect();
         let settings = format!(
-            "global\n  stats socket {} level admin\n  maxconn 200\ndefaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  \
+            "global\n  stats socket {} level admin\n  maxconn 200\n  log stdout format iso local0\n\
+             defaults\n  mode http\n  log global\n  option httplog\n  timeout connect 2s\n  timeout client 5s\n  \
              timeout server 5s\n  option redispatch\n  retries 3\nfrontend in\n  bind 127.0.0.1:{port}\n  default_backend {BACKEND}\n\
              backend {BACKEND}\n{servers}",
             socket.display()
         );
         let file = folder.join("haproxy.cfg");
         std::fs::write(&file, settings).unwrap();
-        match spawn(&file) {
+        match spawn(&file, &log) {
             Ok(child) => Some(Self {
                 child,
                 port,
                 file,
+                log,
                 socket,
             }),
             Err(error) => {
@@ -62,7 +68,7 @@ impl Balanced {
     pub(super) fn start_anew(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.file).unwrap();
+        self.child = spawn(&self.file, &self.log).unwrap();
         eventually("the balancer answers", || {
             UnixStream::connect(&self.socket).is_ok()
         });
@@ -75,6 +81,14 @@ impl Balanced {
         (answer.status == 200).then(|| answer.text())
     }
 
+    /// What the balancer wrote of requests that did not go well, and of servers that came and went.
+    pub(super) fn troubles(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let is_trouble = |line: &&str| !line.contains(" 200 ") || !line.contains(" ---- ");
+        let lines: Vec<&str> = log.lines().filter(is_trouble).collect();
+        lines.join("\n")
+    }
+
     /// The weight by which each server gets traffic: 0 for one that is drained.
     pub(super) fn weights(&self) -> BTreeMap<String, u32> {
         let weights = statistics(&self.socket, BACKEND, "weight");
@@ -85,14 +99,15 @@ impl Balanced {
     }
 }
 
-fn spawn(file: &Path) -> std::io::Result<Child> {
+fn spawn(file: &Path, log: &Path) -> std::io::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(log)?;
     Command::new("haproxy")
         .arg("-db")
         .arg("-f")
         .arg(file)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(log.try_clone()?)
+        .stdout(log)
         .spawn()
 }
 

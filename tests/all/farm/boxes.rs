@@ -189,14 +189,14 @@ impl<'b> Asking<'b> {
 
     /// What the next so many answers are.
     fn next(&self, count: u32) -> BTreeMap<String, u32> {
-        let (_, failed) = self.taken();
-        assert_eq!(failed, 0, "requests failed");
+        let (seen, failed) = self.taken();
+        assert_eq!(failed, 0, "{seen:?}\n{}", self.balanced.troubles());
         eventually("many are answered", || {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.0.values().sum::<u32>() >= count
         });
         let (seen, failed) = self.taken();
-        assert_eq!(failed, 0, "{seen:?}");
+        assert_eq!(failed, 0, "{seen:?}\n{}", self.balanced.troubles());
         seen
     }
 }
