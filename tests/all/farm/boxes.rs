@@ -32,6 +32,9 @@ const BOX: At = At {
     shell: "sh",
 };
 
+/// How many seconds a container that will be well may take.
+const WITHIN: &str = "30";
+
 /// Hosts of this machine, each at an address of its own.
 const HOSTS: [(&str, &str); 2] = [("web-1", "127.0.0.1"), ("web-2", "127.0.0.2")];
 
@@ -146,11 +149,14 @@ fn boxed(rig: &Rig, name: &str, page: &str) -> PathBuf {
     folder
 }
 
+/// Long enough for an engine that is busy: its proxy takes seconds to hand a request on then. Who has no page answers at once, and is
+/// not waited for.
 fn write_spec(folder: &Path, name: &str, page: &str, hooks: &str) {
+    let within = if page == "page" { WITHIN } else { "4" };
     let spec = format!(
         "version: 0.0\nos: linux\nx-croft:\n  container:\n    image: image.tar\n    port: 8080\n    stopSeconds: 1\n    \
          command: [/bin/sh, -c, 'mkdir -p /www; echo {name} > /www/{page}; exec busybox httpd -f -p 8080 -h /www']\n    \
-         healthCheck: {{path: /page, withinSeconds: 4}}\n{hooks}"
+         healthCheck: {{path: /page, withinSeconds: {within}}}\n{hooks}"
     );
     std::fs::write(folder.join("appspec.yml"), spec).unwrap();
 }
@@ -302,7 +308,7 @@ fn an_agent_that_is_killed_while_a_container_is_asked_goes_on(rig: &mut Rig) {
     std::fs::create_dir(&gate).unwrap();
     let text = text
         .replace(
-            "{path: /page, withinSeconds: 4}",
+            &format!("{{path: /page, withinSeconds: {WITHIN}}}"),
             "{command: [test, -e, /gate/open], withinSeconds: 120}",
         )
         .replace(
@@ -423,7 +429,7 @@ fn a_canary_outlives_its_servers_in_every_step(rig: &mut Rig) {
     eventually("the new ones are made", || boxes.there().len() == 4);
     kill_servers(boxes.fleet.rig);
     for percent in [50, 100] {
-        eventually("traffic moves", || boxes.traffic(&second) == percent);
+        eventually("traffic moves", || boxes.traffic(&second) >= percent);
         kill_servers(boxes.fleet.rig);
     }
     eventually("the old ones go", || boxes.there().len() < 4);
