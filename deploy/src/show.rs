@@ -180,11 +180,7 @@ impl Deployment {
                 steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
                 step: plan.map(|_| self.step),
                 traffic_percent: plan
-                    .filter(|plan| {
-                        plan.steps
-                            .iter()
-                            .any(|step| matches!(step, Step::Shift { .. }))
-                    })
+                    .filter(|plan| plan.has_sides())
                     .map(|_| self.traffic_percent),
                 finding: end.and_then(|end| end.finding.clone()),
                 notes: self.notes.clone().unwrap_or_default(),

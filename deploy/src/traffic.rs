@@ -4,7 +4,7 @@
 //! A host whose revision is not its group's has none, whatever the balancer believes: a host that was away comes back closed.
 
 use croft_proto::deploy::{
-    Colour, Creator, EventStatus, LifecycleEvent, RevisionHealth, Side, Standing, Step,
+    Colour, Creator, EventStatus, LifecycleEvent, RevisionHealth, Side, Standing,
 };
 
 use crate::intent::GroupName;
@@ -77,7 +77,7 @@ pub fn weights(state: &State, name: &GroupName) -> Option<Weights> {
     // One that has just begun, and whose plan is the next entry, moves nothing yet.
     let latest = planned(&group.active).or_else(|| planned(&group.ended));
     let (needs, mut weights) = match latest {
-        Some(latest) if has_sides(latest) => (Some(needs(latest)), of_sides(latest)),
+        Some(latest) if latest.has_sides() => (Some(needs(latest)), of_sides(latest)),
         latest => (None, of_hosts(group, latest)),
     };
     // One that was revoked is closed, whatever it has; a balancer that has no server of it any more is not asked for one.
@@ -104,15 +104,6 @@ fn needs(deployment: &Deployment) -> Needs {
     } else {
         Needs::All
     }
-}
-
-fn has_sides(deployment: &Deployment) -> bool {
-    let plan = deployment.plan.as_ref();
-    plan.is_some_and(|plan| {
-        plan.steps
-            .iter()
-            .any(|step| matches!(step, Step::Shift { .. }))
-    })
 }
 
 /// The new side has its part, unless the deployment is over badly: then the old side has all.

@@ -187,6 +187,12 @@ impl Deployment {
         self.targets.iter().any(|target| target.is_attempted)
     }
 
+    /// Whether its plan has two sides; not before it has one.
+    #[must_use]
+    pub fn has_sides(&self) -> bool {
+        self.plan.as_ref().is_some_and(Plan::has_sides)
+    }
+
     /// What its current step has targets run.
     #[must_use]
     pub fn events(&self) -> &[LifecycleEvent] {

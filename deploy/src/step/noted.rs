@@ -233,9 +233,6 @@ fn served_from(deployment: &Deployment) -> Timestamp {
     let done = deployment.targets.iter().filter(is_new);
     let done = done.filter_map(|target| target.done_at).min();
     let began = deployment.began.unwrap_or(deployment.created);
-    let has_sides = deployment.plan.as_ref().is_some_and(|plan| {
-        let mut steps = plan.steps.iter();
-        steps.any(|step| matches!(step, Step::Shift { .. }))
-    });
-    traffic.or(done.filter(|_| !has_sides)).unwrap_or(began)
+    let done = done.filter(|_| !deployment.has_sides());
+    traffic.or(done).unwrap_or(began)
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Side, Step, TargetKind};
+use croft_proto::deploy::{Side, TargetKind};
 
 use crate::state::Deployment;
 use crate::verdict::Hosts;
@@ -48,8 +48,7 @@ pub(crate) struct Timeline {
 impl Timeline {
     pub(crate) fn of(deployment: &Deployment, hosts: &Hosts) -> Self {
         let plan = deployment.plan.as_ref();
-        let steps = plan.map(|plan| plan.steps.as_slice()).unwrap_or_default();
-        let has_sides = steps.iter().any(|step| matches!(step, Step::Shift { .. }));
+        let has_sides = deployment.has_sides();
         let traffic_from = deployment.shifts.first().map(|(at, _)| *at);
         let mut places = HashMap::new();
         let (mut news, mut lefts, mut olds) = (Vec::new(), Vec::new(), 0_usize);

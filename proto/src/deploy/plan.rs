@@ -229,6 +229,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether one side takes the other's place and traffic moves between them, as with blue/green and canaries; else hosts are changed where
+    /// they are.
+    #[must_use]
+    pub fn has_sides(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step, Step::Shift { .. }))
+    }
+
     /// Which of its host's containers a target is; none when it is the host itself.
     #[must_use]
     pub fn colour(&self, side: Side) -> Option<Colour> {

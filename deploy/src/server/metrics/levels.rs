@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use croft_proto::deploy::{DeploymentId, DeploymentStatus, RevisionHealth, Step};
+use croft_proto::deploy::{DeploymentId, DeploymentStatus, RevisionHealth};
 use prometheus::{Error, GaugeVec, Registry, register_gauge_vec_with_registry};
 
 use super::shown::Shown;
@@ -172,7 +172,7 @@ impl Levels {
                 active.add(&[application, named, word], is_it);
             }
             active.add(&[application, named, "waiting"], count(group.queue.len()));
-            if let Some(deployment) = deployment.filter(|one| has_sides(one)) {
+            if let Some(deployment) = deployment.filter(|one| one.has_sides()) {
                 let new = f64::from(deployment.traffic_percent.min(100)) / 100.0;
                 weights.most(&[application, named, "new"], new);
                 weights.most(&[application, named, "old"], 1.0 - new);
@@ -221,14 +221,6 @@ fn state_of(deployment: &Deployment) -> &'static str {
         | DeploymentStatus::Stopped
         | DeploymentStatus::Halted => "running",
     }
-}
-
-/// Whether traffic moves from one side to another.
-fn has_sides(deployment: &Deployment) -> bool {
-    deployment.plan.as_ref().is_some_and(|plan| {
-        let mut steps = plan.steps.iter();
-        steps.any(|step| matches!(step, Step::Shift { .. }))
-    })
 }
 
 /// Whether somebody has to look: its last deployment took one back, and failed.
