@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use croft_ledger::{Entry, Ledger, ReadError};
+use croft_ledger::{Entry, Ledger, ReadError, Seq};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::{FollowError, Views};
 
-/// Entries folded in one transaction while there is much to fold. They are a few megabytes, and at their largest 64.
+/// Entries read at once. They are a few megabytes, and at their largest 64.
 const CHUNK: usize = 1024;
+/// Bytes of entries folded in one transaction while there is much to fold, unless one chunk has more: nearly every build changes pages
+/// of every index, and these are written once for all of a piece.
+pub const PIECE_BYTES: usize = 8 << 20;
+/// What an entry takes beside its event.
+const ENTRY_BYTES: usize = 256;
 
 /// Folds the ledger from where the read model is: all there is, then what comes, until `stop` is true or its sender is gone.
 ///
@@ -52,14 +57,36 @@ async fn follow_on(ledger: &dyn Ledger, views: &Views) -> Result<(), FollowError
 
 /// In large pieces, the next one read while one is folded: following gives each entry by itself, which is for later.
 async fn catch_up(ledger: &dyn Ledger, views: &Views) -> Result<(), FollowError> {
-    let mut entries = ledger.read(views.position(), CHUNK).await?;
+    let mut entries = piece(ledger, views.position()).await?;
     while let Some(last) = entries.last() {
-        let next = ledger.read(last.seq, CHUNK);
+        let next = piece(ledger, last.seq);
         let (applied, next) = tokio::join!(apply(views, entries), next);
         applied?;
         entries = next?;
     }
     Ok(())
+}
+
+/// What comes next, until there is nothing more or it is large enough.
+async fn piece(ledger: &dyn Ledger, after: Seq) -> Result<Vec<Entry>, ReadError> {
+    let mut piece = Vec::new();
+    let (mut last, mut bytes) = (after, 0);
+    while bytes < PIECE_BYTES {
+        let chunk = ledger.read(last, CHUNK).await?;
+        let Some(entry) = chunk.last() else {
+            break;
+        };
+        last = entry.seq;
+        bytes += chunk.iter().map(bytes_of).sum::<usize>();
+        piece.extend(chunk);
+    }
+    Ok(piece)
+}
+
+/// What an entry counts for in [`PIECE_BYTES`].
+#[must_use]
+pub fn bytes_of(entry: &Entry) -> usize {
+    ENTRY_BYTES + entry.event().map_or(0, |event| event.len())
 }
 
 async fn apply(views: &Views, entries: Vec<Entry>) -> Result<(), FollowError> {

@@ -40,7 +40,7 @@ mod build;
 
 pub use build::{Attempt, BuildRow, Happened, Lost, Settlement, Stage, StopRequest};
 pub use error::{ApplyError, FollowError, OpenError, QueryError};
-pub use follow::follow;
+pub use follow::{PIECE_BYTES, bytes_of, follow};
 pub use read::{
     AuditRow, BuildFilter, CaseRow, FinishedBuild, Line, Page, PoolKeyRow, ProjectRow, ROWS_MAX,
     Reading, SecretRow, TokenRow, WorkerRow,

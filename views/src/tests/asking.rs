@@ -183,6 +183,41 @@ async fn the_ledger_is_followed_and_whoever_waits_is_told() {
 }
 
 #[tokio::test]
+async fn a_long_past_is_folded_in_large_pieces_without_a_gap() {
+    let ledger = Memory::new(Clock::system());
+    // More than one reading, and more than one piece.
+    let long = "x".repeat(6 << 10);
+    let builds = 2_500;
+    for number in 1..=builds {
+        let mut event = submitted("web", number);
+        event["initiator"] = long.as_str().into();
+        append(&ledger, &format!("build.{}", id(number)), Seq::ZERO, event).await;
+    }
+    assert!(builds as usize * long.len() > crate::PIECE_BYTES);
+    let views = Views::in_memory().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let mut positions = views.positions();
+    let following = crate::follow(Arc::new(ledger), views.clone(), stopped);
+    let waiting = async {
+        let mut seen = Vec::new();
+        while positions.borrow().get() < builds {
+            positions.changed().await.unwrap();
+            seen.push(positions.borrow_and_update().get());
+        }
+        stop.send_replace(true);
+        seen
+    };
+    let (ended, seen) = tokio::join!(following, waiting);
+    ended.unwrap();
+    assert!(seen.len() <= 2, "three readings, folded at {seen:?}");
+    for number in [1, 1_024, 1_025, 2_048, 2_049, builds] {
+        let build = id(number).parse().unwrap();
+        let row = views.ask_now(|read| read.build(build)).unwrap();
+        assert_eq!(row.unwrap().number, number);
+    }
+}
+
+#[tokio::test]
 async fn an_event_that_is_not_understood_ends_the_following_with_its_place() {
     let views = Views::in_memory().unwrap();
     let ledger = Memory::new(Clock::system());
