@@ -13,10 +13,11 @@ use serde_json::json;
 use super::balanced::{Balanced, free_port};
 use super::deploy::{Fleet, alert, served};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, each_size};
+use crate::harness::rig::{Cable, Rig, each_size};
 
 each_size!(small large |plan| plan;
-    a_host_that_is_cut_off_with_a_bad_release_gets_no_traffic_until_it_has_the_good_one,
+    a_host_that_stands_still_with_a_bad_release_gets_no_traffic_until_it_has_the_good_one,
+    a_host_whose_cable_is_pulled_with_a_bad_release_gets_no_traffic_until_it_has_the_good_one,
 );
 
 /// For so long something is cut off: `CROFT_AWAY_SECONDS`, or as long as a test among others may.
@@ -35,9 +36,22 @@ fn answers(balanced: &Balanced, count: usize) -> BTreeMap<String, u32> {
     seen
 }
 
-fn a_host_that_is_cut_off_with_a_bad_release_gets_no_traffic_until_it_has_the_good_one(
+/// As in a machine that is suspended.
+fn a_host_that_stands_still_with_a_bad_release_gets_no_traffic_until_it_has_the_good_one(
     rig: &mut Rig,
 ) {
+    cut_off(rig, None);
+}
+
+/// Its agent goes on, and hears nothing.
+fn a_host_whose_cable_is_pulled_with_a_bad_release_gets_no_traffic_until_it_has_the_good_one(
+    rig: &mut Rig,
+) {
+    let cable = Cable::to(&rig.addresses[0]);
+    cut_off(rig, Some(&cable));
+}
+
+fn cut_off(rig: &mut Rig, cable: Option<&Cable>) {
     let ports = [("web-1", free_port()), ("web-2", free_port())];
     let Some(balanced) = Balanced::start(rig.folder(), &ports) else {
         return;
@@ -49,14 +63,23 @@ fn a_host_that_is_cut_off_with_a_bad_release_gets_no_traffic_until_it_has_the_go
         "deploymentStyle": {"deploymentType": "IN_PLACE", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
         "alarmConfiguration": {"enabled": true, "alarms": [{"name": "TooManyErrors"}]},
         "x-croft": {"bakeMinutes": 0, "router": router}});
-    let fleet = Fleet::start_with(rig, more, &ports);
+    let mut fleet = Fleet::start_with(rig, more, &ports[1..]);
+    let (host, port) = ports[0];
+    match cable {
+        Some(cable) => fleet.add_over(cable, host, port),
+        None => fleet.add_with(host, port, &[]),
+    }
+    let agent = &fleet.agents[1];
     let first = fleet.over(&fleet.deploy(&good));
     assert_eq!(first["status"], "Succeeded", "{first:#}");
     let id = fleet.deploy_with(&bad, &json!({"x-croft": {"bakeMinutes": 30}}));
     eventually("it bakes", || fleet.info(&id)["status"] == "Baking");
     assert_eq!(answers(&balanced, 20).keys().collect::<Vec<_>>(), ["bad"]);
 
-    fleet.agents[0].signal(Signal::STOP);
+    match cable {
+        Some(cable) => cable.pull(),
+        None => agent.signal(Signal::STOP),
+    }
     alert(&fleet, "TooManyErrors");
     let info = fleet.over(&id);
     assert_eq!(info["status"], "Stopped", "{info:#}");
@@ -75,7 +98,10 @@ fn a_host_that_is_cut_off_with_a_bad_release_gets_no_traffic_until_it_has_the_go
     let stands = || std::fs::read_to_string(&page).unwrap();
     assert_eq!(stands().trim(), "bad", "it stands there still");
 
-    fleet.agents[0].signal(Signal::CONT);
+    match cable {
+        Some(cable) => cable.plug_in(),
+        None => agent.signal(Signal::CONT),
+    }
     eventually("it has traffic again", || {
         let seen = answers(&balanced, 5);
         assert_eq!(seen.keys().collect::<Vec<_>>(), ["good"], "{seen:?}");

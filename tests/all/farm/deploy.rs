@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::balanced::{Balanced, free_port};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, Role, each_size, http};
+use crate::harness::rig::{Cable, Rig, Role, each_size, http};
 
 each_size!(small large |plan| plan;
     a_revision_reaches_every_host_and_a_bad_one_is_taken_back,
@@ -124,6 +124,12 @@ impl<'r> Fleet<'r> {
         self.join(name, agent);
     }
 
+    /// Another host, which reaches its farm over that cable.
+    pub(super) fn add_over(&mut self, cable: &Cable, name: &str, port: u16) {
+        let agent = self.invited_at(&cable.near(), name, port);
+        self.join(name, agent);
+    }
+
     /// Another host, that shares no `/srv` and no `/run` with others.
     pub(super) fn add_apart(&mut self, name: &str) {
         let own = self.root(name);
@@ -141,14 +147,19 @@ impl<'r> Fleet<'r> {
 
     /// A host's agent that is to be started.
     fn invited(&self, name: &str, port: u16) -> Role {
+        let at = self.agents.len() % self.rig.addresses.len();
+        self.invited_at(&self.rig.addresses[at], name, port)
+    }
+
+    /// One that finds its farm there.
+    fn invited_at(&self, address: &str, name: &str, port: u16) -> Role {
         let body = json!({"host": name, "tags": [{"Key": "role", "Value": "web"}]});
         let invited = self
             .rig
             .ask("POST", "/v1/hosts/invitations", &body.to_string());
         assert_eq!(invited.status, 201, "{}", invited.text());
         let token = invited.json()["token"].as_str().unwrap().to_string();
-        let at = self.agents.len() % self.rig.addresses.len();
-        let server = format!("http://{}", self.rig.addresses[at]);
+        let server = format!("http://{address}");
         let root = self.root(name);
         std::fs::create_dir_all(&root).unwrap();
         let words = ["agent", "--server", &server, "--invitation", &token];

@@ -3,6 +3,8 @@
 
 /// Asking it, as a person or as a tool.
 mod asking;
+/// Between a host and it.
+mod cable;
 /// Requests.
 pub(crate) mod http;
 /// What it leaves on the machine.
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 pub(crate) use asking::commands;
+pub(crate) use cable::Cable;
 pub(crate) use role::Role;
 pub(crate) use s3::S3;
 
