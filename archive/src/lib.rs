@@ -2,7 +2,7 @@
 //!
 //! In: a ledger, a read model that knows what is finished, and places for objects. Out: *segments*, each a checked part of the
 //! log that is never changed; a ledger whose finished subjects are tombstones ([`Retention`]); the whole history again, as if
-//! nothing had been purged ([`History`], [`Whole`]); backups and what is restored from them ([`backup`], [`check`]).
+//! nothing had been purged ([`History`], [`Whole`]); copies of read models ([`Snapshots`]); backups and what is restored from them ([`backup`], [`check`]).
 //!
 //! What holds by absence: nothing is purged whose segment was not read back from where it lies; no sequence and no time is ever
 //! another one, in a segment, in a backup or after a restore; nothing is written by a restore before all of it was checked.
@@ -28,6 +28,8 @@ mod history;
 mod whole;
 /// Finished subjects: into segments, then out of the ledger.
 mod retention;
+/// Read models, so that they need not be folded from the beginning.
+mod snapshot;
 /// What a backup says of itself.
 mod manifest;
 /// History to a place.
@@ -44,6 +46,7 @@ pub use manifest::{Manifest, ManifestError};
 pub use restore::{Checked, RestoreError, Restored, check};
 pub use retention::{Due, Passed, Retention, RetentionError, plan};
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+pub use snapshot::{SnapshotError, SnapshotKey, Snapshots};
 pub use whole::Whole;
 
 #[cfg(test)]

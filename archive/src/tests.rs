@@ -4,6 +4,8 @@
 mod segments;
 /// Finished builds that leave the ledger.
 mod retention;
+/// Copies of read models.
+mod snapshots;
 /// Backups, and logs restored from them.
 mod backups;
 

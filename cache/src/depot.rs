@@ -37,6 +37,14 @@ impl Depot {
         self.0.get(&Path::from(name), bytes_max)
     }
 
+    /// Removes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When the store does not do it.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        self.0.delete(&Path::from(name))
+    }
+
     /// The names of all objects below `folder`, without it, sorted.
     ///
     /// # Errors
@@ -73,5 +81,8 @@ mod tests {
         let missing = depot.get("two/d", 1).unwrap_err();
         assert!(matches!(missing, Error::Missing { .. }), "{missing}");
         assert!(folder.path().join("archive/one/a").is_file());
+        depot.remove("one/a").unwrap();
+        depot.remove("one/a").unwrap();
+        assert_eq!(depot.list("one").unwrap(), ["b"]);
     }
 }

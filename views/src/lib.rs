@@ -45,6 +45,7 @@ pub use read::{
     AuditRow, BuildFilter, CaseRow, FinishedBuild, Line, Page, PoolKeyRow, ProjectRow, ROWS_MAX,
     Reading, SecretRow, TokenRow, WorkerRow,
 };
+pub use schema::SCHEMA_VERSION;
 pub use views::Views;
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use croft_ledger::Seq;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::OpenError;
 use crate::schema::{APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, to_seq};
+use crate::{OpenError, QueryError};
 
 /// Pages that the write-ahead log may hold before they are moved into the file: 64 MiB. Pages that change again and again, as
 /// those of the indexes do while much is folded, are moved once for all of it.
@@ -62,6 +62,42 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Whether at `path` is a read model that can be gone on with: what [`open`] would not make anew.
+pub(crate) fn stands(path: &Path) -> bool {
+    let stands = || {
+        let connection = open_to_read(path)?;
+        if !is_known(&connection)? {
+            return Ok(false);
+        }
+        Ok(place(&connection)? > Seq::ZERO)
+    };
+    !damage_mark(path).exists() && stands().unwrap_or_else(|_: rusqlite::Error| false)
+}
+
+/// That file instead of what is there.
+pub(crate) fn replace(path: &Path, with: &Path) -> Result<(), OpenError> {
+    remove(path)?;
+    fs::rename(with, path).map_err(|source| OpenError::File {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// All of it in a new file, and up to where that is folded.
+pub(crate) fn copy(from: &Connection, path: &Path) -> Result<Seq, QueryError> {
+    let named = path
+        .to_str()
+        .ok_or_else(|| QueryError::Lost(format!("{} is no UTF-8 text", path.display())))?;
+    from.execute("VACUUM INTO ?1", [named])?;
+    Ok(place(&open_to_read(path)?)?)
+}
+
+fn place(connection: &Connection) -> rusqlite::Result<Seq> {
+    connection
+        .query_row("SELECT seq FROM place", [], |row| row.get(0))
+        .map(to_seq)
+}
+
 /// True when the file itself is at fault, and a new one would not be.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
@@ -94,8 +130,8 @@ fn prepare(path: &Path) -> rusqlite::Result<Option<(Connection, Seq)>> {
     if is_new {
         make(&mut connection)?;
     }
-    let place = connection.query_row("SELECT seq FROM place", [], |row| row.get(0))?;
-    Ok(Some((connection, to_seq(place))))
+    let place = place(&connection)?;
+    Ok(Some((connection, place)))
 }
 
 fn is_known(connection: &Connection) -> rusqlite::Result<bool> {

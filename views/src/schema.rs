@@ -7,7 +7,7 @@ use croft_proto::Timestamp;
 pub(crate) const APPLICATION_ID: i32 = 0x4372_7677;
 
 /// Of the tables below. A file of any other is removed: it is quicker to fold anew than to convert.
-pub(crate) const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// Bytes of a page. A build's events are a few thousand bytes: in SQLite's 4096 nearly every row would need pages of its own
 /// beside the table's, two or three to write for each build.

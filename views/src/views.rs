@@ -44,6 +44,20 @@ impl Views {
         Ok(Self::new(Some(path.to_path_buf()), connection, position))
     }
 
+    /// Whether [`Views::open`] would go on with what is at that path, and not begin anew.
+    #[must_use]
+    pub fn stands(path: &Path) -> bool {
+        open::stands(path)
+    }
+
+    /// Puts the read model in the file `with` in place of what is at `path`, which nobody has open.
+    ///
+    /// # Errors
+    /// When a file cannot be removed or moved.
+    pub fn replace(path: &Path, with: &Path) -> Result<(), OpenError> {
+        open::replace(path, with)
+    }
+
     /// One that is gone with its last handle.
     ///
     /// # Errors
@@ -111,6 +125,24 @@ impl Views {
             drop(self.0.changes.send(changed));
         }
         wrong.map_or(Ok(position), Err)
+    }
+
+    /// Writes all of it, as it is at one moment, into a new file at `path`, in place of what is there; up to where that is folded. Those
+    /// that write and ask go on meanwhile. Waits for the disk.
+    ///
+    /// # Errors
+    /// When one of both files cannot be used.
+    pub fn copy_to(&self, path: &Path) -> Result<Seq, QueryError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(QueryError::Lost(format!("{}: {error}", path.display())));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        match &self.0.path {
+            None => open::copy(&self.writer(), path),
+            Some(from) => open::copy(&open::open_to_read(from)?, path),
+        }
     }
 
     /// Up to where the ledger is folded.

@@ -12,6 +12,7 @@ in_size!(large LARGE, |plan| plan.soon();
 
 each_size!(view_small view_large |plan| plan;
     a_read_model_that_is_gone_is_made_anew,
+    a_read_model_that_is_gone_begins_with_a_kept_copy,
 );
 
 fn an_outcome_waits_for_object_storage_that_is_away(rig: &mut Rig) {
@@ -123,6 +124,39 @@ fn a_server_with_an_empty_home_tells_the_same_history(rig: &mut Rig) {
 
 fn a_read_model_that_is_gone_is_made_anew(rig: &mut Rig) {
     let ids = some_history(rig);
+    lose_read_models(rig);
+    assert_eq!(history(rig), ids);
+    let audit = rig.told(&["audit", "--verify"]);
+    assert!(audit.contains("as it was written"), "{audit}");
+}
+
+fn a_read_model_that_is_gone_begins_with_a_kept_copy(rig: &mut Rig) {
+    rig.serve_with(&["--snapshot-entries", "5", "--keep-every", "1s"]);
+    let before = some_history(rig);
+    let has_said = |rig: &Rig, what: &str| {
+        let servers = rig.servers.iter();
+        servers.filter(|server| server.log().contains(what)).count()
+    };
+    eventually("a copy is kept", || {
+        has_said(rig, "kept a copy of the read model") > 0
+    });
+    // What is behind the copy is folded on top of it.
+    let after = rig.detach(&rig.source("after", &commands(&["true"])), &[]);
+    rig.over(&after);
+    let now = history(rig);
+    assert_eq!(now.len(), before.len() + 1);
+    lose_read_models(rig);
+    assert_eq!(
+        has_said(rig, "the read model begins with a kept copy"),
+        rig.servers.len()
+    );
+    assert_eq!(history(rig), now);
+    let audit = rig.told(&["audit", "--verify"]);
+    assert!(audit.contains("as it was written"), "{audit}");
+}
+
+/// All servers die, and come again without theirs.
+fn lose_read_models(rig: &mut Rig) {
     for server in 0..rig.servers.len() {
         rig.servers[server].kill();
         for name in ["views.db", "views.db-wal", "views.db-shm"] {
@@ -130,9 +164,6 @@ fn a_read_model_that_is_gone_is_made_anew(rig: &mut Rig) {
         }
         rig.restart_server(server);
     }
-    assert_eq!(history(rig), ids);
-    let audit = rig.told(&["audit", "--verify"]);
-    assert!(audit.contains("as it was written"), "{audit}");
 }
 
 /// A few builds that are over: each as JSON, the newest first.

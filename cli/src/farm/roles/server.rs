@@ -23,7 +23,7 @@ use super::master;
 use super::observed::{self, BrokerMetrics};
 use super::open_files;
 use super::prometheus::Prometheus;
-use super::substrates::{self, Broker};
+use super::substrates::{self, Broker, Copies};
 use super::words::{DoorWords, ServerWords};
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
@@ -85,7 +85,9 @@ impl Running {
         });
         let (deployer, deploy) = croft_deploy::server::Server::new(deploying(&ground, door)?);
         let broker_metrics = BrokerMetrics::new(&ground.registry)?;
-        let views = Views::open(&home.join("views.db")).context("cannot open the read model")?;
+        let ledger = Arc::clone(&ground.broker.ledger);
+        let copies = Copies::of(&ground.archive, ledger, &key, home);
+        let views = copies.open().await?;
         let farm = Farm {
             handle,
             deploy,
@@ -113,6 +115,12 @@ impl Running {
             observed::watch_broker(broker_metrics, ledger, stop).await;
             Ok(())
         });
+        if let Some(keeping) = copies.keeping(&ground.archive, views.clone(), rest_stop.clone()) {
+            loops.spawn(async move {
+                keeping.await;
+                Ok(())
+            });
+        }
         let ledger = Arc::clone(&ground.broker.ledger);
         past(&mut loops, ground.archive, ledger, views, &rest_stop);
         let served = croft_api::farm::serve(farm.clone(), listener, tls, front_stop);

@@ -217,6 +217,15 @@ pub(crate) struct KeepWords {
         hide = true
     )]
     pub(crate) keep_every: String,
+    /// A copy of the read model is kept beside the store when the ledger has so many more entries than the last one: a server on an
+    /// empty disk begins with it. 0 keeps none.
+    #[arg(
+        long,
+        env = "CROFT_SNAPSHOT_ENTRIES",
+        value_name = "COUNT",
+        default_value_t = 100_000
+    )]
+    pub(crate) snapshot_entries: u64,
 }
 
 /// `croft backup`.
