@@ -3,12 +3,14 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::{
-    Announcement, Build, Chunk, FollowError, Health, Hint, Item, Place, Pool, PublishError,
-    PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable, Verdict,
+    Announcement, Build, Chunk, Deployment, FollowError, Health, Heard, Hint, Host, Item, Mark,
+    Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken,
+    Unavailable, Verdict,
 };
 
 /// What is on its way. Anything of it may be lost, repeated or late.
@@ -73,6 +75,30 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// **Shape.** See [`Item`].
     /// **Errors.** See [`FollowError`]; the stream ends with one. A broker that is away is none: the stream waits for it.
     fn follow(&self, build: &Build, from: Place) -> BoxStream<'static, Result<Item, FollowError>>;
+
+    /// Gives a piece of what a host prints to those who listen to its deployment, now or soon. Waits for none of them. Any number of
+    /// servers may put what one host prints; who puts says in the piece which it is.
+    ///
+    /// **Errors.** See [`PutError`]; a piece has the largest size of a [`Chunk`].
+    /// **Cancel.** It may have been put.
+    fn print(
+        &self,
+        deployment: &Deployment,
+        host: &Host,
+        piece: Bytes,
+    ) -> BoxFuture<'_, Result<(), PutError>>;
+
+    /// What is still kept of what all hosts of a deployment have printed, or one of them, then what comes. Who was there before begins after
+    /// what it has; when that was of a memory that is lost, with all that is kept.
+    ///
+    /// **Shape.** See [`Heard`]. Without an end; of pieces that are not kept any more nothing is said here.
+    /// **Errors.** See [`FollowError`]; the stream ends with one. A broker that is away is none: the stream waits for it.
+    fn listen(
+        &self,
+        deployment: &Deployment,
+        host: Option<&Host>,
+        after: Option<Mark>,
+    ) -> BoxStream<'static, Result<Heard, FollowError>>;
 
     /// Tells all who listen now that a worker is there.
     ///

@@ -4,15 +4,17 @@
 mod hints;
 /// Leases, and who is there.
 mod said;
-/// Live output.
+/// Live output of builds.
 mod output;
+/// Live output of hosts.
+mod printed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::{Build, Bus, Output, Pool, Settings};
+use crate::{Build, Bus, Output, Pool, Printing, Settings};
 
 /// Panics when the bus does not do what the case's name says.
 pub type Case = fn(Arc<dyn Bus>) -> BoxFuture<'static, ()>;
@@ -30,10 +32,14 @@ pub fn settings() -> Settings {
             bytes_max_in_all: 8 << 20,
             patience: Duration::from_secs(2),
         },
+        printed: Printing {
+            pieces_max: KEPT,
+            bytes_max_in_all: 4 << 20,
+        },
     }
 }
 
-/// Chunks kept of one build.
+/// Chunks kept of one build, and pieces of one host.
 const KEPT: usize = 32;
 /// Longer than anything takes that is expected to happen.
 const LONG: Duration = Duration::from_secs(20);
@@ -78,6 +84,18 @@ macro_rules! for_each_case {
                 the_oldest_of_all_goes_first
                 builds_are_apart
                 a_chunk_has_a_largest_size
+            ;
+            printed:
+                a_listener_gets_what_is_kept_then_what_comes
+                a_listener_that_comes_first_waits
+                a_listener_goes_on_after_what_it_has
+                a_mark_of_another_memory_means_nothing
+                one_host_is_listened_to
+                a_loud_host_pushes_out_only_its_own
+                the_oldest_of_all_hosts_goes_first
+                a_listener_that_does_not_read_holds_up_nobody
+                deployments_are_apart
+                a_piece_has_a_largest_size
             ;
         }
     };

@@ -98,6 +98,6 @@ pub enum PutError {
 #[non_exhaustive]
 pub enum FollowError {
     /// What comes is of a newer version; a newer server can follow it.
-    #[error("failed to follow a build's output")]
+    #[error("failed to follow output")]
     NotUnderstood(#[source] NotUnderstood),
 }

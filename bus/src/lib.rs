@@ -1,4 +1,4 @@
-//! What is on its way: hints that a build waits, renewals of leases, live output, announcements of workers.
+//! What is on its way: hints that a build waits, renewals of leases, live output of builds and of hosts, announcements of workers.
 //!
 //! In: what one role wants another to know soon. Out: the same, mostly, to whoever listens. Two implementations stand behind
 //! [`Bus`] and pass one [`conformance`] suite:
@@ -52,9 +52,9 @@ pub use error::{
 pub use held::{RenewalRequest, Taken};
 pub use memory::Memory;
 pub use message::{
-    Announcement, CHUNK_BYTES_MAX, Chunk, Hint, Item, Place, REASON_BYTES_MAX, Renewal,
-    VERSION_BYTES_MAX, Verdict,
+    Announcement, CHUNK_BYTES_MAX, Chunk, Heard, Hint, Item, Mark, NoMark, Place, REASON_BYTES_MAX,
+    Renewal, VERSION_BYTES_MAX, Verdict,
 };
-pub use name::{Build, NAME_BYTES_MAX, NameError, POOL_BYTES_MAX, Pool, Worker};
+pub use name::{Build, Deployment, Host, NAME_BYTES_MAX, NameError, POOL_BYTES_MAX, Pool, Worker};
 pub use nats::{Config, Nats};
-pub use settings::{HINTS_MAX, Output, Settings};
+pub use settings::{HINTS_MAX, Output, Printing, Settings};

@@ -2,26 +2,30 @@
 
 /// Builds that wait.
 mod hints;
-/// Live output.
+/// Live output of builds.
 mod output;
+/// Live output of hosts.
+mod printed;
 /// What is said to whoever listens now: renewals and announcements.
 mod said;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{self, BoxFuture};
 use futures_util::stream::BoxStream;
 
-use crate::message::{Record, cut};
+use crate::message::{Record, cut, piece as checked};
 use crate::{
-    Announcement, Build, Bus, Chunk, FollowError, Health, Hint, Item, Place, Pool, PublishError,
-    PutError, RenewError, Renewal, RenewalRequest, Settings, TakeError, Taken, Unavailable,
-    VERSION_BYTES_MAX, Verdict,
+    Announcement, Build, Bus, Chunk, Deployment, FollowError, Health, Heard, Hint, Host, Item,
+    Mark, Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest, Settings,
+    TakeError, Taken, Unavailable, VERSION_BYTES_MAX, Verdict,
 };
 use hints::Hints;
 use output::Outputs;
+use printed::Printed;
 use said::Said;
 
 /// A bus that is gone with its last handle. Clones share it.
@@ -29,6 +33,7 @@ use said::Said;
 pub struct Memory {
     hints: Arc<Hints>,
     output: Arc<Outputs>,
+    printed: Arc<Printed>,
     said: Arc<Said>,
 }
 
@@ -39,6 +44,7 @@ impl Memory {
         Self {
             hints: Arc::new(Hints::new(settings)),
             output: Arc::new(Outputs::new(settings.output.clone())),
+            printed: Arc::new(Printed::new(settings.printed.clone())),
             said: Arc::new(Said::new(settings.renew_wait)),
         }
     }
@@ -103,6 +109,29 @@ impl Bus for Memory {
 
     fn follow(&self, build: &Build, from: Place) -> BoxStream<'static, Result<Item, FollowError>> {
         output::follow(&self.output, build.clone(), from)
+    }
+
+    fn print(
+        &self,
+        deployment: &Deployment,
+        host: &Host,
+        piece: Bytes,
+    ) -> BoxFuture<'_, Result<(), PutError>> {
+        let (deployment, host) = (deployment.clone(), host.clone());
+        future::lazy(move |_| {
+            self.printed.print(&deployment, host, checked(piece)?);
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn listen(
+        &self,
+        deployment: &Deployment,
+        host: Option<&Host>,
+        after: Option<Mark>,
+    ) -> BoxStream<'static, Result<Heard, FollowError>> {
+        printed::listen(&self.printed, deployment.clone(), host.cloned(), after)
     }
 
     fn announce(&self, mut announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {

@@ -1,5 +1,9 @@
 //! What is said over the bus. Made by the roles; put into bytes by `wire`.
 
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +130,53 @@ pub enum Item {
     End,
 }
 
+/// Where in what hosts have printed: a piece that a listener has.
+///
+/// **Shape.** As text `<epoch>.<seq>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark {
+    /// Which memory it is of. One that was lost and made anew counts from the beginning.
+    pub epoch: u64,
+    /// The piece's number; those of one deployment ascend, with gaps.
+    pub seq: u64,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.seq)
+    }
+}
+
+impl FromStr for Mark {
+    type Err = NoMark;
+
+    fn from_str(text: &str) -> Result<Self, NoMark> {
+        let (epoch, seq) = text.split_once('.').ok_or(NoMark)?;
+        let number = |text: &str| text.parse().map_err(|_no_number: ParseIntError| NoMark);
+        let (epoch, seq) = (number(epoch)?, number(seq)?);
+        Ok(Self { epoch, seq })
+    }
+}
+
+/// A text is no [`Mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a place in what hosts print is `<epoch>.<seq>`, two numbers")]
+pub struct NoMark;
+
+/// What a listener to a deployment is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A piece, as it was put; those of one host come in their order.
+    Piece {
+        /// Where it is.
+        mark: Mark,
+        /// What was put.
+        bytes: Bytes,
+    },
+    /// All that there was when the listening began has been given. Said once.
+    CaughtUp,
+}
+
 /// What is kept of output: a chunk, or the end, numbered as the chunk that would be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -167,6 +218,15 @@ impl Record {
     pub(crate) fn size_bytes(&self) -> usize {
         self.bytes.as_ref().map_or(0, Bytes::len)
     }
+}
+
+/// A piece of what a host printed, when it is not too large.
+pub(crate) fn piece(bytes: Bytes) -> Result<Bytes, PutError> {
+    let size_bytes = bytes.len();
+    if size_bytes > CHUNK_BYTES_MAX {
+        return Err(PutError::TooLarge { size_bytes });
+    }
+    Ok(bytes)
 }
 
 /// A follower says how far it is. Between followers and those who put, over a broker.

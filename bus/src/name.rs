@@ -1,4 +1,4 @@
-//! Names of builds, pools and workers. Made where an id is read; parts of a broker's subjects.
+//! Names of builds, pools, workers, deployments and hosts. Made where an id is read; parts of a broker's subjects.
 
 use std::fmt;
 use std::str::FromStr;
@@ -86,6 +86,14 @@ name! {
 name! {
     /// A worker's name.
     Worker, NAME_BYTES_MAX
+}
+name! {
+    /// A deployment's id.
+    Deployment, NAME_BYTES_MAX
+}
+name! {
+    /// The name of a host that is deployed to.
+    Host, NAME_BYTES_MAX
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The bus of a farm, over a NATS server or cluster. Connected by the composition root.
 //!
-//! Hints are a work queue and output is a stream with limits, both in the broker's memory; renewals, announcements and what
+//! Hints are a work queue, output of builds and of hosts are two streams with limits, all in the broker's memory; renewals, announcements and what
 //! followers say of themselves are plain messages. When the broker's memory is gone, whoever asks next makes the streams
 //! again, and the roles fill them from the ledger as they go on.
 
@@ -14,6 +14,8 @@ mod hints;
 mod put;
 /// Live output, out.
 mod follow;
+/// Live output of hosts, in and out.
+mod printed;
 /// What is said to whoever listens now: renewals and announcements.
 mod said;
 
@@ -24,6 +26,7 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
+use bytes::Bytes;
 use croft_nats::ConnectError;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -31,11 +34,11 @@ use futures_util::stream::BoxStream;
 
 pub use config::Config;
 
-use crate::message::{Record, cut};
+use crate::message::{Record, cut, piece as checked};
 use crate::{
-    Announcement, Build, Bus, Cause, Chunk, FollowError, Health, Hint, Item, Place, Pool,
-    PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable,
-    VERSION_BYTES_MAX, Verdict,
+    Announcement, Build, Bus, Cause, Chunk, Deployment, FollowError, Health, Heard, Hint, Host,
+    Item, Mark, Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest,
+    TakeError, Taken, Unavailable, VERSION_BYTES_MAX, Verdict,
 };
 
 /// A bus in a broker. Clones share the connection.
@@ -183,6 +186,30 @@ impl Bus for Nats {
 
     fn follow(&self, build: &Build, from: Place) -> BoxStream<'static, Result<Item, FollowError>> {
         follow::follow(Arc::clone(&self.shared), build, from)
+    }
+
+    fn print(
+        &self,
+        deployment: &Deployment,
+        host: &Host,
+        piece: Bytes,
+    ) -> BoxFuture<'_, Result<(), PutError>> {
+        let (deployment, host) = (deployment.clone(), host.clone());
+        async move {
+            self.shared
+                .print(&deployment, &host, &checked(piece)?)
+                .await
+        }
+        .boxed()
+    }
+
+    fn listen(
+        &self,
+        deployment: &Deployment,
+        host: Option<&Host>,
+        after: Option<Mark>,
+    ) -> BoxStream<'static, Result<Heard, FollowError>> {
+        printed::listen(Arc::clone(&self.shared), deployment, host, after)
     }
 
     fn announce(&self, mut announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {

@@ -21,6 +21,8 @@ pub struct Settings {
     pub renew_wait: Duration,
     /// How much of builds' output is kept, for followers who come late.
     pub output: Output,
+    /// The same of what hosts print in deployments.
+    pub printed: Printing,
 }
 
 /// How much of builds' output is kept. The oldest goes first.
@@ -36,6 +38,21 @@ pub struct Output {
     /// are not waited for until they have caught up.
     pub patience: Duration,
 }
+
+/// How much is kept of what hosts print. The oldest goes first, and nobody waits for who reads it. It is kept apart from builds' output, so
+/// that neither pushes out the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printing {
+    /// Pieces of one host in one deployment: however much it prints, those of other hosts stay.
+    pub pieces_max: usize,
+    /// Bytes of all deployments.
+    pub bytes_max_in_all: usize,
+}
+
+/// Pieces kept of one host: at four a second half a minute.
+const PIECES_MAX: usize = 128;
+/// Bytes kept of all hosts: eight that print as much as they can.
+const PRINTED_BYTES_MAX: usize = 64 << 20;
 
 /// Chunks kept of one build: at twenty a second (output is held back 50 ms at most) three minutes.
 const CHUNKS_MAX: usize = 4096;
@@ -55,6 +72,10 @@ impl Default for Settings {
                 bytes_max: OUTPUT_BYTES_MAX_PER_BUILD,
                 bytes_max_in_all: OUTPUT_BYTES_MAX,
                 patience: Duration::from_secs(2),
+            },
+            printed: Printing {
+                pieces_max: PIECES_MAX,
+                bytes_max_in_all: PRINTED_BYTES_MAX,
             },
         }
     }

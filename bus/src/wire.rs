@@ -73,6 +73,23 @@ pub(crate) fn decode_record(bytes: &Bytes) -> Result<Record, NotUnderstood> {
     })
 }
 
+/// A piece of what a host printed, in bytes.
+pub(crate) fn encode_piece(piece: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(piece.len() + 1);
+    bytes.extend_from_slice(&[VERSION]);
+    bytes.extend_from_slice(piece);
+    bytes.freeze()
+}
+
+/// The piece in those bytes, sharing them.
+pub(crate) fn decode_piece(bytes: &Bytes) -> Result<Bytes, NotUnderstood> {
+    let piece = body(bytes)?;
+    match piece.len() > CHUNK_BYTES_MAX {
+        true => Err(damaged("the piece is too long")),
+        false => Ok(piece),
+    }
+}
+
 fn begin<T: DeserializeOwned>(body: &Bytes) -> Result<(T, usize), NotUnderstood> {
     bincode::serde::decode_from_slice(body, limits()).map_err(|error| damaged(error.to_string()))
 }
@@ -169,6 +186,15 @@ mod tests {
         let bytes = encode_record(&record);
         assert_eq!(&bytes[..], b"\x01\x01\x07\x01");
         assert_eq!(decode_record(&bytes), Ok(record));
+    }
+
+    #[test]
+    fn the_bytes_of_what_a_host_printed_are_golden() {
+        let bytes = encode_piece(b"{}");
+        assert_eq!(&bytes[..], b"\x01{}");
+        assert_eq!(decode_piece(&bytes), Ok(Bytes::from_static(b"{}")));
+        let long = encode_piece(&vec![b'x'; CHUNK_BYTES_MAX + 1]);
+        assert!(decode_piece(&long).is_err());
     }
 
     #[test]

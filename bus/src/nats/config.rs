@@ -9,7 +9,7 @@ use crate::Settings;
 pub struct Config {
     /// Where the broker is and as whom to speak to it.
     pub broker: Broker,
-    /// What the streams' names begin with: `<stream>_HINTS`, `<stream>_OUTPUT`.
+    /// What the streams' names begin with: `<stream>_HINTS`, `<stream>_OUTPUT`, `<stream>_PRINTED`.
     pub stream: String,
     /// What all subjects begin with. It belongs to this bus alone.
     pub prefix: String,
@@ -39,5 +39,9 @@ impl Config {
 
     pub(super) fn output(&self) -> String {
         format!("{}_OUTPUT", self.stream)
+    }
+
+    pub(super) fn printed(&self) -> String {
+        format!("{}_PRINTED", self.stream)
     }
 }

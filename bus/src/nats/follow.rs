@@ -18,13 +18,13 @@ use crate::order::Order;
 use crate::{Build, Cause, FollowError, Item, NotUnderstood, Place, wire};
 
 /// A broker that says nothing for twice this long has lost the consumer.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long a request for messages stays with the broker.
-const EXPIRES: Duration = Duration::from_secs(30);
+pub(super) const EXPIRES: Duration = Duration::from_secs(30);
 /// How long the broker keeps a consumer that nobody asks.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// Between two tries; a new leader takes seconds.
-const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+pub(super) const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Chunks asked for at once: 4 MiB when all are of the largest size.
 const AHEAD_MAX: usize = 64;
 

@@ -15,9 +15,9 @@ use crate::HINTS_MAX;
 /// Nothing of output is told apart by an id, and a broker wants a window of some length.
 const NO_WINDOW: Duration = Duration::from_secs(1);
 
-/// Both streams are what the bus needs.
+/// The streams are what the bus needs.
 pub(super) async fn prepare(context: &Context, config: &Config) -> Result<(), ConnectError> {
-    for wanted in [hints(config), output(config)] {
+    for wanted in [hints(config), output(config), printed(config)] {
         croft_nats::open(context, &wanted).await?;
     }
     Ok(())
@@ -50,6 +50,23 @@ fn output(config: &Config) -> Stream {
         max_messages: -1,
         max_bytes: i64::try_from(kept.bytes_max_in_all).unwrap_or(i64::MAX),
         max_messages_per_subject: i64::try_from(kept.chunks_max).unwrap_or(i64::MAX),
+        duplicate_window: NO_WINDOW,
+        ..common(config)
+    }
+}
+
+fn printed(config: &Config) -> Stream {
+    let kept = &config.settings.printed;
+    Stream {
+        name: config.printed(),
+        description: Some("Croft's live output of hosts that are deployed to".into()),
+        // Deployment and host.
+        subjects: vec![format!("{}.printed.*.*", config.prefix)],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        max_messages: -1,
+        max_bytes: i64::try_from(kept.bytes_max_in_all).unwrap_or(i64::MAX),
+        max_messages_per_subject: i64::try_from(kept.pieces_max).unwrap_or(i64::MAX),
         duplicate_window: NO_WINDOW,
         ..common(config)
     }

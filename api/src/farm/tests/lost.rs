@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use croft_bus::{
-    Announcement, Build, Bus, Chunk, FollowError, Health, Hint, Item, Place, Pool, PublishError,
-    PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken, Unavailable, Verdict,
+    Announcement, Build, Bus, Chunk, Deployment, FollowError, Health, Heard, Hint, Host, Item,
+    Mark, Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError,
+    Taken, Unavailable, Verdict,
 };
 use croft_proto::farm::{BuildEvent, BuildId, LossReason};
 use futures_util::StreamExt as _;
@@ -95,6 +97,22 @@ impl Bus for Lossy {
             Ends::Short => some.boxed(),
             Ends::Silent => some.chain(stream::pending()).boxed(),
         }
+    }
+    fn print(
+        &self,
+        deployment: &Deployment,
+        host: &Host,
+        piece: Bytes,
+    ) -> BoxFuture<'_, Result<(), PutError>> {
+        self.inner.print(deployment, host, piece)
+    }
+    fn listen(
+        &self,
+        deployment: &Deployment,
+        host: Option<&Host>,
+        after: Option<Mark>,
+    ) -> BoxStream<'static, Result<Heard, FollowError>> {
+        self.inner.listen(deployment, host, after)
     }
     fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {
         self.inner.announce(announcement)
