@@ -13,6 +13,8 @@ mod script;
 mod command;
 /// What hosts and servers say to each other.
 mod host;
+/// What scripts print.
+mod output;
 /// What names may be.
 mod name;
 /// Tags of hosts, and filters of them.
@@ -67,6 +69,9 @@ pub use journal::{
 };
 pub use lifecycle::{LifecycleEvent, ScriptsFrom};
 pub use name::{NAME_CHARS_MAX, is_deploy_name};
+pub use output::{
+    HostOutput, OUTPUT_BYTES_MAX, OutputAnswer, OutputLine, OutputStream, PrintedOutput,
+};
 pub use plan::{Fleet, HealthRule, Pace, Plan, PlannedTarget, Side, Span, Step, TargetKind, Was};
 pub use request::{Accepted, Creator, OwnOfDeployment, StartDeployment, TargetInstances};
 pub use router::Router;

@@ -270,7 +270,7 @@ fn knows_hosts(state: &State) -> Result<(), Problem> {
 }
 
 /// The host whose call this is, and the body that it signed.
-async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
+pub(super) async fn host_of(call: &mut Call) -> Result<(String, Bytes), Problem> {
     let state = Arc::clone(&call.state);
     knows_hosts(&state)?;
     let said = call.header(&AUTHORIZATION).and_then(HostCall::parse);
@@ -350,7 +350,7 @@ async fn signed(
     Ok((said.host, body))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| not_json(&error))
 }
 

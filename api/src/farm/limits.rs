@@ -68,6 +68,10 @@ pub(super) const REQUESTS_BURST: u32 = 1_000;
 pub(super) const STRANGERS_PER_SECOND: u32 = 20;
 /// The same, at once.
 pub(super) const STRANGERS_BURST: u32 = 200;
+/// Bytes a second, on average, that are taken of what one host prints: four times what an agent sends.
+pub(super) const PRINTED_BYTES_PER_SECOND: u32 = 1 << 20;
+/// The same, at once.
+pub(super) const PRINTED_BYTES_BURST: u32 = 4 << 20;
 /// Tokens whose pace is remembered. One that is forgotten starts with a full bucket.
 pub(super) const PACES_MAX: usize = 10_000;
 /// How long refusals of one kind are gathered after the first, to be put on record as one note with their number: a person who

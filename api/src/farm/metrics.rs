@@ -20,6 +20,30 @@ const BUCKETS: &[f64] = &[
 pub(super) struct Metrics {
     requests: HistogramVec,
     refused: IntCounterVec,
+    printed: IntCounterVec,
+}
+
+/// What became of what a host printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Printed {
+    /// It went on to whoever follows.
+    Received,
+    /// The host says that it went nowhere.
+    LeftOut,
+    /// It was not taken.
+    Refused,
+}
+
+impl Printed {
+    const ALL: [Self; 3] = [Self::Received, Self::LeftOut, Self::Refused];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::LeftOut => "left_out",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 impl Metrics {
@@ -40,13 +64,28 @@ impl Metrics {
             ),
             &["reason"],
         )?;
+        let printed = IntCounterVec::new(
+            Opts::new(
+                "croft_deployment_output_bytes_total",
+                "Bytes that scripts of deployments printed, by what became of them.",
+            ),
+            &["result"],
+        )?;
         registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(printed.clone()))?;
         registry.register(Box::new(refused.clone()))?;
         // An alert on what is not there would say nothing.
         for reason in ["connections", "no_route", "pace", "role", "token"] {
             refused.with_label_values(&[reason]);
         }
-        Ok(Self { requests, refused })
+        for printed_so in Printed::ALL {
+            printed.with_label_values(&[printed_so.word()]);
+        }
+        Ok(Self {
+            requests,
+            refused,
+            printed,
+        })
     }
 
     pub(super) fn answered(&self, route: &str, method: &str, code: StatusCode, took: Duration) {
@@ -58,6 +97,10 @@ impl Metrics {
 
     pub(super) fn refused(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(super) fn printed(&self, so: Printed, bytes: u64) {
+        self.printed.with_label_values(&[so.word()]).inc_by(bytes);
     }
 }
 

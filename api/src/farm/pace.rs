@@ -1,4 +1,4 @@
-//! How fast somebody may ask: a bucket of requests that fills at a steady rate. Asked by the gate for every request.
+//! How fast somebody may ask: a bucket of requests, or of bytes, that fills at a steady rate. Asked by the gate for every request.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -42,19 +42,25 @@ impl<K: Eq + Hash> Paces<K> {
         let Some(bucket) = buckets.get(whose) else {
             return Ok(());
         };
-        self.enough(filled(bucket, self.per_second, self.burst, now))
+        self.enough(filled(bucket, self.per_second, self.burst, now), WHOLE)
     }
 
-    fn enough(&self, level: u64) -> Result<(), u64> {
-        if level >= WHOLE {
+    fn enough(&self, level: u64, wanted: u64) -> Result<(), u64> {
+        let missing = wanted.saturating_sub(level);
+        if missing == 0 {
             return Ok(());
         }
-        let missing = WHOLE - level;
         Err(missing.div_ceil(self.per_second * WHOLE).max(1))
     }
 
     /// Takes one request out of the bucket, or says in how many seconds there will be one.
     pub(super) fn take(&self, whose: K, now: Instant) -> Result<(), u64> {
+        self.take_many(whose, 1, now)
+    }
+
+    /// The same of so many at once.
+    pub(super) fn take_many(&self, whose: K, count: u32, now: Instant) -> Result<(), u64> {
+        let wanted = u64::from(count) * WHOLE;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= PACES_MAX && !buckets.contains_key(&whose) {
             // Those that are full have nothing to remember.
@@ -70,9 +76,9 @@ impl<K: Eq + Hash> Paces<K> {
         };
         let bucket = buckets.entry(whose).or_insert(full);
         let level = filled(bucket, self.per_second, self.burst, now);
-        self.enough(level)?;
+        self.enough(level, wanted)?;
         *bucket = Bucket {
-            level: level - WHOLE,
+            level: level - wanted,
             filled: now,
         };
         Ok(())
@@ -110,6 +116,17 @@ mod tests {
             assert_eq!(paces.take("a", much_later), Ok(()));
         }
         assert_eq!(paces.take("a", much_later), Err(1), "no more than a burst");
+    }
+
+    #[test]
+    fn what_is_large_takes_as_much_as_it_is() {
+        let paces = Paces::new(100, 250);
+        let start = Instant::now();
+        assert_eq!(paces.take_many("a", 200, start), Ok(()));
+        assert_eq!(paces.take_many("a", 200, start), Err(2));
+        assert_eq!(paces.take_many("a", 50, start), Ok(()));
+        let later = start + Duration::from_secs(2);
+        assert_eq!(paces.take_many("a", 200, later), Ok(()));
     }
 
     #[test]

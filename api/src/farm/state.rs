@@ -23,9 +23,9 @@ use super::held::Held;
 use super::intake::Room;
 use super::limits::{
     CONNECTIONS_MAX, EXPORTS_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT,
-    NEWCOMERS_BURST, NEWCOMERS_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND,
-    ROOM_WAIT, STRANGERS_BURST, STRANGERS_PER_SECOND, UPLOADS_BYTES_MAX,
-    UPLOADS_BYTES_PER_TOKEN_MAX, UPLOADS_MAX,
+    NEWCOMERS_BURST, NEWCOMERS_PER_SECOND, PRINTED_BYTES_BURST, PRINTED_BYTES_PER_SECOND,
+    READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT, STRANGERS_BURST,
+    STRANGERS_PER_SECOND, UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::offers::Offers;
@@ -59,6 +59,8 @@ pub struct Settings {
     pub pace: (u32, u32),
     /// Calls in a host's name that may be refused to one address before none is looked at: the same.
     pub strangers: (u32, u32),
+    /// Bytes that are taken of what one host prints: the same.
+    pub printing: (u32, u32),
     /// Connections at once. Calls that change something, those whose callers have hung up among them, are as many at once, so that who hangs
     /// up and asks again gains nothing.
     pub connections_max: usize,
@@ -76,6 +78,7 @@ impl Settings {
             head_wait: HEAD_WAIT,
             pace: (REQUESTS_PER_SECOND, REQUESTS_BURST),
             strangers: (STRANGERS_PER_SECOND, STRANGERS_BURST),
+            printing: (PRINTED_BYTES_PER_SECOND, PRINTED_BYTES_BURST),
             connections_max: CONNECTIONS_MAX,
         }
     }
@@ -115,6 +118,8 @@ pub(super) struct State {
     pub(super) paces: Paces<TokenId>,
     /// Refused calls without a token, by where they are from and the host that they name, if there is one.
     pub(super) strangers: Paces<(IpAddr, String)>,
+    /// Bytes that hosts print.
+    pub(super) printing: Paces<String>,
     pub(super) refusals: Refusals,
     newcomers: Paces<()>,
     /// Sources that the store was asked to keep.
@@ -157,11 +162,13 @@ impl State {
     pub(super) fn new(farm: Farm, metrics: Metrics, notes: mpsc::Sender<Note>) -> Self {
         let (per_second, burst) = farm.settings.pace;
         let (strangers, strangers_burst) = farm.settings.strangers;
+        let (printing, printing_burst) = farm.settings.printing;
         Self {
             metrics,
             notes,
             paces: Paces::new(per_second, burst),
             strangers: Paces::new(strangers, strangers_burst),
+            printing: Paces::new(printing, printing_burst),
             refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             held: Held::default(),

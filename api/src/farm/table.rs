@@ -6,7 +6,9 @@ use futures_util::future::BoxFuture;
 
 use super::call::{Answer, Call};
 use super::deploy::events as happenings;
-use super::deploy::{alarms, applications, ask, configs, deployments, groups, hosts, targets};
+use super::deploy::{
+    alarms, applications, ask, configs, deployments, groups, hosts, output, printed, targets,
+};
 use super::{
     agents, alerts, audit, builds, events, explain, files, metrics, openapi, pools, projects,
     ready, secrets, sources, start, tokens, workers,
@@ -153,6 +155,7 @@ routes! {
     Get "/v1/deployments" Viewer Listed Reads "ListDeployments" "Deployments, the newest first." => deployments::list;
     Get "/v1/deployments/{id}" Viewer Deployment Reads "GetDeployment" "A deployment." => deployments::get;
     Get "/v1/deployments/{id}/events" Viewer Deployment Reads "FollowDeployment" "What happens in a deployment, as it happens: server-sent events." => happenings::follow;
+    Get "/v1/deployments/{id}/output" Viewer Deployment Reads "FollowDeploymentOutput" "What the hosts of a deployment print, as they print it: server-sent events." => output::follow;
     Get "/v1/deployments/{id}/targets" Viewer Deployment Reads "ListDeploymentTargets" "A deployment's hosts, at most a thousand." => targets::list;
     Get "/v1/deployments/{id}/targets/{host}" Viewer Deployment Reads "GetDeploymentTarget" "What happened on a host." => targets::get;
     Post "/v1/deployments/{id}/stop" Deployer Deployment Changes "StopDeployment" "Ends a deployment." => ask::stop;
@@ -166,6 +169,7 @@ routes! {
     Post "/v1/agent/enrolments" Viewer Open Changes "EnrolHost" "Makes an invited host one of the farm's." => agents::enrol;
     Post "/v1/agent/poll" Viewer Host Reads "PollHost" "What a host is to do. Signed by the host, as all of /v1/agent is." => agents::poll;
     Post "/v1/agent/reports" Viewer Host Reads "ReportEvent" "What a host says of an event." => agents::report;
+    Post "/v1/agent/output" Viewer Host Reads "TakeHostOutput" "What a host's scripts print." => printed::take;
     Get "/v1/agent/revisions/{digest}" Viewer Host Reads "OfferRevision" "What a revision is made of." => agents::offer;
     Post "/v1/agent/revisions/{digest}/chunks" Viewer Host Reads "GetRevisionChunks" "Parts of a revision." => agents::chunks;
     Get "/v1/audit" Admin Farm Reads "ListAudit" "Who did what." => audit::list;

@@ -236,7 +236,7 @@ impl Live {
 }
 
 /// Ends when something of the farm has been folded after that, or after that time.
-fn change(deploy: Handle, after: Seq, at_most: Duration) -> BoxFuture<'static, ()> {
+pub(super) fn change(deploy: Handle, after: Seq, at_most: Duration) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         sleep(LOOK_AGAIN).await;
         let next = Seq::new(after.get() + 1);

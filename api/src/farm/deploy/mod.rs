@@ -21,6 +21,10 @@ pub(super) mod known;
 pub(super) mod deployments;
 /// What happens in one, as it happens.
 pub(super) mod events;
+/// What hosts print, in.
+pub(super) mod printed;
+/// What hosts print, out.
+pub(super) mod output;
 /// Starting, stopping, going on, going back.
 pub(super) mod ask;
 /// What happened on a host.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::rig::{Answer, Rig};
 
 /// Microseconds since 1970, as hosts count.
-fn counter(rig: &Rig) -> u64 {
+pub(super) fn counter(rig: &Rig) -> u64 {
     rig.farm.clock.now().millis() * 1000
 }
 
@@ -20,16 +20,27 @@ async fn signed(rig: &Rig, signer: &Signer, host: &str, counter: u64, body: &str
 }
 
 /// The word of the server's run, as it is told to whoever does not know it.
-async fn run_of(rig: &Rig) -> String {
+pub(super) async fn run_of(rig: &Rig) -> String {
     let asked = rig.ask("POST", "/v1/agent/poll", None, &[], "");
     let answer = asked.await.is(401);
     answer.headers["croft-server-run"].to_str().unwrap().into()
 }
 
-fn header(signer: &Signer, host: &str, (counter, run): (u64, &str), body: &str) -> String {
+fn header(signer: &Signer, host: &str, call: (u64, &str), body: &str) -> String {
+    header_at("/v1/agent/poll", signer, host, call, body)
+}
+
+/// What signs a call of that path.
+pub(super) fn header_at(
+    path: &str,
+    signer: &Signer,
+    host: &str,
+    (counter, run): (u64, &str),
+    body: &str,
+) -> String {
     let signable = Signable {
         method: "POST",
-        path: "/v1/agent/poll",
+        path,
         body: body.as_bytes(),
     };
     HostCall::sign(signer, Caller { host, counter, run }, signable).to_string()
@@ -41,7 +52,7 @@ async fn sent(rig: &Rig, header: &str, body: &str) -> Answer {
     asked.await
 }
 
-async fn invited(rig: &Rig, host: &str) -> String {
+pub(super) async fn invited(rig: &Rig, host: &str) -> String {
     let body = json!({"host": host, "tags": [{"Key": "role", "Value": "web"}], "zone": "a"});
     let made = rig
         .send("POST", "/v1/hosts/invitations", &body)
@@ -50,7 +61,7 @@ async fn invited(rig: &Rig, host: &str) -> String {
     made.json()["token"].as_str().unwrap().to_string()
 }
 
-async fn enrol(rig: &Rig, token: &str, signer: &Signer) -> Answer {
+pub(super) async fn enrol(rig: &Rig, token: &str, signer: &Signer) -> Answer {
     let body = json!({"token": token, "publicKey": signer.key_id().to_string()});
     let asked = rig.ask("POST", "/v1/agent/enrolments", None, &[], body.to_string());
     asked.await

@@ -18,7 +18,7 @@ use super::events::{Event, Events};
 use super::rig::{PATIENCE, Rig};
 
 /// A farm with an application and a group of hosts with the tag `role=web`, and a revision in its store.
-async fn shop(rig: &Rig) -> String {
+pub(super) async fn shop(rig: &Rig) -> String {
     rig.send("PUT", "/v1/applications/shop", &json!({}))
         .await
         .is(201);
@@ -37,7 +37,7 @@ fn of(digest: &str) -> Value {
     json!({"applicationName": "shop", "deploymentGroupName": "prod", "revision": {"digest": digest}})
 }
 
-async fn start(rig: &Rig, digest: &str) -> String {
+pub(super) async fn start(rig: &Rig, digest: &str) -> String {
     let started = rig.send("POST", "/v1/deployments", &of(digest)).await;
     let started = started.is(201).json();
     started["deploymentId"].as_str().unwrap().to_string()
@@ -70,7 +70,7 @@ async fn enrolled(rig: &Rig, name: &str) {
 }
 
 /// Runs whatever the host is told, until it is told nothing for a moment after the deployment's last event; `fails` ends badly.
-async fn play(rig: &Rig, host: &str, id: &str, fails: Option<LifecycleEvent>) {
+pub(super) async fn play(rig: &Rig, host: &str, id: &str, fails: Option<LifecycleEvent>) {
     let deploy = &rig.farm.deploy;
     loop {
         let commands: Vec<HostCommand> = deploy.take(host, Duration::from_millis(100)).await;
