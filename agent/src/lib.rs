@@ -14,6 +14,8 @@
 mod state;
 /// Who looks on.
 mod watch;
+/// What scripts print, until the farm has it.
+mod spool;
 /// Bringing a revision.
 mod bundle;
 /// What a revision on this host says.
@@ -39,6 +41,7 @@ pub use forecast::{Forecast, ForecastError, Hook, HookScript};
 pub use host::{Host, HostError, Settings};
 pub use install::{Permitted, PlanError, Preview};
 pub use revision::NoSpec;
+pub use spool::{Piece, Spool, Spooling};
 pub use state::durable::Error as StateError;
 pub use state::journal::Refusal;
 pub use watch::{Said, Stream, Unwatched, Watch};

@@ -68,7 +68,7 @@ pub(super) fn two_deployments(farm: &Farm, address: &str, port: u16) -> Vec<Runn
     let mut hosts = vec![host(farm, &url, "web-1")];
     eventually_is(port, r#"croft_hosts{state="heard"}"#, 1.0);
     let (good, bad) = (
-        revision(farm, "good-release", "true"),
+        revision(farm, "good-release", "echo good"),
         revision(farm, "bad-release", "exit 7"),
     );
     let deploy = |revision: &Path, code| {
@@ -95,6 +95,11 @@ pub(super) fn two_deployments(farm: &Farm, address: &str, port: u16) -> Vec<Runn
     ] {
         eventually_is(port, expression, 1.0);
     }
+    eventually_is(
+        port,
+        r#"croft_deployment_output_bytes_total{result="received"} > bool 0"#,
+        1.0,
+    );
     eventually_is(
         port,
         r#"croft_alarm_state{alarm="TooManyErrors",kind="alert"}"#,

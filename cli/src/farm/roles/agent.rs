@@ -3,6 +3,8 @@
 
 /// Calls that the host signs.
 mod calls;
+/// What scripts print.
+mod output;
 /// A revision from the farm's store.
 mod revision;
 
@@ -14,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use croft_agent::{Containers, Host, Settings, Unwatched};
+use croft_agent::{Containers, Host, Settings, Spool};
 use croft_keys::{Signer, words_of_invitation};
 use croft_proto::deploy::{
     Commands, DeploymentId, Diagnostics, Enrolling, HOST_REVOKED, Has, Heard, HostCommand,
@@ -29,7 +31,7 @@ use crate::exit::{Exit, Wrong};
 use crate::farm::client::connection::Connection;
 use crate::farm::client::problem::Problem;
 use crate::farm::client::{Failure, Farm};
-use crate::output;
+use crate::output::{say, text};
 use crate::signals::Signals;
 use crate::surroundings::{self, Surroundings};
 use calls::Calls;
@@ -77,6 +79,8 @@ impl Membership {
 struct Member {
     calls: Arc<Calls>,
     host: Arc<Host>,
+    /// What scripts print.
+    spool: Arc<Spool>,
     /// Events that run, so that one that is told again is not begun again.
     running: Mutex<HashSet<(DeploymentId, LifecycleEvent)>>,
     /// Ends what runs.
@@ -100,7 +104,7 @@ pub(crate) fn run(
     super::run_lean(async move {
         let mut signals = Signals::new().context("cannot wait for signals")?;
         let calls = member_of(&state, farm, invitation, insecure_http).await?;
-        output::text(&format!("host {} of {}\n", calls.host(), calls.server()))?;
+        text(&format!("host {} of {}\n", calls.host(), calls.server()))?;
         let environment = std::env::vars_os()
             .filter(|(name, _)| !name.to_string_lossy().starts_with("CROFT_"))
             .collect();
@@ -117,10 +121,13 @@ pub(crate) fn run(
         let member = Arc::new(Member {
             calls: Arc::new(calls),
             host: Arc::new(host),
+            spool: Arc::default(),
             running: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
         let mut tasks = JoinSet::new();
+        let printing = Arc::clone(&member);
+        tasks.spawn(async move { output::send(&printing.calls, &printing.spool).await });
         let begun = Arc::clone(&member);
         let left = tokio::task::spawn_blocking(move || begun.host.interrupted()).await??;
         for command in left {
@@ -129,7 +136,7 @@ pub(crate) fn run(
         }
         tokio::select! {
             () = signals.next() => {
-                output::say("ending; what runs is ended");
+                say("ending; what runs is ended");
                 member.is_over.store(true, Ordering::Relaxed);
                 tasks.shutdown().await;
                 Ok(Exit::Succeeded)
@@ -271,6 +278,8 @@ impl Member {
     async fn performed(self: &Arc<Self>, command: HostCommand) -> Diagnostics {
         let member = Arc::clone(self);
         let runtime = tokio::runtime::Handle::current();
+        let printed = Arc::new(self.spool.watch(&command, surroundings::now()));
+        let printing = Arc::clone(&printed);
         let performing = tokio::task::spawn_blocking(move || {
             let bundle = FromFarm {
                 calls: Arc::clone(&member.calls),
@@ -279,9 +288,12 @@ impl Member {
             };
             member
                 .host
-                .run(&command, &bundle, &Unwatched, &member.is_over)
+                .run(&command, &bundle, &*printing, &member.is_over)
         });
-        match performing.await {
+        let performed = performing.await;
+        // Who follows has the last lines before the end.
+        printed.handed_over(output::LAST_LINES).await;
+        match performed {
             Ok(Ok(diagnostics)) => diagnostics,
             Ok(Err(error)) => failed(format!("{:#}", anyhow::Error::from(error))),
             Err(error) => failed(error.to_string()),
