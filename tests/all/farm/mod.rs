@@ -39,6 +39,8 @@ mod away;
 mod release;
 /// Containers of hosts.
 mod boxes;
+/// What scripts print on hosts.
+mod printed;
 /// Hosts that come and go.
 mod hosts;
 /// Releases that are judged by their metrics.

@@ -11,8 +11,10 @@ mod revision;
 mod start;
 /// What a followed deployment has told.
 mod story;
-/// The stream of a deployment.
+/// A stream of a deployment.
 mod follow;
+/// What its hosts print.
+mod output;
 /// Following a deployment.
 mod watch;
 /// `croft deployment`.

@@ -288,6 +288,8 @@ pub(crate) enum DeploymentCommand {
         #[command(flatten)]
         output: OutputWords,
     },
+    /// Print what the scripts of a deployment print on its hosts, as far as the farm has it: `host event | line`
+    Output(PrintedWords),
     /// Stop a deployment: each host ends the event that it is in
     Stop {
         #[command(flatten)]
@@ -319,6 +321,21 @@ pub(crate) enum DeploymentCommand {
         #[command(flatten)]
         output: OutputWords,
     },
+}
+
+/// What of a deployment's output is printed.
+#[derive(Debug, Args)]
+pub(crate) struct PrintedWords {
+    #[command(flatten)]
+    pub(crate) name: DeploymentName,
+    /// Only on this host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Go on until the deployment is over
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputWords,
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,11 @@ impl Role {
         self
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// `CROFT_HOME`.
     pub(crate) fn home(&self) -> &Path {
         &self.home

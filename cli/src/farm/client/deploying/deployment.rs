@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::super::call::{Call, Farm};
 use super::super::rows::{DeploymentRow, TargetEventRow, TargetRow};
 use super::super::{block_on, farm, pages};
+use super::output::output as printed;
 use super::{explain, watch};
 use crate::args::{Format, Global};
 use crate::exit::Exit;
@@ -41,6 +42,7 @@ async fn act(farm: &Farm, command: &DeploymentCommand) -> anyhow::Result<Exit> {
             targets(farm, &name.id, host.as_deref(), output.output).await
         }
         DeploymentCommand::Watch { name, output } => watch(farm, &name.id, output.output).await,
+        DeploymentCommand::Output(words) => printed(farm, words).await,
         DeploymentCommand::Stop {
             name,
             rollback,

@@ -1,4 +1,4 @@
-//! The stream of one deployment: opened, again when it breaks, and read until the deployment is over. Receives a farm and an id; hands each
+//! A stream of one deployment: opened, again when it breaks, and read until the deployment is over. Receives a farm and who hears; hands each
 //! look at the deployment to whoever tells it.
 
 use anyhow::Context as _;
@@ -10,6 +10,20 @@ use super::super::call::{Call, Failure, Farm};
 use super::super::follow::{AWAY_MAX, PAUSE_MAX, PAUSE_MIN, SILENT_MAX};
 use super::super::sse::{Message, Parser};
 
+/// Who hears a stream.
+pub(super) trait Hearing {
+    /// Asks for it.
+    fn call(&self) -> Call;
+    /// The last place that the server said.
+    fn last(&self) -> Option<&str>;
+    /// Takes in a message.
+    fn hear(&mut self, message: &Message<'_>) -> Result<(), serde_json::Error>;
+    /// Tells what was heard since it was asked to last.
+    fn tell(&mut self) -> anyhow::Result<()>;
+    /// Whether the last message was heard.
+    fn is_over(&self) -> bool;
+}
+
 /// A deployment as it is, and the targets that have changed since the look before.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Look {
@@ -17,18 +31,27 @@ pub(super) struct Look {
     pub(super) targets: Vec<Value>,
 }
 
-/// Where in a stream one is.
-#[derive(Debug, Default)]
-struct Reading {
-    /// The last place that the server said.
+/// Where in a stream of events one is.
+struct Looking<'a> {
+    id: &'a str,
     last: Option<String>,
     info: Value,
     targets: Vec<Value>,
     is_over: bool,
+    heard: Vec<Look>,
+    teller: &'a mut dyn FnMut(&Look) -> anyhow::Result<()>,
 }
 
-impl Reading {
-    fn hear(&mut self, message: &Message<'_>) -> Result<Option<Look>, serde_json::Error> {
+impl Hearing for Looking<'_> {
+    fn call(&self) -> Call {
+        Call::get(&["v1", "deployments", self.id, "events"])
+    }
+
+    fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+
+    fn hear(&mut self, message: &Message<'_>) -> Result<(), serde_json::Error> {
         let mut data: Value = serde_json::from_str(message.data)?;
         match message.event {
             "state" => self.info = data["deploymentInfo"].take(),
@@ -40,38 +63,67 @@ impl Reading {
             // What a later server may say beside it.
             _ => {}
         }
-        let Some(id) = message.id else {
-            return Ok(None);
-        };
-        self.last = Some(id.to_string());
-        Ok(Some(Look {
-            info: self.info.clone(),
-            targets: std::mem::take(&mut self.targets),
-        }))
+        if let Some(id) = message.id {
+            self.last = Some(id.to_string());
+            self.heard.push(Look {
+                info: self.info.clone(),
+                targets: std::mem::take(&mut self.targets),
+            });
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) -> anyhow::Result<()> {
+        let mut heard = self.heard.drain(..);
+        heard.try_for_each(|look| (self.teller)(&look))
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 
 /// Hands on what is heard of a deployment until it is over; the deployment then.
 ///
 /// # Errors
-/// When there is no such deployment; when the server stays away for a minute, or answers what is not understood; those of `tell`.
+/// Those of [`hear`].
 pub(super) async fn follow(
     farm: &Farm,
     id: &str,
     tell: &mut dyn FnMut(&Look) -> anyhow::Result<()>,
 ) -> anyhow::Result<Value> {
-    let mut reading = Reading::default();
+    let mut looking = Looking {
+        id,
+        last: None,
+        info: Value::Null,
+        targets: Vec::new(),
+        is_over: false,
+        heard: Vec::new(),
+        teller: tell,
+    };
+    hear(farm, id, &mut looking).await?;
+    Ok(looking.info)
+}
+
+/// Has a stream heard to its end.
+///
+/// # Errors
+/// When there is no such deployment; when the server stays away for a minute, or answers what is not understood; those of who tells it.
+pub(super) async fn hear(
+    farm: &Farm,
+    id: &str,
+    hearing: &mut (dyn Hearing + '_),
+) -> anyhow::Result<()> {
     let (mut away, mut pause) = (None, PAUSE_MIN);
     loop {
-        let mut call = Call::get(&["v1", "deployments", id, "events"]);
-        call = call.header("accept", "text/event-stream");
-        if let Some(last) = &reading.last {
+        let mut call = hearing.call().header("accept", "text/event-stream");
+        if let Some(last) = hearing.last() {
             call = call.header("last-event-id", last);
         }
         let failure = match farm.once(&call).await {
             Ok(response) => {
-                if read(farm, response, &mut reading, tell, &mut away).await? {
-                    return Ok(reading.info);
+                if read(farm, response, hearing, &mut away).await? {
+                    return Ok(());
                 }
                 None
             }
@@ -106,8 +158,7 @@ fn given_up(id: &str, failure: Option<Failure>) -> anyhow::Error {
 async fn read(
     farm: &Farm,
     mut response: Response,
-    reading: &mut Reading,
-    tell: &mut dyn FnMut(&Look) -> anyhow::Result<()>,
+    hearing: &mut (dyn Hearing + '_),
     away: &mut Option<Instant>,
 ) -> anyhow::Result<bool> {
     let mut parser = Parser::default();
@@ -117,25 +168,20 @@ async fn read(
             return Ok(false);
         };
         *away = None;
-        let mut heard = Ok(Vec::new());
+        let mut heard = Ok(());
         let parsed = parser.push(&piece, &mut |message| {
-            if let Ok(all) = &mut heard {
-                match reading.hear(message) {
-                    Ok(more) => all.extend(more),
-                    Err(error) => heard = Err(error),
-                }
+            if heard.is_ok() {
+                heard = hearing.hear(message);
             }
         });
         let server = &farm.connection.server;
-        let heard = heard.map_err(|source| Failure::Strange {
+        heard.map_err(|source| Failure::Strange {
             server: server.to_string(),
             source,
         })?;
-        for heard in &heard {
-            tell(heard)?;
-        }
+        hearing.tell()?;
         parsed.with_context(|| format!("cannot follow the deployment on {server}"))?;
-        if reading.is_over {
+        if hearing.is_over() {
             return Ok(true);
         }
     }

@@ -1,15 +1,21 @@
 //! Following a deployment to its end, and then what takes it back. A signal ends only the following.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::call::Farm;
 use super::explain::reasons;
 use super::follow::{self, Look};
-use super::story::Story;
+use super::output::{Line, Wanted, lines};
+use super::story::{Story, Told};
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::output;
+
+/// How long the last lines of hosts are waited for when a deployment is over.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Follows the deployment to its end, and ends as it does.
 pub(in super::super) async fn watch(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
@@ -68,20 +74,63 @@ const fn is_for_people(format: Format) -> bool {
     matches!(format, Format::Table | Format::Wide)
 }
 
-/// Tells what happens in a deployment, until it is over.
+/// Tells what happens in a deployment and what its hosts print, until it is over.
 async fn follow(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Value> {
     let mut story = Story::of(id);
+    let mut last = Vec::new();
     let mut tell = |look: &Look| -> anyhow::Result<()> {
-        for told in story.next(&look.info, &look.targets) {
-            match format {
-                Format::Table | Format::Wide => output::text(&format!("{}\n", told.text))?,
-                Format::Ndjson => output::value(&told, Format::Ndjson)?,
-                Format::Json | Format::Yaml | Format::Name => {}
-            }
+        let told = story.next(&look.info, &look.targets);
+        if look.info["completeTime"].is_number() {
+            // What hosts printed comes before how it ended.
+            last.extend(told);
+            return Ok(());
         }
-        Ok(())
+        told.iter().try_for_each(|told| show(told, format))
     };
-    follow::follow(farm, id, &mut tell).await
+    let info = {
+        let mut following = std::pin::pin!(follow::follow(farm, id, &mut tell));
+        let mut printing = std::pin::pin!(printed(farm, id, format));
+        tokio::select! {
+            info = &mut following => {
+                let rest = tokio::time::timeout(LAST_LINES, printing).await;
+                rest.unwrap_or_default();
+                info?
+            }
+            () = &mut printing => following.await?,
+        }
+    };
+    last.iter().try_for_each(|told| show(told, format))?;
+    Ok(info)
+}
+
+fn show(told: &Told, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Table | Format::Wide => output::text(&format!("{}\n", told.text)),
+        Format::Ndjson => output::value(told, format),
+        Format::Json | Format::Yaml | Format::Name => Ok(()),
+    }
+}
+
+/// Tells what hosts print. A deployment can be followed without: an older server does not know of it.
+async fn printed(farm: &Farm, id: &str, format: Format) {
+    let wanted = Wanted {
+        id,
+        host: None,
+        follow: true,
+    };
+    let mut tell = |line: &Line| match format {
+        Format::Table | Format::Wide => output::text(&format!("    {}\n", line.shown())),
+        Format::Ndjson => output::value(line, format),
+        Format::Json | Format::Yaml | Format::Name => Ok(()),
+    };
+    if matches!(format, Format::Table | Format::Wide | Format::Ndjson)
+        && let Err(error) = lines(farm, wanted, &mut tell).await
+    {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "what hosts print is not shown"
+        );
+    }
 }
 
 /// As a deployment ended that nothing takes back.

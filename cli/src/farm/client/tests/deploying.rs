@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::super::deploying::watch;
@@ -24,8 +26,26 @@ fn state(info: &Value, seq: u64) -> String {
 
 const END: &str = "event: end\ndata: {}\n\n";
 
+/// What a host of a deployment prints; of an older server nothing can be asked.
+fn printed(asked: &Asked) -> Reply {
+    if !asked.path.contains("d-A") {
+        return Reply::Json(
+            404,
+            json!({"status": 404, "detail": "there is nothing here"}),
+        );
+    }
+    let printed = json!({"host": "h1", "deploymentId": "d-AAAAAAAAA", "generation": 1, "event": "ApplicationStart",
+        "begunMs": 1, "from": 0, "lines": [{"stream": "stdout", "text": "up"}]});
+    let printed = format!("id: 1.2\nevent: output\ndata: {printed}\n\n");
+    Reply::Stream(vec![printed, END.to_string()], Then::End)
+}
+
 /// A deployment that fails and is taken back by another one, which ends so; the connection breaks on the way.
-fn failing(asked: &Asked, before: usize, back_ends: &str) -> Reply {
+fn failing(asked: &Asked, before: &AtomicUsize, back_ends: &str) -> Reply {
+    if asked.path.ends_with("/output") {
+        return printed(asked);
+    }
+    let before = before.fetch_add(1, Ordering::Relaxed);
     let stream = |pieces: Vec<String>, then| Reply::Stream(pieces, then);
     match (asked.path.contains("d-A"), before) {
         (true, 0) => stream(vec![state(&info("d-A", "InProgress"), 7)], Then::Cut),
@@ -51,16 +71,22 @@ async fn a_deployment_that_was_taken_back_ends_with_a_number_of_its_own() {
         ("Succeeded", Exit::RolledBack),
         ("Halted", Exit::BuildFailed),
     ] {
-        let stub = Stub::start(move |asked, before| failing(asked, before, back_ends)).await;
+        let before = AtomicUsize::new(0);
+        let stub = Stub::start(move |asked, _| failing(asked, &before, back_ends)).await;
         let ended = watch(&stub.farm(), "d-A", Format::Table).await.unwrap();
         assert_eq!(ended, exit, "{back_ends}");
         let asked = stub.asked();
-        let places: Vec<_> = asked
+        let (events, printed): (Vec<_>, Vec<_>) = asked
+            .iter()
+            .partition(|asked| asked.path.ends_with("/events"));
+        let places: Vec<_> = events
             .iter()
             .map(|asked| asked.header("last-event-id"))
             .collect();
         assert_eq!(places, [None, Some("7"), Some("7"), None]);
-        assert!(asked.iter().all(|asked| asked.path.ends_with("/events")));
+        let paths: Vec<_> = printed.iter().map(|asked| asked.path.as_str()).collect();
+        let of = |id| format!("/v1/deployments/{id}/output");
+        assert_eq!(paths, [of("d-A"), of("d-B")]);
         stub.stop().await;
     }
 }
