@@ -223,7 +223,10 @@ impl Snapshots {
         let there = waiting(move || Ok(Listed::of(&archive, &listed)?)).await?;
         for (seq, stem) in there.notes.into_iter().rev() {
             match self.brought(&format!("{folder}/{stem}"), path).await {
-                Ok(true) => return Ok(Some(seq)),
+                Ok(true) => {
+                    tracing::info!(%seq, "a read model begins with a kept copy");
+                    return Ok(Some(seq));
+                }
                 Ok(false) => {}
                 Err(Error::Damaged { segment, reason }) => {
                     tracing::warn!(

@@ -147,7 +147,7 @@ fn a_read_model_that_is_gone_begins_with_a_kept_copy(rig: &mut Rig) {
     assert_eq!(now.len(), before.len() + 1);
     lose_read_models(rig);
     assert_eq!(
-        has_said(rig, "the read model begins with a kept copy"),
+        has_said(rig, "a read model begins with a kept copy"),
         rig.servers.len()
     );
     assert_eq!(history(rig), now);

@@ -195,10 +195,12 @@ impl Copies {
         let brought = self.path.with_extension("brought");
         match self.snapshots.bring(&brought).await {
             Ok(None) => {}
-            Ok(Some(seq)) => match Views::replace(&self.path, &brought) {
-                Ok(()) => tracing::info!(%seq, "the read model begins with a kept copy"),
-                Err(error) => tracing::warn!(%error, "a copy of the read model is not used"),
-            },
+            Ok(Some(_)) => {
+                if let Err(error) = Views::replace(&self.path, &brought) {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "a copy of the read model is not used");
+                }
+            }
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "no copy of the read model was found; all of the ledger is folded"

@@ -10,7 +10,7 @@ use super::super::eventually;
 use super::super::farm::{KEPT, croft_binary};
 
 /// Enough to see why a build went the way it did.
-const LOG: &str = "croft_worker=debug,croft_scheduler=debug,croft_api=info,warn";
+const LOG: &str = "croft_worker=debug,croft_scheduler=debug,croft_api=info,croft_archive=info,warn";
 
 /// A role of `croft`. Dropped, it is killed.
 #[derive(Debug)]
