@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{HostCommand, HostOutput, OUTPUT_BYTES_MAX, OutputLine, OutputStream};
+use croft_proto::deploy::{
+    DeploymentId, HostCommand, HostOutput, OUTPUT_BYTES_MAX, OutputLine, OutputStream,
+};
 use tokio::sync::Notify;
 
 use crate::watch::{Said, Stream, Watch};
@@ -23,6 +25,8 @@ const HEAD_BYTES_MAX: usize = 1 << 10;
 const TEXT_BYTES_MAX: usize = 8 << 10;
 /// The same of a script's name.
 const NAME_BYTES_MAX: usize = 1 << 9;
+/// Deployments whose bytes are counted: far more than a host has at once.
+const COUNTED_MAX: usize = 64;
 const _: () =
     assert!(6 * (TEXT_BYTES_MAX + NAME_BYTES_MAX) + 2 * HEAD_BYTES_MAX <= OUTPUT_BYTES_MAX);
 
@@ -39,6 +43,8 @@ pub struct Spool {
 #[derive(Debug, Default)]
 struct Waiting {
     of: BTreeMap<u64, Event>,
+    /// What was taken or left out of each deployment, whichever event it was of: whoever lacks some sees it by the next piece.
+    counted: VecDeque<(DeploymentId, Count)>,
     bytes: usize,
     /// The event that was named last.
     last: u64,
@@ -46,11 +52,19 @@ struct Waiting {
     turn: u64,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    begun_ms: u64,
+    bytes: u64,
+}
+
 /// What one event has printed.
 #[derive(Debug)]
 struct Event {
     /// The next piece, without its lines.
     head: HostOutput,
+    /// Bytes that were left out and not counted yet.
+    uncounted: u64,
     lines: VecDeque<Line>,
     bytes: usize,
     /// A piece of it has been taken, and nobody has said yet what became of it.
@@ -79,9 +93,6 @@ pub struct Piece {
 impl Spool {
     /// Who looks on while the command's event runs.
     pub fn watch(self: &Arc<Self>, command: &HostCommand, begun: Timestamp) -> Spooling {
-        let mut waiting = self.lock();
-        waiting.last += 1;
-        let id = waiting.last;
         let head = HostOutput {
             deployment_id: command.deployment_id.clone(),
             generation: command.generation,
@@ -91,6 +102,10 @@ impl Spool {
             left_out: 0,
             lines: Vec::new(),
         };
+        let mut waiting = self.lock();
+        waiting.last += 1;
+        let id = waiting.last;
+        waiting.count(&head);
         waiting.of.insert(id, Event::new(head));
         drop(waiting);
         Spooling {
@@ -132,9 +147,13 @@ impl Spool {
         waiting.turn = next;
         let event = waiting.of.get_mut(&next)?;
         let before = event.bytes;
-        let output = event.take();
-        let freed = before - event.bytes;
-        waiting.bytes -= freed;
+        let mut output = event.take();
+        let left_out = std::mem::take(&mut event.uncounted);
+        waiting.bytes -= before - event.bytes;
+        let count = waiting.count(&output);
+        output.begun_ms = count.begun_ms;
+        output.from = count.bytes + left_out;
+        count.bytes = output.from + output.bytes();
         Some(Piece {
             event: next,
             output,
@@ -206,7 +225,7 @@ impl Waiting {
             return false;
         };
         event.bytes -= line.size_bytes;
-        event.head.from += line.line.bytes();
+        event.uncounted += line.line.bytes();
         event.head.left_out += line.line.bytes();
         self.bytes -= line.size_bytes;
         true
@@ -215,9 +234,27 @@ impl Waiting {
     /// An event that is over, and of which nothing waits, leaves nothing behind.
     fn forget(&mut self, id: u64) {
         let is_gone = |event: &Event| event.is_over && event.is_empty();
-        if self.of.get(&id).is_some_and(is_gone) {
-            self.of.remove(&id);
+        if self.of.get(&id).is_some_and(is_gone)
+            && let Some(event) = self.of.remove(&id)
+        {
+            self.count(&event.head).bytes += event.uncounted;
         }
+    }
+
+    /// What was counted of a piece's deployment.
+    fn count(&mut self, head: &HostOutput) -> &mut Count {
+        let id = &head.deployment_id;
+        let known = self.counted.iter().position(|(known, _)| known == id);
+        let at = known.unwrap_or_else(|| {
+            if self.counted.len() >= COUNTED_MAX {
+                self.counted.pop_front();
+            }
+            let begun_ms = head.begun_ms;
+            let count = Count { begun_ms, bytes: 0 };
+            self.counted.push_back((id.clone(), count));
+            self.counted.len() - 1
+        });
+        &mut self.counted[at].1
     }
 }
 
@@ -225,6 +262,7 @@ impl Event {
     const fn new(head: HostOutput) -> Self {
         Self {
             head,
+            uncounted: 0,
             lines: VecDeque::new(),
             bytes: 0,
             is_on_its_way: false,
@@ -262,7 +300,6 @@ impl Event {
             }
             output.lines.push(line);
         }
-        self.head.from += output.bytes();
         self.head.left_out = 0;
         self.is_on_its_way = true;
         output

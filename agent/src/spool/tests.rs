@@ -118,6 +118,30 @@ fn what_the_farm_does_not_take_is_told_with_the_next_piece() {
 }
 
 #[test]
+fn bytes_are_counted_through_all_events_of_a_deployment() {
+    let spool = Arc::new(Spool::default());
+    let first = spooling(&spool, 1);
+    print(&first, "one");
+    spool.sent(&spool.take().unwrap());
+    print(&first, "lost");
+    let lost = spool.take().unwrap();
+    drop(first);
+    // The event is over, and nobody is left to say so.
+    spool.left_out(&lost);
+    let command = Site::new().command(1, LifecycleEvent::ValidateService);
+    let later = Timestamp::from_millis(clock().millis() + 1);
+    let second = spool.watch(&command, later);
+    print(&second, "two");
+    let piece = spool.take().unwrap().output;
+    assert_eq!((piece.from, piece.left_out), (9, 0));
+    assert_eq!(piece.begun_ms, clock().millis());
+    // Another deployment has its own.
+    let other = spooling(&spool, 2);
+    print(&other, "x");
+    assert_eq!(spool.take().unwrap().output.from, 0);
+}
+
+#[test]
 fn events_take_turns() {
     let spool = Arc::new(Spool::default());
     let all = [1, 2, 3].map(|number| spooling(&spool, number));

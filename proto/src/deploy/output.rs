@@ -17,9 +17,9 @@ pub struct HostOutput {
     pub generation: u64,
     /// The event.
     pub event: LifecycleEvent,
-    /// When the host began it, in milliseconds since 1970: an event that is begun anew counts its bytes anew.
+    /// When the host began to count what it prints in the deployment, in milliseconds since 1970: an agent that was started anew counts anew.
     pub begun_ms: u64,
-    /// Bytes that were printed before these lines, those left out among them. A line's end counts as one.
+    /// Bytes that it printed in the deployment before these lines, those left out among them. A line's end counts as one.
     pub from: u64,
     /// So many of them, just before these lines, are nowhere but in the host's own log: the farm was too slow for them.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use croft_bus::{Deployment as Named, FollowError, Heard, Host, Mark, NoMark};
 use croft_deploy::server::Seen;
 use croft_keys::AccessRecord;
-use croft_proto::deploy::{DeploymentId, HostOutput, LifecycleEvent, PrintedOutput};
+use croft_proto::deploy::{DeploymentId, HostOutput, PrintedOutput};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
@@ -229,7 +229,6 @@ struct Hosts {
 
 #[derive(Debug)]
 struct At {
-    event: LifecycleEvent,
     begun_ms: u64,
     /// The byte that comes next.
     next: u64,
@@ -248,7 +247,7 @@ impl Hosts {
         let (from, to) = (output.from, output.from + output.bytes());
         let known = self.of.get(host);
         let same = known
-            .filter(|at| at.event == output.event && at.begun_ms == output.begun_ms)
+            .filter(|at| at.begun_ms == output.begun_ms)
             .map(|at| at.next);
         // Said twice, since its answer was lost.
         let is_repeated = same.is_some_and(|next| to <= next);
@@ -266,7 +265,6 @@ impl Hosts {
             return None;
         }
         let at = At {
-            event: output.event,
             begun_ms: output.begun_ms,
             next: to,
         };
@@ -277,14 +275,16 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
+    use croft_proto::deploy::{LifecycleEvent, OutputLine, OutputStream};
+
     use super::*;
 
     const EPOCH: u64 = 5;
 
     fn output(from: u64, left_out: u64, bytes: usize) -> HostOutput {
-        let line = croft_proto::deploy::OutputLine {
+        let line = OutputLine {
             script: None,
-            stream: croft_proto::deploy::OutputStream::Stdout,
+            stream: OutputStream::Stdout,
             text: "x".repeat(bytes - 1),
         };
         HostOutput {
@@ -319,8 +319,9 @@ mod tests {
         };
         assert_eq!(accept(6, anew), Some(Missed::Nothing));
         let of_the_next = HostOutput {
+            begun_ms: 2,
             event: LifecycleEvent::ValidateService,
-            ..output(7, 0, 3)
+            ..output(10, 0, 3)
         };
         assert_eq!(accept(7, of_the_next), Some(Missed::Bytes(7)));
         assert_eq!(
