@@ -8,12 +8,14 @@ use bytes::Bytes;
 use croft_nats_testing::Server;
 use futures_util::StreamExt as _;
 use futures_util::future::{join, select};
+use futures_util::stream::BoxStream;
 
 use super::{config, run};
 use crate::conformance::settings;
 use crate::{
-    Announcement, Build, Bus as _, Chunk, Config, ConnectError, HINTS_MAX, Hint, Item, Nats,
-    NotUnderstood, Place, Pool, PublishError, PutError, RenewError, Renewal, TakeError, Verdict,
+    Announcement, Build, Bus as _, Chunk, Config, ConnectError, FollowError, HINTS_MAX, Heard,
+    Hint, Item, Mark, Nats, NotUnderstood, Place, Pool, PublishError, PutError, RenewError,
+    Renewal, TakeError, Verdict,
 };
 
 /// Longer than anything takes that is expected to happen.
@@ -138,6 +140,53 @@ fn a_taker_that_waits_through_a_restart_is_served() {
         let (taken, ()) = join(take(&worker), restarting).await;
         assert_eq!(taken, hint(2));
     });
+}
+
+#[test]
+fn listeners_to_hosts_go_on_after_a_restart_whose_numbers_begin_anew() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    run(async {
+        let (bus, api) = (connect(&server).await, connect(&server).await);
+        let (deployment, host) = ("d".parse().unwrap(), "h".parse().unwrap());
+        let print = async |text: &'static str| {
+            let piece = || Bytes::from_static(text.as_bytes());
+            while bus.print(&deployment, &host, piece()).await.is_err() {
+                look_again().await;
+            }
+        };
+        let mut listening = api.listen(&deployment, None, None);
+        let mut before = None;
+        for text in ["1", "2", "3"] {
+            print(text).await;
+            let (mark, heard) = next_piece(&mut listening).await;
+            assert_eq!(heard, text);
+            before = Some(mark);
+        }
+        server.kill();
+        server.restart();
+        print("4").await;
+        let (mark, heard) = next_piece(&mut listening).await;
+        assert_eq!(heard, "4");
+        // It is the first of its memory, and not one that was there before.
+        let before = before.unwrap();
+        assert!(mark.seq <= before.seq, "{mark} {before}");
+        assert_ne!(mark.epoch, before.epoch);
+        let mut back = api.listen(&deployment, None, Some(before));
+        assert_eq!(next_piece(&mut back).await, (mark, heard));
+    });
+}
+
+/// The next piece with its mark.
+async fn next_piece(
+    listening: &mut BoxStream<'static, Result<Heard, FollowError>>,
+) -> (Mark, Bytes) {
+    loop {
+        if let Heard::Piece { mark, bytes } = listening.next().await.unwrap().unwrap() {
+            return (mark, bytes);
+        }
+    }
 }
 
 #[test]

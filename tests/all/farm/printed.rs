@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::deploy::{Fleet, scripts};
@@ -146,12 +147,22 @@ fn a_script_that_prints_more_than_anybody_takes_goes_well(rig: &mut Rig) {
 }
 
 fn a_release_that_prints_outlives_its_servers(rig: &mut Rig) {
-    let prints = "while ! test -e \"$HOST_ROOT/go\"; do echo on; sleep 0.02; done; echo last";
+    let prints = "while ! test -e \"$HOST_ROOT/go\"; do echo on; echo >> \"$HOST_ROOT/on\"; sleep 0.02; done; echo last";
     let revision = scripts(rig, "one", prints);
     let fleet = Fleet::start_with(rig, json!({}), &[("web-1", 0)]);
     let id = fleet.deploy(&revision);
     let follower = Follower::of(fleet.rig, &id);
     follower.sees("web-1 ValidateService | on");
+    let on = fleet.root("web-1").join("on");
+    let printed = || std::fs::metadata(&on).unwrap().len();
+    for server in &fleet.rig.servers {
+        server.signal(Signal::STOP);
+    }
+    let frozen = printed();
+    eventually(
+        "the script goes on beside servers that do not answer",
+        || printed() > frozen + 50,
+    );
     for server in &mut fleet.rig.servers {
         server.kill();
     }
