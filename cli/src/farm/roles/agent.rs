@@ -127,7 +127,7 @@ pub(crate) fn run(
         });
         let mut tasks = JoinSet::new();
         let printing = Arc::clone(&member);
-        tasks.spawn(async move { output::send(&printing.calls, &printing.spool).await });
+        tasks.spawn(async move { output::send(&*printing.calls, &printing.spool).await });
         let begun = Arc::clone(&member);
         let left = tokio::task::spawn_blocking(move || begun.host.interrupted()).await??;
         for command in left {
