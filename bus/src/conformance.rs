@@ -95,6 +95,7 @@ macro_rules! for_each_case {
                 the_oldest_of_all_hosts_goes_first
                 a_listener_that_does_not_read_holds_up_nobody
                 deployments_are_apart
+                builds_and_hosts_push_out_nothing_of_each_other
                 a_piece_has_a_largest_size
             ;
         }

@@ -7,8 +7,10 @@ use futures_util::StreamExt as _;
 use futures_util::future::join;
 use futures_util::stream::BoxStream;
 
-use super::{KEPT, settings};
-use crate::{Bus, CHUNK_BYTES_MAX, Deployment, FollowError, Heard, Host, Mark, PutError};
+use super::{KEPT, build, settings};
+use crate::{
+    Bus, CHUNK_BYTES_MAX, Chunk, Deployment, FollowError, Heard, Host, Item, Mark, Place, PutError,
+};
 
 type Listening = BoxStream<'static, Result<Heard, FollowError>>;
 
@@ -162,6 +164,38 @@ pub(super) async fn deployments_are_apart(bus: Arc<dyn Bus>) {
     for (listening, piece) in [(&mut one, "1"), (&mut other, "2")] {
         while next(listening).await.0 != piece {}
     }
+}
+
+pub(super) async fn builds_and_hosts_push_out_nothing_of_each_other(bus: Arc<dyn Bus>) {
+    let much = Bytes::from(vec![b'x'; CHUNK_BYTES_MAX]);
+    let put = async |on: &str, bytes: &Bytes| {
+        let (first, bytes) = (0, bytes.clone());
+        let put = bus.put(&build(on), 1, Chunk { first, bytes }).await;
+        put.expect("nothing is against it");
+    };
+    put("b", &Bytes::from_static(b"kept")).await;
+    print(&bus, "d", "a", "kept").await;
+    let of_hosts = settings().printed.bytes_max_in_all / CHUNK_BYTES_MAX;
+    for number in 0..of_hosts * 2 {
+        print(&bus, "loud", &format!("h{number}"), much.clone()).await;
+    }
+    let followed = bus.follow(&build("b"), Place::START);
+    let items: Vec<_> = followed
+        .take(2)
+        .filter_map(async |item| item.ok())
+        .collect()
+        .await;
+    assert!(
+        matches!(&items[1], Item::Chunk(chunk) if chunk.bytes == "kept"),
+        "{items:?}"
+    );
+    // What hosts have printed since has pushed out the oldest of hosts.
+    print(&bus, "d", "a", "kept").await;
+    let of_builds = settings().output.bytes_max_in_all / CHUNK_BYTES_MAX;
+    for number in 0..of_builds * 2 {
+        put(&format!("b{number}"), &much).await;
+    }
+    assert_eq!(kept(listen(&bus, "d")).await, ["kept"]);
 }
 
 pub(super) async fn a_piece_has_a_largest_size(bus: Arc<dyn Bus>) {
