@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use serde_json::json;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::super::call::{Answer, Call};
 use super::super::events::{LAST_EVENT_ID, STILL_HERE, STOPS, TOKEN_GONE, event, streamed};
@@ -25,6 +26,11 @@ use super::super::state::{Following, State};
 use super::events::change;
 use super::printed::named;
 use crate::chain::chain;
+
+/// How long what there is now is waited for, piece by piece: a bus that gives none for so long is away. Less than what lies between two words
+/// that the stream is still here, since each of them begins it anew.
+const BUS_WAIT: Duration = Duration::from_secs(5);
+const _: () = assert!(BUS_WAIT.as_secs() < KEEP_ALIVE.as_secs());
 
 /// `GET /v1/deployments/{id}/output`
 pub(in super::super) async fn follow(mut call: Call) -> Answer {
@@ -126,11 +132,19 @@ impl Live {
             }
             () = &mut self.next, if !self.is_last_look => self.look().await,
             heard = self.output.next() => self.came(heard),
+            () = sleep(BUS_WAIT), if self.is_last_look => self.end(Had::Some),
         }
     }
 
     fn end_with(&mut self, words: &'static [u8]) {
         self.ready.push_back(Bytes::from_static(words));
+        self.has_ended = true;
+    }
+
+    /// The last that the client hears.
+    fn end(&mut self, had: Had) {
+        let end = json!({"deploymentId": self.id, "isWhole": had == Had::All});
+        self.ready.push_back(event("end", &end));
         self.has_ended = true;
     }
 
@@ -157,11 +171,7 @@ impl Live {
     fn came(&mut self, heard: Option<Result<Heard, FollowError>>) {
         match heard {
             Some(Ok(Heard::Piece { mark, bytes })) => self.piece(mark, &bytes),
-            Some(Ok(Heard::CaughtUp)) if self.is_last_look => {
-                let end = json!({"deploymentId": self.id});
-                self.ready.push_back(event("end", &end));
-                self.has_ended = true;
-            }
+            Some(Ok(Heard::CaughtUp)) if self.is_last_look => self.end(Had::All),
             Some(Ok(Heard::CaughtUp)) => {}
             Some(Err(error)) => {
                 tracing::warn!(deployment = %self.id, error = %chain(&error), "live output cannot be followed");
@@ -190,6 +200,14 @@ impl Live {
         let told = [head.as_bytes(), bytes, b"\n\n"].concat();
         self.ready.push_back(Bytes::from(told));
     }
+}
+
+/// What a client has at the end of what there is to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Had {
+    All,
+    /// The bus was away.
+    Some,
 }
 
 /// Whether no host of a deployment prints any more; none when this server does not know of it.

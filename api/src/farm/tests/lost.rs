@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::Notify;
 
+use super::deployments::{shop, start};
 use super::events::{Event, Events, line, seqs};
 use super::rig::Rig;
 
@@ -112,7 +113,10 @@ impl Bus for Lossy {
         host: Option<&Host>,
         after: Option<Mark>,
     ) -> BoxStream<'static, Result<Heard, FollowError>> {
-        self.inner.listen(deployment, host, after)
+        match self.ends {
+            Ends::Short => self.inner.listen(deployment, host, after),
+            Ends::Silent => stream::pending().boxed(),
+        }
     }
     fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), Unavailable>> {
         self.inner.announce(announcement)
@@ -304,4 +308,16 @@ async fn output_that_cannot_be_read_is_said_to_be_skipped_before_the_end() {
         let all = Events::of(&rig, &id, None).await.all().await;
         assert_eq!(kinds(&all), ["attempt", "skipped", "end"], "{is_there}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hosts_have_printed_is_not_waited_for_without_end() {
+    let rig = rig(0, Ends::Silent).await;
+    let digest = shop(&rig).await;
+    let id = start(&rig, &digest).await;
+    let path = format!("/v1/deployments/{id}/output?follow=false");
+    let said = Events::at(&rig, &path, None).await.all().await;
+    let kinds: Vec<&str> = said.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["end"]);
+    assert_eq!(said[0].data["isWhole"], false);
 }

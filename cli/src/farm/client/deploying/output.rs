@@ -111,6 +111,13 @@ struct Missed {
     bytes: Option<u64>,
 }
 
+/// The last message.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct End {
+    is_whole: Option<bool>,
+}
+
 impl Hearing for Reading<'_> {
     fn call(&self) -> Call {
         let mut call = Call::get(&["v1", "deployments", self.wanted.id, "output"]);
@@ -137,7 +144,13 @@ impl Hearing for Reading<'_> {
                 let missed = serde_json::from_str(message.data)?;
                 self.heard.push(missed_of(self.wanted.id, missed));
             }
-            "end" => self.is_over = true,
+            "end" => {
+                let end: End = serde_json::from_str(message.data)?;
+                if end.is_whole == Some(false) {
+                    printing::say("the farm cannot be asked for the rest of it now: ask again");
+                }
+                self.is_over = true;
+            }
             // What a later server may say beside it.
             _ => {}
         }
