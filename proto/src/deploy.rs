@@ -31,6 +31,8 @@ mod container;
 mod group;
 /// What is asked for.
 mod request;
+/// Which keys all these may have.
+mod shapes;
 /// What is done.
 mod plan;
 /// How a deployment is shown.

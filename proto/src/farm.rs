@@ -13,6 +13,8 @@ mod request;
 mod journal;
 /// What lost attempts count for.
 mod losses;
+/// Which keys a project may have.
+mod shapes;
 /// How long an attempt may be silent.
 mod lease;
 /// Secrets, keys, tokens, workers, and who did what.

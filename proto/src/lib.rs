@@ -17,8 +17,10 @@ mod build;
 mod outcome;
 /// What happened, in order.
 mod event;
-/// What an input sets that does nothing.
-mod idle;
+/// The nearest known word.
+mod suggest;
+/// Which keys an input may have.
+pub mod shape;
 /// What is wrong with an input file, and where.
 mod diagnostic;
 /// What a deployment is made of.
@@ -34,4 +36,5 @@ pub use outcome::{
     CoverageSummary, FailedCommand, Report, ReportStatus, ReportType, Summary, TestCase,
     TestSummary,
 };
+pub use suggest::{listed, nearest};
 pub use time::Timestamp;

@@ -26,8 +26,6 @@ mod lint;
 mod findings;
 /// Every kind of finding.
 mod code;
-/// The nearest known word.
-mod suggest;
 /// A buildspec against the project it is built for.
 mod project;
 /// Findings for people.

@@ -1,10 +1,9 @@
 //! A buildspec against what its project declares. Asked by whoever knows both; a file alone cannot tell.
 
-use croft_proto::{Diagnostic, Level};
+use croft_proto::{Diagnostic, Level, nearest};
 
 use crate::buildspec::Buildspec;
 use crate::code::Code;
-use crate::suggest::nearest;
 
 /// An error for each secondary artifact whose identifier the project does not declare; empty when all match.
 ///

@@ -1,11 +1,13 @@
 //! Deployment groups in AWS's shape: which hosts, how, and when a deployment is taken back. Our own settings are under `x-croft`.
-//! Read leniently: what AWS's tools print of a group is taken as it is, and [`DeploymentGroup::notes`] says what of it does nothing.
+//! What AWS's tools print of a group is taken as it is, and [`DeploymentGroup::notes`] says what of it does nothing. The type is read
+//! leniently, since groups of earlier versions are recorded; what people write is checked against its shape first.
 
 use serde::{Deserialize, Serialize};
 
 use super::name::wrong_name;
 use super::tags::{Ec2TagSet, OnPremisesTagSet, TagFilter, wrong_list, wrong_set};
 use super::{ComputePlatform, ContainerSettings, DeploymentType, Router};
+use crate::shape::{Strays, Written as _};
 
 /// AWS's largest number of alarms of a group.
 pub const ALARMS_MAX: usize = 10;
@@ -442,18 +444,7 @@ impl DeploymentGroup {
     /// What of a group's JSON does nothing here, each in a sentence.
     #[must_use]
     pub fn notes(json: &serde_json::Value) -> Vec<String> {
-        let idle = [
-            ("serviceRoleArn", "there are no roles of AWS's"),
-            ("autoScalingGroups", "hosts are chosen by their tags"),
-            ("triggerConfigurations", "nobody is told over SNS"),
-            ("loadBalancerInfo", "the balancer is under x-croft.router"),
-            (
-                "ecsServices",
-                "containers run on the group's hosts, at the ports of x-croft.containers",
-            ),
-            ("terminationHookEnabled", "hosts are never ended here"),
-        ];
-        crate::idle::notes(json, &idle)
+        Strays::of(json, &Self::SHAPE).idle
     }
 }
 

@@ -1,10 +1,12 @@
 //! A project's configuration in AWS's shape: what `croft project apply` takes, what is recorded, and what each of its builds is
-//! made from. Our own settings are under `x-croft`. Read leniently: what AWS's tools print of a project is taken as it is, and
-//! [`Project::notes`] says what of it does nothing here.
+//! made from. Our own settings are under `x-croft`. What AWS's tools print of a project is taken as it is, and [`Project::notes`] says what
+//! of it does nothing here. The type is read leniently, since projects of earlier versions are recorded; what people write is checked
+//! against its shape first.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Concurrency, ConcurrencyMode, Priority, ProjectRules, Weight};
+use crate::shape::{Strays, Written as _};
 
 /// The pool of a project that names none.
 pub const DEFAULT_POOL: &str = "default";
@@ -390,7 +392,7 @@ impl Project {
             .iter()
             .any(|source| source.source_identifier.is_none());
         if unnamed {
-            wrong.push("each of secondarySources needs a sourceIdentifier".to_string());
+            wrong.push("secondarySources: each needs a sourceIdentifier".to_string());
         }
         if let Some(credential) = &self.environment.registry_credential
             && let Err(why) = credential.check()
@@ -399,13 +401,19 @@ impl Project {
         }
         let needs_location =
             |source: &Source| source.source_type.is_git() || source.source_type == SourceType::S3;
-        let all = std::iter::once(&self.source).chain(&self.secondary_sources);
-        for source in all {
+        let secondary = self.secondary_sources.iter().enumerate();
+        let secondary = secondary.map(|(at, source)| (format!("secondarySources[{at}]"), source));
+        let all = std::iter::once(("source".to_string(), &self.source)).chain(secondary);
+        for (at, source) in all {
             if needs_location(source) && source.location.is_none() {
-                wrong.push("a source of a git type, or of S3, needs a location".to_string());
+                wrong.push(format!(
+                    "{at}: one of a git type, or of S3, needs a location"
+                ));
             }
             if source.source_type == SourceType::Codepipeline {
-                wrong.push("source.type CODEPIPELINE: there are no pipelines yet".to_string());
+                wrong.push(format!(
+                    "{at}.type CODEPIPELINE: there are no pipelines yet"
+                ));
             }
         }
         wrong
@@ -414,20 +422,7 @@ impl Project {
     /// What of a project's JSON does nothing here, each in a sentence.
     #[must_use]
     pub fn notes(json: &serde_json::Value) -> Vec<String> {
-        let idle = [
-            ("vpcConfig", "builds use their worker's network"),
-            ("fileSystemLocations", "no file systems are mounted"),
-            ("logsConfig", "logs are kept in the farm's store"),
-            ("encryptionKey", "artifacts are not encrypted at rest"),
-            ("buildBatchConfig", "batch builds are not run"),
-            ("badge", "there are no badges"),
-            ("badgeEnabled", "there are no badges"),
-            ("webhook", "there are no webhooks yet"),
-            ("cache", "the buildspec's own cache section decides"),
-            ("serviceRole", "there are no roles of AWS's"),
-            ("tags", "tags are kept and not used"),
-        ];
-        crate::idle::notes(json, &idle)
+        Strays::of(json, &Self::SHAPE).idle
     }
 }
 

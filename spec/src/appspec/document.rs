@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use croft_proto::deploy::{FileExistsBehavior, LifecycleEvent};
+use croft_proto::{listed, nearest};
 
 use super::files::{self, MappingSpans};
 use super::hooks::{self, Hooks};
@@ -12,8 +13,7 @@ use super::{AppSpec, Os, container, platform};
 use crate::code::Code;
 use crate::findings::Findings;
 use crate::lines::Span;
-use crate::read::{Fields, Reader, listed};
-use crate::suggest::nearest;
+use crate::read::{Fields, Reader};
 use crate::yaml::{self, Entry, Kind};
 
 const KEYS: &[&str] = &[

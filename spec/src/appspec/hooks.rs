@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use croft_proto::deploy::{LifecycleEvent, ScriptsFrom};
+use croft_proto::{listed, nearest};
 
 use super::account::{self, Account};
 use super::files::bundle_path;
 use super::{Os, Script, TIMEOUT_S_DEFAULT};
 use crate::code::Code;
 use crate::lines::Span;
-use crate::read::{Fields, Reader, listed};
-use crate::suggest::nearest;
+use crate::read::{Fields, Reader};
 use crate::yaml::{Entry, Kind, Node};
 
 const KEYS: &[&str] = &["location", "timeout", "runas", "sudo"];

@@ -1,9 +1,10 @@
 //! `batch`: recognised, so that a slip in it is noticed, but a plain build does not use it and no mistake here is an
 //! error.
 
-use super::reader::{Fields, Reader, listed};
+use croft_proto::{listed, nearest};
+
+use super::reader::{Fields, Reader};
 use crate::code::Code;
-use crate::suggest::nearest;
 use crate::yaml::{Entry, Kind, Node};
 
 /// The four shapes, of which a batch has exactly one.

@@ -1,12 +1,13 @@
 //! The top level: which sections there are, and which version they follow.
 
+use croft_proto::{listed, nearest};
+
 use super::commands::Site;
-use super::reader::{Fields, Reader, listed};
+use super::reader::{Fields, Reader};
 use crate::buildspec::{Buildspec, Proxy, Version};
 use crate::code::Code;
 use crate::findings::Findings;
 use crate::lines::Span;
-use crate::suggest::nearest;
 use crate::yaml::{self, Entry, Kind};
 
 const KEYS: &[&str] = &[

@@ -28,4 +28,4 @@ mod batch;
 
 pub(crate) use commands::Site;
 pub(crate) use document::{Draft, document};
-pub(crate) use reader::{Fields, Reader, listed};
+pub(crate) use reader::{Fields, Reader};

@@ -1,12 +1,11 @@
 //! `phases`: the four, what each may hold, and what each must.
 
-use croft_proto::PhaseType;
+use croft_proto::{PhaseType, listed, nearest};
 
 use super::commands::List;
-use super::reader::{Fields, Reader, listed};
+use super::reader::{Fields, Reader};
 use crate::buildspec::{OnFailure, Phase, Phases};
 use crate::code::Code;
-use crate::suggest::nearest;
 use crate::yaml::Entry;
 
 const PHASES: &[&str] = &["install", "pre_build", "build", "post_build"];

@@ -3,13 +3,12 @@
 
 use std::rc::Rc;
 
-use croft_proto::Place;
+use croft_proto::{Place, listed, nearest};
 
 use super::commands::Site;
 use crate::code::Code;
 use crate::findings::Findings;
 use crate::lines::Span;
-use crate::suggest::nearest;
 use crate::yaml::{Entry, Gaps, Kind, Node};
 
 /// One file being read.
@@ -464,15 +463,5 @@ impl Reader<'_, '_> {
             }
         }
         item.span
-    }
-}
-
-/// Words as people list them: `a`, `b` and `c`.
-pub(crate) fn listed(words: &[&str]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-    match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => String::new(),
     }
 }

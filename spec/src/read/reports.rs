@@ -1,9 +1,10 @@
 //! `reports`: report groups by name or ARN.
 
-use super::reader::{Fields, Reader, listed};
+use croft_proto::{listed, nearest};
+
+use super::reader::{Fields, Reader};
 use crate::buildspec::{FileFormat, ReportGroup};
 use crate::code::Code;
-use crate::suggest::nearest;
 use crate::yaml::Entry;
 
 const KEYS: &[&str] = &["files", "file-format", "base-directory", "discard-paths"];

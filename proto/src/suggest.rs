@@ -1,8 +1,10 @@
-//! "Did you mean": the known word nearest to an unknown one.
+//! "Did you mean": the known word nearest to an unknown one, and known words as people list them. Asked by everybody who reads what people
+//! write.
 
 /// The nearest of the known words, when it is near enough to be meant: case, `_` and `-` do not count, and one edit in
 /// three letters is forgiven, three at most.
-pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     /// Longer words than any key has are no misspelling, and would cost time.
     const WORD_CHARS_MAX: usize = 64;
     let word = normal(word);
@@ -21,6 +23,17 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         })
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, known)| known)
+}
+
+/// Words as people list them: `a`, `b` and `c`. Empty for none.
+#[must_use]
+pub fn listed(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
 }
 
 fn normal(word: &str) -> Vec<char> {
