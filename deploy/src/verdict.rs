@@ -21,6 +21,8 @@ mod threshold;
 mod missing;
 /// What is measured, as its author writes it.
 mod settings;
+/// Which keys that may have.
+mod shape;
 /// One decision out of all of it.
 mod decide;
 /// Why, for later.

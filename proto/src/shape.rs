@@ -95,6 +95,24 @@ pub enum Part {
     Value,
 }
 
+impl Mistake {
+    /// What is wrong with a value, in a sentence that begins with its path.
+    #[must_use]
+    pub const fn of_value(said: String) -> Self {
+        Self {
+            said,
+            help: None,
+            of: Part::Value,
+        }
+    }
+
+    /// Whether a type said it of a key that it does not know.
+    #[must_use]
+    pub fn is_of_unknown_key(&self) -> bool {
+        self.of == Part::Value && self.said.contains("unknown field `")
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.said)?;
@@ -119,21 +137,28 @@ pub trait Written: DeserializeOwned {
 /// # Errors
 /// All that is wrong with it, whoever wrote it: keys that nobody knows first.
 pub fn read<W: Written>(json: &Value) -> Result<W, Vec<Mistake>> {
+    read_with(json, |_| Vec::new())
+}
+
+/// The same, with rules of the caller's own beside those of the document.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_with<W: Written>(
+    json: &Value,
+    more: impl FnOnce(&W) -> Vec<Mistake>,
+) -> Result<W, Vec<Mistake>> {
     let mut mistakes = Strays::of(json, &W::SHAPE).unknown;
-    let plain = |said: String| Mistake {
-        said,
-        help: None,
-        of: Part::Value,
-    };
     match typed::<W>(json) {
         Ok(read) => {
-            mistakes.extend(read.wrong().into_iter().map(plain));
+            mistakes.extend(read.wrong().into_iter().map(Mistake::of_value));
+            mistakes.extend(more(&read));
             if mistakes.is_empty() {
                 return Ok(read);
             }
         }
         // It is among them already, with more to say of it.
-        Err(mistake) if !mistakes.is_empty() && mistake.said.contains(": unknown field `") => {}
+        Err(mistake) if !mistakes.is_empty() && mistake.is_of_unknown_key() => {}
         Err(mistake) => mistakes.push(mistake),
     }
     Err(mistakes)
@@ -144,15 +169,30 @@ pub fn read<W: Written>(json: &Value) -> Result<W, Vec<Mistake>> {
 /// # Errors
 /// The first value that does not fit, with its path.
 pub fn typed<T: DeserializeOwned>(json: &Value) -> Result<T, Mistake> {
+    typed_at(json, "")
+}
+
+/// The same of a part of a document, which stands at a path of it.
+///
+/// # Errors
+/// The first value that does not fit, with its path.
+pub fn typed_at<T: DeserializeOwned>(json: &Value, at: &str) -> Result<T, Mistake> {
     serde_path_to_error::deserialize(json).map_err(|error| {
-        let path = error.path().to_string();
+        let within = error.path().to_string();
+        let path = match (at, within.as_str()) {
+            (at, ".") => at.to_string(),
+            ("", within) => within.to_string(),
+            (at, within) if within.starts_with('[') => format!("{at}{within}"),
+            (at, within) => format!("{at}.{within}"),
+        };
         let why = error.into_inner().to_string();
+        let quotes = "put the value in quotes: without them it is no text";
         Mistake {
             help: why
                 .ends_with("expected a string")
-                .then(|| "put the value in quotes: without them it is no text".to_string()),
+                .then(|| quotes.to_string()),
             said: match path.as_str() {
-                "." => why,
+                "" => why,
                 path => format!("{path}: {why}"),
             },
             of: Part::Value,
@@ -265,10 +305,16 @@ pub fn pointer(json: &Value, path: &str) -> String {
     let (mut at, mut rest) = (json, path);
     while let Some((step, value, more)) = step(at, rest) {
         pointer.push('/');
-        pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&escaped(&step));
         (at, rest) = (value, more);
     }
     pointer
+}
+
+/// A key as it stands in a JSON pointer.
+#[must_use]
+pub fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// The first step of a path: its name, what is there, and what is left of the path.

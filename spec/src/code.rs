@@ -217,6 +217,11 @@ codes! {
     AbsoluteScript = "absolute-script", Warning;
     /// A container that nobody asks whether it is well.
     NoHealthCheck = "no-health-check", Warning;
+
+    /// The text is not JSON.
+    JsonSyntax = "json-syntax", Error;
+    /// A setting of a document that cannot be.
+    BadSetting = "bad-setting", Error;
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ mod findings;
 mod code;
 /// A buildspec against the project it is built for.
 mod project;
+/// Documents of the farm, with places.
+mod sheet;
 /// Findings for people.
 mod render;
 /// Which runtimes an image offers.
@@ -46,3 +48,4 @@ pub use parse::{FILE_BYTES_MAX, Parsed, lint, parse};
 pub use project::unmatched_secondary;
 pub use render::render;
 pub use runtimes::{RuntimeVersion, Runtimes};
+pub use sheet::Sheet;

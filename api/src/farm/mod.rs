@@ -18,6 +18,8 @@ mod table;
 mod call;
 /// What went wrong, as a caller is told.
 mod problem;
+/// Bodies whose names are in the path.
+mod body;
 /// How fast somebody may ask.
 mod pace;
 /// Appending to a subject.

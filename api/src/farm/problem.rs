@@ -4,8 +4,9 @@
 use axum::body::Body;
 use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
+use croft_proto::shape::{Mistake, pointer};
 use croft_scheduler::{Failed, Refusal, Refused};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::limits::RETRY_AFTER_SECONDS;
 use crate::chain::chain;
@@ -20,11 +21,17 @@ pub(super) struct Problem {
     pub(super) detail: String,
     /// All that is wrong, when it is more than one thing.
     pub(super) errors: Vec<String>,
+    /// Where in the body each of these is.
+    pub(super) places: Option<Box<Places>>,
     /// Seconds after which it may be asked again.
     pub(super) retry_after: Option<u64>,
     /// How many bytes a file has, when others of it were asked for.
     pub(super) of_bytes: Option<u64>,
 }
+
+/// A JSON pointer for each of a problem's errors. In a box: most problems have none, and all are handed from function to function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Places(Vec<String>);
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -33,6 +40,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            places: None,
             retry_after: None,
             of_bytes: None,
         }
@@ -48,6 +56,17 @@ impl Problem {
         Self {
             errors: errors.clone(),
             ..Self::invalid(errors.join("; "))
+        }
+    }
+
+    /// A body that is not as its shape says: each mistake with its place there.
+    pub(super) fn mistaken(body: &Value, mistakes: &[Mistake]) -> Self {
+        let errors: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
+        let place = |error: &String| format!("#{}", pointer(body, error));
+        let places = Places(errors.iter().map(place).collect());
+        Self {
+            places: Some(Box::new(places)),
+            ..Self::all_invalid(errors)
         }
     }
 
@@ -130,6 +149,11 @@ impl Problem {
         });
         if !self.errors.is_empty() {
             json["errors"] = self.errors.clone().into();
+        }
+        if let Some(places) = &self.places {
+            let places = places.0.iter().zip(&self.errors);
+            let places = places.map(|(pointer, why)| json!({"pointer": pointer, "detail": why}));
+            json["invalidParams"] = places.collect();
         }
         let mut response = Response::new(Body::from(json.to_string()));
         *response.status_mut() = self.status;

@@ -5,8 +5,9 @@ use croft_proto::farm::{Project, ProjectEvent};
 use croft_views::ProjectRow;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, changed, json as answer_json, not_json, short};
-use super::limits::{BODY_BYTES_MAX, PAGES_LOOKED_MAX, READ_WAIT};
+use super::body::named;
+use super::call::{Answer, Call, changed, json as answer_json, short};
+use super::limits::{PAGES_LOOKED_MAX, READ_WAIT};
 use super::pools::ensure_key;
 use super::problem::Problem;
 use super::state::State;
@@ -47,31 +48,7 @@ pub(super) async fn get(call: Call) -> Answer {
 /// `PUT /v1/projects/{name}`
 pub(super) async fn put(mut call: Call) -> Answer {
     let name = call.param("name").to_string();
-    let bytes = call.bytes(BODY_BYTES_MAX).await?;
-    let mut given: Value = serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?;
-    let object = given
-        .as_object_mut()
-        .ok_or_else(|| Problem::invalid("a project is a JSON object"))?;
-    match object.get("name") {
-        Some(Value::String(other)) if *other != name => {
-            return Err(Problem::invalid(format!(
-                "the body names the project `{}`, the path `{}`",
-                short(other),
-                short(&name)
-            )));
-        }
-        Some(_) => {}
-        None => {
-            object.insert("name".into(), name.clone().into());
-        }
-    }
-    // From the text as it came, so that a mistake is named with its line.
-    let parsed: Result<Project, _> = if given.get("name").is_some() && !is_unnamed(&bytes) {
-        serde_json::from_slice(&bytes)
-    } else {
-        serde_json::from_value(given.clone())
-    };
-    let project = parsed.map_err(|error| not_json(&error))?;
+    let (given, project): (Value, Project) = named(&mut call, &[("name", "name")]).await?;
     let rules = project.rules().map_err(Problem::all_invalid)?;
     let state = &call.state;
     let was_there = find(state, &name)?.is_some();
@@ -98,11 +75,6 @@ pub(super) async fn put(mut call: Call) -> Answer {
     };
     let notes = Project::notes(&given);
     changed(status, &json!({"project": shown, "notes": notes}), seq)
-}
-
-fn is_unnamed(bytes: &[u8]) -> bool {
-    let given: Result<Value, _> = serde_json::from_slice(bytes);
-    given.is_ok_and(|given| given.get("name").is_none())
 }
 
 /// `DELETE /v1/projects/{name}`

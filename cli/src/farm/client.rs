@@ -25,6 +25,8 @@ mod build;
 mod artifacts;
 /// Why a build waits, and what happened to it.
 mod explain;
+/// Documents that people write.
+mod written;
 /// `croft project`.
 mod project;
 /// `croft secret`.

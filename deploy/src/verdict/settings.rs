@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use croft_proto::deploy::VerdictSettings;
+use croft_proto::shape::{self, Mistake, Strays};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::guard::GuardRules;
 use super::missing::{Kind, Policy};
+use super::shape::SHAPE;
 use super::threshold::Threshold;
 use crate::alarm::Definition;
 
@@ -248,10 +250,10 @@ impl Reader<'_> {
     }
 
     fn read<T: DeserializeOwned>(&mut self, path: &str, value: &Value) -> Option<T> {
-        match T::deserialize(value) {
+        match shape::typed_at(value, &format!("{AT}.{path}")) {
             Ok(read) => Some(read),
-            Err(error) => {
-                self.say(path, &error.to_string());
+            Err(mistake) => {
+                self.wrong.push(mistake.to_string());
                 None
             }
         }
@@ -263,6 +265,35 @@ impl Reader<'_> {
 }
 
 impl Settings {
+    /// What somebody writes now. Stricter than [`Settings::read`], which also takes what groups of earlier versions say.
+    ///
+    /// # Errors
+    /// Every setting that cannot be, each beginning with its path.
+    pub fn applied(written: &VerdictSettings) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = strays(written).unknown;
+        let read = Self::read(written);
+        let other = read.as_ref().err().cloned().unwrap_or_default();
+        // Those say it again, with less to go by.
+        let is_news = |said: &String| {
+            let place = said.split(": ").next();
+            !mistakes
+                .iter()
+                .any(|mistake| mistake.said.split(": ").next() == place)
+        };
+        let other: Vec<String> = other.into_iter().filter(is_news).collect();
+        mistakes.extend(other.into_iter().map(Mistake::of_value));
+        match read {
+            Ok(settings) if mistakes.is_empty() => Ok(settings),
+            Ok(_) | Err(_) => Err(mistakes),
+        }
+    }
+
+    /// What of it does nothing here, each in a sentence that begins with its path.
+    #[must_use]
+    pub fn notes(written: &VerdictSettings) -> Vec<String> {
+        strays(written).idle
+    }
+
     /// What is written, once it is known that it can be.
     ///
     /// # Errors
@@ -431,6 +462,10 @@ impl Settings {
     }
 }
 
+fn strays(written: &VerdictSettings) -> Strays {
+    Strays::below(&Value::Object(written.0.clone()), &SHAPE, AT)
+}
+
 /// Raw samples are asked for, so that a function of them is none.
 fn wrong_selector(reader: &mut Reader<'_>, path: &str, selector: Option<&str>) {
     let Some(selector) = selector else { return };
@@ -467,96 +502,4 @@ fn wrong_selector(reader: &mut Reader<'_>, path: &str, selector: Option<&str>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: Value) -> Result<Settings, Vec<String>> {
-        Settings::read(&VerdictSettings(json.as_object().unwrap().clone()))
-    }
-
-    #[test]
-    fn what_is_written_is_read_with_its_defaults() {
-        let settings = read(serde_json::json!({
-            "hosts": {"map": {"web-1": "10.0.0.1:8080"}},
-            "metrics": [
-                {"name": "slow", "histogram": "seconds_bucket{job=\"a-b(c)\"}", "slowerThan": 0.5},
-                {"name": "errors", "requests": "requests_total", "bad": "requests_total{code=~\"5..\"}"}],
-            "guards": {"up": "up{job=\"shop\"}", "rules": {"restartsMin": 4}},
-            "thresholds": [{"name": "p99", "query": "p99(x)", "max": 1, "kind": "other"}],
-            "alarms": [{"AlarmName": "a", "Query": "up", "Period": 60, "EvaluationPeriods": 3,
-                "Threshold": 1, "ComparisonOperator": "LessThanThreshold"}]
-        }))
-        .unwrap();
-        assert_eq!(settings.hosts.label, "instance");
-        assert_eq!(settings.baseline, Baseline::Auto);
-        assert_eq!(settings.errors(), Some(1));
-        assert_eq!(settings.guards.rules.restarts_min, 4);
-        assert_eq!(settings.guards.rules.failures_min, 3);
-        let limit = &settings.thresholds[0];
-        assert_eq!((limit.failure_limit, limit.window), (2, 6));
-        assert_eq!(read(serde_json::json!({})), Ok(Settings::default()));
-    }
-
-    #[test]
-    fn every_mistake_is_told_with_its_path() {
-        let wrong = read(serde_json::json!({
-            "prometheus": "http://x", "baseline": "yesterday", "hosts": {"label": 3},
-            "metrics": [
-                {"name": "a", "requests": "x"},
-                {"name": "a", "requests": "rate(x[1m])", "bad": "x[5m]"},
-                {"name": "", "histogram": "x", "slowerThan": -1},
-                {"nam": "c"}],
-            "guards": {"errors": "nobody", "rules": {"fraction": 2.0}},
-            "thresholds": [{"name": "t", "query": " ", "failureLimit": 9, "intervalSeconds": 0},
-                {"name": "u", "query": "q", "min": 2, "max": 1}],
-            "alarms": [{"AlarmName": "a", "Query": "", "Period": 45, "EvaluationPeriods": 3,
-                "Threshold": 1, "ComparisonOperator": "LessThanThreshold"}],
-            "missing": {"onTimeout": "explode"}
-        }))
-        .unwrap_err();
-        for part in [
-            "verdicts.prometheus: one of",
-            "verdicts.baseline: unknown variant",
-            "verdicts.hosts: invalid type",
-            "metrics[0]: `requests` and `bad`, or",
-            "metrics[1].name: `a` is there twice",
-            "metrics[1].requests: `rate(x[1m])`",
-            "metrics[1].bad: `x[5m]`",
-            "metrics[2].name: empty",
-            "metrics[2].slowerThan: seconds",
-            "metrics[3]: unknown field",
-            "guards.errors: there is no metric `nobody`",
-            "guards.rules.fraction: 2",
-            "thresholds[0].query: empty",
-            "thresholds[0]: `min`, `max`",
-            "thresholds[0].intervalSeconds: 1 to",
-            "thresholds[0].failureLimit: 9 of the last 6",
-            "thresholds[1].min: 2 is above `max` 1",
-            "alarms[0]: alarm `a`: Period is 45",
-            "alarms[0].Query: empty",
-            "alarms[0].AlarmName: `a` is there twice",
-            "missing: unknown variant",
-        ] {
-            assert!(
-                wrong.iter().any(|line| line.contains(part)),
-                "{part}: {wrong:#?}"
-            );
-        }
-    }
-
-    #[test]
-    fn parentheses_within_quotes_are_no_function() {
-        for fine in [
-            r#"x{path=~"/a(b|c)-.*"}"#,
-            r#"{__name__="x",a='\'('}"#,
-            "a:b:c",
-        ] {
-            let mut reader = Reader {
-                map: &Map::new(),
-                wrong: Vec::new(),
-            };
-            wrong_selector(&mut reader, "p", Some(fine));
-            assert_eq!(reader.wrong, Vec::<String>::new(), "{fine}");
-        }
-    }
-}
+mod tests;

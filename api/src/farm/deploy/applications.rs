@@ -4,12 +4,13 @@ use axum::http::StatusCode;
 use croft_deploy::{Recorded, Refusal, State};
 use croft_ledger::{Expected, Subject};
 use croft_proto::deploy::{AppEvent, Application};
+use croft_proto::shape::{Strays, Written as _};
 use serde_json::{Value, json};
 
+use super::super::body::named;
 use super::super::call::{Answer, Call, changed, json as answer_json};
 use super::super::limits::READ_WAIT;
 use super::super::problem::Problem;
-use super::body::named;
 
 /// `GET /v1/applications`
 pub(in super::super) async fn list(call: Call) -> Answer {
@@ -44,9 +45,9 @@ pub(in super::super) async fn get(call: Call) -> Answer {
 
 /// `PUT /v1/applications/{name}`
 pub(in super::super) async fn put(mut call: Call) -> Answer {
-    let (_, application): (Value, Application) =
+    let (given, application): (Value, Application) =
         named(&mut call, &[("applicationName", "name")]).await?;
-    application.check().map_err(Problem::all_invalid)?;
+    let notes = Strays::of(&given, &Application::SHAPE).idle;
     let name = application.application_name.clone();
     let deploy = &call.state.farm.deploy;
     let asked = name.clone();
@@ -78,7 +79,8 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
         )
         .await?;
     deploy.folded(done.seq, READ_WAIT).await;
-    changed(status, &json!({"application": application}), Some(done.seq))
+    let body = json!({"application": application, "notes": notes});
+    changed(status, &body, Some(done.seq))
 }
 
 /// `DELETE /v1/applications/{name}`

@@ -7,6 +7,7 @@ use croft_deploy::server::Done;
 use croft_deploy::{GroupName, Then};
 use croft_keys::AccessRole;
 use croft_proto::deploy::{DeploymentId, Revision, RevisionOrigin, StartDeployment};
+use croft_proto::shape::{self, Strays, Written as _};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -85,27 +86,27 @@ fn is_same_revision(there: &Revision, asked: &Revision) -> bool {
 async fn asked(call: &mut Call) -> Result<StartDeployment, Problem> {
     let bytes = call.bytes(BODY_BYTES_MAX).await?;
     let mut given: Value = serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?;
-    let revision = given.get_mut("revision").and_then(Value::as_object_mut);
-    let asked = match revision.is_some_and(complete) {
-        true => serde_json::from_value(given),
-        // As it came, so that a mistake is told with its line.
-        false => serde_json::from_slice(&bytes),
-    };
-    asked.map_err(|error| not_json(&error))
+    let unknown = Strays::of(&given, &StartDeployment::SHAPE).unknown;
+    if !unknown.is_empty() {
+        return Err(Problem::mistaken(&given, &unknown));
+    }
+    if let Some(revision) = given.get_mut("revision").and_then(Value::as_object_mut) {
+        complete(revision);
+    }
+    // Rules that need more than its form are asked once it is known what a build made.
+    shape::typed(&given).map_err(|mistake| Problem::mistaken(&given, &[mistake]))
 }
 
-/// Says what may be left out of a revision; whether something was.
-fn complete(revision: &mut Map<String, Value>) -> bool {
+/// Says what may be left out of a revision.
+fn complete(revision: &mut Map<String, Value>) {
     let Some(origin) = revision.get("origin") else {
         let local = json!({"revisionType": "Local Directory", "location": ""});
         revision.insert("origin".into(), local);
-        return true;
+        return;
     };
-    let is_short = origin["revisionType"] == "Build" && !revision.contains_key("digest");
-    if is_short {
+    if origin["revisionType"] == "Build" && !revision.contains_key("digest") {
         revision.insert("digest".into(), "".into());
     }
-    is_short
 }
 
 /// The id: of the caller's key when there is one, so that a question that is asked twice starts one deployment; else a new one.

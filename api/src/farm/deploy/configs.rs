@@ -6,10 +6,10 @@ use croft_ledger::{Expected, Seq, Subject};
 use croft_proto::deploy::{ConfigEvent, DeploymentConfig, RESERVED_PREFIX};
 use serde_json::{Value, json};
 
+use super::super::body::named;
 use super::super::call::{Answer, Call, changed, json as answer_json, short};
 use super::super::limits::READ_WAIT;
 use super::super::problem::Problem;
-use super::body::named;
 
 /// `GET /v1/deployment-configs`
 pub(in super::super) async fn list(call: Call) -> Answer {
@@ -44,7 +44,6 @@ pub(in super::super) async fn get(call: Call) -> Answer {
 pub(in super::super) async fn put(mut call: Call) -> Answer {
     let (_, config): (Value, DeploymentConfig) =
         named(&mut call, &[("deploymentConfigName", "name")]).await?;
-    config.check().map_err(Problem::all_invalid)?;
     let name = config.deployment_config_name.clone();
     let deploy = &call.state.farm.deploy;
     let asked = name.clone();

@@ -5,13 +5,14 @@ use axum::http::StatusCode;
 use croft_deploy::{Group, GroupName, Refusal, State, verdict};
 use croft_ledger::Expected;
 use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
+use croft_proto::shape::Mistake;
 use serde_json::{Value, json};
 
+use super::super::body::named_with;
 use super::super::call::{Answer, Call, changed, json as answer_json};
 use super::super::limits::READ_WAIT;
 use super::super::problem::Problem;
 use super::applications::is_there;
-use super::body::named;
 
 pub(super) fn name_of(call: &Call) -> GroupName {
     GroupName {
@@ -62,16 +63,16 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
         ("applicationName", "name"),
         ("deploymentGroupName", "group"),
     ];
-    let (given, mut settings): (Value, DeploymentGroup) = named(&mut call, &names).await?;
-    let mut wrong = settings.check().err().unwrap_or_default();
     let measures = call.state.farm.deploy.metrics().is_some();
-    wrong.extend(beyond_us(&settings, measures));
-    if !wrong.is_empty() {
-        return Err(Problem::all_invalid(wrong));
-    }
+    let beyond_us = |settings: &DeploymentGroup| beyond_us(settings, measures);
+    let (given, mut settings) = named_with(&mut call, &names, beyond_us).await?;
     let name = name_of(&call);
     let deploy = &call.state.farm.deploy;
     let mut notes = DeploymentGroup::notes(&given);
+    let own = settings.own.as_ref();
+    if let Some(written) = own.and_then(|own| own.verdicts.as_ref()) {
+        notes.extend(verdict::Settings::notes(written));
+    }
     if settings.alarms().is_some() && !deploy.asks_for_alarms() {
         notes.push(
             "alarmConfiguration: this server asks nobody for alarms (--alertmanager, --prometheus), so only those that Alertmanager pushes to /v1/alerts end a deployment"
@@ -167,16 +168,20 @@ pub(in super::super) async fn delete(call: Call) -> Answer {
 }
 
 /// What a group asks for and nobody here does yet.
-fn beyond_us(settings: &DeploymentGroup, measures: bool) -> Vec<String> {
+fn beyond_us(settings: &DeploymentGroup, measures: bool) -> Vec<Mistake> {
     let mut wrong = Vec::new();
     let own = settings.own.as_ref();
     if let Some(written) = own.and_then(|own| own.verdicts.as_ref()) {
-        wrong.extend(verdict::Settings::read(written).err().unwrap_or_default());
+        wrong.extend(
+            verdict::Settings::applied(written)
+                .err()
+                .unwrap_or_default(),
+        );
         if !measures {
-            wrong.push(
+            wrong.push(Mistake::of_value(
                 "x-croft.verdicts: this server has no Prometheus to ask, so nothing would be measured: start it with --prometheus URL"
                     .to_string(),
-            );
+            ));
         }
     }
     let host = match settings.router() {
@@ -184,9 +189,9 @@ fn beyond_us(settings: &DeploymentGroup, measures: bool) -> Vec<String> {
         Some(Router::None) | None => None,
     };
     if let Some(host) = host {
-        wrong.push(format!(
+        wrong.push(Mistake::of_value(format!(
             "x-croft.router.host `{host}`: balancers beside agents are not told yet; only those that the server itself reaches"
-        ));
+        )));
     }
     wrong
 }

@@ -1,8 +1,6 @@
 //! What is deployed, where and how: applications, groups, configurations, deployments and the hosts they come to, in AWS CodeDeploy's
 //! shapes. Received from the front with a token; what is asked for is decided by the room that deploys, and durable before it is answered.
 
-/// Bodies whose names are in the path.
-mod body;
 /// What is deployed again and again.
 pub(super) mod applications;
 /// Which hosts, and how.

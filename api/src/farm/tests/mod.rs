@@ -12,6 +12,8 @@ mod agents;
 mod builds;
 /// What is deployed, where and how.
 mod deployments;
+/// What cannot be of that.
+mod documents;
 /// What hosts print.
 mod printed;
 /// What happens in a build.

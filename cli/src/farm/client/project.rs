@@ -1,15 +1,17 @@
 //! `croft project`: what is built again and again. Files have the shape of AWS's `create-project`, of what `batch-get-projects`
 //! prints, or of what `croft project get -o json` prints.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use croft_proto::farm::Project;
+use croft_proto::shape::{self, Key, Shape};
+use croft_spec::{Diagnostic, Sheet};
 use reqwest::Method;
 use serde_json::Value;
 
 use super::call::{Call, Farm};
 use super::rows::ProjectRow;
+use super::written::{self, Around, NEXT, mistake};
 use super::{block_on, farm, pages};
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Wrong};
@@ -80,62 +82,38 @@ async fn apply(farm: &Farm, projects: Vec<Value>, format: Format) -> anyhow::Res
 }
 
 fn read(file: &Path) -> Result<Vec<Value>, Wrong> {
-    let shown = if file == Path::new("-") {
-        "standard input".to_string()
-    } else {
-        file.display().to_string()
-    };
-    let mut text = String::new();
-    let result = if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).map(drop)
-    } else {
-        std::fs::read_to_string(file).map(|read| text = read)
-    };
-    result.map_err(|error| Wrong(format!("{shown}: {error}")))?;
-    projects(&text).map_err(|reason| Wrong(format!("{shown}: {reason}")))
+    written::read(file, projects)
 }
 
-/// The projects in a text, every one of them checked before the first is applied.
-fn projects(text: &str) -> Result<Vec<Value>, String> {
-    let is_json = text.trim_start().starts_with(['{', '[']);
-    let value: Value = if is_json {
-        serde_json::from_str(text).map_err(|error| error.to_string())?
-    } else {
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())?
-    };
-    let projects = taken_apart(value);
-    if projects.is_empty() {
-        return Err("there is no project in it".into());
-    }
-    let mut wrong = Vec::new();
-    for (index, json) in projects.iter().enumerate() {
-        let name = json["name"].as_str().map(str::to_string);
-        let name = name.unwrap_or_else(|| format!("project {}", index + 1));
-        match serde_json::from_value::<Project>(json.clone()) {
-            Ok(project) => {
-                let rules = project.rules().err().unwrap_or_default();
-                wrong.extend(rules.iter().map(|reason| format!("{name}: {reason}")));
-            }
-            Err(error) => wrong.push(format!("{name}: {error}")),
-        }
-    }
-    if wrong.is_empty() {
-        Ok(projects)
-    } else {
-        Err(wrong.join("; "))
-    }
-}
+/// What AWS's tools and ours print around projects.
+const AROUND: Around = Around {
+    keys: &["projects", "project"],
+    shape: Shape::Map(&[
+        Key::read("projects"),
+        Key::read("project"),
+        Key::told("projectsNotFound"),
+        Key::told("notes"),
+        NEXT,
+    ]),
+};
 
-/// One project, a list, or what AWS's tools and ours print around them.
-fn taken_apart(value: Value) -> Vec<Value> {
-    match value {
-        Value::Array(list) => list.into_iter().flat_map(taken_apart).collect(),
-        Value::Object(mut map) if !map.contains_key("name") => {
-            let inner = map.remove("projects").or_else(|| map.remove("project"));
-            inner.map_or_else(|| vec![Value::Object(map)], taken_apart)
+/// The projects in a file, every one of them checked before the first is applied.
+fn projects(file_name: &str, bytes: &[u8]) -> Result<Vec<Value>, Vec<Diagnostic>> {
+    let mut sheet = Sheet::read(file_name, bytes)?;
+    let projects = written::documents(&mut sheet, &AROUND);
+    for project in &projects {
+        let wrong = shape::read::<Project>(&project.json).err();
+        for mistake in wrong.unwrap_or_default() {
+            project.wrong(&mut sheet, &mistake);
         }
-        Value::Null => Vec::new(),
-        Value::Object(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => vec![value],
+    }
+    if projects.is_empty() && !sheet.is_wrong() {
+        sheet.wrong("", &mistake("there is no project in the file".into(), None));
+    }
+    let wrong = sheet.finish();
+    match wrong.is_empty() {
+        true => Ok(projects.into_iter().map(|project| project.json).collect()),
+        false => Err(wrong),
     }
 }
 
@@ -144,7 +122,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
-        let projects = projects(text).unwrap();
+        let projects = projects("web.yml", text.as_bytes()).unwrap();
         let name = |json: &Value| json["name"].as_str().unwrap().to_string();
         projects.iter().map(name).collect()
     }
@@ -167,22 +145,32 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_applied_when_one_is_wrong_and_every_mistake_is_named() {
-        let text = "- {name: web}\n- {name: api, timeoutInMinutes: 1}\n- {name: '-'}\n- {source: {type: NO_SOURCE}}\n";
-        let said = projects(text).unwrap_err();
+    fn nothing_is_applied_when_one_is_wrong_and_every_mistake_has_its_place() {
+        let wrong = |text: &str| -> Vec<String> {
+            let found = projects("web.yml", text.as_bytes()).unwrap_err();
+            let told = |found: &Diagnostic| format!("{} {}", found.place, found.message);
+            found.iter().map(told).collect()
+        };
+        let said = wrong(
+            "- {name: web}\n- name: api\n  timeoutInMinutes: 1\n- {name: '-'}\n- source: {type: NO_SOURCE}\n- name: x2\n  sources: {}\n",
+        );
         for part in [
-            "api: timeoutInMinutes",
-            "name `-`",
-            "project 4: missing field `name`",
+            "web.yml:3:21 timeoutInMinutes",
+            "web.yml:4:10 name `-`",
+            "web.yml:5:3 missing field `name`",
+            "web.yml:7:3 sources: there is no such key",
         ] {
-            assert!(said.contains(part), "{said}");
+            assert!(
+                said.iter().any(|said| said.starts_with(part)),
+                "{part}: {said:#?}"
+            );
         }
         assert_eq!(
-            projects("{\"projects\": []}").unwrap_err(),
-            "there is no project in it"
+            wrong("{\"projects\": []}"),
+            ["web.yml:1:1 there is no project in the file"]
         );
         for text in ["", "{", "a: [", "web"] {
-            projects(text).unwrap_err();
+            assert!(!wrong(text).is_empty(), "{text}");
         }
     }
 }

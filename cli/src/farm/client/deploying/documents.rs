@@ -1,12 +1,16 @@
 //! Documents of applications, deployment groups and configurations: as AWS's `create-...` take them, as its `get-...` print them, or as
 //! ours do. All of a file is checked before the first is applied.
 
-use std::io::Read as _;
 use std::path::Path;
 
-use croft_proto::deploy::{Application, DeploymentConfig, DeploymentGroup};
+use croft_deploy::verdict::Settings;
+use croft_proto::deploy::{Application, ComputePlatform, DeploymentConfig, DeploymentGroup};
+use croft_proto::nearest;
+use croft_proto::shape::{self, Key, Mistake, Shape};
+use croft_spec::{Diagnostic, Sheet};
 use serde_json::Value;
 
+use super::super::written::{self, Around, NEXT, Written, mistake};
 use crate::exit::Wrong;
 
 /// What a document is about. In the order in which they need each other.
@@ -56,116 +60,126 @@ impl Document {
             }
         }
     }
-
-    fn wrong(&self) -> Vec<String> {
-        fn read<T: serde::de::DeserializeOwned>(
-            json: &Value,
-            check: impl FnOnce(T) -> Result<(), Vec<String>>,
-        ) -> Vec<String> {
-            match serde_json::from_value::<T>(json.clone()) {
-                Ok(read) => check(read).err().unwrap_or_default(),
-                Err(error) => vec![error.to_string()],
-            }
-        }
-        match self.kind {
-            Kind::Config => read(&self.json, |config: DeploymentConfig| config.check()),
-            Kind::App => read(&self.json, |app: Application| app.check()),
-            Kind::Group => read(&self.json, |group: DeploymentGroup| group.check()),
-        }
-    }
 }
 
 /// A file's documents, in the order in which they are applied.
 pub(super) fn read(file: &Path) -> Result<Vec<Document>, Wrong> {
-    let is_input = file == Path::new("-");
-    let shown = if is_input {
-        "standard input".to_string()
-    } else {
-        file.display().to_string()
-    };
-    let mut text = String::new();
-    let result = if is_input {
-        std::io::stdin().read_to_string(&mut text).map(drop)
-    } else {
-        std::fs::read_to_string(file).map(|read| text = read)
-    };
-    result.map_err(|error| Wrong(format!("{shown}: {error}")))?;
-    documents(&text).map_err(|reason| Wrong(format!("{shown}: {reason}")))
+    written::read(file, documents)
 }
 
-fn documents(text: &str) -> Result<Vec<Document>, String> {
-    let is_json = text.trim_start().starts_with(['{', '[']);
-    let value: Value = if is_json {
-        serde_json::from_str(text).map_err(|error| error.to_string())?
-    } else {
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())?
-    };
+/// What the tools print around documents.
+const AROUND: Around = Around {
+    keys: &[
+        "application",
+        "applications",
+        "deploymentGroupInfo",
+        "deploymentGroup",
+        "deploymentGroups",
+        "deploymentGroupsInfo",
+        "deploymentConfigInfo",
+        "deploymentConfig",
+        "deploymentConfigs",
+    ],
+    shape: Shape::Map(&[
+        Key::read("application"),
+        Key::read("applications"),
+        Key::read("deploymentGroupInfo"),
+        Key::read("deploymentGroup"),
+        Key::read("deploymentGroups"),
+        Key::read("deploymentGroupsInfo"),
+        Key::read("deploymentConfigInfo"),
+        Key::read("deploymentConfig"),
+        Key::read("deploymentConfigs"),
+        Key::told("applicationName"),
+        Key::told("errorMessage"),
+        NEXT,
+    ]),
+};
+
+/// The key that tells what a document is about, the most telling one first.
+const NAMES: [(&str, Kind); 3] = [
+    ("deploymentGroupName", Kind::Group),
+    ("applicationName", Kind::App),
+    ("deploymentConfigName", Kind::Config),
+];
+
+fn documents(file_name: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagnostic>> {
+    let mut sheet = Sheet::read(file_name, bytes)?;
+    let found = written::documents(&mut sheet, &AROUND);
     let mut documents = Vec::new();
-    let mut wrong = Vec::new();
-    take_apart(value, &mut documents, &mut wrong);
-    for document in &documents {
-        let name = document.name();
-        let reasons = document.wrong();
-        wrong.extend(reasons.iter().map(|reason| format!("{name}: {reason}")));
+    for one in &found {
+        let named = NAMES.iter().find(|(name, _)| one.json.get(name).is_some());
+        match named {
+            Some((_, kind)) => {
+                check(one, *kind, &found, &mut sheet);
+                documents.push(Document {
+                    kind: *kind,
+                    json: one.json.clone(),
+                });
+            }
+            None => one.wrong(&mut sheet, &unnamed(&one.json)),
+        }
     }
+    if found.is_empty() && !sheet.is_wrong() {
+        let said = "there is no application, group or configuration in the file";
+        sheet.wrong("", &mistake(said.into(), None));
+    }
+    let wrong = sheet.finish();
     if !wrong.is_empty() {
-        return Err(wrong.join("; "));
-    }
-    if documents.is_empty() {
-        return Err("there is no application, group or configuration in it".into());
+        return Err(wrong);
     }
     documents.sort_by_key(|document| document.kind);
     Ok(documents)
 }
 
-/// What the tools print around documents.
-const AROUND: [&str; 9] = [
-    "application",
-    "applications",
-    "deploymentGroupInfo",
-    "deploymentGroup",
-    "deploymentGroups",
-    "deploymentGroupsInfo",
-    "deploymentConfigInfo",
-    "deploymentConfig",
-    "deploymentConfigs",
-];
-
-fn take_apart(value: Value, documents: &mut Vec<Document>, wrong: &mut Vec<String>) {
-    match value {
-        Value::Array(list) => list
-            .into_iter()
-            .for_each(|value| take_apart(value, documents, wrong)),
-        Value::Object(mut map) => {
-            let inner: Vec<Value> = AROUND.iter().filter_map(|key| map.remove(*key)).collect();
-            if !inner.is_empty() {
-                return inner
-                    .into_iter()
-                    .for_each(|value| take_apart(value, documents, wrong));
-            }
-            let kind = if map.contains_key("deploymentGroupName") {
-                Kind::Group
-            } else if map.contains_key("applicationName") {
-                Kind::App
-            } else if map.contains_key("deploymentConfigName") {
-                Kind::Config
-            } else {
-                wrong.push(
-                    "a document without applicationName, deploymentGroupName or deploymentConfigName"
-                        .into(),
-                );
-                return;
-            };
-            documents.push(Document {
-                kind,
-                json: Value::Object(map),
-            });
+/// Says what is wrong with a document, also beside the others of its file.
+fn check(one: &Written, kind: Kind, all: &[Written], sheet: &mut Sheet<'_>) {
+    let wrong = match kind {
+        Kind::Config => shape::read::<DeploymentConfig>(&one.json).err(),
+        Kind::App => shape::read::<Application>(&one.json).err(),
+        Kind::Group => {
+            let platform = platform(&one.json, all);
+            shape::read_with(&one.json, |group| beyond_form(group, platform)).err()
         }
-        Value::Null => {}
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            wrong.push(format!("`{value}` is no document"));
-        }
+    };
+    for mistake in wrong.unwrap_or_default() {
+        one.wrong(sheet, &mistake);
     }
+}
+
+/// What the file says that the group's application runs on.
+fn platform(group: &Value, all: &[Written]) -> Option<ComputePlatform> {
+    let name = &group["applicationName"];
+    let is_it = |json: &&Value| {
+        json.get("deploymentGroupName").is_none() && json["applicationName"] == *name
+    };
+    let application = all.iter().map(|one| &one.json).find(is_it)?;
+    let application: Application = serde_json::from_value(application.clone()).ok()?;
+    Some(application.compute_platform)
+}
+
+fn beyond_form(group: &DeploymentGroup, platform: Option<ComputePlatform>) -> Vec<Mistake> {
+    let verdicts = group.own.as_ref().and_then(|own| own.verdicts.as_ref());
+    let of_verdicts = verdicts.and_then(|written| Settings::applied(written).err());
+    let of_platform = platform.and_then(|platform| group.check_platform(platform).err());
+    let mut wrong = of_verdicts.unwrap_or_default();
+    let of_platform = of_platform.unwrap_or_default().into_iter();
+    wrong.extend(of_platform.map(Mistake::of_value));
+    wrong
+}
+
+/// Nobody knows what a document without a name is; one may be misspelt.
+fn unnamed(json: &Value) -> Mistake {
+    let names = NAMES.map(|(name, _)| name);
+    let keys = json.as_object().into_iter().flat_map(serde_json::Map::keys);
+    let mut meant = keys.filter_map(|key| nearest(key, &names).map(|name| (key, name)));
+    mistake(
+        "a document without applicationName, deploymentGroupName or deploymentConfigName"
+            .to_string(),
+        meant
+            .next()
+            .map(|(key, name)| format!("did you mean `{name}` by `{key}`?")),
+    )
 }
 
 #[cfg(test)]
@@ -173,7 +187,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
-        let documents = documents(text).unwrap();
+        let documents = documents("shop.yml", text.as_bytes()).unwrap();
         documents.iter().map(Document::name).collect()
     }
 
@@ -205,30 +219,107 @@ mod tests {
             - {applicationName: shop}\n\
             - {deploymentConfigName: careful, minimumHealthyHosts: {type: HOST_COUNT, value: 1}}\n";
         assert_eq!(names(text), ["careful", "shop", "shop/prod"]);
-        let group = &documents(text).unwrap()[2];
+        let group = &documents("shop.yml", text.as_bytes()).unwrap()[2];
         assert_eq!(
             group.path(),
             ["v1", "applications", "shop", "groups", "prod"]
         );
     }
 
+    /// `line:column code: message; help`, each.
+    fn wrong(text: &str) -> Vec<String> {
+        let found = documents("shop.yml", text.as_bytes()).unwrap_err();
+        let told = |found: &Diagnostic| {
+            let (line, column) = (found.place.line, found.place.column);
+            let help = found.help.as_deref().unwrap_or_default();
+            format!("{line}:{column} {}: {}; {help}", found.code, found.message)
+        };
+        found.iter().map(told).collect()
+    }
+
     #[test]
-    fn every_mistake_of_a_file_is_named_before_anything_is_applied() {
+    fn every_mistake_of_a_file_is_shown_where_it_stands_before_anything_is_applied() {
         let text = "- {applicationName: 'a b'}\n\
-            - {applicationName: shop, deploymentGroupName: prod, x-croft: {bakeMinutes: 9999}}\n\
-            - {deploymentConfigName: c}\n- {name: x}\n- 5\n";
-        let said = documents(text).unwrap_err();
+            - applicationName: shop\n  deploymentGroupName: prod\n  x-croft:\n    bakeMinutes: 9999\n\
+            - {deploymentConfigName: c}\n- {name: x}\n- 5\n\
+            - applicationName: toys\n  computPlatform: ECS\n\
+            - applicationName: toys\n  deploymentGroupName: all\n  ec2TagFilter:\n  - {key: role}\n  bakeMinutes: 3\n\
+            - applicationNam: books\n\
+            - applicationName: shop\n  deploymentGroupName: 7\n";
+        let said = wrong(text);
         for part in [
-            "a b: applicationName",
-            "shop/prod: x-croft.bakeMinutes",
-            "c: minimumHealthyHosts",
-            "a document without",
-            "`5` is no document",
+            "1:21 bad-setting: applicationName `a b`",
+            "5:18 bad-setting: x-croft.bakeMinutes: at most",
+            "6:3 bad-setting: minimumHealthyHosts: computePlatform Server",
+            "7:3 bad-setting: a document without",
+            "8:3 bad-setting: `5` is no document",
+            "10:3 unknown-key: computPlatform: there is no such key; did you mean `computePlatform`?",
+            "13:3 unknown-key: ec2TagFilter: there is no such key; did you mean `ec2TagFilters`?",
+            "15:3 unknown-key: bakeMinutes: there is no such key; the keys are",
+            "16:3 bad-setting: a document without applicationName, deploymentGroupName or deploymentConfigName; did you mean `applicationName` by `applicationNam`?",
+            "18:24 bad-setting: deploymentGroupName: invalid type: integer `7`, expected a string; put the value in quotes",
         ] {
-            assert!(said.contains(part), "{part}: {said}");
+            assert!(
+                said.iter().any(|line| line.starts_with(part)),
+                "{part}: {said:#?}"
+            );
         }
-        for text in ["", "[]", "{", "a: ["] {
-            documents(text).unwrap_err();
+        assert_eq!(said.len(), 10, "{said:#?}");
+    }
+
+    #[test]
+    fn json_has_lines_too() {
+        let text = "{\n  \"applicationName\": \"shop\",\n  \"deploymentGroupName\": \"prod\",\n\t\"ec2TagFilters\": [{\"Key\": \"a\", \"Typ\": \"KEY_ONLY\"}],\n  \"x\": \"\\ud83d\\ude00\"\n}";
+        let said = wrong(text);
+        assert!(
+            said[0].starts_with("4:33 unknown-key: ec2TagFilters[0].Typ"),
+            "{said:#?}"
+        );
+        assert!(said[1].starts_with("5:3 unknown-key: x: "), "{said:#?}");
+        for (text, part) in [
+            (
+                "{\n  \"applicationName\": \"shop\"\n  \"computePlatform\": \"ECS\"\n}",
+                "3:3 json-syntax: expected",
+            ),
+            (
+                "{\"applicationName\": \"a\",\n \"applicationName\": \"b\"}",
+                "2:2 duplicate-key",
+            ),
+            ("applicationName: shop\n  computePlatform: ECS\n", "2:"),
+            ("", "1:1 bad-setting: there is no application"),
+            ("[]", "1:1 bad-setting: there is no application"),
+        ] {
+            let said = wrong(text);
+            assert!(said[0].starts_with(part), "{part}: {said:#?}");
         }
+    }
+
+    #[test]
+    fn a_group_is_checked_beside_its_application_and_as_its_detectors_would_read_it() {
+        let text = "- {applicationName: shop, computePlatform: ECS}\n\
+            - applicationName: shop\n  deploymentGroupName: prod\n  x-croft:\n    verdicts:\n      metrics:\n      - name: m\n        request: all\n";
+        let said = wrong(text);
+        for part in [
+            "2:3 bad-setting: deploymentStyle.deploymentType: containers",
+            "4:3 bad-setting: x-croft.containers: a host's two",
+            "8:9 unknown-key: x-croft.verdicts.metrics[0].request: there is no such key; did you mean `requests`?",
+        ] {
+            assert!(
+                said.iter().any(|line| line.starts_with(part)),
+                "{part}: {said:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_printed_beside_documents_is_taken_and_nothing_else() {
+        let text = r#"{"applicationName": "shop", "deploymentGroupsInfo": [{"applicationName": "shop", "deploymentGroupName": "prod"}],
+            "errorMessage": ""}"#;
+        assert_eq!(names(text), ["shop/prod"]);
+        let said = wrong("application: {applicationName: shop}\ndeploymentGrup: {}\n");
+        assert!(
+            said[0].starts_with("2:1 unknown-key: deploymentGrup"),
+            "{said:#?}"
+        );
     }
 }
