@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use croft_proto::deploy::VerdictSettings;
+use croft_proto::deploy::{VerdictSettings, is_deploy_name};
 use croft_proto::shape::{self, Mistake, Strays};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -280,7 +280,10 @@ impl Settings {
                 .iter()
                 .any(|mistake| mistake.said.split(": ").next() == place)
         };
-        let other: Vec<String> = other.into_iter().filter(is_news).collect();
+        let mut other: Vec<String> = other.into_iter().filter(is_news).collect();
+        if let Ok(settings) = &read {
+            other.extend(settings.could_never_be());
+        }
         mistakes.extend(other.into_iter().map(Mistake::of_value));
         match read {
             Ok(settings) if mistakes.is_empty() => Ok(settings),
@@ -360,6 +363,33 @@ impl Settings {
                 reader.say(&path, &format!("`{name}` is there twice"));
             }
         }
+    }
+
+    /// What can be read and could never have a value: it would only be found at the first deployment.
+    fn could_never_be(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (number, metric) in self.metrics.iter().enumerate() {
+            let why = metric.histogram.as_deref().and_then(no_buckets);
+            wrong.extend(why.map(|why| format!("{AT}.metrics[{number}].histogram: {why}")));
+        }
+        let mut of_value: BTreeMap<&str, &str> = BTreeMap::new();
+        for (host, value) in &self.hosts.map {
+            let path = format!("{AT}.hosts.map.{host}");
+            if !is_deploy_name(host) {
+                wrong.push(format!(
+                    "{path}: no host can be called so; the keys are hosts, and the values what `{}` says of them",
+                    self.hosts.label
+                ));
+            }
+            if value.is_empty() {
+                wrong.push(format!("{path}: empty, so no series is of that host"));
+            } else if let Some(other) = of_value.insert(value, host) {
+                wrong.push(format!(
+                    "{path}: `{value}` is of `{other}` already, and a series is of one host"
+                ));
+            }
+        }
+        wrong
     }
 
     fn names(&self) -> Vec<(String, &str)> {
@@ -464,6 +494,33 @@ impl Settings {
 
 fn strays(written: &VerdictSettings) -> Strays {
     Strays::below(&Value::Object(written.0.clone()), &SHAPE, AT)
+}
+
+/// Why a selector cannot be of all buckets of a histogram; none when it may be.
+fn no_buckets(selector: &str) -> Option<String> {
+    let (before, inside) = selector.split_once('{').unwrap_or((selector, ""));
+    let matcher = |label: &str| {
+        let inside = inside.trim_end().trim_end_matches('}');
+        let matchers = inside.split(',').map(str::trim);
+        let said = matchers.filter_map(|matcher| matcher.strip_prefix(label));
+        let mut equal = said.filter_map(|rest| rest.trim_start().strip_prefix('='));
+        let value = equal.find(|value| !value.starts_with('~'))?;
+        Some(value.trim().trim_matches(['"', '\'', '`']).to_owned())
+    };
+    if let Some(end) = matcher("le") {
+        return Some(format!(
+            "`{selector}` is of the bucket `le=\"{end}\"` alone: leave `le` out, all buckets are needed"
+        ));
+    }
+    let name = match before.trim() {
+        "" => matcher("__name__")?,
+        name => name.to_owned(),
+    };
+    (!name.ends_with("_bucket")).then(|| {
+        format!(
+            "`{name}` has no buckets, which are told apart by `le`: those of a histogram are a metric whose name ends in `_bucket`"
+        )
+    })
 }
 
 /// Raw samples are asked for, so that a function of them is none.

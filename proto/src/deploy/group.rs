@@ -312,6 +312,12 @@ impl DeploymentGroup {
                             .to_string(),
                     );
                 }
+                let router = self.router();
+                wrong.extend(
+                    router
+                        .into_iter()
+                        .flat_map(|router| router.wrong_of_containers("x-croft.router")),
+                );
             }
             ComputePlatform::Server | ComputePlatform::Lambda => {
                 if ports.is_some() {

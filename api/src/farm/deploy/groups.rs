@@ -2,7 +2,7 @@
 //! waits for a watcher that never comes.
 
 use axum::http::StatusCode;
-use croft_deploy::{Group, GroupName, Refusal, State, verdict};
+use croft_deploy::{Group, GroupName, Refusal, State, is_of_group, verdict};
 use croft_ledger::Expected;
 use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
 use croft_proto::shape::Mistake;
@@ -79,6 +79,9 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
                 .to_string(),
         );
     }
+    let wanted = settings.clone();
+    let strangers = deploy.look(move |seen| strangers(seen.state, &wanted));
+    notes.extend(strangers.await?);
     let asked = name.clone();
     let known = deploy.look(move |seen| {
         let settings = seen.state.group(&asked)?.settings.as_ref()?;
@@ -194,6 +197,39 @@ fn beyond_us(settings: &DeploymentGroup, measures: bool) -> Vec<Mistake> {
         )));
     }
     wrong
+}
+
+/// Hosts that the group's balancer or its detectors are told of by name, and that are none of its hosts now, each in a sentence: they may
+/// come still, and may be misspelt.
+fn strangers(state: &State, settings: &DeploymentGroup) -> Vec<String> {
+    let own = settings.own.as_ref();
+    let of_containers = own.is_some_and(|own| own.containers.is_some());
+    let router = settings.router();
+    let of_router = router.map(|router| router.named_hosts(of_containers));
+    let verdicts = own.and_then(|own| own.verdicts.as_ref());
+    let verdicts = verdicts.and_then(|written| verdict::Settings::read(written).ok());
+    let of_verdicts = verdicts
+        .iter()
+        .flat_map(|verdicts| verdicts.hosts.map.keys().map(String::as_str));
+    let named = [
+        ("x-croft.router.servers", of_router.unwrap_or_default()),
+        ("x-croft.verdicts.hosts.map", of_verdicts.collect()),
+    ];
+    let mut notes = Vec::new();
+    for (path, mut hosts) in named {
+        hosts.sort_unstable();
+        hosts.dedup();
+        for host in hosts {
+            let there = state.host(host).filter(|there| there.is_enrolled);
+            let why = match there {
+                None => "belongs to the farm now",
+                Some(there) if !is_of_group(settings, &there.tags) => "has the group's tags",
+                Some(_) => continue,
+            };
+            notes.push(format!("{path}.{host}: no host of that name {why}"));
+        }
+    }
+    notes
 }
 
 /// A group as it was applied, with what the farm knows of it.

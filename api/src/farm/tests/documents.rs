@@ -157,3 +157,43 @@ async fn everything_that_is_wrong_with_a_group_is_said_at_once() {
         assert_eq!(answer["code"], code, "{path}: {answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_are_named_and_that_the_group_has_not_are_said() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    let group = json!({
+        "ec2TagFilters": [{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
+        "x-croft": {
+            "router": {"type": "haproxy", "socket": "/s", "backend": "web", "servers": {"web-9": "a"}},
+            "verdicts": {"hosts": {"map": {"web-9": "10.0.0.9:80"}}},
+        },
+    });
+    let path = "/v1/applications/shop/groups/canary";
+    let taken = rig.send("PUT", path, &group).await.is(201).json();
+    let notes: Vec<&str> = taken["notes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|note| note.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            "x-croft.router.servers.web-9: no host of that name belongs to the farm now",
+            "x-croft.verdicts.hosts.map.web-9: no host of that name belongs to the farm now",
+        ]
+    );
+    let colours = json!({"x-croft": {"router": {"type": "haproxy", "socket": "/s", "backend": "web",
+        "servers": {"web/9": "a", "web-1": "b", "web-2": "b"}}}});
+    let problem = rig.send("PUT", path, &colours).await.is(400).json();
+    let pointers = pointers(&problem);
+    assert_eq!(
+        pointers,
+        [
+            "#/x-croft/router/servers/web-2",
+            "#/x-croft/router/servers/web~19"
+        ],
+        "{problem}"
+    );
+}

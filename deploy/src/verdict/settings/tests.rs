@@ -139,6 +139,61 @@ fn what_cloudwatch_has_beside_an_alarm_is_taken_and_a_misspelt_key_of_one_is_not
 }
 
 #[test]
+fn what_could_never_have_a_value_is_refused_before_the_first_deployment() {
+    let histogram = |selector: &str| serde_json::json!({"metrics": [{"name": "slow", "histogram": selector, "slowerThan": 0.5}]});
+    for (selector, why) in [
+        ("request_seconds", Some("`request_seconds` has no buckets")),
+        (
+            "request_seconds_sum{job=\"a\"}",
+            Some("`request_seconds_sum` has no"),
+        ),
+        (
+            "{__name__=\"request_seconds\", job=\"a\"}",
+            Some("`request_seconds` has no"),
+        ),
+        (
+            "request_seconds_bucket{le=\"0.5\"}",
+            Some("bucket `le=\"0.5\"` alone"),
+        ),
+        ("request_seconds_bucket", None),
+        ("request_seconds_bucket{job=\"a\",level=\"x\"}", None),
+        ("{__name__=~\"request.*\"}", None),
+        ("request_seconds_bucket{le!=\"7\"}", None),
+    ] {
+        let wrong = read(histogram(selector)).err().unwrap_or_default();
+        assert_eq!(
+            wrong.len(),
+            usize::from(why.is_some()),
+            "{selector}: {wrong:?}"
+        );
+        for (said, why) in wrong.iter().zip(why) {
+            assert!(
+                said.starts_with("x-croft.verdicts.metrics[0].histogram: "),
+                "{said}"
+            );
+            assert!(said.contains(why), "{said}");
+        }
+        // A group of an earlier version is watched as it was.
+        let written = histogram(selector).as_object().unwrap().clone();
+        Settings::read(&VerdictSettings(written)).unwrap();
+    }
+    let map =
+        serde_json::json!({"a": "10.0.0.1:80", "b": "10.0.0.1:80", "10.0.0.3/24": "x", "c": ""});
+    let wrong = read(serde_json::json!({"hosts": {"map": map}})).unwrap_err();
+    for part in [
+        "hosts.map.b: `10.0.0.1:80` is of `a` already",
+        "hosts.map.10.0.0.3/24: no host can be called so",
+        "hosts.map.c: empty",
+    ] {
+        assert!(
+            wrong.iter().any(|said| said.contains(part)),
+            "{part}: {wrong:?}"
+        );
+    }
+    assert_eq!(wrong.len(), 3);
+}
+
+#[test]
 fn parentheses_within_quotes_are_no_function() {
     for fine in [
         r#"x{path=~"/a(b|c)-.*"}"#,
