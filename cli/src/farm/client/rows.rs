@@ -2,6 +2,7 @@
 //! later server adds.
 
 use croft_proto::Timestamp;
+use croft_proto::deploy::{DeploymentConfig, TrafficStep};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -291,12 +292,13 @@ rows!(
 
 rows!(
     /// A deployment configuration.
-    ConfigRow, "/deploymentConfigName", 4, [
+    ConfigRow, "/deploymentConfigName", 6, [
         ("NAME", |row| text(row, "/deploymentConfigName")),
         ("PLATFORM", |row| text(row, "/computePlatform")),
-        ("HEALTHY HOSTS", healthy_hosts),
-        ("TRAFFIC", |row| text(row, "/trafficRoutingConfig/type")),
-        ("ZONE BY ZONE", |row| text(row, "/zonalConfig")),
+        ("HEALTHY HOSTS", |row| healthy_hosts(row, "/minimumHealthyHosts")),
+        ("TRAFFIC", traffic),
+        ("FIRST HOSTS", first_hosts),
+        ("ZONES", zones),
     ]
 );
 
@@ -388,13 +390,71 @@ rows!(
 );
 
 /// How many hosts stay healthy, as people say it.
-fn healthy_hosts(row: &Value) -> String {
-    let value = text(row, "/minimumHealthyHosts/value");
-    match text(row, "/minimumHealthyHosts/type").as_str() {
+fn healthy_hosts(row: &Value, pointer: &str) -> String {
+    let value = text(row, &format!("{pointer}/value"));
+    match text(row, &format!("{pointer}/type")).as_str() {
         "FLEET_PERCENT" => format!("{value}%"),
         "MOST_CONCURRENCY" => format!("all but {value}"),
         _ => value,
     }
+}
+
+fn seconds(row: &Value, pointer: &str) -> Option<String> {
+    let seconds = row.pointer(pointer)?.as_u64()?;
+    Some(duration(seconds.saturating_mul(1000)))
+}
+
+/// In which steps traffic moves: `10% 1m, 50% 1m, all`. Nothing of a configuration for hosts that says nothing of it.
+fn traffic(row: &Value) -> String {
+    let Ok(config) = serde_json::from_value::<DeploymentConfig>(row.clone()) else {
+        return text(row, "/trafficRoutingConfig/type");
+    };
+    let own = config.own.as_ref();
+    let is_said = config.traffic_routing_config.is_some()
+        || own.is_some_and(|own| !own.traffic_steps.is_empty());
+    if !is_said {
+        return "-".into();
+    }
+    let steps = config.traffic_steps();
+    let step = |step: &TrafficStep| match step.percent {
+        100 => "all".to_string(),
+        percent => format!(
+            "{percent}% {}",
+            duration(step.wait_seconds.saturating_mul(1000))
+        ),
+    };
+    match steps.as_slice() {
+        // As slopes are named: ten lines of the same would say no more.
+        [first, second, .., last] if steps.len() > 5 => {
+            format!("{}, {}, ... {}", step(first), step(second), step(last))
+        }
+        steps => steps.iter().map(step).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The hosts that go first, and how long they are watched.
+fn first_hosts(row: &Value) -> String {
+    match seconds(row, "/x-croft/canary/waitSeconds") {
+        Some(wait) => format!("{}, {wait}", text(row, "/x-croft/canary/hosts")),
+        None => "-".into(),
+    }
+}
+
+/// How long each zone is watched, the first one first, and what stays healthy in it.
+fn zones(row: &Value) -> String {
+    if row["zonalConfig"].is_null() {
+        return "-".into();
+    }
+    let each = seconds(row, "/zonalConfig/monitorDurationInSeconds");
+    let first = seconds(row, "/zonalConfig/firstZoneMonitorDurationInSeconds");
+    let mut words = Vec::new();
+    words.extend(first.map(|first| format!("first {first}")));
+    words.push(each.map_or_else(|| "one by one".to_string(), |each| format!("each {each}")));
+    let healthy = healthy_hosts(row, "/zonalConfig/minimumHealthyHostsPerZone");
+    if healthy != "-" {
+        words.push(format!("{healthy} healthy"));
+    }
+    words.join(", ")
 }
 
 /// Enough of a digest to tell revisions apart.
@@ -475,6 +535,57 @@ mod tests {
         );
         let waiting = TargetEventRow(json!({"lifecycleEventName": "Install", "status": "Pending"}));
         assert_eq!(waiting.cells()[2..4], ["-", "-"]);
+    }
+
+    #[test]
+    fn a_configuration_shows_its_steps_its_first_hosts_and_its_zones() {
+        let cells = |json: Value| ConfigRow(json).cells()[2..].to_vec();
+        let hosts = json!({"deploymentConfigName": "c", "computePlatform": "Server",
+            "minimumHealthyHosts": {"type": "FLEET_PERCENT", "value": 75},
+            "zonalConfig": {"firstZoneMonitorDurationInSeconds": 300, "monitorDurationInSeconds": 60,
+                "minimumHealthyHostsPerZone": {"type": "HOST_COUNT", "value": 2}}});
+        assert_eq!(
+            cells(hosts),
+            [
+                "75%",
+                "-",
+                "-",
+                &format!(
+                    "first {}, each {}, 2 healthy",
+                    duration(300_000),
+                    duration(60_000)
+                )
+            ]
+        );
+        let canary = json!({"deploymentConfigName": "c", "computePlatform": "Server",
+            "minimumHealthyHosts": {"type": "HOST_COUNT", "value": 1},
+            "x-croft": {"canary": {"hosts": 2, "waitSeconds": 300}}});
+        assert_eq!(
+            cells(canary),
+            ["1", "-", &format!("2, {}", duration(300_000)), "-"]
+        );
+        let steps = json!({"deploymentConfigName": "c", "computePlatform": "ECS",
+            "x-croft": {"trafficSteps": [{"percent": 10, "waitSeconds": 60}, {"percent": 50, "waitSeconds": 90}]}});
+        let minute = duration(60_000);
+        assert_eq!(
+            cells(steps)[1],
+            format!("10% {minute}, 50% {}, all", duration(90_000))
+        );
+        for (name, shown) in [
+            (
+                "ECSCanary10Percent5Minutes",
+                format!("10% {}, all", duration(300_000)),
+            ),
+            (
+                "ECSLinear10PercentEvery1Minutes",
+                format!("10% {minute}, 20% {minute}, ... all"),
+            ),
+            ("ECSAllAtOnce", "all".to_string()),
+        ] {
+            let config = DeploymentConfig::predefined(&format!("CodeDeployDefault.{name}"));
+            let config = serde_json::to_value(config.unwrap()).unwrap();
+            assert_eq!(cells(config)[1], shown, "{name}");
+        }
     }
 
     #[test]
