@@ -11,6 +11,7 @@ mod group;
 use std::collections::{BTreeMap, BTreeSet};
 
 use croft_ledger::{Body, Entry, Seq, Subject};
+use croft_proto::Timestamp;
 use croft_proto::deploy::{
     AppEvent, Application, ConfigEvent, DeploymentConfig, DeploymentEvent, DeploymentId, HostEvent,
     RevisionHealth, Side, Standing, Tag,
@@ -68,6 +69,8 @@ pub struct Host {
     pub public_key: String,
     /// Whether it belongs to the farm.
     pub is_enrolled: bool,
+    /// Since when, when it does.
+    pub enrolled_at: Timestamp,
     /// Invitations by that name that are used up.
     pub invitations: BTreeSet<String>,
     /// The deployment that changes it now.
@@ -260,6 +263,7 @@ impl State {
                 host.public_key = public_key;
                 host.invitations.extend(invitation);
                 (host.tags, host.zone, host.is_enrolled) = (tags, zone, true);
+                host.enrolled_at = entry.at;
             }
             HostEvent::Tagged { tags } => host.tags = tags,
             HostEvent::Revoked => {
@@ -293,10 +297,13 @@ impl State {
         Ok(Change::Nothing)
     }
 
-    /// Who comes by that name next is another machine, and has nothing.
+    /// Who comes by that name next may be another machine: it has nothing, unless it says so itself.
     fn forget_standings(&mut self, host: &str) {
         for group in self.groups.values_mut() {
             if let Some(standing) = group.hosts.get_mut(host) {
+                if standing.is_healthy && standing.revision == RevisionHealth::Current {
+                    group.left_well.insert(host.to_string());
+                }
                 *standing = Standing {
                     is_healthy: false,
                     revision: RevisionHealth::Unknown,

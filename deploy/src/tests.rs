@@ -4,6 +4,8 @@ mod farm;
 mod one;
 /// Hosts that are changed in place.
 mod steps;
+/// Hosts that come back.
+mod returned;
 /// What those who watch say.
 mod watched;
 /// Sides, containers and traffic.

@@ -1,6 +1,6 @@
 //! A group: its settings, its turn-taking, what it had that was good, and how it is with its hosts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use croft_ledger::{Entry, Seq};
 use croft_proto::deploy::{
@@ -42,6 +42,9 @@ pub struct Group {
     pub good: VecDeque<Good>,
     /// How it is with hosts that were deployed to.
     pub hosts: BTreeMap<String, Standing>,
+    /// Hosts that were well, on the group's revision, when they were revoked, until anything else is known of them: one that is let in
+    /// again and still has that revision is well.
+    pub left_well: BTreeSet<String>,
     /// Which containers of its hosts serve; none before the first deployment of some that went well.
     pub serves: Option<Colour>,
     /// The deployment that ended last: whatever takes it back looks at it.
@@ -100,7 +103,12 @@ impl State {
                 group.queue.retain(|waiting| *waiting != deployment);
                 group.active = Some(deployment);
             }
-            GroupEvent::Stand { hosts } => group.hosts.extend(hosts),
+            GroupEvent::Stand { hosts } => {
+                for (host, _) in &hosts {
+                    group.left_well.remove(host);
+                }
+                group.hosts.extend(hosts);
+            }
             GroupEvent::Ended {
                 deployment,
                 status,

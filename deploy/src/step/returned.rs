@@ -1,5 +1,6 @@
-//! What a host has that was away: one that comes back with something else than its group's revision is closed. Told by the host, through
-//! the API; the tick brings it to its group's revision where the group says so, when nothing else is on its way.
+//! What a host has that was away: one that comes back with something else than its group's revision is closed, and one that was let in
+//! again with that revision is open. Told by the host, through the API; the tick brings it to its group's revision where the group says so,
+//! when nothing else is on its way.
 
 use croft_proto::deploy::{GroupEvent, RevisionHealth, Side, Standing};
 
@@ -13,8 +14,8 @@ enum Meaning {
     Settled,
     /// A deployment is under way: when it is over, it is looked at again.
     Later,
-    /// It must not serve.
-    Stray(Standing),
+    /// It stands otherwise than was thought: it must not serve, or may again.
+    Stands(Standing),
 }
 
 impl Engine {
@@ -31,7 +32,7 @@ impl Engine {
             match self.meaning(group, host, digest.as_deref()) {
                 Meaning::Settled => false,
                 Meaning::Later => true,
-                Meaning::Stray(standing) => {
+                Meaning::Stands(standing) => {
                     actions.extend(stands(name, group, host, standing));
                     true
                 }
@@ -57,10 +58,16 @@ impl Engine {
         };
         let has = digest == Some(target.asked.revision.digest.as_str());
         match group.hosts.get(host) {
-            Some(before) if is_current(*before) && !has => Meaning::Stray(Standing {
+            Some(before) if is_current(*before) && !has => Meaning::Stands(Standing {
                 is_healthy: false,
                 revision: RevisionHealth::Unknown,
                 updates_failed: before.updates_failed,
+            }),
+            // It was well there when it was revoked, and nothing was done to it since.
+            Some(_) if has && group.left_well.contains(host) => Meaning::Stands(Standing {
+                is_healthy: true,
+                revision: RevisionHealth::Current,
+                updates_failed: 0,
             }),
             Some(_) | None => Meaning::Settled,
         }

@@ -11,7 +11,7 @@ use crate::ask::accepted_as;
 use crate::decide::{event_over, given_back};
 use crate::finish::derived;
 use crate::intent::GroupName;
-use crate::state::{Deployment, Group};
+use crate::state::{Deployment, Group, Host};
 
 /// An event that has not begun so long after its turn has failed: AWS's five minutes.
 const START_MS_MAX: u64 = 300_000;
@@ -21,6 +21,9 @@ const END_MS_MAX: u64 = 3_600_000;
 const WITHDRAWN_MS: u64 = 30_000;
 /// Silent events that are ended in one tick: a tick must not take long.
 const SILENT_MAX: usize = 1_000;
+/// A host that was let in again says at once what it has, and which of several servers hears it is not known to the others: before it is
+/// brought anything it has so long to have it recorded.
+const SAYS_MS: u64 = 10_000;
 /// Automatic updates of a host to one revision that may fail: one that always does must not be tried for ever.
 const UPDATES_MAX: u32 = 3;
 
@@ -148,7 +151,7 @@ impl Engine {
         if is_recent(self.groups_asked.get(name), now, super::AGAIN_MS) {
             return;
         }
-        let Some(update) = self.outdated(group) else {
+        let Some(update) = self.outdated(group, now) else {
             return;
         };
         let seed = format!("{}/{}:{}", name.application, name.group, group.last);
@@ -159,7 +162,7 @@ impl Engine {
         }
     }
 
-    fn outdated(&self, group: &Group) -> Option<Accepted> {
+    fn outdated(&self, group: &Group, now: Now) -> Option<Accepted> {
         let settings = group.settings.as_ref()?;
         let strategy = settings.outdated_instances_strategy.unwrap_or_default();
         let is_in_place = settings.deployment_style.deployment_type
@@ -184,10 +187,15 @@ impl Engine {
             .iter()
             .filter(|(name, standing)| {
                 let host = self.state.host(name);
+                let is_heard_first = |host: &Host| {
+                    group.left_well.contains(*name)
+                        && now.wall.millis_since(host.enrolled_at) < SAYS_MS
+                };
                 standing.revision != RevisionHealth::Current
                     && standing.updates_failed < UPDATES_MAX
                     && host.is_some_and(|host| {
                         host.is_enrolled
+                            && !is_heard_first(host)
                             && host.taken.is_none()
                             && crate::select::is_of_group(settings, &host.tags)
                     })

@@ -2,8 +2,7 @@ use std::collections::BTreeSet;
 
 use croft_ledger::Seq;
 use croft_proto::deploy::{
-    Creator, DeploymentStatus, ErrorCode, EventStatus, Finding, LifecycleEvent, RevisionHealth,
-    Side,
+    DeploymentStatus, ErrorCode, EventStatus, Finding, LifecycleEvent, Side,
 };
 
 use super::farm::{Farm, asked, group, haproxy, id, name};
@@ -335,87 +334,6 @@ fn a_busy_group_refuses_queues_or_supersedes_and_an_older_build_never_wins() {
     one.answer(&[]);
     one.pass(1_000);
     assert_eq!(one.status(5), Some(DeploymentStatus::Succeeded));
-}
-
-#[test]
-fn a_host_that_comes_back_with_another_revision_is_closed_and_brought_to_its_groups() {
-    let mut one = One::with(serde_json::json!({
-        "deploymentStyle": {"deploymentOption": "WITH_TRAFFIC_CONTROL"}, "x-croft": {"router": haproxy()}}));
-    one.deploy(1, "web", 2);
-    one.answer(&[]);
-    one.pass(3_000);
-    let returned = |digest: String| Input::Returned {
-        host: "h2".into(),
-        group: name("web"),
-        digest: Some(digest),
-    };
-    one.input(returned(format!("{:064x}", 2)));
-    one.pass(3_000);
-    assert_eq!(one.weight("h2", Side::New), WEIGHT_FULL);
-    one.input(returned(format!("{:064x}", 7)));
-    assert!(one.commands.is_empty());
-    one.pass(3_000);
-    assert_eq!(one.weight("h2", Side::New), 0);
-    let told = one.answer(&[]);
-    assert!(told.iter().all(|(host, _)| host == "h2") && !told.is_empty());
-    one.pass(3_000);
-    assert_eq!(one.weight("h2", Side::New), WEIGHT_FULL);
-    let group = one.engine.state().group(&name("web")).unwrap();
-    let update = one
-        .engine
-        .state()
-        .deployment(group.ended.as_ref().unwrap())
-        .unwrap();
-    assert_eq!(update.accepted.creator, Creator::AutoUpdate);
-}
-
-#[test]
-fn a_host_that_came_back_while_a_deployment_ran_is_looked_at_when_that_is_over() {
-    let mut one = One::with(serde_json::json!({"x-croft": {"bakeMinutes": 1}}));
-    one.deploy(1, "web", 2);
-    one.answer(&[]);
-    assert_eq!(one.status(1), None, "it bakes");
-    one.input(Input::Returned {
-        host: "h2".into(),
-        group: name("web"),
-        digest: None,
-    });
-    let standing = |one: &One| {
-        let group = one.engine.state().group(&name("web")).unwrap();
-        group.hosts.get("h2").map(|standing| standing.revision)
-    };
-    one.pass(70_000);
-    assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
-    one.pass(1_000);
-    assert_eq!(standing(&one), Some(RevisionHealth::Unknown));
-    one.pass(6_000);
-    let told = one.answer(&[]);
-    assert!(told.iter().all(|(host, _)| host == "h2") && !told.is_empty());
-    one.pass(70_000);
-    assert_eq!(standing(&one), Some(RevisionHealth::Current));
-}
-
-#[test]
-fn a_host_that_was_revoked_is_closed_and_who_comes_by_its_name_has_nothing() {
-    let mut one = One::with(serde_json::json!({
-        "deploymentStyle": {"deploymentOption": "WITH_TRAFFIC_CONTROL"}, "x-croft": {"router": haproxy()}}));
-    one.deploy(1, "web", 2);
-    one.answer(&[]);
-    one.pass(3_000);
-    assert_eq!(one.weight("h2", Side::New), WEIGHT_FULL);
-    one.farm.revoke("h2");
-    one.settle();
-    one.pass(3_000);
-    assert_eq!(one.weight("h2", Side::New), 0);
-    assert_eq!(one.weight("h1", Side::New), WEIGHT_FULL);
-    one.farm.enrol_again("h2");
-    one.settle();
-    one.pass(3_000);
-    assert_eq!(one.weight("h2", Side::New), 0, "nothing is installed there");
-    let told = one.answer(&[]);
-    assert!(told.iter().all(|(host, _)| host == "h2") && !told.is_empty());
-    one.pass(3_000);
-    assert_eq!(one.weight("h2", Side::New), WEIGHT_FULL);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use super::deploy::Fleet;
+use super::deploy::{Fleet, scripts};
+use crate::harness::eventually;
 use crate::harness::rig::{Rig, in_size};
 
 in_size!(hosts SMALL, |plan| plan;
     the_agent_of_a_host_that_is_revoked_says_what_to_do_and_ends,
+    a_host_that_is_let_in_again_keeps_what_it_has,
 );
 
 fn the_agent_of_a_host_that_is_revoked_says_what_to_do_and_ends(rig: &mut Rig) {
@@ -26,11 +28,35 @@ fn the_agent_of_a_host_that_is_revoked_says_what_to_do_and_ends(rig: &mut Rig) {
     assert_eq!(agent.ended().code(), Some(5), "{}", agent.log());
     assert_eq!(told(&agent.log()), 2, "{}", agent.log());
     // It is let in again as anybody is.
-    let token = fleet.rig.told(&["host", "invite", "web-1"]);
+    let_in_again(&mut fleet);
+}
+
+/// The first host comes once more, with a new invitation and what is left on its disk.
+fn let_in_again(fleet: &mut Fleet<'_>) {
+    let token = fleet.rig.told(&["host", "invite", "web-1", "role=web"]);
     let server = format!("http://{}", fleet.rig.addresses[0]);
     let agent = &mut fleet.agents[0];
     let words = ["agent", "--server", &server, "--invitation", token.trim()];
     *agent.words() = words.map(str::to_string).to_vec();
     agent.start();
     agent.says("host web-1 of ");
+}
+
+fn a_host_that_is_let_in_again_keeps_what_it_has(rig: &mut Rig) {
+    let mut fleet = Fleet::start_with(rig, json!({}), &[("web-1", 0)]);
+    let good = scripts(fleet.rig, "good", "exit 0");
+    let deployed = fleet.deploy(&good);
+    assert_eq!(fleet.over(&deployed)["status"], "Succeeded");
+    let group = |fleet: &Fleet<'_>| {
+        fleet.rig.get("/v1/applications/shop/groups/web")["deploymentGroupInfo"].clone()
+    };
+    let healthy = |fleet: &Fleet<'_>| group(fleet)["x-croft-state"]["hostsHealthy"].clone();
+    assert_eq!(healthy(&fleet), 1);
+    fleet.rig.told(&["host", "revoke", "web-1"]);
+    assert_eq!(fleet.agents[0].ended().code(), Some(5));
+    assert_eq!(healthy(&fleet), 0);
+    let_in_again(&mut fleet);
+    eventually("the host is well by what it has", || healthy(&fleet) == 1);
+    let last = &group(&fleet)["lastAttemptedDeployment"]["deploymentId"];
+    assert_eq!(*last, deployed, "nothing was deployed since");
 }
