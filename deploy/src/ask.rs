@@ -11,7 +11,7 @@ use croft_proto::deploy::{
 
 use crate::finish::{Cause, derived, end, going_back};
 use crate::intent::{GroupName, Intent, Row};
-use crate::state::{Deployment, Group, State};
+use crate::state::{Deployment, Good, Group, State};
 
 /// Deployments of a group that may wait: more of them are a storm, or a farm that has stood still.
 const WAITING_MAX: usize = 50;
@@ -68,7 +68,9 @@ pub enum Refusal {
     #[error("the deployment `{0}` does not wait to be told to go on")]
     NotWaiting(DeploymentId),
     /// There is nothing to go back to.
-    #[error("the group has no earlier deployment that went well")]
+    #[error(
+        "there is nothing to go back to: no earlier deployment of the group with another revision went well; deploy the revision that is wanted"
+    )]
     NothingGood,
 }
 
@@ -243,8 +245,8 @@ pub fn go_on(state: &State, id: &DeploymentId, by: &str) -> Result<Vec<Intent>, 
     Ok(row.intents)
 }
 
-/// Takes a group back: what is on its way is stopped and taken back. Else what went well last is deployed, when something else has ended
-/// since and may be on hosts; and what went well before it otherwise.
+/// Takes a group back: what is on its way is stopped and taken back. Else what went well last is deployed, when another revision has ended
+/// since and may be on hosts; and what went well before it otherwise, as after an update of hosts to it that failed.
 ///
 /// # Errors
 /// When there is nothing to go back to.
@@ -254,12 +256,20 @@ pub fn roll_back(state: &State, name: &GroupName, by: &str) -> Result<Vec<Intent
     if let Some(active) = &group.active {
         return stop(state, active, Then::GoBack, by);
     }
-    let mut good = group.good.iter().rev();
-    let last = good.next().ok_or(Refusal::NothingGood)?;
-    let ended = group.ended.as_ref();
-    let (from, to) = match ended.filter(|ended| **ended != last.deployment) {
+    let last = group.good.back().ok_or(Refusal::NothingGood)?;
+    let earlier = |digest: &str| {
+        let mut good = group.good.iter().rev();
+        good.find(|good| good.asked.revision.digest != digest)
+            .ok_or(Refusal::NothingGood)
+    };
+    let ended = group.ended.as_ref().filter(|id| **id != last.deployment);
+    let (from, to) = match ended {
+        // It brought hosts what went well last, of somebody's will or by itself: only what is before that is another one.
+        Some(ended) if is_again(state, ended, last) => {
+            (ended, earlier(&last.asked.revision.digest)?)
+        }
         Some(ended) => (ended, last),
-        None => (&last.deployment, good.next().ok_or(Refusal::NothingGood)?),
+        None => (&last.deployment, earlier(&last.asked.revision.digest)?),
     };
     let seed = format!("{from}:{}", group.generation);
     let id = derived("croft deploy 2026 going back by hand", &seed);
@@ -267,6 +277,16 @@ pub fn roll_back(state: &State, name: &GroupName, by: &str) -> Result<Vec<Intent
     // It is a release like another: watched, and paced over all hosts.
     (accepted.creator, accepted.parent) = (Creator::User, None);
     accepted_as(state, name, &id, accepted, None, Vec::new()).ok_or_else(none)
+}
+
+/// Whether a deployment that is over was of the revision that went well last. What took another one back does not count: to have that on all
+/// hosts is what it was for.
+fn is_again(state: &State, ended: &DeploymentId, last: &Good) -> bool {
+    state.deployment(ended).is_some_and(|ended| {
+        let accepted = &ended.accepted;
+        accepted.creator != Creator::Rollback
+            && accepted.asked.revision.digest == last.asked.revision.digest
+    })
 }
 
 /// Keeps what the detectors knew before it began; once.

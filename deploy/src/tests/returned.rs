@@ -165,3 +165,43 @@ fn a_deployment_that_found_no_hosts_leaves_the_automatic_update_to_the_last_that
     let good = group.target().unwrap();
     assert_eq!(good.asked.revision.digest, format!("{:064x}", 2));
 }
+
+/// A group whose host `h2` came back without what it had, and whose automatic update failed.
+fn with_an_update_that_failed(deployments: &[(u64, u64)]) -> One {
+    let mut one = One::with(serde_json::json!({}));
+    for (number, revision) in deployments {
+        one.deploy(*number, "web", *revision);
+        one.over_well(*number);
+    }
+    one.input(returned("h2", None));
+    one.pass(6_000);
+    let told = one.answer(&[("h2", LifecycleEvent::ApplicationStart)]);
+    assert!(told.iter().all(|(host, _)| host == "h2") && !told.is_empty());
+    let state = one.engine.state();
+    let ended = state.group(&name("web")).unwrap().ended.clone().unwrap();
+    let ended = state.deployment(&ended).unwrap();
+    assert_eq!(ended.accepted.creator, Creator::AutoUpdate);
+    assert_eq!(ended.end.as_ref().unwrap().status, DeploymentStatus::Failed);
+    one
+}
+
+#[test]
+fn after_an_update_that_failed_going_back_leads_to_another_revision_or_says_that_there_is_none() {
+    let one = with_an_update_that_failed(&[(1, 2), (2, 3)]);
+    let intents = roll_back(one.engine.state(), &name("web"), "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    let asked = format!("{:064x}", 2);
+    let accepted = intents.iter().any(|intent| {
+        let event = intent.append().unwrap().event;
+        String::from_utf8_lossy(&event).contains(&asked)
+    });
+    assert!(accepted, "{intents:?}");
+    let one = with_an_update_that_failed(&[(1, 2)]);
+    let refusal = roll_back(one.engine.state(), &name("web"), "me").unwrap_err();
+    assert_eq!(refusal, Refusal::NothingGood);
+    assert!(
+        refusal
+            .to_string()
+            .starts_with("there is nothing to go back to")
+    );
+}
