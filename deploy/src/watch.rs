@@ -33,6 +33,7 @@ use guards::GuardWatch;
 use metric::MetricWatch;
 use past::{PAST_MS, Rhythm};
 use queries::{Heart, Moments, QueryWatch};
+use scrapes::Moment;
 use timeline::{Arm, Timeline};
 
 /// A scrape is there so long after its time: it has that of its beginning.
@@ -325,13 +326,21 @@ impl Watch {
         } else {
             (self.chunk_ms * 2).min(self.chunk_ms_max)
         };
+        self.scrapes.look(&scrapes);
         for ((at, instance), scrape) in scrapes {
-            match self.scrapes.is_new(instance, at) {
-                None => continue,
-                Some(gap_ms) => self.rhythm.gap(gap_ms),
+            match self.scrapes.moment(instance, at, &scrape) {
+                Moment::Known => {}
+                Moment::Scrape { gap_ms } => {
+                    self.rhythm.gap(gap_ms);
+                    self.pass(timeline, at);
+                    self.take_health(timeline, at, instance, &scrape);
+                    self.take_counters(timeline, at, instance, scrape);
+                }
+                Moment::Beside => {
+                    self.pass(timeline, at);
+                    self.take_health(timeline, at, instance, &scrape);
+                }
             }
-            self.pass(timeline, at);
-            self.take_scrape(timeline, at, instance, scrape);
         }
         // All that ended by then is over.
         self.pass(timeline, Timestamp::from_millis(to.millis() + 1));
@@ -364,7 +373,7 @@ impl Watch {
         }
     }
 
-    fn take_scrape(
+    fn take_counters(
         &mut self,
         timeline: &Timeline,
         at: Timestamp,
@@ -383,9 +392,24 @@ impl Watch {
                 metric.past.count(at, counted);
             }
         }
-        if let Some(host) = host {
+    }
+
+    /// Whether an instance is well at that moment, and when its processes began.
+    fn take_health(
+        &mut self,
+        timeline: &Timeline,
+        at: Timestamp,
+        instance: &str,
+        scrape: &scrapes::Scrape<'_>,
+    ) {
+        if let Some(host) = timeline.host(instance) {
             let scrape_ms = self.rhythm.scrape_ms();
-            let health = (scrape.up, scrape.started.as_slice());
+            // What can be scraped is up, unless others say whether it is.
+            let is_up = match scrape.up {
+                Some(up) => Some(up > 0.0),
+                None => (!self.scrapes.is_probed(instance)).then_some(true),
+            };
+            let health = (is_up, scrape.started.as_slice());
             let arm = timeline.arm(host, at);
             self.guards.scrape((host, at), arm, health, scrape_ms);
         }

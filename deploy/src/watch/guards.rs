@@ -40,28 +40,27 @@ impl GuardWatch {
         }
     }
 
-    /// A scrape of a host: whether it is up, as far as that is measured, and when its processes began, by series.
+    /// A scrape of a host: whether it is up, where that is said, and when its processes began, by series.
     pub(super) fn scrape(
         &mut self,
         (host, at): (&str, Timestamp),
         arm: Arm,
-        (up, began): (Option<f64>, &[(&str, f64)]),
+        (is_up, began): (Option<bool>, &[(&str, f64)]),
         scrape_ms: u64,
     ) {
-        let is_up = up.is_none_or(|up| up > 0.0);
-        if is_up {
+        if is_up == Some(true) {
             self.cut_off = None;
             self.saw(host);
         }
-        match arm {
-            Arm::Canary if is_up => self.guard.check(host, Check::Passed),
-            Arm::Canary => {
+        match (arm, is_up) {
+            (Arm::Canary, Some(true)) => self.guard.check(host, Check::Passed),
+            (Arm::Canary, Some(false)) => {
                 let since = *self.pending.entry(host.to_owned()).or_insert(at);
                 if at.millis_since(since) > 2 * scrape_ms + 2_000 {
                     self.cut_off.get_or_insert(since);
                 }
             }
-            Arm::Baseline | Arm::Neither => {}
+            (Arm::Canary | Arm::Baseline | Arm::Neither, _) => {}
         }
         let processes = self.hosts.entry(host.to_owned()).or_default();
         match arm {

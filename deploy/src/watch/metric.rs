@@ -43,7 +43,7 @@ enum Counters {
 pub(super) struct MetricWatch {
     pub(super) settings: Metric,
     counters: Counters,
-    baseline: Baseline,
+    pub(super) baseline: Baseline,
     /// How many metrics share alpha.
     sharing: u32,
     pub(super) past: Past,

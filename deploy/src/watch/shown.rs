@@ -7,7 +7,9 @@ use super::Watch;
 use super::metric::MetricWatch;
 use crate::alarm::AlarmState;
 use crate::state::Deployment;
-use crate::verdict::{Asked, Counts, Decision, Lesson, Rules, Sequential, sentence};
+use crate::verdict::{
+    Asked, Baseline, Counts, Decision, Learned, Lesson, Rules, Sequential, sentence,
+};
 
 /// Regressions that the pre-flight asks about: one that everybody notices, and one that few do.
 const REGRESSIONS: [f64; 2] = [0.1, 0.02];
@@ -105,9 +107,9 @@ impl Watch {
                 "canary metrics: the sides of containers share their hosts, so they are not compared".to_owned(),
             );
         }
-        let weight = first_weight(deployment);
+        let canary = Canary::of(deployment);
         for metric in &self.metrics {
-            notes.extend(self.notes_of(metric, weight));
+            notes.extend(self.notes_of(metric, canary));
         }
         for query in &self.queries {
             if let Some(why) = &query.mistake {
@@ -134,7 +136,7 @@ impl Watch {
         notes
     }
 
-    fn notes_of(&self, metric: &MetricWatch, weight: f64) -> Vec<String> {
+    fn notes_of(&self, metric: &MetricWatch, canary: Canary) -> Vec<String> {
         let name = &metric.settings.name;
         if let Some(why) = metric.mistake() {
             return vec![format!("`{name}`: {why}")];
@@ -142,19 +144,45 @@ impl Watch {
         let Some(learned) = &metric.learned else {
             return Vec::new();
         };
-        let Some((rps, usual)) = metric.past.rate() else {
+        let is_concurrent = metric.baseline != Baseline::History && canary.has_old_beside;
+        let is_historical = metric.baseline != Baseline::Concurrent && metric.past.has_traffic();
+        if !is_concurrent && !is_historical {
             return vec![format!(
-                "`{name}`: no request was counted in the hour before, so nothing is known of its usual errors, and the limit is tighter"
+                "`{name}`: there will be no test of it: {}",
+                untested(metric)
             )];
+        }
+        let mut notes = match metric.past.rate() {
+            None => vec![format!(
+                "`{name}`: no request was counted in the hour before, so nothing is known of its usual errors, and the limit is tighter"
+            )],
+            Some(rate) => self.found_soon(name, learned, rate, (canary.weight, is_concurrent)),
         };
+        if is_concurrent && !is_historical && metric.baseline == Baseline::Auto {
+            notes.push(format!(
+                "`{name}`: it is tested while old instances serve, and not after the last of them: {LITTLE_PAST}"
+            ));
+        }
+        notes
+    }
+
+    /// How soon regressions of a metric would be found, at `rate` requests a second of which a share is bad as a rule, with that share of
+    /// them for the canary, beside old instances or against the hour before.
+    fn found_soon(
+        &self,
+        name: &str,
+        learned: &Learned,
+        (rps, usual): (f64, f64),
+        (weight, is_concurrent): (f64, bool),
+    ) -> Vec<String> {
         let rules = Rules::default();
         let is_unlearned = learned.from == Lesson::TooLittle;
-        let alpha = if is_unlearned {
-            rules.alpha_unlearned
-        } else {
-            rules.alpha
+        let (alpha, against) = match (is_concurrent, is_unlearned) {
+            (true, false) => (rules.alpha, ""),
+            (true, true) => (rules.alpha_unlearned, ""),
+            (false, _) => (rules.alpha_unlearned, ", against the hour before"),
         };
-        let mut notes: Vec<String> = REGRESSIONS
+        let found = REGRESSIONS
             .into_iter()
             .filter(|regressed| *regressed > usual)
             .map(|regressed| {
@@ -166,36 +194,72 @@ impl Watch {
                     decides_at: self.metrics.len() as f64 / alpha,
                     tolerance: rules.tolerance,
                 };
-                format!("`{name}`: {}", sentence(&asked, learned))
-            })
-            .collect();
-        if is_unlearned {
-            notes.push(format!(
-                "`{name}`: the hour before had too few errors to learn how they come, so the limit is tighter"
-            ));
-        }
-        notes
+                format!("`{name}`: {}{against}", sentence(&asked, learned))
+            });
+        let unlearned = is_unlearned.then(|| {
+            format!(
+                "`{name}`: the hour before had too few errors, or requests for too short, to learn how errors come, so the limit is tighter"
+            )
+        });
+        found.chain(unlearned).collect()
     }
 }
 
-/// The share of the traffic that the first step gives the new revision.
-fn first_weight(deployment: &Deployment) -> f64 {
-    use croft_proto::deploy::Step;
-    let Some(plan) = &deployment.plan else {
-        return WEIGHT_ASSUMED;
-    };
-    let mut first_run = None;
-    for step in &plan.steps {
-        if let Step::Shift { percent, .. } = step {
-            return (f64::from(*percent) / 100.0).clamp(0.01, 0.9);
+/// Why nothing can be compared with the hour before.
+const LITTLE_PAST: &str = "the hour before has less than ten minutes of requests";
+
+/// Why a metric is compared with nothing.
+fn untested(metric: &MetricWatch) -> String {
+    const ALONE: &str = "no old instance serves beside the new ones";
+    const OTHERS: &str = "only the other detectors watch";
+    match metric.baseline {
+        Baseline::Auto => format!("{ALONE}, and {LITTLE_PAST}; {OTHERS}"),
+        Baseline::Concurrent => format!("{ALONE} (`baseline: concurrent`); {OTHERS}"),
+        Baseline::History => format!("{LITTLE_PAST} (`baseline: history`); {OTHERS}"),
+    }
+}
+
+/// What the new revision begins with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Canary {
+    /// Its share of the traffic.
+    weight: f64,
+    /// Whether old instances serve while it does.
+    has_old_beside: bool,
+}
+
+impl Canary {
+    fn of(deployment: &Deployment) -> Self {
+        use croft_proto::deploy::Step;
+        let Some(plan) = &deployment.plan else {
+            return Self {
+                weight: WEIGHT_ASSUMED,
+                has_old_beside: true,
+            };
+        };
+        let mut shifts = plan.steps.iter().filter_map(|step| match step {
+            Step::Shift { percent, .. } => Some(*percent),
+            Step::Run { .. } | Step::Ready { .. } | Step::Bake { .. } | Step::Watch { .. } => None,
+        });
+        if let Some(percent) = shifts.next() {
+            return Self {
+                weight: (f64::from(percent) / 100.0).clamp(0.01, 0.9),
+                has_old_beside: percent < 100,
+            };
         }
-        if let Step::Run { targets, .. } = step {
-            first_run.get_or_insert(targets.to - targets.from);
+        let mut runs = plan.steps.iter().filter_map(|step| match step {
+            Step::Run { targets, .. } => Some(targets.to - targets.from),
+            Step::Shift { .. } | Step::Ready { .. } | Step::Bake { .. } | Step::Watch { .. } => {
+                None
+            }
+        });
+        let at_once = runs.next().unwrap_or(1).min(plan.rule.at_once_max).max(1);
+        let share = f64::from(at_once) / f64::from(plan.targets.max(1));
+        Self {
+            weight: share.clamp(0.01, 0.9),
+            has_old_beside: at_once < plan.targets,
         }
     }
-    let at_once = first_run.unwrap_or(1).min(plan.rule.at_once_max).max(1);
-    let share = f64::from(at_once) / f64::from(plan.targets.max(1));
-    share.clamp(0.01, 0.9)
 }
 
 fn shown_query(query: &super::QueryWatch) -> Option<WatchedQuery> {

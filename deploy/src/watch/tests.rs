@@ -1,5 +1,8 @@
 //! Releases of a small service, second by second, through a source that a script stands in for.
 
+/// The hour before.
+mod history;
+
 use std::collections::BTreeMap;
 
 use croft_ledger::{Body, Entry, Seq};
