@@ -341,8 +341,8 @@ pub(crate) enum Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct LintWords {
-    /// The buildspec, or the AppSpec: told apart by name, else by contents
-    #[arg(default_value = "buildspec.yml")]
+    /// The buildspec, or the AppSpec: told apart by name, else by contents; or a folder, for its buildspec.yml and its appspec.yml
+    #[arg(value_name = "FILE|DIR", default_value = "buildspec.yml")]
     pub(crate) file: PathBuf,
     /// Fail on warnings too
     #[arg(long)]

@@ -33,6 +33,8 @@ mod cache;
 mod signals;
 /// `croft cache serve`.
 mod serve;
+/// Which words a command takes, said with a mistake in them.
+mod usage;
 /// Asking a farm.
 mod farm;
 /// Tables, JSON, YAML, names.
@@ -59,12 +61,15 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             return Exit::Usage;
         }
     };
+    let arguments: Vec<std::ffi::OsString> = arguments.into_iter().collect();
     let parsed = words
-        .try_get_matches_from(arguments)
+        .clone()
+        .try_get_matches_from(&arguments)
         .and_then(|found| Cli::from_arg_matches(&found));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            usage::whole(&mut error, words, &arguments);
             // Nobody reads it when even this cannot be written.
             error.print().unwrap_or_default();
             return if error.use_stderr() {

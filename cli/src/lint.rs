@@ -1,5 +1,7 @@
 //! `croft lint`: what is wrong with a buildspec or an AppSpec, and what may not do what was meant.
 
+use std::path::PathBuf;
+
 use croft_proto::{Diagnostic, Level};
 use croft_spec::appspec;
 
@@ -35,28 +37,59 @@ impl Rows for Diagnostic {
     }
 }
 
+/// What is looked for in a folder: where builds and deployments look.
+const BUILDSPECS: [&str; 1] = ["buildspec.yml"];
+const APPSPECS: [&str; 2] = ["appspec.yml", "appspec.yaml"];
+
 pub(crate) fn lint(words: &LintWords) -> anyhow::Result<Exit> {
-    let name = words.file.display().to_string();
-    let bytes = std::fs::read(&words.file).map_err(|error| Wrong(format!("{name}: {error}")))?;
-    let found = if appspec::is_appspec(&name, &bytes) {
-        appspec::lint(&name, &bytes)
-    } else {
-        croft_spec::lint(&name, &bytes)
-    };
-    if words.output == Format::Table {
-        let source = String::from_utf8_lossy(&bytes);
-        let shown = croft_spec::render(&found, &source, output::style(&std::io::stdout()).color);
-        output::text(&shown)?;
-        output::text(&verdict(&name, &found))?;
-    } else {
-        output::rows(&found, words.output)?;
+    let mut exit = Exit::Succeeded;
+    let mut all = Vec::new();
+    for file in files(words)? {
+        let name = file.display().to_string();
+        let bytes = std::fs::read(&file).map_err(|error| Wrong(format!("{name}: {error}")))?;
+        let found = if appspec::is_appspec(&name, &bytes) {
+            appspec::lint(&name, &bytes)
+        } else {
+            croft_spec::lint(&name, &bytes)
+        };
+        if words.output == Format::Table {
+            let source = String::from_utf8_lossy(&bytes);
+            let color = output::style(&std::io::stdout()).color;
+            output::text(&croft_spec::render(&found, &source, color))?;
+            output::text(&verdict(&name, &found))?;
+        }
+        let fails = |found: &Diagnostic| found.level == Level::Error || words.strict;
+        if found.iter().any(fails) {
+            exit = Exit::Usage;
+        }
+        all.extend(found);
     }
-    let fails = |found: &Diagnostic| found.level == Level::Error || words.strict;
-    Ok(if found.iter().any(fails) {
-        Exit::Usage
-    } else {
-        Exit::Succeeded
-    })
+    if words.output != Format::Table {
+        output::rows(&all, words.output)?;
+    }
+    Ok(exit)
+}
+
+/// The file that is named, or those of the folder that is.
+fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
+    if !words.file.is_dir() {
+        return Ok(vec![words.file.clone()]);
+    }
+    let of = |names: &[&str]| {
+        let mut paths = names.iter().map(|name| words.file.join(name));
+        paths.find(|path| path.is_file())
+    };
+    let found: Vec<PathBuf> = [of(&BUILDSPECS), of(&APPSPECS)]
+        .into_iter()
+        .flatten()
+        .collect();
+    if found.is_empty() {
+        return Err(Wrong(format!(
+            "{}: there is neither a buildspec.yml nor an appspec.yml in the folder; name the file",
+            words.file.display()
+        )));
+    }
+    Ok(found)
 }
 
 fn verdict(name: &str, found: &[Diagnostic]) -> String {

@@ -190,15 +190,16 @@ async fn let_in(mut call: Call) -> Answer {
     let noted = Arc::clone(&is_in);
     let check = move |state: &croft_deploy::State| match state.host(&named) {
         Some(there) if there.is_enrolled && there.public_key != own => {
-            Err(Refusal::Wrong(vec![format!(
-                "host `{named}` belongs to the farm already, with another key: revoke it first"
+            Err(Refusal::Wrong(vec![taken(
+                &named,
+                there.invitations.contains(&used),
             )]))
         }
         Some(there) if there.invitations.contains(&used) => {
             noted.store(there.is_enrolled, Ordering::Relaxed);
-            Err(Refusal::Wrong(vec![
-                "the invitation has been used: ask for a new one".to_string(),
-            ]))
+            Err(Refusal::Wrong(vec![format!(
+                "the invitation has been used, and is good once: `croft host invite {named}` makes another"
+            )]))
         }
         Some(there) => Ok(Expected::Last(there.last)),
         None => Ok(Expected::NEW),
@@ -216,6 +217,22 @@ async fn let_in(mut call: Call) -> Answer {
     let seq = recorded?.seq;
     call.state.farm.deploy.folded(seq, READ_WAIT).await;
     changed(StatusCode::CREATED, &body, Some(seq))
+}
+
+/// What somebody is told who comes as a host that another machine is.
+fn taken(host: &str, is_used: bool) -> String {
+    let used = match is_used {
+        true => {
+            "the invitation has been used by another machine, or by this one before its key was lost"
+        }
+        false => {
+            "the invitation is of a name that another machine has, or this one before its key was lost"
+        }
+    };
+    format!(
+        "{used}: host `{host}` belongs to the farm with another key. For a machine beside it `croft host invite` another name; for one in its \
+         place `croft host revoke {host}`, then `croft host invite {host}`"
+    )
 }
 
 /// Whose calls are counted: from where, and as which host. Nobody uses up another's.

@@ -75,7 +75,7 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     }
     if settings.alarms().is_some() && !deploy.asks_for_alarms() {
         notes.push(
-            "alarmConfiguration: this server asks nobody for alarms (--alertmanager, --prometheus), so only those that Alertmanager pushes to /v1/alerts end a deployment"
+            "alarmConfiguration: nobody is asked for alarms, since this server runs without --alertmanager URL and --prometheus URL: only those that an Alertmanager pushes to it (/v1/alerts) end a deployment, and if none does none will"
                 .to_string(),
         );
     }

@@ -379,7 +379,7 @@ pub(crate) enum HostCommand {
         /// What the host is called
         #[arg(value_name = "NAME")]
         name: String,
-        /// Its tags
+        /// Its tags; KEY= for one that says nothing
         #[arg(value_name = "KEY=VALUE")]
         tags: Vec<String>,
         /// Its zone
@@ -410,7 +410,7 @@ pub(crate) enum HostCommand {
         /// Its name
         #[arg(value_name = "NAME")]
         name: String,
-        /// One tag
+        /// Each of them; KEY= for one that says nothing
         #[arg(value_name = "KEY=VALUE")]
         tags: Vec<String>,
         #[command(flatten)]

@@ -164,7 +164,7 @@ fn is_marker(keys: &BTreeSet<String>, key: &str, prefix: &str) -> bool {
 }
 
 fn whose(error: &ReadError) -> NoSource {
-    let message = format!("source: {}", chain(error));
+    let message = told(&chain(error));
     match error {
         ReadError::Missing(_) | ReadError::Refused(_) | ReadError::TooMuch { .. } => {
             NoSource::User(message)
@@ -173,9 +173,40 @@ fn whose(error: &ReadError) -> NoSource {
     }
 }
 
+/// Where machines of AWS's ask who they are: asked for want of anything else.
+const METADATA: &str = "169.254.169.254";
+
+/// What went wrong, for a person. That nobody at that address answers means that there are no credentials.
+fn told(why: &str) -> String {
+    if !why.contains(METADATA) {
+        return format!("source: {why}");
+    }
+    format!(
+        "source: there are no credentials for the bucket: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set, nor \
+         AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, nor AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI, and this machine is none of \
+         AWS's with a role. Set the first two, with AWS_SESSION_TOKEN where there is one; ~/.aws is not read, and AWS_SKIP_SIGNATURE=true \
+         asks without any ({why})"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_without_credentials_says_what_was_looked_for() {
+        let why = "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token: connection refused";
+        let said = told(why);
+        for part in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "~/.aws is not read",
+            why,
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(told("no such key"), "source: no such key");
+    }
 
     #[test]
     fn a_location_is_an_archive_or_a_folder_of_a_bucket() {

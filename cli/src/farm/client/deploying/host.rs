@@ -67,11 +67,14 @@ async fn act(farm: &Farm, command: &HostCommand) -> anyhow::Result<Exit> {
 
 fn read(tags: &[String]) -> Result<Vec<Value>, Wrong> {
     let one = |tag: &String| {
-        let (key, value) = tag.split_once('=').unwrap_or((tag, ""));
-        if key.is_empty() {
-            return Err(Wrong(format!("`{tag}`: a tag is KEY=VALUE, or KEY alone")));
+        match tag.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(json!({"Key": key, "Value": value})),
+            Some(_) => Err(Wrong(format!("`{tag}`: a tag is KEY=VALUE"))),
+            // Half of a tag would be one that no group means.
+            None => Err(Wrong(format!(
+                "`{tag}`: a tag is KEY=VALUE; for one that says nothing write `{tag}=`"
+            ))),
         }
-        Ok(json!({"Key": key, "Value": value}))
     };
     tags.iter().map(one).collect()
 }
@@ -82,11 +85,13 @@ mod tests {
 
     #[test]
     fn a_tag_has_a_name_and_may_say_something() {
-        let tags = ["role=web", "env=a=b", "spare"].map(str::to_string);
+        let tags = ["role=web", "env=a=b", "spare="].map(str::to_string);
         let read_tags = read(&tags).unwrap();
         assert_eq!(read_tags[0], json!({"Key": "role", "Value": "web"}));
         assert_eq!(read_tags[1]["Value"], "a=b");
         assert_eq!(read_tags[2], json!({"Key": "spare", "Value": ""}));
         read(&["=x".to_string()]).unwrap_err();
+        let wrong = read(&["role".to_string()]).unwrap_err().to_string();
+        assert!(wrong.contains("`role=`"), "{wrong}");
     }
 }
