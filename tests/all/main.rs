@@ -41,5 +41,7 @@ mod helpers;
 mod agent;
 /// The farm, in both its sizes.
 mod farm;
+/// The units that systemd starts it by.
+mod units;
 /// The rooms of this workspace and the arrows between them.
 mod arrows;

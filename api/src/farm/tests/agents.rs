@@ -6,7 +6,7 @@ use croft_keys::{Caller, HostCall, Signable, Signer, UNKNOWN_RUN};
 use croft_proto::deploy::HOST_REVOKED;
 use serde_json::json;
 
-use super::rig::{Answer, Rig};
+use super::rig::{Answer, PATIENCE, Rig};
 
 /// Microseconds since 1970, as hosts count.
 pub(super) fn counter(rig: &Rig) -> u64 {
@@ -97,6 +97,55 @@ async fn a_host_is_let_in_by_its_invitation_and_heard_by_its_key_only() {
     let long_ago = now - 10 * 60 * 1_000_000;
     signed(&rig, &own, "web-1", long_ago, "{}").await.is(401);
     signed(&rig, &own, "web-1", now + 3, "{}").await.is(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_not_read_what_became_of_hosts_has_them_ask_again() {
+    let mut rig = Rig::start().await;
+    let (own, newcomer) = (
+        Signer::of_this_process().unwrap(),
+        Signer::of_this_process().unwrap(),
+    );
+    let token = invited(&rig, "web-1").await;
+    enrol(&rig, &token, &own).await.is(201);
+    let token = invited(&rig, "web-2").await;
+    let deployer = rig.another_server().await;
+    // Neither whom it would not know, nor whom it would take for a stranger, nor who would be let in as if he was new.
+    let asked = rig.ask("POST", "/v1/agent/poll", None, &[], "").await;
+    let run = asked.headers["croft-server-run"]
+        .to_str()
+        .unwrap()
+        .to_string();
+    let now = counter(&rig);
+    let call = header(&own, "web-1", (now, &run), "{}");
+    for answer in [
+        asked,
+        sent(&rig, &call, "{}").await,
+        enrol(&rig, &token, &newcomer).await,
+    ] {
+        let answer = answer.is(503);
+        assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+        let problem = answer.json();
+        assert_eq!(problem["code"], "ServiceUnavailableException", "{problem}");
+    }
+    let ready = rig
+        .ask("GET", "/readyz", None, &[], "")
+        .await
+        .is(503)
+        .json();
+    assert_eq!(ready["deploymentsCaughtUp"], false);
+    let stopped = rig.stop.subscribe();
+    rig.tasks
+        .spawn(async move { deployer.run(stopped).await.unwrap() });
+    let read = async {
+        while !rig.farm.deploy.progress().is_caught_up {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.unwrap();
+    // The very call that was not looked at is good now.
+    sent(&rig, &call, "{}").await.is(200);
+    enrol(&rig, &token, &newcomer).await.is(201);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,6 +159,22 @@ impl Rig {
             .spawn(async move { serve(farm, listener, Door::plain(), stopped).await.unwrap() });
     }
 
+    /// From now on another server of the same farm is asked, which has read nothing of its deployments until what is returned runs.
+    pub(super) async fn another_server(&mut self) -> croft_deploy::server::Server {
+        let (deployer, deploy) = croft_deploy::server::Server::new(croft_deploy::server::Parts {
+            ledger: Arc::clone(&self.farm.ledger),
+            clock: self.farm.clock.clone(),
+            routing: Arc::new(croft_deploy::server::Local),
+            alerts: None,
+            metrics: None,
+            counts: croft_deploy::server::Counts::new(&prometheus::Registry::new()).unwrap(),
+        });
+        self.farm.deploy = deploy;
+        self.farm.registry = prometheus::Registry::new();
+        self.serve().await;
+        deployer
+    }
+
     /// A connection of its own for one request.
     pub(super) async fn open(
         &self,
