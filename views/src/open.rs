@@ -64,14 +64,11 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Whether at `path` is a read model that can be gone on with: what [`open`] would not make anew.
 pub(crate) fn stands(path: &Path) -> bool {
-    let stands = || {
+    let stands = || -> rusqlite::Result<bool> {
         let connection = open_to_read(path)?;
-        if !is_known(&connection)? {
-            return Ok(false);
-        }
-        Ok(place(&connection)? > Seq::ZERO)
+        Ok(is_known(&connection)? && place(&connection)? > Seq::ZERO)
     };
-    !damage_mark(path).exists() && stands().unwrap_or_else(|_: rusqlite::Error| false)
+    !damage_mark(path).exists() && stands().unwrap_or(false)
 }
 
 /// That file instead of what is there.

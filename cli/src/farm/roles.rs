@@ -5,6 +5,8 @@
 pub(crate) mod words;
 /// The ledger, the bus and the stores.
 pub(crate) mod substrates;
+/// The file of the read model.
+mod copies;
 /// The key that everything else hangs on.
 mod master;
 /// Server and worker in one process.

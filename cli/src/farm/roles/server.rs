@@ -19,11 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::alerts::Monitor;
+use super::copies::Copies;
 use super::master;
 use super::observed::{self, BrokerMetrics};
 use super::open_files;
 use super::prometheus::Prometheus;
-use super::substrates::{self, Broker, Copies};
+use super::substrates::{self, Broker};
 use super::words::{DoorWords, ServerWords};
 use crate::args::Global;
 use crate::exit::{Exit, Wrong};
@@ -85,8 +86,7 @@ impl Running {
         });
         let (deployer, deploy) = croft_deploy::server::Server::new(deploying(&ground, door)?);
         let broker_metrics = BrokerMetrics::new(&ground.registry)?;
-        let ledger = Arc::clone(&ground.broker.ledger);
-        let copies = Copies::of(&ground.archive, ledger, &key, home);
+        let copies = Copies::of(&ground, &key, home);
         let views = copies.open().await?;
         let farm = Farm {
             handle,
@@ -116,10 +116,7 @@ impl Running {
             Ok(())
         });
         if let Some(keeping) = copies.keeping(&ground.archive, views.clone(), rest_stop.clone()) {
-            loops.spawn(async move {
-                keeping.await;
-                Ok(())
-            });
+            loops.spawn(keeping);
         }
         let ledger = Arc::clone(&ground.broker.ledger);
         past(&mut loops, ground.archive, ledger, views, &rest_stop);

@@ -1,20 +1,19 @@
 //! The ledger, the bus and the stores, as the words say: embedded in this process, or a broker's and object storage's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use croft_archive::{Retention, SnapshotKey, Snapshots};
+use croft_archive::Retention;
 use croft_bus::{Bus, Settings};
 use croft_cache::{Depot, Place, Scopes, Store, Trust};
-use croft_keys::{Keyring, MasterKey, Signer};
+use croft_keys::{Keyring, Signer};
 use croft_ledger::{Clock, Embedded, JetStream, Ledger};
 use croft_nats::Credentials;
 use croft_proto::farm::Lease;
 use croft_views::Views;
 use croft_worker::Home;
-use tokio::sync::watch;
 
 use super::words::{FarmWords, KeepWords, NatsWords};
 use crate::exit::Wrong;
@@ -120,9 +119,9 @@ pub(crate) struct Archive {
     pub(crate) depot: Depot,
     /// None is for ever.
     keep_ms: Option<u64>,
-    every: Duration,
+    pub(super) every: Duration,
     /// How many entries copies of the read model are apart; none when none are kept.
-    apart: Option<u64>,
+    pub(super) apart: Option<u64>,
 }
 
 impl Archive {
@@ -158,66 +157,6 @@ impl Archive {
             keep_ms,
             every: self.every,
         })
-    }
-}
-
-/// Where a read model is, and its copies.
-pub(crate) struct Copies {
-    pub(crate) snapshots: Snapshots,
-    pub(crate) path: PathBuf,
-}
-
-impl Copies {
-    /// Of that home's read model.
-    pub(crate) fn of(
-        archive: &Archive,
-        ledger: Arc<dyn Ledger>,
-        key: &MasterKey,
-        home: &Path,
-    ) -> Self {
-        let key = SnapshotKey::of(key.signing_seed("copies of the read model").expose());
-        Self {
-            snapshots: Snapshots::new(ledger, archive.depot.clone(), key),
-            path: home.join("views.db"),
-        }
-    }
-
-    /// The read model; where there is none to go on with, one that begins with the newest copy.
-    pub(crate) async fn open(&self) -> anyhow::Result<Views> {
-        if !Views::stands(&self.path) {
-            self.bring().await;
-        }
-        Views::open(&self.path).context("cannot open the read model")
-    }
-
-    /// Without one all is folded, which takes longer and comes to the same.
-    async fn bring(&self) {
-        let brought = self.path.with_extension("brought");
-        match self.snapshots.bring(&brought).await {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                if let Err(error) = Views::replace(&self.path, &brought) {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "a copy of the read model is not used");
-                }
-            }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "no copy of the read model was found; all of the ledger is folded"
-            ),
-        }
-    }
-
-    /// The loop that keeps copies; none when none are wanted.
-    pub(crate) fn keeping(
-        self,
-        archive: &Archive,
-        views: Views,
-        stop: watch::Receiver<bool>,
-    ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let pace = (archive.every, archive.apart?);
-        let scratch = self.path.with_extension("copy");
-        Some(self.snapshots.run(views, scratch, pace, stop))
     }
 }
 
