@@ -20,7 +20,7 @@ use super::away::away;
 use super::balanced::free_port;
 use super::deploy::{Fleet, scripts};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, each_size, http};
+use crate::harness::rig::{Rig, each_size, http, thread};
 use crate::harness::skip;
 
 each_size!(small large |plan| plan;
@@ -51,11 +51,6 @@ struct Service {
     threads: Vec<JoinHandle<()>>,
 }
 
-fn named(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    let builder = std::thread::Builder::new().name(name.to_string());
-    builder.spawn(work).unwrap()
-}
-
 impl Service {
     fn start(roots: &Path) -> Self {
         Self::asked(roots, RPS)
@@ -72,8 +67,10 @@ impl Service {
             let counted = Arc::new(Mutex::new(Counted::default()));
             let serving = Arc::clone(&counted);
             let closed = Arc::clone(&is_over);
-            threads.push(named("serves", move || serve(&listener, &serving, &closed)));
-            threads.push(named("asks", move || {
+            threads.push(thread("serves", move || {
+                serve(&listener, &serving, &closed)
+            }));
+            threads.push(thread("asks", move || {
                 use_it(requests, &started, &counted, &over);
             }));
         }

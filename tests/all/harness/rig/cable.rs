@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::thread;
+
 /// How long it may take until one that was pulled carries nothing, and one that was plugged in something.
 const NOTICE: Duration = Duration::from_millis(50);
 
@@ -29,13 +31,16 @@ impl Cable {
         let (near, far) = (listener.local_addr().unwrap(), far.to_string());
         let state = Arc::new(State::default());
         let carried = Arc::clone(&state);
-        std::thread::spawn(move || {
+        thread("cable", move || {
             for begun in listener.incoming() {
                 if carried.is_gone.load(Ordering::Relaxed) {
                     return;
                 }
                 let (far, state) = (far.clone(), Arc::clone(&carried));
-                std::thread::spawn(move || joined(begun?, &far, &state));
+                let Ok(near) = begun else { return };
+                thread("cable", move || {
+                    joined(near, &far, &state).unwrap_or_default();
+                });
             }
         });
         Self { near, state }
@@ -79,7 +84,9 @@ fn joined(near: TcpStream, far: &str, state: &Arc<State>) -> io::Result<()> {
     state.carries();
     let far = TcpStream::connect(far)?;
     let (near_too, far_too, state_too) = (near.try_clone()?, far.try_clone()?, Arc::clone(state));
-    std::thread::spawn(move || carried(far_too, near_too, &state_too));
+    thread("cable", move || {
+        carried(far_too, near_too, &state_too).unwrap_or_default();
+    });
     carried(near, far, state)
 }
 

@@ -29,6 +29,15 @@ use croft_nats_testing::Cluster;
 
 use super::skip;
 
+/// A thread of that name.
+pub(crate) fn thread(
+    name: &str,
+    does: impl FnOnce() + Send + 'static,
+) -> std::thread::JoinHandle<()> {
+    let builder = std::thread::Builder::new().name(name.into());
+    builder.spawn(does).unwrap()
+}
+
 /// One process, or servers and workers around a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {

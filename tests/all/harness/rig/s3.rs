@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::super::skip;
-use super::http;
+use super::{http, thread};
 
 /// Its only bucket.
 const BUCKET: &str = "kept";
@@ -222,11 +222,4 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
         }
     }
     to.shutdown(Shutdown::Write).unwrap_or_default();
-}
-
-fn thread(name: &str, does: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(does)
-        .unwrap()
 }
