@@ -347,8 +347,9 @@ fn a_release_that_fails_a_tenth_of_its_requests_is_taken_back_with_the_evidence(
         "{evidence:#}"
     );
     let ratio = |of: &Value| of["bad"].as_f64().unwrap() / of["requests"].as_f64().unwrap();
+    // A tenth, and by chance more: it is convicted at a moment at which it looks bad.
     assert!(
-        (0.05..0.2).contains(&ratio(&evidence["canary"])),
+        (0.05..0.5).contains(&ratio(&evidence["canary"])),
         "{evidence:#}"
     );
     assert!(ratio(&evidence["baseline"]) < 0.01, "{evidence:#}");
