@@ -1,6 +1,11 @@
 //! What is next for one deployment: hosts to begin, the next step, or its end. Asked after every entry about it and once a second; the
 //! answer is appended at the sequence up to which the deployment is folded, so of several servers one is heard.
 
+/// Which hosts begin.
+mod begin;
+
+use std::collections::BTreeSet;
+
 use croft_ledger::Expected;
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
@@ -10,15 +15,11 @@ use croft_proto::deploy::{
 };
 
 use crate::finish::{Cause, end};
-use crate::health::{Begin, begin, begin_in_zone, is_met};
+use crate::health::is_met;
 use crate::intent::{Intent, Recorded, Row, host_subject, target_subject};
 use crate::plan::{plan, refused};
 use crate::state::{Deployment, State};
 
-/// Hosts that begin in one append: each is taken with it, and a batch has 64 events.
-const BEGIN_MAX: usize = 60;
-/// Hosts looked at, at most, to find some that no other deployment has.
-const LOOK_MAX: usize = 1_000;
 /// AWS's longest time of a deployment in place.
 const IN_PLACE_MS_MAX: u64 = 8 * 3_600_000;
 /// AWS's longest time of one that replaces hosts.
@@ -27,8 +28,8 @@ const BLUE_GREEN_MS_MAX: u64 = 109 * 3_600_000;
 const SHIFT_MS_MAX: u64 = 3_600_000;
 
 /// What only this server knows.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Heard {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard<'s> {
     /// Whether somebody who watches the deployment has lately said that it may go on.
     pub(crate) may_go_on: bool,
     /// Whether the balancer has been told of the current step.
@@ -37,13 +38,15 @@ pub(crate) struct Heard {
     pub(crate) held_ms: u64,
     /// The same since the deployment began.
     pub(crate) held_all_ms: u64,
+    /// Hosts that it does not hear.
+    pub(crate) silent: &'s BTreeSet<String>,
 }
 
 /// What is appended next; nothing when it has to wait.
 pub(crate) fn next(
     state: &State,
     deployment: &Deployment,
-    heard: Heard,
+    heard: Heard<'_>,
     now: Timestamp,
 ) -> Option<Vec<Intent>> {
     let plan = deployment.plan.as_ref()?;
@@ -60,7 +63,10 @@ pub(crate) fn next(
         return end(state, deployment, too_long(deployment, plan));
     }
     match deployment.current()? {
-        Step::Run { pace, .. } => run(state, deployment, plan, *pace, !may_go_on),
+        Step::Run { pace, .. } => {
+            let silent = may_go_on.then_some(heard.silent);
+            run(state, deployment, plan, *pace, silent)
+        }
         Step::Watch { wait_ms } | Step::Bake { wait_ms } => {
             // Time in which nobody saw anything is no time of watching.
             let is_over = since_ms >= wait_ms + heard.held_ms || deployment.is_continued;
@@ -107,7 +113,7 @@ pub(crate) fn next(
 }
 
 /// Time in which it was held does not count: whoever could not see must not end it.
-fn is_too_long(deployment: &Deployment, plan: &Plan, heard: Heard, now: Timestamp) -> bool {
+fn is_too_long(deployment: &Deployment, plan: &Plan, heard: Heard<'_>, now: Timestamp) -> bool {
     let most = match plan.deployment_type {
         DeploymentType::InPlace => IN_PLACE_MS_MAX,
         DeploymentType::BlueGreen => BLUE_GREEN_MS_MAX,
@@ -153,29 +159,23 @@ fn go_on(state: &State, deployment: &Deployment, plan: &Plan) -> Option<Vec<Inte
     Some(row.intents)
 }
 
+/// `silent` is none while the deployment is held: nobody begins then.
 fn run(
     state: &State,
     deployment: &Deployment,
     plan: &Plan,
     pace: Pace,
-    is_held: bool,
+    silent: Option<&BTreeSet<String>>,
 ) -> Option<Vec<Intent>> {
-    let begun = match is_held {
-        true => None,
-        false => begin_some(state, deployment, plan, pace),
-    };
+    let begun = silent.and_then(|silent| begin::some(state, deployment, plan, silent));
     if begun.is_some() || !deployment.running.is_empty() {
         return begun;
     }
     let is_enough = match pace {
         Pace::Healthy { zone } => {
-            let first = deployment.pending.first();
-            let was = first.map(|number| deployment.at(*number).planned.was);
-            if let Some(was) = was {
+            if !deployment.pending.is_empty() {
                 // Some have not begun: either others have them, or there is no room for one more failure.
-                let fleet = (plan.rule, &deployment.tally);
-                let zone = zone.map(|(rule, _)| (rule, &deployment.zone));
-                if begin_in_zone(fleet, zone, was) != Begin::Never {
+                if begin::may_any(deployment, plan) {
                     return None;
                 }
                 false
@@ -234,66 +234,14 @@ fn later_paced(deployment: &Deployment, plan: &Plan) -> bool {
     })
 }
 
-/// As many hosts as may begin now, and that nobody else has.
-fn begin_some(
+/// What is appended so that the next deployment of a group begins.
+pub(crate) fn start(
     state: &State,
     deployment: &Deployment,
-    plan: &Plan,
-    pace: Pace,
+    silent: &BTreeSet<String>,
 ) -> Option<Vec<Intent>> {
-    let (mut fleet, mut zone) = (deployment.tally, deployment.zone);
-    let mut chosen = Vec::new();
-    for number in deployment.pending.iter().take(LOOK_MAX) {
-        let target = deployment.at(*number);
-        let was = target.planned.was;
-        if let Pace::Healthy { zone: zonal } = pace {
-            let may = match zonal {
-                None => begin(plan.rule, &fleet, was),
-                Some((rule, _)) => begin_in_zone((plan.rule, &fleet), Some((rule, &zone)), was),
-            };
-            if may != Begin::Now {
-                break;
-            }
-        }
-        let Some(host) = state.host(&target.planned.host) else {
-            continue;
-        };
-        // Its last deployment may still run an event there; it is waited for, and others go first.
-        if host.taken.is_some() {
-            continue;
-        }
-        fleet.in_progress.add(was);
-        zone.in_progress.add(was);
-        chosen.push((*number, host.last));
-        if chosen.len() >= BEGIN_MAX {
-            break;
-        }
-    }
-    if chosen.is_empty() {
-        return None;
-    }
-    let targets = chosen.iter().map(|(number, _)| *number).collect();
-    let dispatched = DeploymentEvent::Dispatched { targets };
-    let mut intents = Row::deployment(&deployment.id, deployment.last)
-        .says(dispatched.into())
-        .intents;
-    for (number, last) in chosen {
-        let taken = HostEvent::Taken {
-            deployment: deployment.id.clone(),
-        };
-        intents.push(Intent {
-            subject: host_subject(&deployment.at(number).planned.host).ok()?,
-            expected: Expected::Last(last),
-            event: taken.into(),
-        });
-    }
-    Some(intents)
-}
-
-/// What is appended so that the next deployment of a group begins.
-pub(crate) fn start(state: &State, deployment: &Deployment) -> Option<Vec<Intent>> {
     let group = state.group(&deployment.group())?;
-    let (plan, targets) = match plan(state, deployment) {
+    let (plan, targets) = match plan(state, deployment, silent) {
         Ok(made) => made,
         Err(why) => return end(state, deployment, failed(why.code, why.message)),
     };

@@ -2,10 +2,13 @@
 //! never changed.
 //!
 //! The order of hosts is zone by zone where a configuration says so, and then: those whose last deployment failed and those that never
-//! had one, then those of an unknown revision, of an old one, and the current ones.
+//! had one, then those of an unknown revision, of an old one, and the current ones. Hosts that are not heard come after all that are:
+//! one that does not answer is waited for, and the others must not wait with it.
 
 /// The old side and the new one.
 mod sides;
+
+use std::collections::BTreeSet;
 
 use croft_proto::deploy::{
     Accepted, Colour, Creator, DeploymentConfig, DeploymentGroup, DeploymentOption, DeploymentType,
@@ -55,6 +58,8 @@ pub(crate) struct Given<'s> {
     pub(crate) group: &'s Group,
     pub(crate) settings: &'s DeploymentGroup,
     pub(crate) accepted: &'s Accepted,
+    /// Hosts that are not heard.
+    pub(crate) silent: &'s BTreeSet<String>,
 }
 
 /// Targets in order, what is done with them, and what must hold.
@@ -66,11 +71,15 @@ pub(crate) struct Course {
     pub(crate) fleet: Fleet,
 }
 
-/// The plan of a deployment whose turn it is, and its targets.
+/// The plan of a deployment whose turn it is, and its targets; those that are `silent` are the last of theirs.
 ///
 /// # Errors
 /// When it cannot begin: it is over then, and nothing was changed.
-pub fn plan(state: &State, deployment: &Deployment) -> Result<(Plan, Vec<PlannedTarget>), Refused> {
+pub fn plan(
+    state: &State,
+    deployment: &Deployment,
+    silent: &BTreeSet<String>,
+) -> Result<(Plan, Vec<PlannedTarget>), Refused> {
     let name = deployment.group();
     let gone = || {
         refused(
@@ -87,6 +96,7 @@ pub fn plan(state: &State, deployment: &Deployment) -> Result<(Plan, Vec<Planned
         group,
         settings,
         accepted,
+        silent,
     };
     let config = config(&given)?;
     let containers = containers(&given)?;
@@ -272,11 +282,11 @@ const fn was(standing: Option<Standing>) -> Was {
 
 fn in_place(given: &Given<'_>, config: &DeploymentConfig) -> Result<Course, Refused> {
     let mut all = hosts(given);
-    if config.zonal_config.is_some() {
-        all.sort_by_key(|(_, zone, standing)| (*zone, rank(*standing)));
-    } else {
-        all.sort_by_key(|(_, _, standing)| rank(*standing));
-    }
+    let is_zonal = config.zonal_config.is_some();
+    all.sort_by_key(|(host, zone, standing)| {
+        let zone = zone.filter(|_| is_zonal);
+        (zone, given.silent.contains(*host), rank(*standing))
+    });
     let total = count(all.len());
     let healthy = count(
         all.iter()

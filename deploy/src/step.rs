@@ -11,7 +11,7 @@ mod tick;
 /// What is news.
 mod noted;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use croft_ledger::Entry;
 use croft_proto::Timestamp;
@@ -67,6 +67,8 @@ pub enum Input<'a> {
         /// The digest of what it has.
         digest: Option<String>,
     },
+    /// Hosts of the farm that this server does not hear, all of them: they are begun last.
+    Silent(BTreeSet<String>),
     /// Somebody who watches a deployment says what is to become of it.
     Advised(DeploymentId, Advice),
     /// A balancer has been told what [`Action::SetWeights`] said for that step of a deployment.
@@ -162,6 +164,8 @@ pub struct Engine {
     groups_asked: HashMap<GroupName, u64>,
     /// What hosts that came back have of a group, until it is settled what that means.
     came: HashMap<(GroupName, String), Option<String>>,
+    /// Hosts that this server does not hear.
+    silent: BTreeSet<String>,
     /// From when on silence counts: before, this server could not hear.
     hears_since: Timestamp,
     is_caught_up: bool,
@@ -223,6 +227,7 @@ impl Engine {
                 self.came.insert((group, host), digest);
                 self.look_at_returned(&mut actions);
             }
+            Input::Silent(hosts) => self.silent = hosts,
             Input::Advised(id, advice) => self.advised(&id, advice, now, &mut actions),
             Input::Routed(id, step) => {
                 noted.extend(self.traffic_back(&id, now.wall));
@@ -296,7 +301,7 @@ impl Engine {
         let Some(next) = next.and_then(|id| self.state.deployment(id)) else {
             return;
         };
-        if let Some(intents) = start(&self.state, next) {
+        if let Some(intents) = start(&self.state, next, &self.silent) {
             self.groups_asked.insert(name.clone(), now.steady_ms);
             actions.push(Action::Append(intents));
         }
@@ -319,6 +324,7 @@ impl Engine {
                 false => 0,
             },
             held_all_ms: own.held.all_ms,
+            silent: &self.silent,
         };
         if let Some(intents) = next(&self.state, deployment, heard, now.wall) {
             self.own.entry(id.clone()).or_default().asked_ms = Some(now.steady_ms);

@@ -6,6 +6,8 @@ mod one;
 mod steps;
 /// Hosts that come back.
 mod returned;
+/// Hosts that are not heard.
+mod silent;
 /// What those who watch say.
 mod watched;
 /// Sides, containers and traffic.

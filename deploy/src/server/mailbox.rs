@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// A host that has not asked for so long is not heard: an agent asks at least twice in it.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
+/// A host that was answered asks again at once, and one that was refused within seconds: after so long it is silent.
+const SILENT_AFTER: Duration = Duration::from_secs(15);
+
 /// What waits for one host: the latest of each deployment, since a deployment runs one event after the other.
 #[derive(Debug, Default)]
 struct Slot {
@@ -19,6 +22,48 @@ struct Slot {
     filled: Arc<Notify>,
     /// When the host asked last.
     asked: Option<Instant>,
+    /// When its last question was over, whether it waited for the answer or went away.
+    left: Option<Instant>,
+    /// Held by each question that waits.
+    asking: Arc<()>,
+}
+
+impl Slot {
+    /// How long the host has not been there; none while it is. Long enough that it should have asked again.
+    fn silence(&self) -> Option<Duration> {
+        let is_asking = Arc::strong_count(&self.asking) > 1;
+        let silence = self.left.filter(|_| !is_asking)?.elapsed();
+        (silence >= SILENT_AFTER).then_some(silence)
+    }
+}
+
+/// A question that waits. Whoever asked may go away at any time.
+struct Asking<'m> {
+    mailbox: &'m Mailbox,
+    host: &'m str,
+    held: Arc<()>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut slots = self.mailbox.slots();
+        let slot = slots.get_mut(self.host);
+        // One that was forgotten meanwhile, and has come anew, is another one.
+        if let Some(slot) = slot.filter(|slot| Arc::ptr_eq(&slot.asking, &self.held)) {
+            slot.left = Some(Instant::now());
+        }
+    }
+}
+
+/// What is known of a host's silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ear {
+    /// It is here, or was a moment ago.
+    Heard,
+    /// It has not been here for so long.
+    Silent(Duration),
+    /// It has never been here.
+    Never,
 }
 
 /// By host.
@@ -59,25 +104,47 @@ impl Mailbox {
         asked.is_some_and(|asked| asked.elapsed() < HEARD_WITHIN)
     }
 
+    /// Whether each of those hosts is there, in their order.
+    pub(super) fn ears<'h>(
+        &self,
+        hosts: impl Iterator<Item = &'h String>,
+    ) -> Vec<(&'h String, Ear)> {
+        let slots = self.slots();
+        let ear = |host: &String| match slots.get(host) {
+            Some(slot) if slot.asked.is_some() => slot.silence().map_or(Ear::Heard, Ear::Silent),
+            Some(_) | None => Ear::Never,
+        };
+        hosts.map(|host| (host, ear(host))).collect()
+    }
+
     /// Everything that waits for a host, or nothing when nothing came in that time, or the host was forgotten.
     ///
     /// # Cancel
     /// Nothing is taken.
     pub(super) async fn take(&self, host: &str, wait: Duration) -> Vec<HostCommand> {
-        let filled = {
+        let (filled, _asking) = {
             let mut slots = self.slots();
             let slot = slots.entry(host.to_string()).or_default();
-            slot.asked = Some(Instant::now());
+            let now = Instant::now();
+            (slot.asked, slot.left) = (Some(now), Some(now));
             if !slot.waiting.is_empty() {
                 return taken(slot);
             }
+            let held = Arc::clone(&slot.asking);
+            let asking = Asking {
+                mailbox: self,
+                host,
+                held,
+            };
             // Made while nobody can fill it, so that what comes next is heard.
-            Arc::clone(&slot.filled).notified_owned()
+            (Arc::clone(&slot.filled).notified_owned(), asking)
         };
-        match tokio::time::timeout(wait, filled).await {
-            Ok(()) => self.slots().get_mut(host).map_or_else(Vec::new, taken),
-            Err(_late) => Vec::new(),
-        }
+        let arrived = tokio::time::timeout(wait, filled).await.is_ok();
+        let mut slots = self.slots();
+        let slot = slots.get_mut(host).filter(|_| arrived);
+        let commands = slot.map_or_else(Vec::new, taken);
+        drop(slots);
+        commands
     }
 }
 
@@ -154,5 +221,31 @@ mod tests {
         assert!(mailbox.is_heard("a"));
         tokio::time::advance(HEARD_WITHIN).await;
         assert!(!mailbox.is_heard("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_silent_when_it_has_gone_away_and_does_not_ask_again() {
+        let mailbox = Mailbox::default();
+        let host = "a".to_string();
+        let ear = || mailbox.ears(std::iter::once(&host))[0].1;
+        assert_eq!(ear(), Ear::Never);
+        let minute = Duration::from_secs(60);
+        {
+            let asking = mailbox.take("a", 2 * minute);
+            let gone = tokio::time::timeout(minute, asking);
+            let looking = async {
+                tokio::time::sleep(minute / 2).await;
+                assert_eq!(ear(), Ear::Heard, "it waits for an answer");
+            };
+            let (gone, ()) = tokio::join!(gone, looking);
+            assert!(gone.is_err(), "it went away before there was one");
+        }
+        assert_eq!(ear(), Ear::Heard, "it may ask again");
+        tokio::time::advance(SILENT_AFTER).await;
+        assert_eq!(ear(), Ear::Silent(SILENT_AFTER));
+        mailbox.take("a", Duration::ZERO).await;
+        assert_eq!(ear(), Ear::Heard);
+        mailbox.forget("a");
+        assert_eq!(ear(), Ear::Never);
     }
 }

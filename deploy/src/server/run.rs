@@ -3,6 +3,8 @@
 
 /// What is counted.
 mod observed;
+/// Hosts that are not there.
+mod heard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use crate::intent::{GroupName, Intent};
 use crate::state::{FoldError, Running};
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
 use crate::traffic::{Weights, server};
+use heard::Silences;
 
 /// How often time passes for the decisions.
 const TICK: Duration = Duration::from_secs(1);
@@ -96,6 +99,8 @@ struct Loop {
     ticks: u64,
     mailbox: Arc<Mailbox>,
     keys: Arc<Keys>,
+    /// Hosts that are not heard.
+    silences: Silences,
     on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
     again: Vec<Wished>,
     balancers: Balancers,
@@ -154,6 +159,7 @@ impl Loop {
             ticks: 0,
             mailbox,
             keys,
+            silences: Silences::default(),
             on_their_way: FuturesUnordered::new(),
             again: Vec::new(),
             balancers: Balancers::default(),
@@ -270,6 +276,7 @@ impl Loop {
         self.measure();
         self.forget_commands();
         self.watch.keep_only(self.alarms());
+        self.listen()?;
         self.advise()?;
         self.step(Input::Tick)?;
         if self.progress.is_caught_up {

@@ -185,7 +185,17 @@ impl World {
                 return;
             }
         }
-        self.input(at, Input::Tick);
+        // What a server hears of hosts is its own view, and may be wrong.
+        let mut silent: BTreeSet<String> = BTreeSet::new();
+        for (host, agent) in &self.agents {
+            let is_away = agent.away_until_ms > self.now_ms;
+            if is_away != (self.faults && self.chance.one_in(20)) {
+                silent.insert(host.clone());
+            }
+        }
+        if self.input(at, Input::Silent(silent)) {
+            self.input(at, Input::Tick);
+        }
     }
 
     /// False when the server died of it.
