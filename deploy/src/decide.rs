@@ -4,6 +4,8 @@
 /// Which hosts begin.
 mod begin;
 
+pub(crate) use begin::may_begin;
+
 use std::collections::BTreeSet;
 
 use croft_ledger::Expected;
@@ -25,7 +27,7 @@ const IN_PLACE_MS_MAX: u64 = 8 * 3_600_000;
 /// AWS's longest time of one that replaces hosts.
 const BLUE_GREEN_MS_MAX: u64 = 109 * 3_600_000;
 /// A balancer that cannot be told for so long ends the deployment: as long as AWS waits for hosts to become healthy behind one.
-const SHIFT_MS_MAX: u64 = 3_600_000;
+pub(crate) const SHIFT_MS_MAX: u64 = 3_600_000;
 
 /// What only this server knows.
 #[derive(Clone, Copy, Debug)]

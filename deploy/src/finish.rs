@@ -18,6 +18,7 @@ use crate::state::{Deployment, Group, State, Target};
 
 pub use words::failure;
 use words::halted;
+pub(crate) use words::named;
 
 /// Why a deployment ends.
 #[derive(Clone, Debug)]

@@ -35,6 +35,8 @@ mod finish;
 mod traffic;
 /// How a deployment is shown.
 mod show;
+/// What a deployment waits for.
+mod waits;
 /// All of it, an input at a time.
 mod step;
 /// Whether a release is a good one: detectors over what is measured, and one decision.

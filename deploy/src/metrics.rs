@@ -84,6 +84,11 @@ pub trait Metrics: Send + Sync {
         step_ms: u64,
     ) -> BoxFuture<'a, Result<Vec<Series>, SourceError>>;
 
+    /// Who is asked, for people.
+    fn name(&self) -> String {
+        "the metrics' source".to_string()
+    }
+
     /// The values of a query at one moment: a series with one sample for each.
     ///
     /// # Errors

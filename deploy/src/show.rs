@@ -185,6 +185,16 @@ impl Deployment {
                 finding: end.and_then(|end| end.finding.clone()),
                 notes: self.notes.clone().unwrap_or_default(),
                 watch: None,
+                waits: Vec::new(),
+                rollback_on: plan
+                    .filter(|_| end.is_none())
+                    .map(|plan| plan.rollback_on.clone())
+                    .unwrap_or_default(),
+                first_failure: self
+                    .first_failure
+                    .clone()
+                    .filter(|_| end.is_none())
+                    .map(Box::new),
             },
         }
     }

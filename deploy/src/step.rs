@@ -28,6 +28,7 @@ use crate::traffic::{Weights, leaves, weights};
 pub(crate) use noted::TakenBack;
 pub(crate) use noted::{Noted, Over};
 pub use report::{Report, Said};
+pub(crate) use tick::{END_MS_MAX, START_MS_MAX, WITHDRAWN_MS};
 
 /// An action that should have shown in the ledger is asked for again after this: the append failed, or the server did.
 const AGAIN_MS: u64 = 5_000;
@@ -139,6 +140,19 @@ struct Own {
     held: Held,
 }
 
+/// The same, as it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// Whether those who watch hold it.
+    pub(crate) is_held: bool,
+    /// For how long they have held its step.
+    pub(crate) held_ms: u64,
+    /// Whether its balancer has been told of its step.
+    pub(crate) is_routed: bool,
+    /// From when on silence counts.
+    pub(crate) hears_since: Timestamp,
+}
+
 /// How long nobody has said of a deployment that it may go on.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
@@ -185,6 +199,18 @@ impl Engine {
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What only this server knows of a deployment that it shows.
+    pub(crate) fn own(&self, deployment: &Deployment, now: Now) -> Shown {
+        let own = self.own.get(&deployment.id).copied().unwrap_or_default();
+        let is_this_step = own.held.step == deployment.step;
+        Shown {
+            is_held: own.is_held(deployment, now),
+            held_ms: if is_this_step { own.held.step_ms } else { 0 },
+            is_routed: own.routed == Some(deployment.step),
+            hears_since: self.hears_since,
+        }
     }
 
     /// Decides.
@@ -432,12 +458,16 @@ impl Own {
         })
     }
 
+    fn is_held(&self, deployment: &Deployment, now: Now) -> bool {
+        let plan = deployment.plan.as_ref();
+        let is_open = deployment.end.is_none() && !deployment.is_continued;
+        plan.is_some_and(|plan| plan.is_watched) && is_open && !self.is_well(deployment, now)
+    }
+
     /// Counts the time since the last tick, if it was held.
     fn pass(&mut self, deployment: &Deployment, now: Now) {
         let is_open = deployment.end.is_none() && !deployment.is_continued;
-        let is_held = deployment.plan.as_ref().is_some_and(|plan| plan.is_watched)
-            && is_open
-            && !self.is_well(deployment, now);
+        let is_held = self.is_held(deployment, now);
         let is_asking = is_open && matches!(deployment.current(), Some(Step::Ready { .. }));
         let held = &mut self.held;
         if held.step != deployment.step {

@@ -8,6 +8,8 @@ mod steps;
 mod returned;
 /// Hosts that are not heard.
 mod silent;
+/// What is waited for.
+mod waits;
 /// What those who watch say.
 mod watched;
 /// Sides, containers and traffic.

@@ -19,6 +19,8 @@ mod queries;
 mod scrapes;
 /// What is shown of it.
 mod shown;
+/// What it waits for.
+mod waits;
 /// What is counted of it.
 mod counted;
 
@@ -47,6 +49,8 @@ const CHUNK_MS_MAX: u64 = 600_000;
 const CHUNK_MS_MIN: u64 = 10_000;
 /// With more samples in a round the next one asks for less time: a round must not keep the loop from the rest.
 const SAMPLES_MANY: usize = 100_000;
+/// What is called so has no value until it is read.
+const THE_PAST: &str = "the hour before";
 /// A second: samples are cut by it.
 const SLOT_MS: u64 = 1_000;
 
@@ -124,6 +128,8 @@ pub struct Watch {
     queries: Vec<QueryWatch>,
     heart: Heart,
     heart_to: Timestamp,
+    /// What is done about values that are missing.
+    policy: Policy,
     source: Missing,
     source_gap: Finding,
     source_error: Option<String>,
@@ -174,7 +180,8 @@ impl Watch {
             queries: limits.chain(alarms).collect(),
             heart: Heart::default(),
             heart_to: back(PAST_MS / 12),
-            source: Missing::new(Kind::Other, policy),
+            source: Missing::new(Kind::Other, policy.clone()),
+            policy,
             source_gap: Finding::Clear,
             source_error: None,
             mistakes: Vec::new(),
@@ -469,7 +476,7 @@ impl Watch {
     fn findings(&self, at: Timestamp) -> Vec<Finding> {
         let is_reading = self.read_to < self.began || !self.has_read;
         let reading = Finding::Hold(Why::Missing {
-            metric: "the hour before".into(),
+            metric: THE_PAST.into(),
             cause: Cause::SourceDown,
             since: self.began,
         });

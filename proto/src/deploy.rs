@@ -39,6 +39,8 @@ mod plan;
 mod info;
 /// How its detectors stand.
 mod watched;
+/// What it waits for.
+mod waits;
 /// What is recorded.
 mod journal;
 
@@ -80,4 +82,5 @@ pub use router::Router;
 pub use script::{Diagnostics, FileExistsBehavior, ScriptErrorCode};
 pub use status::{DeploymentStatus, EventStatus, TargetStatus};
 pub use tags::{Ec2TagSet, OnPremisesTagSet, Tag, TagFilter, TagFilterType};
+pub use waits::{WAIT_NAMES_MAX, Wait, WaitKind};
 pub use watched::{Watched, WatchedCounts, WatchedMetric, WatchedPoint, WatchedQuery};

@@ -63,6 +63,13 @@ pub(super) fn may_any(deployment: &Deployment, plan: &Plan) -> bool {
     pending.any(|number| room.begin(deployment.at(*number).planned.was) != Begin::Never)
 }
 
+/// Whether the next of those that have not begun may; none when all have.
+pub(crate) fn may_begin(deployment: &Deployment, plan: &Plan) -> Option<Begin> {
+    let room = Room::of(deployment, plan);
+    let first = deployment.pending.first()?;
+    Some(room.begin(deployment.at(*first).planned.was))
+}
+
 /// What is appended so that some begin; none when none may.
 pub(super) fn some(
     state: &State,

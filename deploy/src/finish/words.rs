@@ -69,7 +69,7 @@ pub(super) fn halted(deployment: &Deployment) -> String {
     text
 }
 
-fn named(hosts: &[&str]) -> String {
+pub(crate) fn named(hosts: &[&str]) -> String {
     let shown = hosts[..hosts.len().min(NAMES_MAX)].join(", ");
     match hosts.len().saturating_sub(NAMES_MAX) {
         0 => shown,

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::Finding;
+use croft_proto::deploy::{Finding, Wait, WaitKind};
 use futures_util::future::BoxFuture;
 
 use crate::advice::Advice;
@@ -22,6 +22,11 @@ pub const BLIND_MS_MAX: u64 = 10 * 60 * 1000;
 pub trait Alerts: Send + Sync {
     /// All alerts that fire, of those that are wanted at least.
     fn all<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<Vec<Polled>, String>>;
+
+    /// Who is asked, for people.
+    fn name(&self) -> String {
+        "whoever is asked for alarms".to_string()
+    }
 }
 
 /// Which alerts are wanted.
@@ -79,7 +84,8 @@ impl Watch {
             Err(error) => {
                 let is_new = self.blind.is_none();
                 let said = format!("alarms cannot be read: {error}");
-                self.blind.get_or_insert((asked, error));
+                // Since when, and what was said last.
+                self.blind.get_or_insert((asked, String::new())).1 = error;
                 is_new.then_some(said)
             }
         }
@@ -129,6 +135,36 @@ impl Watch {
             },
             None => Advice::Continue,
         }
+    }
+}
+
+impl Watch {
+    /// What a deployment waits for, or goes on without; `source` is whom alarms are asked of.
+    pub(super) fn waits(
+        &self,
+        deployment: &Deployment,
+        source: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Wait> {
+        let plan = deployment.plan.as_ref()?;
+        let source = source.filter(|_| !plan.alarms.is_empty())?;
+        let Some((since, error)) = &self.blind else {
+            let message = format!("{source} has not been asked for alarms yet");
+            return (!self.was_polled).then(|| Wait::new(WaitKind::Monitoring, message));
+        };
+        let message = format!("alarms cannot be read: {source} does not answer: {error}");
+        let wait = Wait::new(WaitKind::Monitoring, message).since(*since);
+        let ends = Timestamp::from_millis(since.millis() + BLIND_MS_MAX);
+        let id = &deployment.id;
+        Some(match (plan.ignore_poll_alarm_failure, now >= ends) {
+            (true, true) => wait.then("it goes on without them (ignorePollAlarmFailure)"),
+            (true, false) => wait
+                .until(ends)
+                .then("it goes on without them then (ignorePollAlarmFailure)"),
+            (false, _) => wait.then(format!(
+                "it goes on once they can be read, or somebody says so (croft deployment continue {id}), and is never taken back for this"
+            )),
+        })
     }
 }
 

@@ -1,12 +1,16 @@
 //! Telling balancers, one thing after the other for each group. Received from the loop: weights, and hosts to be let in or out; handed
 //! back: what to await beside everything else, and then whether it is so.
 
+/// How they are.
+mod shown;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use croft_balance::Seen;
+use croft_proto::Timestamp;
 use croft_proto::deploy::{
     DeploymentId, Diagnostics, EventStatus, LifecycleEvent, Router, ScriptErrorCode, Side,
 };
@@ -76,10 +80,19 @@ pub(super) struct Balancers {
     turns: HashMap<GroupName, Arc<Turn>>,
     /// And whether somebody else has said how that ended.
     routes: HashMap<RouteKey, Arc<AtomicBool>>,
-    /// What is wrong with a group's balancer, so that it is said once.
-    troubled: HashMap<GroupName, BTreeSet<String>>,
-    /// Whether a group's balancer did as it was told the last time.
-    reached: BTreeMap<GroupName, bool>,
+    /// What is wrong with a group's balancer, and since when, so that it is said once.
+    troubled: HashMap<GroupName, BTreeMap<String, Timestamp>>,
+    /// How a group's balancer was when it was told the last time.
+    reached: BTreeMap<GroupName, Reached>,
+}
+
+/// How a balancer was when it was told the last time.
+#[derive(Clone, Debug)]
+enum Reached {
+    /// It did as it was told.
+    Well,
+    /// It has not since then, and said this last.
+    NotSince(Timestamp, String),
 }
 
 impl Balancers {
@@ -119,11 +132,18 @@ impl Balancers {
     }
 
     /// Says how that went, when it went otherwise than the last time; the step that its balancer now has been told of.
-    pub(super) fn told(&mut self, told: Told) -> Waiting {
+    pub(super) fn told(&mut self, told: Told, now: Timestamp) -> Waiting {
         let Told { group, step, how } = told;
         let how = how?;
         let (application, name) = (&group.application, &group.group);
-        self.reached.insert(group.clone(), how.is_ok());
+        let reached = match (&how, self.reached.get(&group)) {
+            (Ok(_), _) => Reached::Well,
+            (Err(error), Some(Reached::NotSince(since, _))) => {
+                Reached::NotSince(*since, error.clone())
+            }
+            (Err(error), Some(Reached::Well) | None) => Reached::NotSince(now, error.clone()),
+        };
+        self.reached.insert(group.clone(), reached);
         let (notes, step) = match how {
             Ok(noted) => (noted.notes, step.filter(|_| !noted.holds)),
             Err(error) => {
@@ -132,7 +152,7 @@ impl Balancers {
             }
         };
         let before = self.troubled.remove(&group).unwrap_or_default();
-        for note in notes.difference(&before) {
+        for note in notes.iter().filter(|note| !before.contains_key(*note)) {
             tracing::warn!(application, group = name, "its balancer: {note}");
         }
         if notes.is_empty() && !before.is_empty() {
@@ -143,18 +163,12 @@ impl Balancers {
             );
         }
         if !notes.is_empty() {
+            let since = |note: &String| before.get(note).copied().unwrap_or(now);
+            let notes = notes.into_iter().map(|note| (since(&note), note));
+            let notes = notes.map(|(since, note)| (note, since)).collect();
             self.troubled.insert(group, notes);
         }
         step
-    }
-
-    /// How groups' balancers were the last time: whether they did as they were told, and what else is wrong with them, in number.
-    pub(super) fn standings(&self) -> impl Iterator<Item = (&GroupName, bool, usize)> {
-        self.reached.iter().map(|(group, is_reached)| {
-            let notes = self.troubled.get(group).map_or(0, BTreeSet::len);
-            let notes = if *is_reached { notes } else { 0 };
-            (group, *is_reached, notes)
-        })
     }
 
     /// Lets a host in or out, and then says how that went; none when that is on its way already. The report is none when somebody else was

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use croft_ledger::{Expected, Seq, Subject};
 use croft_proto::Timestamp;
-use croft_proto::deploy::{DeploymentId, Has, HostCommand, StartDeployment, Watched};
+use croft_proto::deploy::{DeploymentId, Has, HostCommand, StartDeployment, Wait, Watched};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::book::Book;
@@ -66,7 +66,7 @@ pub enum Failed {
 }
 
 /// What is read of a server: what it has folded, what is over, and what it measures.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Seen<'s> {
     /// What it has folded.
     pub state: &'s State,
@@ -74,9 +74,22 @@ pub struct Seen<'s> {
     pub book: &'s Book,
     pub(super) verdicts: &'s Verdicts,
     pub(super) now: Timestamp,
+    pub(super) waits: &'s dyn Fn(&DeploymentId) -> Vec<Wait>,
+}
+
+impl std::fmt::Debug for Seen<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seen")
+    }
 }
 
 impl Seen<'_> {
+    /// What a deployment waits for, as this server sees it now; empty for one that it has forgotten, or of which nothing goes on.
+    #[must_use]
+    pub fn waits(&self, id: &DeploymentId) -> Vec<Wait> {
+        (self.waits)(id)
+    }
+
     /// How the detectors of a deployment stand; none when it has none, or is not watched.
     #[must_use]
     pub fn watched(&self, id: &DeploymentId) -> Option<Watched> {

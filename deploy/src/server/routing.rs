@@ -16,6 +16,17 @@ pub struct Balanced {
     pub missing: BTreeMap<String, String>,
 }
 
+/// Which balancer that is, for people.
+pub(super) fn words(router: &Router) -> String {
+    match router {
+        Router::Haproxy {
+            socket, backend, ..
+        } => format!("HAProxy at {socket}, backend `{backend}`"),
+        Router::Script { path, .. } => format!("the program {path}"),
+        Router::None => "none".to_string(),
+    }
+}
+
 /// Tells balancers.
 pub trait Routing: Send + Sync {
     /// Makes a balancer send so much to each host, from 0 to [`crate::WEIGHT_FULL`], and says how it is then.

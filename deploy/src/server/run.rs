@@ -5,6 +5,8 @@
 mod observed;
 /// Hosts that are not there.
 mod heard;
+/// What deployments wait for.
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -420,7 +422,8 @@ impl Loop {
             Arrived::Wished(wished, deployment, ended) => self.wished(wished, deployment, ended),
             Arrived::Probed(last) => self.probed(last)?,
             Arrived::Told(told) => {
-                if let Some((id, step)) = self.balancers.told(told) {
+                let now = self.parts.clock.now();
+                if let Some((id, step)) = self.balancers.told(told, now) {
                     self.step(Input::Routed(id, step))?;
                 }
             }
@@ -481,6 +484,7 @@ impl Loop {
                 book: &self.book,
                 verdicts: &self.verdicts,
                 now: self.parts.clock.now(),
+                waits: &|id| self.waits(id),
             }),
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{DeploymentId, Finding, Watched};
+use croft_proto::deploy::{DeploymentId, Finding, Wait, WaitKind, Watched};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
@@ -123,6 +123,28 @@ impl Verdicts {
             None => hold("it is not watched yet"),
             Some(Err(wrong)) => hold(wrong),
             Some(Ok(one)) => advice(one.watch.decision(now)),
+        }
+    }
+
+    /// What a deployment waits for; `source` is whom metrics are asked of.
+    pub(super) fn waits(
+        &self,
+        deployment: &Deployment,
+        source: Option<&str>,
+        now: Timestamp,
+    ) -> Vec<Wait> {
+        let plan = deployment.plan.as_ref();
+        if plan.is_none_or(|plan| plan.verdicts.is_none()) {
+            return Vec::new();
+        }
+        let monitoring = |message: &str| vec![Wait::new(WaitKind::Monitoring, message)];
+        let Some(source) = source else {
+            return monitoring("this server has no Prometheus to ask (--prometheus)");
+        };
+        match self.all.get(&deployment.id) {
+            None => monitoring("it is not watched yet"),
+            Some(Err(wrong)) => monitoring(wrong),
+            Some(Ok(one)) => one.watch.waits(&deployment.id, source, now),
         }
     }
 

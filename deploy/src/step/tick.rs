@@ -14,11 +14,11 @@ use crate::intent::GroupName;
 use crate::state::{Deployment, Group, Host};
 
 /// An event that has not begun so long after its turn has failed: AWS's five minutes.
-const START_MS_MAX: u64 = 300_000;
+pub(crate) const START_MS_MAX: u64 = 300_000;
 /// An event that is not over so long after it began has failed: AWS's hour.
-const END_MS_MAX: u64 = 3_600_000;
+pub(crate) const END_MS_MAX: u64 = 3_600_000;
 /// The same of one that has not begun when its deployment ends. The host will refuse it once it knows of a later generation.
-const WITHDRAWN_MS: u64 = 30_000;
+pub(crate) const WITHDRAWN_MS: u64 = 30_000;
 /// Silent events that are ended in one tick: a tick must not take long.
 const SILENT_MAX: usize = 1_000;
 /// A host that was let in again says at once what it has, and which of several servers hears it is not known to the others: before it is

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ComputePlatform, DeploymentConfig, DeploymentId, DeploymentStatus, DeploymentStyle,
-    FileExistsBehavior, Finding, LifecycleEvent, PlannedContainers, Revision, ScriptErrorCode,
-    Step, Watched,
+    AutoRollbackEvent, ComputePlatform, DeploymentConfig, DeploymentId, DeploymentStatus,
+    DeploymentStyle, FileExistsBehavior, Finding, LifecycleEvent, PlannedContainers,
+    Revision, ScriptErrorCode, Step, Wait, Watched,
 };
 use crate::Timestamp;
 
@@ -136,6 +136,15 @@ pub struct OwnOfDeploymentInfo {
     /// How its detectors stand, while it is watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watched>,
+    /// What it waits for, and what is out of reach while it goes on; empty when it is over and no host runs anything of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Wait>,
+    /// What takes it back by itself, while it goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollback_on: Vec<AutoRollbackEvent>,
+    /// The first host that failed, while it goes on: then the error has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<Box<FirstFailure>>,
 }
 
 /// A deployment. AWS's `DeploymentInfo`; what is ours is under `x-croft`.

@@ -122,6 +122,7 @@ impl Looked {
         };
         let mut info = deployment.info();
         info.own.watch = seen.watched(id);
+        info.own.waits = seen.waits(id);
         let lasts = deployment.targets.iter().map(|target| target.last);
         let changed = stamps.changed(deployment);
         Some(Self {

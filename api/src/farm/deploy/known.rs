@@ -1,11 +1,11 @@
 //! A deployment that a path names: one that is not over, one that the server remembers, or one that is folded anew from the ledger.
 //! Looked up by the front, which asks whose it is; handed to a route's function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use croft_deploy::{Deployment, deployment_subject, target_subject};
 use croft_ledger::{Entry, Ledger, Seq, Subject};
-use croft_proto::deploy::{DeploymentId, DeploymentInfo};
+use croft_proto::deploy::{DeploymentId, DeploymentInfo, Wait, WaitKind};
 use serde_json::{Value, json};
 
 use super::super::limits::{READ_WAIT, SUBJECT_PAGE};
@@ -30,6 +30,27 @@ impl Known {
             targets: deployment.targets_shown(),
             last: targets.fold(deployment.last, Seq::max),
         }
+    }
+
+    /// What it waits for, of the whole and of each host.
+    fn wait_for(&mut self, waits: Vec<Wait>) {
+        let mut by_host: HashMap<&str, Vec<&Wait>> = HashMap::new();
+        for wait in &waits {
+            let is_of_hosts = matches!(
+                wait.kind,
+                WaitKind::Host | WaitKind::Event | WaitKind::OtherDeployment
+            );
+            for host in wait.names.iter().filter(|_| is_of_hosts) {
+                by_host.entry(host).or_default().push(wait);
+            }
+        }
+        for target in &mut self.targets {
+            let host = target["targetId"].as_str().unwrap_or_default();
+            if let Some(waits) = by_host.get(host) {
+                target["x-croft"] = json!({"waits": waits});
+            }
+        }
+        self.info.own.waits = waits;
     }
 
     /// As AWS's `GetDeployment` answers, with its place in the ledger.
@@ -69,6 +90,7 @@ pub(super) async fn folded(state: &State, id: &DeploymentId) -> Result<Option<Kn
         if let Some(deployment) = seen.state.deployment(&id) {
             let mut known = Known::of(deployment);
             known.info.own.watch = seen.watched(&id);
+            known.wait_for(seen.waits(&id));
             return Some(known);
         }
         let over = seen.book.find(&id)?;

@@ -16,7 +16,11 @@ use super::known::all_of;
 pub(in super::super) async fn list(mut call: Call) -> Answer {
     let known = *call.deployment()?;
     let targets: Vec<Value> = known.targets.into_iter().map(wrapped).collect();
-    let body = json!({"deploymentTargets": targets, "lastSeq": known.last});
+    let body = json!({
+        "deploymentTargets": targets,
+        "lastSeq": known.last,
+        "waits": known.info.own.waits,
+    });
     answer_json(StatusCode::OK, &body)
 }
 

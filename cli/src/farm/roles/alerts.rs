@@ -152,6 +152,14 @@ impl Alerts for Monitor {
     ) -> Pin<Box<dyn Future<Output = Result<Vec<Polled>, String>> + Send + 'a>> {
         Box::pin(self.ask(wanted))
     }
+
+    fn name(&self) -> String {
+        let whom = match self.whom {
+            Whom::Alertmanager => "Alertmanager",
+            Whom::Prometheus => "Prometheus",
+        };
+        format!("{whom} at {}", monitored::place(&self.url))
+    }
 }
 
 /// When the wanted alerts fired, from some time before the moment that matters: what fired at its edge fired before.

@@ -8,6 +8,15 @@ use reqwest::{Client, Url, redirect};
 use crate::exit::Wrong;
 use crate::farm::client::choose_tls;
 
+/// Where a server is, without who may ask it and what is asked.
+pub(super) fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_string(),
+    }
+}
+
 /// A client that waits no longer than `answer`, and the address of `path` at the server that `flag`'s `text` names.
 ///
 /// # Errors

@@ -228,6 +228,10 @@ impl Metrics for Prometheus {
             self.ask("query_range", &asked).await
         })
     }
+
+    fn name(&self) -> String {
+        format!("Prometheus at {}", monitored::place(&self.base))
+    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,13 @@ pub(in super::super) struct Silences {
     begun: Option<Instant>,
 }
 
+impl Silences {
+    /// A host that is not heard: when it was last, and none when it has never asked this server.
+    pub(in super::super) fn of(&self, host: &str) -> Option<Option<Timestamp>> {
+        self.hosts.get(host).copied()
+    }
+}
+
 impl Loop {
     /// Notes who is not there, and tells the decisions when that has changed.
     pub(super) fn listen(&mut self) -> Result<(), FoldError> {

@@ -1,5 +1,6 @@
 //! What a server counts of deployments, and how much of everything it shows.
 
+use croft_proto::deploy::WaitKind;
 use prometheus::TextEncoder;
 
 use super::*;
@@ -124,6 +125,15 @@ async fn a_balancer_that_cannot_be_told_is_shown() {
     farm.deploy('1').await;
     farm.shows(&reached(1)).await;
     let mut farm = Farm::behind(Arc::new(Away), &["a"], more, never).await;
-    farm.deploy('1').await;
+    let id = farm.deploy('1').await;
     farm.shows(&reached(0)).await;
+    // Who looks at the deployment is told which, since when, and what it says.
+    let waits = farm.handle.look(move |seen| seen.waits(&id)).await.unwrap();
+    let wait = waits.iter().find(|wait| wait.kind == WaitKind::Balancer);
+    let wait = wait.unwrap_or_else(|| panic!("{waits:#?}"));
+    assert_eq!(
+        wait.message,
+        "the balancer (HAProxy at /none, backend `b`) does not do as it is told: it is away"
+    );
+    assert!(wait.since.is_some());
 }

@@ -1,0 +1,172 @@
+//! What a deployment is said to wait for.
+
+use croft_proto::Timestamp;
+use croft_proto::deploy::{Wait, WaitKind};
+
+use super::farm::{haproxy, id};
+use super::one::One;
+use crate::waits::{Knows, waits};
+use crate::*;
+
+/// What is said of a deployment by a server that does not hear those hosts, and heard them last a minute ago.
+fn said(one: &One, number: u64, silent: &[&str], held_ms: Option<u64>) -> Vec<Wait> {
+    let now = one.farm.now();
+    let last = Timestamp::from_millis(now.millis() - 60_000);
+    let state = one.engine.state();
+    let knows = Knows {
+        now,
+        silence: &|host| silent.contains(&host).then_some(Some(last)),
+        hears_since: Timestamp::default(),
+        balancer: Vec::new(),
+        watchers: Vec::new(),
+        is_held: held_ms.is_some(),
+        held_ms: held_ms.unwrap_or_default(),
+        is_routed: false,
+    };
+    waits(state, state.deployment(&id(number)).unwrap(), knows)
+}
+
+fn kinds(said: &[Wait]) -> Vec<WaitKind> {
+    said.iter().map(|wait| wait.kind).collect()
+}
+
+#[test]
+fn a_host_that_is_not_heard_is_named_with_since_when_and_when_its_event_fails() {
+    let mut one = One::with(serde_json::json!({}));
+    one.deploy(1, "web", 2);
+    one.pass(5_000);
+    let at_first = said(&one, 1, &[], None);
+    assert_eq!(
+        kinds(&at_first),
+        [WaitKind::HealthyHosts, WaitKind::Event],
+        "it may begin any moment"
+    );
+    assert_eq!(at_first[0].names, ["h1"]);
+    let rule = "2 hosts to begin: 2 of 3 hosts must stay healthy and 2 are, 1 of at most 1 are being changed";
+    assert_eq!(at_first[0].message, rule);
+    one.pass(10_000);
+    let silent = said(&one, 1, &["h1", "h2"], None);
+    assert_eq!(
+        kinds(&silent),
+        [WaitKind::Host, WaitKind::Host, WaitKind::HealthyHosts]
+    );
+    let began = one
+        .engine
+        .state()
+        .deployment(&id(1))
+        .unwrap()
+        .began
+        .unwrap();
+    let (now, first) = (one.farm.now(), &silent[0]);
+    assert!(
+        first
+            .message
+            .starts_with("h1 is to run ApplicationStop, and is not heard"),
+        "{first:?}"
+    );
+    assert_eq!(
+        first.since,
+        Some(Timestamp::from_millis(now.millis() - 60_000))
+    );
+    assert_eq!(
+        first.until,
+        Some(Timestamp::from_millis(began.millis() + 300_000))
+    );
+    assert!(first.then.as_ref().unwrap().contains("the host with it"));
+    assert!(
+        silent[1].message.ends_with("it is begun last"),
+        "{silent:?}"
+    );
+    let asks = said(&one, 1, &[], None);
+    assert!(
+        asks[0].message.contains("although its agent asks"),
+        "{asks:?}"
+    );
+    // In the middle of an event as well.
+    let (_, _, mut report) = one.commands.remove(0);
+    report.said = Said::Started;
+    one.input(Input::Report(report));
+    let running = said(&one, 1, &["h1"], None);
+    assert!(
+        running[0]
+            .message
+            .starts_with("h1 runs ApplicationStop, and is not heard")
+    );
+    let heard = said(&one, 1, &[], None);
+    assert_eq!(heard.last().unwrap().message, "ApplicationStop on h1");
+    one.farm.revoke("h1");
+    one.settle();
+    let revoked = said(&one, 1, &[], None);
+    assert!(
+        revoked[0].message.ends_with("has been revoked"),
+        "{revoked:?}"
+    );
+}
+
+#[test]
+fn a_bake_ends_at_a_moment_and_stands_still_while_it_is_held() {
+    let mut one = One::with(serde_json::json!({"x-croft": {"bakeMinutes": 10}}));
+    one.deploy(1, "web", 2);
+    one.answer(&[]);
+    let since = one.farm.now().millis();
+    one.pass(60_000);
+    let bakes = said(&one, 1, &["h2"], None);
+    assert_eq!(
+        kinds(&bakes),
+        [WaitKind::Host, WaitKind::Time],
+        "who is silent is told of"
+    );
+    assert_eq!(
+        bakes[1].until,
+        Some(Timestamp::from_millis(since + 600_000))
+    );
+    let held = said(&one, 1, &[], Some(20_000));
+    assert_eq!((held[0].until, held[0].remaining_ms), (None, Some(560_000)));
+}
+
+#[test]
+fn one_that_waits_for_its_turn_names_who_has_it() {
+    let mut one = One::with(serde_json::json!({"x-croft": {"busy": "QUEUE"}}));
+    for number in 1..=3 {
+        one.deploy(number, "web", number);
+    }
+    let second = said(&one, 2, &[], None);
+    assert_eq!(second[0].names, [id(1).as_str()]);
+    let third = said(&one, 3, &[], None);
+    assert_eq!(kinds(&third), [WaitKind::Turn]);
+    assert_eq!(third[0].names, [id(1).as_str(), id(2).as_str()]);
+    assert!(said(&one, 1, &[], None).len() == 2);
+}
+
+#[test]
+fn containers_wait_for_somebody_and_then_for_their_balancer() {
+    let farm = super::farm::Farm::new();
+    farm.group(super::farm::group(
+        "box",
+        serde_json::json!({
+            "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            "blueGreenDeploymentConfiguration": {"deploymentReadyOption":
+                {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 3}},
+            "x-croft": {"router": haproxy(), "containers": {"ports": {"blue": 81, "green": 82}}}}),
+    ));
+    farm.host("h1", None);
+    let mut one = One::new(farm);
+    one.deploy(1, "box", 2);
+    one.answer(&[]);
+    let ready = said(&one, 1, &[], None);
+    assert_eq!(kinds(&ready), [WaitKind::Approval]);
+    assert!(
+        ready[0]
+            .then
+            .as_ref()
+            .unwrap()
+            .contains("croft deployment continue")
+    );
+    assert!(ready[0].until.is_some());
+    let intents = go_on(one.engine.state(), &id(1), "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.answer(&[]);
+    let shifts = said(&one, 1, &[], None);
+    assert_eq!(kinds(&shifts), [WaitKind::Balancer], "{shifts:?}");
+}
