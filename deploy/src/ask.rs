@@ -4,6 +4,7 @@
 //! A fold may be behind the ledger. Then the append conflicts; whoever asked lets the fold catch up and asks once more.
 
 use croft_ledger::Seq;
+use croft_proto::Timestamp;
 use croft_proto::deploy::{
     Accepted, AutoRollbackEvent, Busy, Creator, DeploymentEvent, DeploymentId, DeploymentStatus,
     ErrorCode, Finding, GroupEvent, StartDeployment, Step,
@@ -62,8 +63,13 @@ pub enum Refusal {
     #[error("{}", .0.join("\n"))]
     Wrong(Vec<String>),
     /// AWS's `DeploymentDoesNotExistException`, or `DeploymentAlreadyCompletedException`.
-    #[error("there is no deployment `{0}` that is not over")]
-    Over(DeploymentId),
+    #[error("{}", over(id, ended.as_ref()))]
+    Over {
+        /// Which.
+        id: DeploymentId,
+        /// How it ended and when, where that is known.
+        ended: Option<(DeploymentStatus, Timestamp)>,
+    },
     /// AWS's `DeploymentIsNotInReadyStateException`.
     #[error("the deployment `{0}` does not wait to be told to go on")]
     NotWaiting(DeploymentId),
@@ -183,11 +189,29 @@ pub(crate) fn accepted_as(
     Some(intents)
 }
 
+fn over(id: &DeploymentId, ended: Option<&(DeploymentStatus, Timestamp)>) -> String {
+    let Some((status, at)) = ended else {
+        return format!("there is no deployment `{id}` that is not over");
+    };
+    let millis = i64::try_from(at.millis()).unwrap_or(i64::MAX);
+    let at = chrono::DateTime::from_timestamp_millis(millis);
+    let at = at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    format!(
+        "the deployment `{id}` is over: {} since {}",
+        status.name(),
+        at.unwrap_or_default()
+    )
+}
+
 fn unfinished<'s>(state: &'s State, id: &DeploymentId) -> Result<&'s Deployment, Refusal> {
     let deployment = state.deployment(id);
+    let end = deployment.and_then(|deployment| deployment.end.as_ref());
     deployment
-        .filter(|deployment| deployment.end.is_none())
-        .ok_or_else(|| Refusal::Over(id.clone()))
+        .filter(|_| end.is_none())
+        .ok_or_else(|| Refusal::Over {
+            id: id.clone(),
+            ended: end.map(|end| (end.status, end.at)),
+        })
 }
 
 /// Whether a deployment that is stopped is taken back.
@@ -218,7 +242,10 @@ pub fn stop(
         event: Some(AutoRollbackEvent::DeploymentStopOnRequest),
         is_forced: then == Then::GoBack,
     };
-    end(state, deployment, cause).ok_or_else(|| Refusal::Over(id.clone()))
+    end(state, deployment, cause).ok_or_else(|| Refusal::Over {
+        id: id.clone(),
+        ended: None,
+    })
 }
 
 /// Ends a wait: traffic may move, or the old side need not be kept warm any longer.

@@ -61,7 +61,9 @@ pub use intent::{GroupName, Intent, Recorded, deployment_subject, host_subject, 
 pub use plan::{Refused, TARGETS_MAX, plan};
 pub use select::{is_of_group, is_of_targets};
 pub use show::{Stamps, TARGETS_SHOWN_MAX};
-pub use state::{App, Deployment, End, FoldError, Good, Group, Host, Running, State, Target};
+pub use state::{
+    App, Deployment, End, FoldError, Good, Group, Host, Installed, Running, State, Target,
+};
 pub use step::{Action, Answer, Engine, Input, Now, Report, Said};
 pub use traffic::{Needs, WEIGHT_FULL, Weight, Weights, weights};
 

@@ -1,6 +1,9 @@
 //! A deployment as it is shown, in AWS's shape. Made from what is folded; a deployment that is over and forgotten is folded anew from its
 //! own subjects.
 
+/// What it has left.
+mod left;
+
 use croft_ledger::Entry;
 use croft_proto::deploy::{
     ComputePlatform, DeploymentEvent, DeploymentId, DeploymentInfo, DeploymentOption,
@@ -185,6 +188,7 @@ impl Deployment {
                 finding: end.and_then(|end| end.finding.clone()),
                 notes: self.notes.clone().unwrap_or_default(),
                 watch: None,
+                left: self.left().map(Box::new),
                 waits: Vec::new(),
                 rollback_on: plan
                     .filter(|_| end.is_none())

@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use croft_ledger::{Body, Entry, Seq, Subject};
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    AppEvent, Application, ConfigEvent, DeploymentConfig, DeploymentEvent, DeploymentId, HostEvent,
-    RevisionHealth, Side, Standing, Tag,
+    AppEvent, Application, ConfigEvent, DeploymentConfig, DeploymentEvent, DeploymentId,
+    EventStatus, HostEvent, LifecycleEvent, RevisionHealth, Side, Standing, Tag, TargetEvent,
+    TargetKind,
 };
 use serde::de::DeserializeOwned;
 
 pub use deployment::{Deployment, End, Running, Target};
-pub use group::{Good, Group};
+pub use group::{Good, Group, Installed};
 
 use crate::intent::GroupName;
 
@@ -225,9 +226,28 @@ impl State {
                 } else {
                     Side::Old
                 };
+                let event: TargetEvent = parsed(entry, event)?;
+                let is_installed = matches!(
+                    &event,
+                    TargetEvent::Ended {
+                        event: LifecycleEvent::Install,
+                        status: EventStatus::Succeeded,
+                        ..
+                    }
+                );
                 let deployment = self.deployment_of(entry, id)?;
-                let change = deployment.fold_target(entry, side, host, parsed(entry, event)?)?;
-                let id = deployment.id.clone();
+                let change = deployment.fold_target(entry, side, host, event)?;
+                let (id, group) = (deployment.id.clone(), deployment.group());
+                let plan = deployment.plan.as_ref();
+                // A new container stands beside the one that serves.
+                let is_host = plan.is_some_and(|plan| plan.target_kind == TargetKind::Host);
+                let digest = deployment.accepted.asked.revision.digest.clone();
+                if is_installed
+                    && is_host
+                    && let Some(group) = self.groups.get_mut(&group)
+                {
+                    group.has(host, &id, &digest, entry.at);
+                }
                 self.forget(&id);
                 Ok(change)
             }
@@ -300,6 +320,7 @@ impl State {
     /// Who comes by that name next may be another machine: it has nothing, unless it says so itself.
     fn forget_standings(&mut self, host: &str) {
         for group in self.groups.values_mut() {
+            group.installed.remove(host);
             if let Some(standing) = group.hosts.get_mut(host) {
                 if standing.is_healthy && standing.revision == RevisionHealth::Current {
                     group.left_well.insert(host.to_string());

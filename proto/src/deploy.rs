@@ -41,6 +41,8 @@ mod info;
 mod watched;
 /// What it waits for.
 mod waits;
+/// What it has left.
+mod left;
 /// What is recorded.
 mod journal;
 
@@ -71,6 +73,7 @@ pub use journal::{
     AppEvent, ConfigEvent, DeploymentEvent, Finding, GroupEvent, HostEvent, PART_BYTES_MAX,
     RevisionHealth, Standing, TargetEvent, parts,
 };
+pub use left::Left;
 pub use lifecycle::{LifecycleEvent, ScriptsFrom};
 pub use name::{NAME_CHARS_MAX, is_deploy_name};
 pub use output::{

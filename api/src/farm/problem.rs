@@ -272,7 +272,7 @@ impl From<croft_deploy::Refusal> for Problem {
                 detail,
             ),
             Refusal::Wrong(errors) => Self::all_invalid(errors),
-            Refusal::Over(_) => Self::conflict("DeploymentAlreadyCompletedException", detail),
+            Refusal::Over { .. } => Self::conflict("DeploymentAlreadyCompletedException", detail),
             Refusal::NotWaiting(_) => {
                 Self::conflict("DeploymentIsNotInReadyStateException", detail)
             }

@@ -75,6 +75,7 @@ pub struct Seen<'s> {
     pub(super) verdicts: &'s Verdicts,
     pub(super) now: Timestamp,
     pub(super) waits: &'s dyn Fn(&DeploymentId) -> Vec<Wait>,
+    pub(super) reports: &'s HashMap<String, (Timestamp, Vec<Has>)>,
 }
 
 impl std::fmt::Debug for Seen<'_> {
@@ -84,6 +85,15 @@ impl std::fmt::Debug for Seen<'_> {
 }
 
 impl Seen<'_> {
+    /// What a host has of a group, by the group's id, as it said itself when it came or came back to this server, and when that was: the digest
+    /// of a revision, or none when it has none. None when it has said nothing to this server.
+    #[must_use]
+    pub fn reported(&self, host: &str, group_id: &str) -> Option<(Timestamp, Option<&str>)> {
+        let (at, has) = self.reports.get(host)?;
+        let of_group = has.iter().find(|has| has.deployment_group_id == group_id);
+        Some((*at, of_group.map(|has| has.digest.as_str())))
+    }
+
     /// What a deployment waits for, as this server sees it now; empty for one that it has forgotten, or of which nothing goes on.
     #[must_use]
     pub fn waits(&self, id: &DeploymentId) -> Vec<Wait> {

@@ -8,13 +8,15 @@ mod heard;
 /// What deployments wait for.
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Colour, DeploymentId, Has, LifecycleEvent, Router, Side};
+use croft_proto::deploy::{
+    Colour, DeploymentEvent, DeploymentId, Has, LifecycleEvent, Router, Side,
+};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -30,7 +32,7 @@ use super::verdicts::{Answered, Verdicts, both};
 use super::{Parts, Server};
 use crate::alarm::Polled;
 use crate::ask::{admit, go_on, noted, roll_back, stop};
-use crate::intent::{GroupName, Intent};
+use crate::intent::{GroupName, Intent, Recorded};
 use crate::state::{FoldError, Running};
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
 use crate::traffic::{Weights, server};
@@ -103,6 +105,8 @@ struct Loop {
     keys: Arc<Keys>,
     /// Hosts that are not heard.
     silences: Silences,
+    /// What hosts said last that they have, and when.
+    reports: HashMap<String, (Timestamp, Vec<Has>)>,
     on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
     again: Vec<Wished>,
     balancers: Balancers,
@@ -162,6 +166,7 @@ impl Loop {
             mailbox,
             keys,
             silences: Silences::default(),
+            reports: HashMap::new(),
             on_their_way: FuturesUnordered::new(),
             again: Vec::new(),
             balancers: Balancers::default(),
@@ -235,7 +240,7 @@ impl Loop {
     }
 
     /// Whoever checks a host's calls knows its key.
-    fn note_host(&self, entry: &Entry) {
+    fn note_host(&mut self, entry: &Entry) {
         if entry.subject.kind() == "host"
             && let Some(name) = entry.subject.parts().nth(1)
         {
@@ -243,6 +248,7 @@ impl Loop {
             self.keys.note(&name, host);
             if host.is_some_and(|host| !host.is_enrolled) {
                 self.mailbox.forget(&name);
+                self.reports.remove(&*name);
             }
         }
     }
@@ -485,6 +491,7 @@ impl Loop {
                 verdicts: &self.verdicts,
                 now: self.parts.clock.now(),
                 waits: &|id| self.waits(id),
+                reports: &self.reports,
             }),
         }
         Ok(())
@@ -492,6 +499,8 @@ impl Loop {
 
     /// What a host has of each group that has deployed to it.
     fn returned(&mut self, host: &str, has: &[Has]) -> Result<(), FoldError> {
+        let now = self.parts.clock.now();
+        self.reports.insert(host.to_string(), (now, has.to_vec()));
         let groups = self.engine.state().groups();
         let of_host = groups.filter(|(_, group)| group.hosts.contains_key(host));
         let inputs: Vec<Input<'_>> = of_host
@@ -558,7 +567,9 @@ impl Loop {
             Wish::GoOn(id, by) => (Some(id.clone()), go_on(state, id, by)?),
             Wish::RollBack(group, by) => {
                 let intents = roll_back(state, group, by)?;
-                (deployment_in(&intents), intents)
+                // What takes back, and not what it ends; that alone is there when nothing can be taken back any more.
+                let back = accepted_in(&intents).or_else(|| deployment_in(&intents));
+                (back, intents)
             }
             Wish::Record(record) => {
                 let intent = Intent {
@@ -654,6 +665,20 @@ fn deployment_of(entry: &Entry) -> Option<DeploymentId> {
 }
 
 /// The deployment that a batch makes.
+fn accepted_in(intents: &[Intent]) -> Option<DeploymentId> {
+    let is_new = |intent: &&Intent| match &intent.event {
+        Recorded::Deployment(event) => matches!(**event, DeploymentEvent::Accepted(_)),
+        Recorded::App(_)
+        | Recorded::Config(_)
+        | Recorded::Group(_)
+        | Recorded::Target(_)
+        | Recorded::Host(_) => false,
+    };
+    let made = intents.iter().find(is_new)?;
+    deployment_in(std::slice::from_ref(made))
+}
+
+/// The deployment that a batch is about first.
 fn deployment_in(intents: &[Intent]) -> Option<DeploymentId> {
     let subjects = intents.iter().map(|intent| &intent.subject);
     let of = |subject: &croft_ledger::Subject| {

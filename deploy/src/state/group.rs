@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use croft_ledger::{Entry, Seq};
+use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    Colour, DeploymentGroup, DeploymentId, DeploymentStatus, GroupEvent, RevisionHealth, Standing,
-    StartDeployment,
+    Colour, DeploymentGroup, DeploymentId, DeploymentStatus, GroupEvent, RevisionHealth, Side,
+    Standing, StartDeployment,
 };
 
 use super::{Change, FoldError, State, impossible};
@@ -21,6 +22,17 @@ pub struct Good {
     pub deployment: DeploymentId,
     /// What it deployed, and how.
     pub asked: StartDeployment,
+}
+
+/// What a host has of a group, by what it said last of an Install.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The deployment that put it there.
+    pub deployment: DeploymentId,
+    /// The digest of its revision.
+    pub digest: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A group.
@@ -45,6 +57,8 @@ pub struct Group {
     /// Hosts that were well, on the group's revision, when they were revoked, until anything else is known of them: one that is let in
     /// again and still has that revision is well.
     pub left_well: BTreeSet<String>,
+    /// What hosts have of it: files, or the container that serves. Of what is purged nothing is known.
+    pub installed: BTreeMap<String, Installed>,
     /// Which containers of its hosts serve; none before the first deployment of some that went well.
     pub serves: Option<Colour>,
     /// The deployment that ended last: whatever takes it back looks at it.
@@ -116,6 +130,13 @@ impl State {
                 serves,
             } => {
                 group.serves = serves.or(group.serves);
+                if let Some(over) = self
+                    .deployments
+                    .get(&deployment)
+                    .filter(|_| serves.is_some())
+                {
+                    group.turned_to(over, entry.at);
+                }
                 return Ok(self.ended(name, deployment, status, rollback));
             }
         }
@@ -160,6 +181,29 @@ impl State {
 }
 
 impl Group {
+    /// The containers of a deployment serve from now on.
+    fn turned_to(&mut self, over: &super::Deployment, at: Timestamp) {
+        let digest = &over.accepted.asked.revision.digest;
+        for target in &over.targets {
+            if target.planned.side == Side::New && !target.is_failed {
+                self.has(&target.planned.host, &over.id, digest, at);
+            }
+        }
+    }
+
+    /// A host has that revision; whatever put it there first did.
+    pub(super) fn has(&mut self, host: &str, by: &DeploymentId, digest: &str, at: Timestamp) {
+        let known = self.installed.get(host);
+        if known.is_none_or(|known| known.digest != digest) {
+            let installed = Installed {
+                deployment: by.clone(),
+                digest: digest.to_string(),
+                at,
+            };
+            self.installed.insert(host.to_string(), installed);
+        }
+    }
+
     fn went_well(&mut self, over: &super::Deployment) {
         let asked = over.accepted.asked.clone();
         let before = self.target().map(|good| good.asked.revision.digest.clone());

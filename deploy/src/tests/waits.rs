@@ -1,9 +1,9 @@
 //! What a deployment is said to wait for.
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Wait, WaitKind};
+use croft_proto::deploy::{LifecycleEvent, Wait, WaitKind};
 
-use super::farm::{haproxy, id};
+use super::farm::{haproxy, id, name};
 use super::one::One;
 use crate::waits::{Knows, waits};
 use crate::*;
@@ -169,4 +169,63 @@ fn containers_wait_for_somebody_and_then_for_their_balancer() {
     one.answer(&[]);
     let shifts = said(&one, 1, &[], None);
     assert_eq!(kinds(&shifts), [WaitKind::Balancer], "{shifts:?}");
+}
+
+#[test]
+fn what_is_stopped_says_what_it_leaves_where_and_how_to_go_back() {
+    let mut one = One::with(serde_json::json!({"autoRollbackConfiguration": {"enabled": false}}));
+    one.deploy(1, "web", 2);
+    one.over_well(1);
+    one.deploy(2, "web", 3);
+    // One has it, and one is in the middle of it.
+    let first = one.commands[0].0.clone();
+    while one.commands[0].0 == first {
+        one.answer_one();
+    }
+    let second = one.commands[0].0.clone();
+    while one.commands[0].1 != LifecycleEvent::AfterInstall {
+        one.answer_one();
+    }
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    let info = one.engine.state().deployment(&id(2)).unwrap().info();
+    let left = info.own.left.unwrap();
+    assert_eq!(
+        (&left.done, &left.between),
+        (&vec![first.clone()], &vec![second.clone()])
+    );
+    assert_eq!(
+        left.message,
+        format!(
+            "it leaves {first} with the revision of this deployment; {second} in the middle of it, so it may not serve"
+        )
+    );
+    assert!(
+        left.advice
+            .starts_with("croft deployment rollback shop web brings them to"),
+        "{}",
+        left.advice
+    );
+    // Each host tells what it has, and who brought it.
+    let group = one.engine.state().group(&name("web")).unwrap();
+    let by = |host: &str| group.installed[host].deployment.clone();
+    assert_eq!([by(&first), by(&second)], [id(2), id(2)]);
+    let third = ["h1", "h2", "h3"]
+        .into_iter()
+        .find(|host| ![&first, &second].contains(&&(*host).to_string()));
+    assert_eq!(by(third.unwrap()), id(1));
+    assert_eq!(
+        one.engine
+            .state()
+            .deployment(&id(1))
+            .map(|one| one.info().own.left),
+        None
+    );
+    let again = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap_err();
+    let said = again.to_string();
+    assert!(
+        said.contains("is over: Stopped since 2027-01-15T0"),
+        "{said}"
+    );
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AutoRollbackEvent, ComputePlatform, DeploymentConfig, DeploymentId, DeploymentStatus,
-    DeploymentStyle, FileExistsBehavior, Finding, LifecycleEvent, PlannedContainers,
+    DeploymentStyle, FileExistsBehavior, Finding, Left, LifecycleEvent, PlannedContainers,
     Revision, ScriptErrorCode, Step, Wait, Watched,
 };
 use crate::Timestamp;
@@ -145,6 +145,9 @@ pub struct OwnOfDeploymentInfo {
     /// The first host that failed, while it goes on: then the error has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_failure: Option<Box<FirstFailure>>,
+    /// What it has left on hosts, when it did not go well and nothing takes it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Box<Left>>,
 }
 
 /// A deployment. AWS's `DeploymentInfo`; what is ours is under `x-croft`.

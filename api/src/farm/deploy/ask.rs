@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use axum::http::header::HeaderName;
 use croft_deploy::server::Done;
-use croft_deploy::{GroupName, Then};
+use croft_deploy::{GroupName, Refusal, Then};
 use croft_keys::AccessRole;
 use croft_proto::deploy::{DeploymentId, Revision, RevisionOrigin, StartDeployment};
 use croft_proto::shape::{self, Strays, Written as _};
@@ -158,9 +158,22 @@ struct Stopping {
     auto_rollback_enabled: bool,
 }
 
+/// The deployment that the path names, unless it is over.
+fn going_on(call: &mut Call) -> Result<DeploymentId, Problem> {
+    let info = call.deployment()?.info;
+    let id = info.deployment_id;
+    match info.complete_time {
+        None => Ok(id),
+        Some(at) => Err(Problem::from(Refusal::Over {
+            id,
+            ended: Some((info.status, at)),
+        })),
+    }
+}
+
 /// `POST /v1/deployments/{id}/stop`
 pub(in super::super) async fn stop(mut call: Call) -> Answer {
-    let id = call.deployment()?.info.deployment_id;
+    let id = going_on(&mut call)?;
     let bytes = call.bytes(BODY_BYTES_MAX).await?;
     let asked: Stopping = match bytes.is_empty() {
         true => Stopping::default(),
@@ -177,7 +190,7 @@ pub(in super::super) async fn stop(mut call: Call) -> Answer {
 
 /// `POST /v1/deployments/{id}/continue`
 pub(in super::super) async fn go_on(mut call: Call) -> Answer {
-    let id = call.deployment()?.info.deployment_id;
+    let id = going_on(&mut call)?;
     let by = call.actor();
     let done = call.state.farm.deploy.go_on(id, &by).await?;
     shown(&call, done, StatusCode::OK).await

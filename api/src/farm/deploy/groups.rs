@@ -2,6 +2,7 @@
 //! waits for a watcher that never comes.
 
 use axum::http::StatusCode;
+use croft_deploy::server::Seen;
 use croft_deploy::{Group, GroupName, Refusal, State, is_of_group, verdict};
 use croft_ledger::Expected;
 use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
@@ -13,6 +14,7 @@ use super::super::call::{Answer, Call, changed, json as answer_json};
 use super::super::limits::READ_WAIT;
 use super::super::problem::Problem;
 use super::applications::is_there;
+use super::having::{self, Having};
 
 pub(super) fn name_of(call: &Call) -> GroupName {
     GroupName {
@@ -36,7 +38,9 @@ pub(in super::super) async fn list(call: Call) -> Answer {
             .state
             .groups()
             .filter(|(name, _)| name.application == asked);
-        let shown: Vec<Value> = mine.filter_map(|(_, group)| shown(group)).collect();
+        let shown: Vec<Value> = mine
+            .filter_map(|(name, group)| Some(shown(seen, name, group)?.0))
+            .collect();
         is_there(seen.state, &asked).then_some(shown)
     });
     let groups = groups
@@ -52,8 +56,10 @@ pub(in super::super) async fn get(call: Call) -> Answer {
     let name = name_of(&call);
     let asked = name.clone();
     let deploy = &call.state.farm.deploy;
-    let found = deploy.look(move |seen| seen.state.group(&asked).and_then(shown));
-    let group = found.await?.ok_or_else(|| Problem::from(none(&name)))?;
+    let found = deploy.look(move |seen| shown(seen, &asked, seen.state.group(&asked)?));
+    let found = found.await?.ok_or_else(|| Problem::from(none(&name)))?;
+    let (mut group, hosts) = found;
+    group["x-croft-state"]["instances"] = having::shown(&hosts, |host| call.state.hosts.last(host));
     answer_json(StatusCode::OK, &json!({"deploymentGroupInfo": group}))
 }
 
@@ -98,9 +104,9 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     let done = deploy.record(name.subject()?, event.into(), check).await?;
     deploy.folded(done.seq, READ_WAIT).await;
     let asked = name.clone();
-    let found = deploy.look(move |seen| seen.state.group(&asked).and_then(shown));
+    let found = deploy.look(move |seen| shown(seen, &asked, seen.state.group(&asked)?));
     let body = json!({
-        "deploymentGroupInfo": found.await?,
+        "deploymentGroupInfo": found.await?.map(|(group, _)| group),
         "notes": notes,
     });
     changed(status, &body, Some(done.seq))
@@ -232,8 +238,8 @@ fn strangers(state: &State, settings: &DeploymentGroup) -> Vec<String> {
     notes
 }
 
-/// A group as it was applied, with what the farm knows of it.
-fn shown(group: &Group) -> Option<Value> {
+/// A group as it was applied, with what the farm knows of it, and its hosts.
+fn shown(seen: Seen<'_>, name: &GroupName, group: &Group) -> Option<(Value, Vec<Having>)> {
     let settings = group.settings.as_ref()?;
     // It was read from JSON.
     let mut shown = serde_json::to_value(settings).ok()?;
@@ -245,13 +251,12 @@ fn shown(group: &Group) -> Option<Value> {
     if let Some(ended) = &group.ended {
         shown["lastAttemptedDeployment"] = json!({"deploymentId": ended});
     }
-    let healthy = group.hosts.values().filter(|host| host.is_healthy).count();
+    let hosts = having::all(seen, name, group);
     shown["x-croft-state"] = json!({
         "activeDeploymentId": group.active,
         "waitingDeploymentIds": group.queue,
         "generation": group.generation,
-        "hostsDeployedTo": group.hosts.len(),
-        "hostsHealthy": healthy,
     });
-    Some(shown)
+    having::counted(&hosts, &mut shown["x-croft-state"]);
+    Some((shown, hosts))
 }

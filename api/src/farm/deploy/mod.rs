@@ -5,6 +5,8 @@
 pub(super) mod applications;
 /// Which hosts, and how.
 pub(super) mod groups;
+/// What hosts of a group have.
+mod having;
 /// What a group's releases are judged by.
 pub(super) mod alarms;
 /// How many hosts at once, and how traffic moves.

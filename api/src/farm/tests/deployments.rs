@@ -495,6 +495,143 @@ async fn a_change_of_a_deployment_is_waited_for_and_a_stop_ends_it() {
     assert_eq!(info["errorInformation"]["code"], "MANUAL_STOP");
 }
 
+/// What a group's hosts have.
+async fn instances(rig: &Rig) -> Value {
+    let group = rig.get("/v1/applications/shop/groups/prod").await;
+    let group = group.is(200).json();
+    group["deploymentGroupInfo"]["x-croft-state"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_waited_for_what_is_left_and_what_each_host_has_is_shown() {
+    let rig = Rig::start().await;
+    let good = shop(&rig).await;
+    enrolled(&rig, "h1").await;
+    enrolled(&rig, "h2").await;
+    let first = start(&rig, &good).await;
+    tokio::join!(
+        play(&rig, "h1", &first, None),
+        play(&rig, "h2", &first, None)
+    );
+    let state = instances(&rig).await;
+    assert_eq!(state["revisions"], json!([{"revision": good, "hosts": 2}]));
+    let bad = rig.keep(&[("appspec.yml", b"bad")]);
+    let second = start(&rig, &bad).await;
+    let path = format!("/v1/deployments/{second}");
+    let info = rig.get(&path).await.is(200).json()["deploymentInfo"].clone();
+    let waits = &info["x-croft"]["waits"];
+    assert_eq!(waits[0]["kind"], "event", "{info:#}");
+    assert_eq!(waits[0]["names"], json!(["h1", "h2"]));
+    assert_eq!(info["x-croft"]["rollbackOn"], json!(["DEPLOYMENT_FAILURE"]));
+    let targets = rig.get(&format!("{path}/targets")).await.is(200).json();
+    assert_eq!(&targets["waits"], waits);
+    let target = &targets["deploymentTargets"][0]["instanceTarget"];
+    assert_eq!(&target["x-croft"]["waits"], waits);
+    // One of them installs it, and then somebody stops it.
+    until_installed(&rig, "h1", &second).await;
+    let none = json!({});
+    let stopped = rig.send("POST", &format!("{path}/stop"), &none).await;
+    let stopped = stopped.is(200).json()["deploymentInfo"].clone();
+    let left = &stopped["x-croft"]["left"];
+    assert_eq!(left["between"], json!(["h1", "h2"]), "{stopped:#}");
+    let advice = left["advice"].as_str().unwrap();
+    assert!(
+        advice.starts_with("croft deployment rollback shop prod"),
+        "{advice}"
+    );
+    for what in ["stop", "continue"] {
+        let again = rig.send("POST", &format!("{path}/{what}"), &none).await;
+        let again = again.is(409).json();
+        assert_eq!(again["code"], "DeploymentAlreadyCompletedException");
+        let detail = again["detail"].as_str().unwrap();
+        assert!(detail.contains("is over: Stopped since 20"), "{detail}");
+    }
+    let state = instances(&rig).await;
+    assert_eq!(
+        (&state["hosts"], &state["hostsOnTarget"]),
+        (&json!(2), &json!(1))
+    );
+    let of = |number: usize| state["instances"][number].clone();
+    assert_eq!(
+        (&of(0)["revision"], &of(0)["deploymentId"]),
+        (&json!(bad), &json!(second))
+    );
+    assert_eq!(
+        (&of(1)["revision"], &of(1)["deploymentId"]),
+        (&json!(good), &json!(first))
+    );
+    assert_eq!(
+        (&of(0)["onTarget"], &of(1)["onTarget"]),
+        (&json!(false), &json!(true))
+    );
+    who_has_gone_is_not_counted(&rig, &bad).await;
+    let roll_back = "/v1/applications/shop/groups/prod/rollback";
+    let back = rig.send("POST", roll_back, &none).await.is(201).json();
+    let by_hand = back["deploymentId"].as_str().unwrap().to_string();
+    assert_ne!(by_hand, second);
+    assert_eq!(back["deploymentInfo"]["revision"]["digest"], good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_stops_a_release_answers_with_what_takes_it_back() {
+    let rig = Rig::start().await;
+    let good = shop(&rig).await;
+    enrolled(&rig, "h1").await;
+    let first = start(&rig, &good).await;
+    play(&rig, "h1", &first, None).await;
+    let bad = rig.keep(&[("appspec.yml", b"bad")]);
+    let second = start(&rig, &bad).await;
+    until_installed(&rig, "h1", &second).await;
+    let roll_back = "/v1/applications/shop/groups/prod/rollback";
+    let back = rig.send("POST", roll_back, &json!({})).await.is(201).json();
+    let info = &back["deploymentInfo"];
+    assert_eq!(info["creator"], "codeDeployRollback", "{back:#}");
+    assert_eq!(
+        info["rollbackInfo"]["rollbackTriggeringDeploymentId"],
+        second
+    );
+    assert_eq!(
+        over(&rig, &second).await["rollbackInfo"]["rollbackDeploymentId"],
+        back["deploymentId"]
+    );
+}
+
+async fn who_has_gone_is_not_counted(rig: &Rig, bad: &str) {
+    let gone = rig.send("DELETE", "/v1/hosts/h2", &json!({})).await;
+    gone.is(200);
+    let state = instances(rig).await;
+    assert_eq!(
+        (&state["hosts"], &state["hostsDeployedTo"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(state["revisions"], json!([{"revision": bad, "hosts": 1}]));
+}
+
+/// Plays a host until it has installed the deployment's revision.
+async fn until_installed(rig: &Rig, host: &str, id: &str) {
+    let deploy = &rig.farm.deploy;
+    loop {
+        for command in deploy.take(host, Duration::from_millis(100)).await {
+            if command.deployment_id.as_str() != id {
+                continue;
+            }
+            for said in [Said::Started, Said::Ended(EventStatus::Succeeded, None)] {
+                let report = Report {
+                    host: host.into(),
+                    deployment: command.deployment_id.clone(),
+                    generation: command.generation,
+                    event: command.event,
+                    said,
+                };
+                while deploy.hear(report.clone()).await.unwrap() == croft_deploy::Answer::Later {}
+            }
+            if command.event == LifecycleEvent::Install {
+                return;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_of_some_applications_sees_and_deploys_only_those() {
     let rig = Rig::start().await;
