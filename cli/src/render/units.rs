@@ -18,7 +18,7 @@ pub fn size(bytes: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
-/// `0.3s`, `42.0s`, `1m 05s`, `2h 10m`.
+/// `0.3s`, `42.0s`, `1m 05s`, `2h 10m`, `3d 04h`.
 #[must_use]
 pub fn duration(millis: u64) -> String {
     let seconds = millis / 1000;
@@ -39,11 +39,11 @@ pub(super) fn seconds(millis: u64) -> String {
 }
 
 fn long_duration(seconds: u64) -> String {
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    if hours == 0 {
-        format!("{minutes}m {:02}s", seconds % 60)
-    } else {
-        format!("{hours}h {minutes:02}m")
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours) {
+        (0, 0) => format!("{minutes}m {:02}s", seconds % 60),
+        (0, hours) => format!("{hours}h {minutes:02}m"),
+        (days, hours) => format!("{days}d {hours:02}h"),
     }
 }
 
@@ -64,14 +64,23 @@ pub fn count(number: u64) -> String {
 /// A moment by this machine's clock, to the minute: `2026-11-28 03:31`.
 #[must_use]
 pub fn date(moment: Timestamp) -> String {
+    local(moment).map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M").to_string())
+}
+
+/// A moment beside now, to the second: `03:31:20` of a moment less than half a day away, else as [`date`].
+#[must_use]
+pub fn clock(moment: Timestamp, now: Timestamp) -> String {
+    const NEAR_MS: u64 = 12 * 3_600_000;
+    if moment.millis().abs_diff(now.millis()) >= NEAR_MS {
+        return date(moment);
+    }
+    local(moment).map_or_else(String::new, |at| at.format("%H:%M:%S").to_string())
+}
+
+fn local(moment: Timestamp) -> Option<chrono::DateTime<chrono::Local>> {
     let millis = i64::try_from(moment.millis()).unwrap_or(i64::MAX);
-    chrono::DateTime::from_timestamp_millis(millis)
-        .map(|utc| {
-            utc.with_timezone(&chrono::Local)
-                .format("%Y-%m-%d %H:%M")
-                .to_string()
-        })
-        .unwrap_or_default()
+    let utc = chrono::DateTime::from_timestamp_millis(millis)?;
+    Some(utc.with_timezone(&chrono::Local))
 }
 
 /// `1 file`, `1,204 files`.
@@ -108,6 +117,8 @@ mod tests {
             (59_999, "59.9s"),
             (65_000, "1m 05s"),
             (7_801_000, "2h 10m"),
+            (86_399_000, "23h 59m"),
+            (273_600_000, "3d 04h"),
         ];
         for (millis, text) in cases {
             assert_eq!(duration(millis), text);
