@@ -12,7 +12,7 @@ use crate::args::{OutputWords, Show};
 pub(crate) use deploying::{
     AlarmCommand, AlarmWords, AppCommand, AppWords, ApplyWords, ConfigCommand, ConfigWords,
     DeployWords, DeploymentCommand, DeploymentWords, GroupCommand, GroupName, GroupWords,
-    HostCommand, HostWords, PrintedWords,
+    HostCommand, HostWords, PrintedWords, RollbackWords,
 };
 
 /// Which farm is asked, and as whom.

@@ -390,6 +390,15 @@ fn a_prometheus_that_dies_in_the_bake_takes_no_good_release_back(rig: &mut Rig) 
     eventually("nothing holds it", || holds() == "[]");
     prometheus.kill();
     eventually("it is held", || holds().contains("source"));
+    let explained = fleet.rig.told(&["deployment", "explain", &id]);
+    for part in [
+        "waits     Prometheus at 127.0.0.1:",
+        "does not answer",
+        "are left once it is not held",
+        "it waits for somebody to decide then, and is never taken back for this",
+    ] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
     // As long as the bake, and longer than all periods of the alarm.
     let (blind, until) = (Instant::now(), away(Duration::from_secs(60)));
     while blind.elapsed() < until {

@@ -35,6 +35,8 @@ mod balanced;
 mod killed;
 /// Hosts that are cut off.
 mod away;
+/// Deployments that wait.
+mod waits;
 /// Releases of the example, watched.
 mod release;
 /// Containers of hosts.

@@ -21,12 +21,16 @@ mod watch;
 mod deployment;
 /// Why a deployment ended as it did.
 mod explain;
+/// How a deployment goes.
+mod going;
 /// `croft host`.
 mod host;
 /// `croft alarm`.
 mod alarm;
 /// What detectors found, for people.
 mod evidence;
+/// What a deployment waits for, and has left, for people.
+mod waits;
 
 pub(crate) use alarm::alarm;
 pub(crate) use configure::{app, deployment_config, group};

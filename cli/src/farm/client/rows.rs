@@ -307,14 +307,29 @@ rows!(
     GroupRow, "/deploymentGroupName", 6, [
         ("NAME", |row| text(row, "/deploymentGroupName")),
         ("CONFIG", |row| text(row, "/deploymentConfigName")),
-        ("HOSTS", |row| text(row, "/x-croft-state/hostsDeployedTo")),
+        ("HOSTS", |row| text(row, "/x-croft-state/hosts")),
         ("HEALTHY", |row| text(row, "/x-croft-state/hostsHealthy")),
-        ("HAS", |row| digest(row, "/targetRevision/digest")),
+        ("HAS", revisions),
         ("DEPLOYING", |row| text(row, "/x-croft-state/activeDeploymentId")),
         ("TYPE", |row| text(row, "/deploymentStyle/deploymentType")),
         ("TAKES BACK ON", |row| text(row, "/autoRollbackConfiguration/events")),
         ("GENERATION", |row| text(row, "/x-croft-state/generation")),
+        ("SHOULD HAVE", |row| digest(row, "/targetRevision/digest")),
         ("LAST GOOD", |row| text(row, "/lastSuccessfulDeployment/deploymentId")),
+    ]
+);
+
+rows!(
+    /// A host of a group, and what it has.
+    InstanceRow, "/instanceName", 6, [
+        ("HOST", |row| text(row, "/instanceName")),
+        ("HAS", |row| digest(row, "/revision")),
+        ("BY", |row| text(row, "/deploymentId")),
+        ("SINCE", |row| when(row, "/since")),
+        ("AS IT SHOULD", |row| yes(&row["onTarget"])),
+        ("HEALTHY", |row| yes(&row["healthy"])),
+        ("CHANGED BY", |row| text(row, "/changedBy")),
+        ("HEARD", |row| when(row, "/lastHeard")),
     ]
 );
 
@@ -340,11 +355,12 @@ rows!(
 
 rows!(
     /// A host of a deployment.
-    TargetRow, "/targetId", 4, [
+    TargetRow, "/targetId", 5, [
         ("HOST", |row| text(row, "/targetId")),
         ("STATUS", |row| text(row, "/status")),
         ("EVENT", |row| last_event(row, "/lifecycleEventName")),
-        ("WHICH", |row| last_event(row, "/status")),
+        ("EVENT STATUS", |row| last_event(row, "/status")),
+        ("WAITS FOR", waits_for),
         ("SIDE", |row| text(row, "/instanceLabel")),
         ("ZONE", |row| text(row, "/zone")),
     ]
@@ -368,6 +384,17 @@ fn last_event(row: &Value, pointer: &str) -> String {
     let events = row["lifecycleEvents"].as_array();
     let last = events.and_then(|events| events.last());
     last.map_or_else(|| "-".into(), |event| text(event, pointer))
+}
+
+/// What keeps a host from going on, in few words; how long, and what then, is told below the table.
+fn waits_for(row: &Value) -> String {
+    let kinds = row["x-croft"]["waits"].as_array().into_iter().flatten();
+    let mut words = kinds.filter_map(|wait| match wait["kind"].as_str()? {
+        "host" => Some("it is not heard".to_string()),
+        "otherDeployment" => Some("another deployment".to_string()),
+        _ => None,
+    });
+    words.next().unwrap_or_else(|| "-".into())
 }
 
 fn event_took(row: &Value) -> String {
@@ -436,6 +463,31 @@ fn traffic(row: &Value) -> String {
 fn first_hosts(row: &Value) -> String {
     match seconds(row, "/x-croft/canary/waitSeconds") {
         Some(wait) => format!("{}, {wait}", text(row, "/x-croft/canary/hosts")),
+        None => "-".into(),
+    }
+}
+
+/// What the hosts of a group have: one revision, or each with how many have it.
+fn revisions(row: &Value) -> String {
+    let all = row["x-croft-state"]["revisions"].as_array();
+    let all = all.map(Vec::as_slice).unwrap_or_default();
+    match all {
+        [] => "-".into(),
+        [one] => digest(one, "/revision"),
+        several => {
+            let each = several.iter().map(|one| {
+                let (digest, hosts) = (digest(one, "/revision"), text(one, "/hosts"));
+                format!("{digest} on {hosts}")
+            });
+            each.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+fn yes(value: &Value) -> String {
+    match value.as_bool() {
+        Some(true) => "yes".into(),
+        Some(false) => "no".into(),
         None => "-".into(),
     }
 }
@@ -520,7 +572,7 @@ mod tests {
         );
         assert_eq!(
             target.cells(),
-            ["h1", "Failed", "AfterInstall", "Failed", "Green", "-"]
+            ["h1", "Failed", "AfterInstall", "Failed", "-", "Green", "-"]
         );
         let event = TargetEventRow(
             json!({"lifecycleEventName": "AfterInstall", "status": "Failed",

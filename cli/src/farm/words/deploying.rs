@@ -307,14 +307,9 @@ pub(crate) enum DeploymentCommand {
         #[command(flatten)]
         output: OutputWords,
     },
-    /// Take a group back: stop what is on its way, or deploy the revision before
-    Rollback {
-        #[command(flatten)]
-        group: GroupName,
-        #[command(flatten)]
-        output: OutputWords,
-    },
-    /// Tell why a deployment ended as it did: host, event, script, last lines, and what took it back
+    /// Take a group back: stop what is on its way, or deploy the revision before; prints the deployment that does
+    Rollback(RollbackWords),
+    /// Tell how a deployment goes, what it waits for and what is next; of one that is over why it ended so, and what took it back
     Explain {
         #[command(flatten)]
         name: DeploymentName,
@@ -334,6 +329,18 @@ pub(crate) struct PrintedWords {
     /// Go on until the deployment is over
     #[arg(short, long)]
     pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputWords,
+}
+
+/// `croft deployment rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackWords {
+    #[command(flatten)]
+    pub(crate) group: GroupName,
+    /// Follow what takes it back to its end, and end as it does
+    #[arg(long)]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) output: OutputWords,
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::super::call::{Call, Failure, Farm};
-use super::super::rows::{AppRow, AppliedRow, ConfigRow, GroupRow};
+use super::super::rows::{AppRow, AppliedRow, ConfigRow, GroupRow, InstanceRow};
 use super::super::{block_on, farm, pages};
 use super::documents::{self, Document};
 use crate::args::{Format, Global};
@@ -64,10 +64,15 @@ async fn act_on_group(farm: &Farm, command: &GroupCommand) -> anyhow::Result<Exi
             let (application, group) = (&name.application, &name.group);
             let path = ["v1", "applications", application, "groups", group];
             let mut answer: Value = farm.json(&Call::get(&path)).await?;
-            output::one(
-                &GroupRow(answer["deploymentGroupInfo"].take()),
-                output.output,
-            )?;
+            let group = answer["deploymentGroupInfo"].take();
+            let hosts = group["x-croft-state"]["instances"].as_array().cloned();
+            output::one(&GroupRow(group), output.output)?;
+            if matches!(output.output, Format::Table | Format::Wide) {
+                let rows = hosts.unwrap_or_default().into_iter().map(InstanceRow);
+                let rows: Vec<InstanceRow> = rows.collect();
+                output::text("\n")?;
+                output::rows(&rows, output.output)?;
+            }
         }
         GroupCommand::Delete { name } => {
             let (application, group) = (&name.application, &name.group);

@@ -4,14 +4,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::call::{Call, Farm};
-use super::super::rows::{DeploymentRow, TargetEventRow, TargetRow};
+use super::super::rows::{DeploymentRow, TargetEventRow, TargetRow, text};
 use super::super::{block_on, farm, pages};
 use super::output::output as printed;
-use super::{explain, watch};
+use super::{explain, waits, watch};
 use crate::args::{Format, Global};
 use crate::exit::Exit;
-use crate::farm::words::{DeploymentCommand, DeploymentWords};
+use crate::farm::words::{DeploymentCommand, DeploymentWords, RollbackWords};
 use crate::output;
+use crate::surroundings::now;
 
 pub(crate) fn deployment(global: &Global, words: &DeploymentWords) -> anyhow::Result<Exit> {
     let farm = farm(global, &words.connect)?;
@@ -62,24 +63,7 @@ async fn act(farm: &Farm, command: &DeploymentCommand) -> anyhow::Result<Exit> {
             )
             .await
         }
-        DeploymentCommand::Rollback { group, output } => {
-            let (application, group) = (&group.application, &group.group);
-            let path = [
-                "v1",
-                "applications",
-                application,
-                "groups",
-                group,
-                "rollback",
-            ];
-            // A second time it would go back one more.
-            show(
-                farm,
-                &Call::new(Method::POST, &path).only_unsent(),
-                output.output,
-            )
-            .await
-        }
+        DeploymentCommand::Rollback(words) => roll_back(farm, words).await,
         DeploymentCommand::Explain { name, output } => {
             explain::explain(farm, &name.id, output.output).await
         }
@@ -118,22 +102,79 @@ async fn targets(
     if host.is_none() {
         let rows: Vec<TargetRow> = targets.map(TargetRow).collect();
         output::rows(&rows, format)?;
+        tell(&waits::waits(&answer["waits"], now()), format)?;
         return Ok(Exit::Succeeded);
     }
-    let events = targets.flat_map(|mut target| match target["lifecycleEvents"].take() {
-        Value::Array(events) => events,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            Vec::new()
-        }
-    });
+    let targets: Vec<Value> = targets.collect();
+    let waiting = targets.iter().map(|target| &target["x-croft"]["waits"]);
+    let waiting: Vec<String> = waiting.flat_map(|of| waits::waits(of, now())).collect();
+    let events =
+        targets
+            .into_iter()
+            .flat_map(|mut target| match target["lifecycleEvents"].take() {
+                Value::Array(events) => events,
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Object(_) => Vec::new(),
+            });
     let rows: Vec<TargetEventRow> = events.map(TargetEventRow).collect();
     output::rows(&rows, format)?;
+    tell(&waiting, format)?;
     Ok(Exit::Succeeded)
+}
+
+/// What is waited for, below a table for people.
+fn tell(waiting: &[String], format: Format) -> anyhow::Result<()> {
+    if matches!(format, Format::Table | Format::Wide) {
+        for wait in waiting {
+            output::text(&format!("  waits    {wait}\n"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Prints the deployment that the server answers with.
 async fn show(farm: &Farm, call: &Call, format: Format) -> anyhow::Result<Exit> {
     let mut answer: Value = farm.json(call).await?;
-    output::one(&DeploymentRow(answer["deploymentInfo"].take()), format)?;
+    let info = DeploymentRow(answer["deploymentInfo"].take());
+    output::one(&info, format)?;
+    let info = info.0;
+    tell(&waits::waits(&info["x-croft"]["waits"], now()), format)?;
+    if matches!(format, Format::Table | Format::Wide) {
+        if let Some(left) = waits::left(&info) {
+            output::text(&format!("  left     {left}\n"))?;
+        }
+        let back = text(&info, "/rollbackInfo/rollbackDeploymentId");
+        if back != "-" {
+            let id = text(&info, "/deploymentId");
+            output::text(&format!(
+                "  back     {id} is taken back by {back}: croft deployment watch {back}\n"
+            ))?;
+        }
+    }
     Ok(Exit::Succeeded)
+}
+
+/// Prints the deployment that takes a group back, and follows it when that is wished.
+async fn roll_back(farm: &Farm, words: &RollbackWords) -> anyhow::Result<Exit> {
+    let (application, group) = (&words.group.application, &words.group.group);
+    let path = [
+        "v1",
+        "applications",
+        application,
+        "groups",
+        group,
+        "rollback",
+    ];
+    // A second time it would go back one more.
+    let call = Call::new(Method::POST, &path).only_unsent();
+    if !words.watch {
+        return show(farm, &call, words.output.output).await;
+    }
+    let answer: Value = farm.json(&call).await?;
+    let id = text(&answer, "/deploymentInfo/deploymentId");
+    eprintln!("croft: started {id}");
+    watch(farm, &id, words.output.output).await
 }

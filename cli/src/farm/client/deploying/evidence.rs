@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use super::super::rows::text;
+use crate::render::clock;
+use crate::surroundings::now;
 
 /// Bars of a curve: as wide as a line of text.
 const BARS_MAX: usize = 60;
@@ -53,8 +55,27 @@ pub(super) fn lines(evidence: &Value) -> Vec<(&'static str, String)> {
     if let Some(curve) = curve(&evidence["curve"]) {
         lines.push(("curve", curve));
     }
+    lines.extend(alert(evidence));
     if lines.is_empty() && !evidence.is_null() {
         lines.push(("evidence", evidence.to_string()));
+    }
+    lines
+}
+
+/// An alert that fires: what it is about, and since when.
+fn alert(evidence: &Value) -> Vec<(&'static str, String)> {
+    let Some(labels) = evidence["labels"].as_object() else {
+        return Vec::new();
+    };
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}={}", text(value, "")))
+        .collect();
+    let mut lines = vec![("labels", labels.join(" "))];
+    for (title, field) in [("began", "startsAt"), ("heard", "heard")] {
+        if let Ok(at) = serde_json::from_value(evidence[field].clone()) {
+            lines.push((title, clock(at, now())));
+        }
     }
     lines
 }
@@ -156,8 +177,10 @@ mod tests {
 
     #[test]
     fn what_is_no_detectors_evidence_is_told_as_it_is() {
-        let alert = json!({"labels": {"a": "b"}});
-        assert_eq!(lines(&alert), [("evidence", alert.to_string())]);
+        let other = json!({"note": "b"});
+        assert_eq!(lines(&other), [("evidence", other.to_string())]);
+        let alert = json!({"alarm": "a", "labels": {"a": "b", "c": "d"}});
+        assert_eq!(lines(&alert), [("labels", "a=b c=d".to_string())]);
         assert!(lines(&Value::Null).is_empty());
     }
 }

@@ -1,13 +1,15 @@
-//! Why a deployment ended as it did: the error with the first host that failed, the finding that ended it, and what took it back.
+//! Why a deployment ended as it did: the error with the first host that failed, the finding that ended it, and what took it back. Of one that
+//! goes on: what happened so far, what it does and waits for, and what would come next.
 
 use serde_json::{Value, json};
 
 use super::super::call::{Call, Farm};
 use super::super::rows::text;
-use super::evidence;
+use super::{evidence, going, waits};
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::output;
+use crate::surroundings::now;
 
 /// `croft deployment explain`.
 pub(super) async fn explain(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
@@ -19,8 +21,12 @@ pub(super) async fn explain(farm: &Farm, id: &str, format: Format) -> anyhow::Re
     match format {
         Format::Table | Format::Wide => {
             let mut said = heading(&info) + "\n";
-            for reason in reasons(&info).iter().chain(&after(&info, back.as_ref())) {
-                said += &format!("  {reason}\n");
+            let lines = match info["completeTime"].is_number() {
+                true => over(&info, back.as_ref()),
+                false => going::lines(&info, now()),
+            };
+            for line in lines {
+                said += &format!("  {line}\n");
             }
             output::text(&said)?;
         }
@@ -59,7 +65,17 @@ fn heading(info: &Value) -> String {
     heading
 }
 
-fn row(title: &str, said: &str) -> String {
+/// Of one that is over: why, what it has left, and what followed.
+fn over(info: &Value, back: Option<&Value>) -> Vec<String> {
+    let mut lines = reasons(info);
+    lines.extend(waits::left(info).map(|left| row("left", &left)));
+    lines.extend(after(info, back));
+    let waiting = waits::waits(&info["x-croft"]["waits"], now());
+    lines.extend(waiting.iter().map(|wait| row("waits", wait)));
+    lines
+}
+
+pub(super) fn row(title: &str, said: &str) -> String {
     format!("{title:<9} {said}")
 }
 
@@ -70,7 +86,24 @@ pub(super) fn reasons(info: &Value) -> Vec<String> {
     if error["message"].is_string() {
         lines.push(row("why", &text(error, "/message")));
     }
-    let failure = &error["x-croft-firstFailure"];
+    lines.extend(first_failure(&error["x-croft-firstFailure"]));
+    let finding = &info["x-croft"]["finding"];
+    if finding.is_object() {
+        let said = format!("{}: {}", text(finding, "/by"), text(finding, "/message"));
+        // The error says the same, unless a host failed as well.
+        if !text(error, "/message").starts_with(&said) {
+            lines.push(row("found", &said));
+        }
+        for (title, said) in evidence::lines(&finding["evidence"]) {
+            lines.push(row(title, &said));
+        }
+    }
+    lines
+}
+
+/// The first host that failed, its script, and what that said last.
+pub(super) fn first_failure(failure: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
     if failure.is_object() {
         let said = format!(
             "{}, in {}: {}",
@@ -90,14 +123,6 @@ pub(super) fn reasons(info: &Value) -> Vec<String> {
             let title = if number == 0 { "output" } else { "" };
             let line = croft_exec::output::plain_text(line, usize::MAX);
             lines.push(row(title, &format!("| {line}")));
-        }
-    }
-    let finding = &info["x-croft"]["finding"];
-    if finding.is_object() {
-        let said = format!("{}: {}", text(finding, "/by"), text(finding, "/message"));
-        lines.push(row("found", &said));
-        for (title, said) in evidence::lines(&finding["evidence"]) {
-            lines.push(row(title, &said));
         }
     }
     lines
@@ -126,13 +151,6 @@ fn after(info: &Value, back: Option<&Value>) -> Vec<String> {
     for (number, note) in notes.filter_map(Value::as_str).enumerate() {
         let title = if number == 0 { "before" } else { "" };
         lines.push(row(title, note));
-    }
-    for held in info["x-croft"]["watch"]["holds"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        lines.push(row("held", held.as_str().unwrap_or_default()));
     }
     lines
 }
@@ -174,5 +192,23 @@ mod tests {
             ]
         );
         assert!(reasons(&json!({"status": "Succeeded"})).is_empty());
+    }
+
+    #[test]
+    fn what_was_found_is_said_once_with_its_evidence_and_what_is_left_with_what_to_do() {
+        let info = json!({
+            "errorInformation": {"code": "ALARM_ACTIVE", "message": "alarm A: it began to fire"},
+            "x-croft": {"finding": {"by": "alarm A", "message": "it began to fire",
+                    "evidence": {"labels": {"alertname": "A", "job": "shop"}}},
+                "left": {"message": "web-1 has the new revision", "advice": "croft deployment rollback shop prod"}},
+        });
+        assert_eq!(
+            over(&info, None),
+            [
+                "why       alarm A: it began to fire",
+                "labels    alertname=A job=shop",
+                "left      web-1 has the new revision: croft deployment rollback shop prod",
+            ]
+        );
     }
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::rows::text;
-use super::evidence;
+use super::{evidence, waits};
+use crate::surroundings;
 
 /// Hosts that one line names; more of them are a number.
 const NAMED_MAX: usize = 8;
@@ -17,7 +18,7 @@ const NAMED_MAX: usize = 8;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Told {
     pub(super) deployment_id: String,
-    /// `status`, `step`, `batch`, `event`, `host`, `note`, `hold` or `detector`.
+    /// `status`, `step`, `batch`, `event`, `host`, `note`, `wait` or `detector`.
     pub(super) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
@@ -37,8 +38,8 @@ pub(super) struct Story {
     step: Option<u64>,
     /// What its detectors knew before, whether that was told.
     is_noted: bool,
-    /// What holds it, without its numbers.
-    holds: Vec<String>,
+    /// What it waits for: without its numbers, and as it was told.
+    waits: BTreeMap<String, String>,
     /// How each detector stands, by its kind and name.
     stands: BTreeMap<String, String>,
     /// By side and name.
@@ -98,28 +99,12 @@ impl Story {
         }
         let steps = info.pointer("/x-croft/steps")?.as_array()?;
         let now = steps.get(usize::try_from(step).ok()?)?;
-        let seconds = now["waitMs"].as_u64().unwrap_or_default() / 1000;
-        let what = match now["type"].as_str()? {
-            "shift" => format!(
-                "{} of 100 of the traffic go to the new revision, watched for {seconds} s",
-                text(now, "/percent")
-            ),
-            "bake" => format!("all is done, and is watched for {seconds} s"),
-            "watch" => format!("the zone is watched for {seconds} s"),
-            "ready" => format!(
-                "traffic may move: croft deployment continue {}, within {seconds} s",
-                self.id
-            ),
-            _ => {
-                let events = text(now, "/events");
-                format!("hosts run {events}")
-            }
-        };
+        let what = waits::step(now, &self.id)?;
         let text = format!("  step {} of {}: {what}", step + 1, steps.len());
         Some(self.line("step", text))
     }
 
-    /// What the detectors knew before, what holds the deployment, and how they stand.
+    /// What the detectors knew before, what the deployment waits for, and how they stand.
     fn next_watch(&mut self, own: &Value) -> Vec<Told> {
         let mut told = Vec::new();
         let notes = own["notes"].as_array().filter(|notes| !notes.is_empty());
@@ -128,31 +113,38 @@ impl Story {
             let notes = notes.iter().filter_map(Value::as_str);
             told.extend(notes.map(|note| self.line("note", format!("  before: {note}"))));
         }
+        told.extend(self.next_waits(&own["waits"]));
         let watch = &own["watch"];
-        if watch.is_null() {
-            return told;
-        }
-        let said: Vec<&str> = watch["holds"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let holds: Vec<String> = said.iter().map(|hold| without_numbers(hold)).collect();
-        if holds != self.holds {
-            let text = match said.as_slice() {
-                [] => "  goes on".to_string(),
-                said => format!("  held: {}", said.join("; ")),
-            };
-            told.push(self.line("hold", text));
-            self.holds = holds;
-        }
         for (name, stands, text) in evidence::stands(watch) {
             let known = self.stands.insert(name, stands.clone());
             if known.is_some_and(|known| known != stands) {
                 told.push(self.line("detector", format!("  {text}")));
             }
         }
+        told
+    }
+
+    /// What it waits for now and did not before, and what it waits for no more. What hosts run, and what a step is, is told as it happens.
+    fn next_waits(&mut self, waits: &Value) -> Vec<Told> {
+        let waits = waits.as_array().into_iter().flatten();
+        let waits = waits.filter(|wait| !matches!(wait["kind"].as_str(), Some("event" | "time")));
+        let mut now = BTreeMap::new();
+        let mut told = Vec::new();
+        for wait in waits {
+            let message = text(wait, "/message");
+            let key = without_numbers(&format!("{} {message}", text(wait, "/kind")));
+            if !self.waits.contains_key(&key) {
+                let said = waits::told(wait, surroundings::now());
+                told.push(self.line("wait", format!("  waits: {said}")));
+            }
+            now.insert(key, message);
+        }
+        let before = std::mem::replace(&mut self.waits, now);
+        let over = before
+            .iter()
+            .filter(|(key, _)| !self.waits.contains_key(*key));
+        let over = over.map(|(_, message)| self.line("wait", format!("  over: {message}")));
+        told.extend(over.collect::<Vec<_>>());
         told
     }
 
@@ -315,7 +307,7 @@ mod tests {
             baking,
             [
                 "d-A Baking",
-                "  step 2 of 2: all is done, and is watched for 60 s",
+                "  step 2 of 2: all is done, and is watched for 1m 00s",
                 "  h1: Install Succeeded",
                 "  h2: BeforeInstall Failed",
                 "  h2: Failed"
@@ -328,29 +320,33 @@ mod tests {
     #[test]
     fn what_detectors_say_is_told_when_it_changes_and_not_for_its_numbers() {
         let mut story = Story::of("d-A");
-        let with = |holds: Value, wealth: f64, state: &str| {
+        let with = |waits: &[&str], wealth: f64, state: &str| {
             let mut info = info("InProgress", 0);
             info["x-croft"]["notes"] = json!(["`errors`: at 10 requests/s"]);
-            info["x-croft"]["watch"] = json!({"holds": holds,
+            let waits = waits
+                .iter()
+                .map(|message| json!({"kind": "detector", "message": message}));
+            info["x-croft"]["waits"] = waits.collect();
+            info["x-croft"]["watch"] = json!({"holds": [],
                 "metrics": [{"name": "errors", "against": "concurrent", "wealth": wealth, "decidesAt": 1000.0,
                     "canary": {"requests": 100.0, "bad": 3.0}, "baseline": {"requests": 900.0, "bad": 1.0}}],
                 "queries": [{"name": "slow", "kind": "alarm", "state": state, "value": 2.5}]});
             info
         };
-        let first = texts(story.next(&with(json!([]), 1.0, "OK"), &[]));
+        let first = texts(story.next(&with(&[], 1.0, "OK"), &[]));
         assert_eq!(first[2..], ["  before: `errors`: at 10 requests/s"]);
-        let held = texts(story.next(&with(json!(["evidence 25 of 1000"]), 25.0, "OK"), &[]));
+        let held = texts(story.next(&with(&["evidence 25 of 1000"], 25.0, "OK"), &[]));
         assert_eq!(
             held,
             [
-                "  held: evidence 25 of 1000",
+                "  waits: evidence 25 of 1000",
                 "  errors: evidence 25 of 1000; 3 of 100 bad, before 1 of 900"
             ]
         );
-        let more = texts(story.next(&with(json!(["evidence 27 of 1000"]), 27.0, "ALARM"), &[]));
+        let more = texts(story.next(&with(&["evidence 27 of 1000"], 27.0, "ALARM"), &[]));
         assert_eq!(more, ["  alarm slow: ALARM (2.5)"]);
-        let free = texts(story.next(&with(json!([]), 2.0, "ALARM"), &[]));
-        assert_eq!(free[0], "  goes on");
+        let free = texts(story.next(&with(&[], 2.0, "ALARM"), &[]));
+        assert_eq!(free[0], "  over: evidence 27 of 1000");
     }
 
     #[test]

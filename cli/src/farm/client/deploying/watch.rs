@@ -10,6 +10,7 @@ use super::explain::reasons;
 use super::follow::{self, Look};
 use super::output::{Line, Wanted, lines};
 use super::story::{Story, Told};
+use super::waits;
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::output;
@@ -40,6 +41,9 @@ async fn to_the_end(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exi
     if is_for_people(format) {
         for reason in reasons(&info) {
             output::text(&format!("  {reason}\n"))?;
+        }
+        if let Some(left) = waits::left(&info) {
+            output::text(&format!("  left      {left}\n"))?;
         }
     }
     let back = info
