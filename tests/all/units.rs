@@ -78,9 +78,9 @@ fn the_agents_unit_says_what_its_documents_promise() {
     let agent = settings("croft-agent.service");
     for (name, value) in [
         // Scripts that run as somebody else come to their files through it, and nobody lists it.
-        ("StateDirectory", "croft-agent"),
+        ("StateDirectory", "croft"),
         ("StateDirectoryMode", "0711"),
-        ("Environment", "CROFT_HOME=/var/lib/croft-agent"),
+        ("Environment", "CROFT_HOME=/var/lib/croft"),
         // What scripts have started is the application.
         ("KillMode", "process"),
         // A farm that is away is tried for ever, and one that the host does not belong to never again.
