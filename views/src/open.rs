@@ -71,6 +71,13 @@ pub(crate) fn stands(path: &Path) -> bool {
     !damage_mark(path).exists() && stands().unwrap_or(false)
 }
 
+/// Of the file and its write-ahead log.
+pub(crate) fn file_bytes(path: &Path) -> u64 {
+    let files = [path.to_path_buf(), beside(path, "-wal")];
+    let found = files.iter().filter_map(|path| fs::metadata(path).ok());
+    found.map(|found| found.len()).sum()
+}
+
 /// That file instead of what is there.
 pub(crate) fn replace(path: &Path, with: &Path) -> Result<(), OpenError> {
     remove(path)?;

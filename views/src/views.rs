@@ -127,6 +127,12 @@ impl Views {
         wrong.map_or(Ok(position), Err)
     }
 
+    /// Bytes of its file, and of what is not moved into it yet; none in memory.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.0.path.as_deref().map_or(0, open::file_bytes)
+    }
+
     /// Writes all of it, as it is at one moment, into a new file at `path`, in place of what is there; up to where that is folded. Those
     /// that write and ask go on meanwhile. Waits for the disk.
     ///

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use croft_ledger::{Ledger, Memory, Seq};
+use croft_ledger::{Entry, Ledger, Memory, Seq};
 use croft_views::{BuildFilter, Views};
 use serde_json::json;
 use tempfile::TempDir;
@@ -82,6 +82,16 @@ impl Bench {
         let log = std::fs::read_dir(&views).unwrap().next().unwrap().unwrap();
         log.path().join(name)
     }
+}
+
+/// Another ledger with those entries, at the same times.
+async fn branch(entries: &[Entry]) -> Arc<dyn Ledger> {
+    let ledger: Arc<dyn Ledger> = Arc::new(Memory::new(clock()));
+    for entry in entries {
+        let event = entry.event().unwrap().clone();
+        append(&*ledger, entry.subject.as_str(), event).await;
+    }
+    ledger
 }
 
 /// All that a read model lists.
@@ -206,6 +216,29 @@ async fn a_copy_that_is_not_of_the_farms_servers_is_not_believed() {
     let path = bench.file("new.db");
     assert_eq!(bench.snapshots().bring(&path).await.unwrap(), None);
     assert!(!path.exists());
+    // Nor is what claims to be newer than anything, or is too large to be read.
+    let forged = bench.object(&format!("{}-0123456789abcdef.note", u64::MAX));
+    std::fs::write(&forged, vec![7; 17 << 20]).unwrap();
+    let kept = bench.keep(&views, 1).await;
+    assert_eq!(kept, Some(views.position()));
+    assert_eq!(bench.snapshots().bring(&path).await.unwrap(), kept);
+    assert!(!forged.exists());
+}
+
+#[tokio::test]
+async fn what_is_kept_shows_nothing_of_the_read_model() {
+    let bench = Bench::new().await;
+    let views = bench.views("views.db").await;
+    assert!(bench.keep(&views, 1).await.is_some());
+    let clear = std::fs::read(bench.file("views.db")).unwrap();
+    let shows = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|part| part == what);
+    assert!(shows(&clear, b"SQLite format 3"));
+    for name in bench.kept() {
+        let stored = std::fs::read(bench.object(&name)).unwrap();
+        assert!(!shows(&stored, b"schema"), "{name}");
+        let packed = zstd::bulk::decompress(&stored, 1 << 30);
+        assert!(packed.is_err(), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -218,11 +251,7 @@ async fn a_copy_of_what_this_log_never_was_is_not_taken() {
     let mut entries = super::all(&*bench.ledger).await;
     let last = entries.pop().unwrap();
     for other in [None, Some(build(21))] {
-        let ledger: Arc<dyn Ledger> = Arc::new(Memory::new(clock()));
-        for entry in &entries {
-            let event = entry.event().unwrap().clone();
-            append(&*ledger, entry.subject.as_str(), event).await;
-        }
+        let ledger = branch(&entries).await;
         if let Some(other) = &other {
             let seq = append(&*ledger, other, submitted(21)).await;
             assert_eq!(seq, last.seq);
@@ -231,6 +260,18 @@ async fn a_copy_of_what_this_log_never_was_is_not_taken() {
         let path = bench.file("new.db");
         assert_eq!(snapshots.bring(&path).await.unwrap(), None, "{other:?}");
     }
+    // And what this log does not know does not keep it from keeping its own.
+    let own = Bench {
+        ledger: branch(&entries).await,
+        folder: bench.folder,
+    };
+    append(&*own.ledger, &build(21), submitted(21)).await;
+    let views = own.views("own.db").await;
+    assert_eq!(own.keep(&views, 5).await, Some(last.seq));
+    let notes = own.kept();
+    let notes = notes.iter().filter(|name| name.ends_with(".note"));
+    assert_eq!(notes.count(), 1, "what counts for nobody is gone");
+    let bench = own;
     let empty: Arc<dyn Ledger> = Arc::new(Memory::new(clock()));
     append(
         &*empty,
