@@ -57,6 +57,8 @@ pub struct Parts {
     pub metrics: Option<Arc<dyn Metrics>>,
     /// What is counted.
     pub counts: Counts,
+    /// Whether every host asks this server: of a farm's servers each hears its own, and says nothing of those that it does not hear.
+    pub hears_all: bool,
 }
 
 /// A server's loop, to be run.

@@ -173,12 +173,17 @@ impl Listening {
         }
     }
 
-    fn look(&self) -> Option<(u64, Bytes)> {
+    /// The next piece that is wanted; those before it are not looked at again.
+    fn look(&mut self) -> Option<(u64, Bytes)> {
         let all = self.printed.lock();
-        let mut pieces = all.of.get(&self.deployment)?.pieces.range(self.after + 1..);
-        let is_wanted = |host: &Host| self.host.as_ref().is_none_or(|wanted| wanted == host);
-        let found = pieces.find(|(_, (host, _))| is_wanted(host));
-        found.map(|(seq, (_, bytes))| (*seq, bytes.clone()))
+        let pieces = all.of.get(&self.deployment)?.pieces.range(self.after + 1..);
+        for (seq, (host, bytes)) in pieces {
+            if self.host.as_ref().is_none_or(|wanted| wanted == host) {
+                return Some((*seq, bytes.clone()));
+            }
+            self.after = *seq;
+        }
+        None
     }
 }
 

@@ -89,6 +89,7 @@ impl Farm {
         let ledger: Arc<dyn Ledger> = Arc::new(Memory::new(clock.clone()));
         let registry = prometheus::Registry::new();
         let (server, handle) = Server::new(Parts {
+            hears_all: true,
             ledger,
             clock,
             routing,

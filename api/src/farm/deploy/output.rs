@@ -262,7 +262,7 @@ impl Hosts {
     fn accept(&mut self, mark: Mark, host: &str, output: &HostOutput) -> Option<Missed> {
         let had = self.had.filter(|had| had.epoch == mark.epoch);
         let is_had = had.is_some_and(|had| mark.seq <= had.seq);
-        let (from, to) = (output.from, output.from + output.bytes());
+        let (from, to) = (output.from, output.from.saturating_add(output.bytes()));
         let known = self.of.get(host);
         let same = known
             .filter(|at| at.begun_ms == output.begun_ms)

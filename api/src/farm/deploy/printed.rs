@@ -14,6 +14,9 @@ use super::super::problem::Problem;
 use super::super::state::State;
 use crate::chain::chain;
 
+/// A pebibyte: what a host says of itself is counted and added up, and must not run over.
+const PRINTED_BYTES_MAX: u64 = 1 << 50;
+
 /// `POST /v1/agent/output`
 pub(in super::super) async fn take(mut call: Call) -> Answer {
     let (host, body) = host_of(&mut call).await?;
@@ -38,6 +41,11 @@ async fn taken(state: &State, host: String, body: &[u8]) -> Result<OutputAnswer,
     })?;
     let output: HostOutput = read(body)?;
     let (bytes, left_out) = (output.bytes(), output.left_out);
+    if output.from.max(left_out) > PRINTED_BYTES_MAX {
+        return Err(Problem::invalid(format!(
+            "no host has printed more than {PRINTED_BYTES_MAX} bytes"
+        )));
+    }
     let asked = (host.clone(), output.clone());
     let look = state
         .farm

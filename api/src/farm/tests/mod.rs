@@ -12,6 +12,8 @@ mod agents;
 mod builds;
 /// What is deployed, where and how.
 mod deployments;
+/// The same, followed.
+mod deployment_events;
 /// What cannot be of that.
 mod documents;
 /// What hosts print.

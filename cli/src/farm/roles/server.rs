@@ -39,6 +39,8 @@ pub(crate) struct Ground {
     pub(crate) archive: substrates::Archive,
     pub(crate) lease: Lease,
     pub(crate) name: String,
+    /// Whether the farm has no other server.
+    pub(crate) is_alone: bool,
     /// What `/metrics` shows.
     pub(crate) registry: prometheus::Registry,
 }
@@ -191,6 +193,7 @@ fn deploying(ground: &Ground, door: &DoorWords) -> anyhow::Result<croft_deploy::
         metrics: Prometheus::of(door.prometheus.as_deref())?
             .map(|source| Arc::new(source) as Arc<dyn croft_deploy::metrics::Metrics>),
         counts: croft_deploy::server::Counts::new(&ground.registry)?,
+        hears_all: ground.is_alone,
     })
 }
 
@@ -260,6 +263,7 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
             archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease: substrates::lease(&words.farm)?,
             name: name(words.name.as_deref(), &home)?,
+            is_alone: false,
             registry: observed::registry()?,
         };
         say_health(&ground.broker).await;

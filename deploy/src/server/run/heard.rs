@@ -1,7 +1,8 @@
 //! Which hosts this server does not hear, and since when. Asked of the mailbox once a second; told to the decisions, which begin such hosts
 //! last, and shown to people.
 //!
-//! Of a farm's servers each hears the hosts that ask it, and may not hear those that ask another.
+//! Of a farm's servers each hears the hosts that ask it and not those that ask another, so none of them says who is not heard: only one
+//! that every host asks does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,7 +37,7 @@ impl Silences {
 impl Loop {
     /// Notes who is not there, and tells the decisions when that has changed.
     pub(super) fn listen(&mut self) -> Result<(), FoldError> {
-        if !self.progress.is_caught_up {
+        if !self.progress.is_caught_up || !self.parts.hears_all {
             return Ok(());
         }
         let now = self.parts.clock.now();
