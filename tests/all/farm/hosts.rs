@@ -9,6 +9,7 @@ use crate::harness::rig::{Rig, in_size};
 in_size!(hosts SMALL, |plan| plan;
     the_agent_of_a_host_that_is_revoked_says_what_to_do_and_ends,
     a_host_that_is_let_in_again_keeps_what_it_has,
+    a_host_has_one_agent,
 );
 
 fn the_agent_of_a_host_that_is_revoked_says_what_to_do_and_ends(rig: &mut Rig) {
@@ -29,6 +30,18 @@ fn the_agent_of_a_host_that_is_revoked_says_what_to_do_and_ends(rig: &mut Rig) {
     assert_eq!(told(&agent.log()), 2, "{}", agent.log());
     // It is let in again as anybody is.
     let_in_again(&mut fleet);
+}
+
+fn a_host_has_one_agent(rig: &mut Rig) {
+    let fleet = Fleet::start_with(rig, json!({}), &[("web-1", 0)]);
+    let home = fleet.agents[0].home();
+    let second = fleet.rig.croft(&["agent"]).env("CROFT_HOME", home).output();
+    let second = second.unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(5), "{said}");
+    assert!(said.contains("another croft agent works with"), "{said}");
+    let group = fleet.rig.get("/v1/applications/shop/groups/web");
+    assert_eq!(group["deploymentGroupInfo"]["x-croft-state"]["hosts"], 1);
 }
 
 /// The first host comes once more, with a new invitation and what is left on its disk.

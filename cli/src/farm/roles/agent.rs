@@ -9,6 +9,7 @@ mod output;
 mod revision;
 
 use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +48,9 @@ const PAUSE_REFUSED_MAX: Duration = Duration::from_secs(60);
 /// For how long the farm says that this host was revoked before that is believed: of several servers one may be a moment behind, and does
 /// not know yet that the host was let in again.
 const REVOKED_FOR: Duration = Duration::from_secs(3);
+/// How long an agent that ends may take, until the next one says that there is another.
+const ENDING_MAX: Duration = Duration::from_secs(3);
+const ENDING_LOOK: Duration = Duration::from_millis(100);
 
 /// Which farm this host belongs to, in a file of its state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,6 +105,7 @@ pub(crate) fn run(
     let surroundings = Surroundings::read(global)?;
     let state = surroundings.home.path().join("agent");
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+    let _only = alone(&state)?;
     super::run_lean(async move {
         let mut signals = Signals::new().context("cannot wait for signals")?;
         let calls = member_of(&state, farm, invitation, insecure_http).await?;
@@ -151,6 +156,30 @@ pub(crate) fn run(
 }
 
 /// Asks, does and says, until the host is none of the farm's any more: then there is nothing that asking again could change.
+/// A state is one agent's: two would share a host's events, and each know half of what was done. One that is just ending is waited for.
+fn alone(state: &Path) -> anyhow::Result<File> {
+    let path = state.join("agent.lock");
+    let cannot = || format!("cannot lock {}", path.display());
+    let lock = File::create(&path).with_context(cannot)?;
+    let begun = std::time::Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < ENDING_MAX => {
+                std::thread::sleep(ENDING_LOOK);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Wrong(format!(
+                    "another croft agent works with {}: end it, or give this one a CROFT_HOME of its own",
+                    state.display()
+                ))
+                .into());
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+        }
+    }
+}
+
 async fn serve(member: &Arc<Member>) -> anyhow::Error {
     let mut tasks = JoinSet::new();
     let mut pause = PAUSE_MIN;

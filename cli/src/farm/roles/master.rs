@@ -29,11 +29,18 @@ pub(crate) fn read(path: &Path, home: &Path) -> anyhow::Result<MasterKey> {
     MasterKey::read(path).with_context(|| format!("cannot use the master key {}", path.display()))
 }
 
-/// The key of a file that is made when it is not there; says so.
-pub(crate) fn read_or_create(path: &Path, home: &Path) -> anyhow::Result<MasterKey> {
+/// The key of a file that is made when it is not there, and says so. A farm that has a past has a key: another one opens nothing of it.
+pub(crate) fn read_or_create(path: &Path, home: &Path, has_past: bool) -> anyhow::Result<MasterKey> {
     refuse_beside_ledger(path, home)?;
     if path.exists() {
         return read(path, home);
+    }
+    if has_past {
+        return Err(Wrong(format!(
+            "--master-key-file {}: there is no such file, and the farm was begun with a master key; name its file, or bring back the copy of it",
+            path.display()
+        ))
+        .into());
     }
     let key = MasterKey::create(path)
         .with_context(|| format!("cannot make the master key {}", path.display()))?;
@@ -55,4 +62,22 @@ fn refuse_beside_ledger(path: &Path, home: &Path) -> Result<(), Wrong> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farm_that_has_a_past_is_given_no_other_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, path) = (folder.path().join("home"), folder.path().join("key"));
+        std::fs::create_dir(&home).unwrap();
+        let refused = read_or_create(&path, &home, true).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains("there is no such file"), "{said}");
+        assert!(!path.exists());
+        read_or_create(&path, &home, false).unwrap();
+        read_or_create(&path, &home, true).unwrap();
+    }
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use croft_api::farm::{Door, Farm, MetricsAccess, Settings};
 use croft_archive::Whole;
 use croft_cache::Store;
-use croft_ledger::{Clock, Ledger};
+use croft_ledger::{Clock, Ledger, Seq};
 use croft_proto::farm::Lease;
 use croft_scheduler::{Metrics, Parts, Server};
 use croft_views::Views;
@@ -254,11 +254,14 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
     let home = surroundings.home.path().to_path_buf();
     super::run(async move {
         let mut signals = Signals::new().context("cannot wait for signals")?;
-        let key =
-            master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
+        let broker = substrates::nats(&words.nats).await?;
+        let last = broker.ledger.last().await;
+        let has_past = last.context("cannot read the ledger")? > Seq::ZERO;
+        let path = master::path(words.door.master_key_file.as_deref());
+        let key = master::read_or_create(&path, &home, has_past)?;
         let signer = croft_api::farm::signer_of_store(&key);
         let ground = Ground {
-            broker: substrates::nats(&words.nats).await?,
+            broker,
             kept: substrates::kept(&words.farm, &home, Some(signer))?,
             archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease: substrates::lease(&words.farm)?,

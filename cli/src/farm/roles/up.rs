@@ -32,8 +32,8 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         sweep::sweep(&surroundings.home).await;
         let limit = worker::drain_limit(&words.farm)?;
         let lease = substrates::lease(&words.farm)?;
-        let key =
-            master::read_or_create(&master::path(words.door.master_key_file.as_deref()), &home)?;
+        let path = master::path(words.door.master_key_file.as_deref());
+        let key = master::read_or_create(&path, &home, home.join("ledger.db").exists())?;
         let broker = substrates::embedded(&surroundings.home)?;
         let kept = substrates::kept(&words.farm, &home, None)?;
         let registry = observed::registry()?;
