@@ -30,7 +30,11 @@ pub(crate) fn read(path: &Path, home: &Path) -> anyhow::Result<MasterKey> {
 }
 
 /// The key of a file that is made when it is not there, and says so. A farm that has a past has a key: another one opens nothing of it.
-pub(crate) fn read_or_create(path: &Path, home: &Path, has_past: bool) -> anyhow::Result<MasterKey> {
+pub(crate) fn read_or_create(
+    path: &Path,
+    home: &Path,
+    has_past: bool,
+) -> anyhow::Result<MasterKey> {
     refuse_beside_ledger(path, home)?;
     if path.exists() {
         return read(path, home);

@@ -1,6 +1,7 @@
 //! Networks that builds join one after the other: who gets which, and that nothing of one build is there for the next.
 
 use std::fs;
+use std::os::fd::IntoRawFd as _;
 use std::os::unix::fs::MetadataExt;
 
 use super::super::bench::{self, Build};
@@ -9,10 +10,13 @@ use super::pool::{Pool, until};
 use crate::runtime::Slot;
 use crate::runtime::container::Options;
 
-/// Which network a place is on.
+/// Which network a place is on. It stays for as long as the test runs: the kernel gives the number of one that is gone to the next.
 fn network(slot: &Slot) -> u64 {
     let process = format!("/proc/{}/ns/net", slot.place.process());
-    fs::metadata(process).unwrap().ino()
+    let network = fs::File::open(process).unwrap();
+    let number = network.metadata().unwrap().ino();
+    let _stays_open = network.into_raw_fd();
+    number
 }
 
 /// A build that joined a network: which, and what its script printed.
