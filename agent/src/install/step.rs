@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use croft_beneath::Root;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, chownat,
-    fchmod, fchown, fstat, futimens, mkdirat, openat, renameat, statat, symlinkat, unlinkat,
+    copy_file_range, fchmod, fchown, fstat, futimens, mkdirat, openat, renameat, statat, symlinkat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -18,8 +19,10 @@ use super::aside;
 use super::place::{Folder, Folders};
 use super::plan::{Attributes, Changed, Made, Put, Removal, What};
 
-/// Read at once; files that are larger are copied by the kernel.
+/// Read at once where the kernel cannot copy.
 const PIECE_BYTES: usize = 128 << 10;
+/// Copied with one call, at most: the kernel ends at the file's end.
+const COPIED_BYTES_MAX: usize = 1 << 30;
 
 /// What carries a plan out.
 pub(super) struct Hands<'a> {
@@ -198,11 +201,29 @@ impl Sources {
         Err(io::Error::other("it is no file any more"))
     }
 
-    /// All bytes of a file into a new one. Small ones with one call each way: most are.
-    fn copy(&mut self, mut from: &File, found: &Stat, mut to: &File) -> io::Result<()> {
-        if found.st_size > PIECE_BYTES as i64 {
-            return io::copy(&mut from, &mut to).map(drop);
+    /// All bytes of a file into a new one. The kernel copies them where it can: a sixth less to do than when they pass through here, and on
+    /// some file systems nothing is copied at all.
+    fn copy(&mut self, from: &File, found: &Stat, to: &File) -> io::Result<()> {
+        let mut copied = 0;
+        loop {
+            match copy_file_range(from, None, to, None, COPIED_BYTES_MAX) {
+                // A file system that knows no better says so of a file that is not empty.
+                Ok(0) if copied == 0 && found.st_size > 0 => break,
+                Ok(0) => return Ok(()),
+                Ok(more) => copied += more,
+                Err(Errno::INTR) => {}
+                Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM)
+                    if copied == 0 =>
+                {
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
+        self.copy_through(from, to)
+    }
+
+    fn copy_through(&mut self, mut from: &File, mut to: &File) -> io::Result<()> {
         self.piece.resize(PIECE_BYTES, 0);
         loop {
             match from.read(&mut self.piece) {
@@ -292,4 +313,43 @@ pub(super) fn program(
         ran.status,
         said.trim()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than one piece, and not a whole number of them.
+    fn contents() -> Vec<u8> {
+        (0..=u8::MAX).cycle().take(PIECE_BYTES * 2 + 7).collect()
+    }
+
+    #[test]
+    fn a_file_is_copied_whole_by_the_kernel_and_through_here() {
+        let folder = tempfile::tempdir().unwrap();
+        // Another file system where there is one: then the kernel may not.
+        let memory =
+            tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap());
+        let mut sources = Sources::default();
+        for (number, bytes) in [contents(), b"short".to_vec(), Vec::new()]
+            .iter()
+            .enumerate()
+        {
+            for place in [folder.path(), memory.path()] {
+                let from = place.join(format!("from-{number}"));
+                std::fs::write(&from, bytes).unwrap();
+                let to = folder.path().join(format!("to-{number}"));
+                let (file, copy) = (File::open(&from).unwrap(), File::create(&to).unwrap());
+                let found = fstat(&file).unwrap();
+                sources.copy(&file, &found, &copy).unwrap();
+                assert!(std::fs::read(&to).unwrap() == *bytes, "{number}");
+                let (file, copy) = (File::open(&from).unwrap(), File::create(&to).unwrap());
+                sources.copy_through(&file, &copy).unwrap();
+                assert!(
+                    std::fs::read(&to).unwrap() == *bytes,
+                    "{number}, through here"
+                );
+            }
+        }
+    }
 }
