@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 use croft_proto::deploy::{Colour, DeploymentId, HostCommand};
 
 use super::{Bundle, BundleError, EarlierRevision, Site, prune};
-use crate::state::durable;
 use crate::state::layout::{DeploymentFolder, GroupFolder};
+use crate::state::{ahead, durable};
 
 /// Why the event failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,14 +42,17 @@ pub(crate) fn download(
         notes: &folder.notes(),
         earlier: &earlier(group, &command.deployment_id),
     };
-    bundle.bring(&site, is_over)?;
-    let renaming = durable::Error::io("write", &archive);
+    let disk = File::open(folder.path()).map_err(durable::Error::io("open", folder.path()))?;
+    let unwritten = durable::Error::io("write to the disk of", &partial);
+    ahead::written(
+        &|| Ok(rustix::fs::syncfs(&disk)?),
+        |error| unwritten(error).into(),
+        || Ok::<_, Error>(bundle.bring(&site, is_over)?),
+    )?;
     // Its name says that it is whole, also after a loss of power.
-    File::open(&partial)
-        .and_then(|folder| Ok(rustix::fs::syncfs(&folder)?))
-        .and_then(|()| std::fs::rename(&partial, &archive))
+    std::fs::rename(&partial, &archive)
         .and_then(|()| durable::sync_folder(&archive))
-        .map_err(renaming)?;
+        .map_err(durable::Error::io("write", &archive))?;
     Ok(())
 }
 

@@ -15,8 +15,8 @@ use super::planning::{self, Given, PlanError};
 use super::step::Hands;
 use super::undo::undo;
 use crate::bundle::download::remove_tree;
-use crate::state::durable;
 use crate::state::layout::GroupFolder;
+use crate::state::{ahead, durable};
 
 /// Why nothing is installed.
 #[derive(Debug, thiserror::Error)]
@@ -129,8 +129,11 @@ impl Install<'_> {
             }
         };
         let archive = Root::open(self.archive).map_err(failed("read", self.archive))?;
-        apply(plan, &self.with(&archive, is_resumed))?;
-        apply::sync(plan).map_err(failed("write to the disk of", Path::new("/")))
+        ahead::written(
+            &|| apply::sync(plan),
+            failed("write to the disk of", Path::new("/")),
+            || apply(plan, &self.with(&archive, is_resumed)),
+        )
     }
 
     fn with<'w>(&'w self, archive: &'w Root, is_resumed: bool) -> With<'w> {

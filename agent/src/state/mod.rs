@@ -2,6 +2,8 @@
 
 /// Files that are whole.
 pub(crate) mod durable;
+/// Many files that last.
+pub(crate) mod ahead;
 /// Which file is where.
 pub(crate) mod layout;
 /// What was done, and what that means for a command.
