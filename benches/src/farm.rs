@@ -3,6 +3,8 @@
 
 /// Asking over HTTP.
 pub(crate) mod http;
+/// Many that ask at once.
+mod load;
 /// A farm that runs.
 pub(crate) mod running;
 /// From a submission to the first line of its output.

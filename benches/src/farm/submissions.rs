@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::http::{Client, text};
+use super::http::text;
+use super::load::{Asking, all_asked};
 use super::running::Farm;
 use crate::sample::{Verdict, median};
 use crate::subject::Subject;
 
 const CLIENTS: usize = 64;
-const EACH: usize = 25;
+const EACH: usize = 100;
 const ROUNDS: usize = 3;
 const FSYNCS: u32 = 1_000;
 /// One and a half times the disk's rate.
@@ -24,7 +25,7 @@ pub(super) fn per_second(subject: &Subject) -> Result<Vec<Verdict>, String> {
     let tokens = farm.builders(CLIENTS)?;
     let (mut ours, mut disk) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let mine = submissions(farm.connected(&tokens)?)?;
+        let mine = submissions(&farm, &tokens)?;
         let theirs = fsyncs(&farm)?;
         if round > 0 {
             ours.push(mine);
@@ -39,31 +40,14 @@ pub(super) fn per_second(subject: &Subject) -> Result<Vec<Verdict>, String> {
     )])
 }
 
-fn submissions(clients: Vec<Client>) -> Result<Duration, String> {
+fn submissions(farm: &Farm, tokens: &[String]) -> Result<Duration, String> {
     let body = serde_json::json!({"projectName": "bench"}).to_string();
-    let begun = Instant::now();
-    std::thread::scope(|threads| {
-        let asking: Vec<_> = clients
-            .into_iter()
-            .map(|mut client| {
-                let body = &body;
-                threads.spawn(move || {
-                    for _ in 0..EACH {
-                        client.granted("POST", "/v1/builds", body)?;
-                    }
-                    Ok::<(), String>(())
-                })
-            })
-            .collect();
-        for thread in asking {
-            thread
-                .join()
-                .map_err(|_panic| "a client ended".to_string())??;
-        }
-        Ok::<(), String>(())
-    })?;
+    let clients: Result<Vec<Asking>, String> = tokens
+        .iter()
+        .map(|token| Asking::posting(&farm.server, token, "/v1/builds", &body, EACH))
+        .collect();
     let count = u32::try_from(CLIENTS * EACH).map_err(text)?;
-    Ok(begun.elapsed() / count)
+    Ok(all_asked(clients?)? / count)
 }
 
 fn fsyncs(farm: &Farm) -> Result<Duration, String> {
