@@ -142,3 +142,22 @@ fn entry(row: &Row<'_>) -> Result<Entry, ReadError> {
         body,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::embedded::open::open;
+
+    #[test]
+    fn a_statement_is_planned_once_and_not_for_each_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open(&folder.path().join("ledger.db")).unwrap().connection;
+        for subject in ["a.1", "a.2", "a.3"] {
+            assert_eq!(head(&connection, &subject.parse().unwrap()), Ok(Seq::ZERO));
+        }
+        let statement = connection.prepare_cached(HEAD).unwrap();
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+}
