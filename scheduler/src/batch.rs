@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use croft_ledger::{Append, BATCH_MAX, EVENT_BYTES_MAX, Expected, Subject};
+use croft_ledger::{Append, BATCH_MAX, EVENT_BYTES_MAX, Expected, Seq, Subject};
 use croft_proto::Timestamp;
-use croft_proto::farm::{BuildId, ProjectEvent};
+use croft_proto::farm::{BuildId, ProjectEvent, Submitted};
 
 use crate::admit::{Ahead, admit_after};
 use crate::farm::Farm;
@@ -58,15 +58,10 @@ impl Wish {
 }
 
 /// What was granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Granted {
     /// A build that is new.
-    Started {
-        /// Which.
-        build: BuildId,
-        /// Its number.
-        number: u64,
-    },
+    Started(Box<Accepted>),
     /// The build that the same token started.
     Same(BuildId),
     /// It did not run, and is over.
@@ -77,6 +72,17 @@ pub enum Granted {
     NotRunning,
     /// The project is as it was wished.
     Applied,
+}
+
+/// A build that is new.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// Which.
+    pub build: BuildId,
+    /// As it was accepted.
+    pub submitted: Submitted,
+    /// Where in the ledger that is, and when it was appended. None where it is not folded yet, or has gone on since.
+    pub place: Option<(Seq, Timestamp)>,
 }
 
 /// What becomes of a wish.
@@ -136,9 +142,14 @@ impl Batch {
         match admit_after(farm, ahead, asked.clone(), now) {
             Err(refusal) => Decided::Refused(refusal),
             Ok(Admission::Same(build)) => Decided::Granted(Granted::Same(build)),
-            Ok(Admission::New { number, intents }) => {
-                let build = asked.build;
-                self.put(&intents, Granted::Started { build, number })
+            Ok(Admission::New { intents, .. }) => {
+                self.put(&intents);
+                let submitted = intents.into_iter().find_map(Intent::into_submitted);
+                Decided::Granted(Granted::Started(Box::new(Accepted {
+                    build: asked.build,
+                    submitted: submitted.expect("what is admitted was submitted"),
+                    place: None,
+                })))
             }
         }
     }
@@ -148,8 +159,14 @@ impl Batch {
             return Decided::Later;
         }
         match stop(farm, build, by, now) {
-            Stopping::Over(intents) => self.put(&intents, Granted::Stopped),
-            Stopping::Told(intents) => self.put(&intents, Granted::Told),
+            Stopping::Over(intents) => {
+                self.put(&intents);
+                Decided::Granted(Granted::Stopped)
+            }
+            Stopping::Told(intents) => {
+                self.put(&intents);
+                Decided::Granted(Granted::Told)
+            }
             Stopping::TwiceTold => Decided::Granted(Granted::Told),
             Stopping::NotRunning => Decided::Granted(Granted::NotRunning),
         }
@@ -175,17 +192,18 @@ impl Batch {
         }
         let intent = Intent {
             subject,
-            expected: Expected::Last(known.map_or(croft_ledger::Seq::ZERO, |known| known.last)),
+            expected: Expected::Last(known.map_or(Seq::ZERO, |known| known.last)),
             event: Recorded::Project(Box::new(event.clone())),
         };
-        self.put(&[intent], Granted::Applied)
+        self.put(&[intent]);
+        Decided::Granted(Granted::Applied)
     }
 
     fn is_full(&self) -> bool {
         self.appends.len() + 2 > BATCH_MAX || self.bytes >= BYTES_MAX
     }
 
-    fn put(&mut self, intents: &[Intent], granted: Granted) -> Decided {
+    fn put(&mut self, intents: &[Intent]) {
         for intent in intents {
             let append = intent
                 .append()
@@ -194,6 +212,5 @@ impl Batch {
             self.subjects.insert(append.subject.clone());
             self.appends.push(append);
         }
-        Decided::Granted(granted)
     }
 }

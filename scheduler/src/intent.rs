@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use croft_ledger::{Append, Expected, Subject};
-use croft_proto::farm::{BuildEvent, BuildId, ProjectEvent};
+use croft_proto::farm::{BuildEvent, BuildId, ProjectEvent, Submitted};
 
 /// An event of either kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,20 @@ impl Intent {
             subject: build_subject(id),
             expected,
             event: Recorded::Build(Box::new(event)),
+        }
+    }
+
+    /// The build that it says was submitted.
+    pub(crate) fn into_submitted(self) -> Option<Submitted> {
+        match self.event {
+            Recorded::Build(event) => match *event {
+                BuildEvent::Submitted(submitted) => Some(*submitted),
+                BuildEvent::AttemptStarted { .. }
+                | BuildEvent::AttemptLost { .. }
+                | BuildEvent::StopRequested { .. }
+                | BuildEvent::Settled { .. } => None,
+            },
+            Recorded::Project(_) => None,
         }
     }
 

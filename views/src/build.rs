@@ -4,7 +4,7 @@
 mod json;
 
 use croft_ledger::Seq;
-use croft_proto::farm::{AutoRetry, BuildId, LossReason, Priority, SettledBy};
+use croft_proto::farm::{AutoRetry, BuildId, LossReason, Priority, SettledBy, Submitted};
 use croft_proto::{PhaseType, Status, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -238,10 +238,7 @@ impl BuildRow {
             let error = <serde_json::Error as serde::de::Error>::custom("not a submission");
             return Err(error.into());
         };
-        let submitted = *submitted;
-        let initiator = submitted.initiator.owned();
-        Ok(Self {
-            id: columns.id,
+        let submitted = Submitted {
             project: submitted.project.owned(),
             number: submitted.number,
             pool: submitted.pool.owned(),
@@ -249,22 +246,42 @@ impl BuildRow {
             queued_ms_max: submitted.queued_ms_max,
             attempts_max: submitted.attempts_max,
             auto_retry: submitted.auto_retry,
-            request: serde_json::from_str(submitted.request.get())?,
-            submitted: columns.seq,
-            submitted_at: columns.at,
+            initiator: submitted.initiator.owned(),
+            request: Box::new(serde_json::from_str(submitted.request.get())?),
+        };
+        let mut row = Self::accepted(columns.id, submitted, columns.seq, columns.at);
+        (row.stage, row.last) = (columns.stage, columns.last);
+        Ok(row)
+    }
+
+    /// A build that was just accepted, at that place and time of the ledger: as it is shown until something happens to it.
+    #[must_use]
+    pub fn accepted(id: BuildId, submitted: Submitted, seq: Seq, at: Timestamp) -> Self {
+        Self {
+            id,
+            project: submitted.project,
+            number: submitted.number,
+            pool: submitted.pool,
+            priority: submitted.priority,
+            queued_ms_max: submitted.queued_ms_max,
+            attempts_max: submitted.attempts_max,
+            auto_retry: submitted.auto_retry,
+            request: *submitted.request,
+            submitted: seq,
+            submitted_at: at,
             attempts: Vec::new(),
             stop_requested: None,
             settled: None,
-            stage: columns.stage,
-            last: columns.last,
+            stage: Stage::Waiting,
+            last: seq,
             timeline: vec![Happened {
                 event: "submitted",
-                seq: columns.seq,
-                at: columns.at,
-                detail: format!("by {initiator}"),
+                seq,
+                at,
+                detail: format!("by {}", submitted.initiator),
             }],
-            initiator,
-        })
+            initiator: submitted.initiator,
+        }
     }
 
     fn happened(

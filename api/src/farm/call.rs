@@ -1,6 +1,7 @@
 //! A request that was let in: what it says, read as far as a route asks for it. Made by the front; handed to a route's function.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -163,10 +164,18 @@ impl Call {
     }
 
     /// Waits until the view has what the caller has seen, as its `croft-seq` says; for a second at most.
-    pub(super) async fn catch_up(&self) -> Result<(), Problem> {
+    pub(super) async fn catch_up_with_caller(&self) -> Result<(), Problem> {
         if let Some(seq) = self.seen()? {
             self.state.farm.views.reached(seq, READ_WAIT).await;
         }
+        Ok(())
+    }
+
+    /// The same, and until it has every build that this server has told anybody of: who asks next may not know of `croft-seq`.
+    pub(super) async fn catch_up(&self) -> Result<(), Problem> {
+        let told = Seq::new(self.state.told.load(Ordering::Acquire));
+        let seq = self.seen()?.map_or(told, |seen| seen.max(told));
+        self.state.farm.views.reached(seq, READ_WAIT).await;
         Ok(())
     }
 

@@ -1,16 +1,19 @@
 //! Starting a build, ending one, starting one again. Parsed here; decided by the scheduler, which has it durable before it answers.
 
+use std::sync::atomic::Ordering;
+
 use axum::http::StatusCode;
 use axum::http::header::HeaderName;
 use croft_cache::Id;
 use croft_keys::AccessRole;
 use croft_ledger::{Body, Seq, Subject};
-use croft_proto::Timestamp;
 use croft_proto::farm::{
-    BuildEvent, BuildId, LEAVING_MAX, Project, Requested, SecretEvent, StartBuild, Submitted,
+    BuildEvent, BuildId, LEAVING_MAX, Project, Requested, SecretEvent, StartBuild,
 };
-use croft_scheduler::{Asked, build_subject};
-use serde_json::{Value, json};
+use croft_scheduler::{Accepted, Asked, build_subject};
+use croft_views::BuildRow;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::builds;
 use super::call::{Answer, Call, changed};
@@ -24,6 +27,12 @@ use super::tokens::admits;
 /// The same as a start's `idempotencyToken`.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// A build as it is answered.
+#[derive(Serialize)]
+struct Shown {
+    build: Value,
+}
+
 /// `POST /v1/builds`
 pub(super) async fn start(mut call: Call) -> Answer {
     let start: StartBuild = call.json().await?;
@@ -33,7 +42,7 @@ pub(super) async fn start(mut call: Call) -> Answer {
     }
     call.is_about(format!("project.{}", super::call::short(&name)));
     call.allow(AccessRole::Builder, Some(&name))?;
-    call.catch_up().await?;
+    call.catch_up_with_caller().await?;
     let row = projects::known(&call.state, &name).await?;
     let project: Project =
         serde_json::from_value(row.project).map_err(|error| Problem::internal(&error))?;
@@ -91,28 +100,40 @@ pub(super) async fn stop(mut call: Call) -> Answer {
     let by = call.actor();
     let (_granted, seq) = call.state.farm.handle.stop(build.id, by).await?;
     let later = builds::after(&call.state, build.id, seq).await?;
-    let shown = later.as_ref().unwrap_or(&build).build_json();
-    changed(StatusCode::OK, &json!({"build": shown}), seq)
+    let build = later.as_ref().unwrap_or(&build).build_json();
+    changed(StatusCode::OK, &Shown { build }, seq)
 }
 
 async fn started(call: &Call, asked: Asked) -> Answer {
     let state = &call.state;
     let started = state.farm.handle.start(asked).await?;
     call.is_about(format!("build.{}", started.build));
-    let shown = match builds::after(state, started.build, started.seq).await? {
-        Some(row) => row.build_json(),
-        None => submitted(state, started.build).await?,
+    let row = match started.new.map(|new| *new) {
+        // Nobody waits for the view: it would be what this says. Whoever reads next does.
+        Some(Accepted {
+            build,
+            submitted,
+            place: Some((seq, at)),
+        }) => {
+            state.told.fetch_max(seq.get(), Ordering::Release);
+            BuildRow::accepted(build, submitted, seq, at)
+        }
+        Some(_) | None => match builds::after(state, started.build, started.seq).await? {
+            Some(row) => row,
+            None => submitted(state, started.build).await?,
+        },
     };
     let status = match started.seq {
         Some(_) => StatusCode::CREATED,
         // The same token's build was there before.
         None => StatusCode::OK,
     };
-    changed(status, &json!({"build": shown}), started.seq)
+    let build = row.build_json();
+    changed(status, &Shown { build }, started.seq)
 }
 
 /// A build that the view does not have yet, as it was submitted.
-async fn submitted(state: &State, id: BuildId) -> Result<Value, Problem> {
+async fn submitted(state: &State, id: BuildId) -> Result<BuildRow, Problem> {
     let subject = build_subject(id);
     let entries = state
         .farm
@@ -125,53 +146,12 @@ async fn submitted(state: &State, id: BuildId) -> Result<Value, Problem> {
         };
         let event = serde_json::from_slice(bytes).map_err(|error| Problem::internal(&error))?;
         if let BuildEvent::Submitted(submitted) = event {
-            return Ok(shown(id, &submitted, entry.at, entry.seq));
+            return Ok(BuildRow::accepted(id, *submitted, entry.seq, entry.at));
         }
     }
     Err(Problem::unavailable(
         "the build was started, but cannot be shown yet: ask for it in a moment",
     ))
-}
-
-fn shown(id: BuildId, submitted: &Submitted, at: Timestamp, seq: Seq) -> Value {
-    let (project, request) = (&submitted.project, &submitted.request);
-    let mut build = json!({
-        "id": format!("{project}:{id}"),
-        "arn": format!("arn:aws:codebuild:us-east-1:000000000000:build/{project}:{id}"),
-        "buildNumber": submitted.number,
-        "projectName": project,
-        "initiator": submitted.initiator,
-        "startTime": at,
-        "currentPhase": "QUEUED",
-        "buildStatus": "IN_PROGRESS",
-        "buildComplete": false,
-        "phases": [
-            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": at, "endTime": at,
-                "durationInSeconds": 0, "contexts": [{"statusCode": "", "message": ""}]},
-            {"phaseType": "QUEUED", "startTime": at},
-        ],
-        "exportedEnvironmentVariables": [],
-        "queuedTimeoutInMinutes": submitted.queued_ms_max / 60_000,
-        "autoRetryConfig": submitted.auto_retry,
-        "image": request.pointer("/environment/image"),
-        "x-croft": {
-            "pool": submitted.pool,
-            "priority": submitted.priority,
-            "attempts": 0,
-            "attemptsMax": submitted.attempts_max,
-            "queuedAt": at,
-            "submittedAt": at,
-            "submittedSeq": seq,
-            "lastSeq": seq,
-            "stage": "waiting",
-        },
-    });
-    for name in ["source", "sourceVersion", "environment", "timeoutInMinutes"] {
-        if let Some(asked) = request.get(name) {
-            build[name] = asked.clone();
-        }
-    }
-    build
 }
 
 /// The token of the body or of the header, which mean the same.

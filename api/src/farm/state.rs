@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use croft_bus::Bus;
@@ -122,6 +123,8 @@ pub(super) struct State {
     pub(super) printing: Paces<String>,
     pub(super) refusals: Refusals,
     newcomers: Paces<()>,
+    /// Up to where in the ledger somebody was told of builds that the view may not have yet.
+    pub(super) told: AtomicU64,
     /// Sources that the store was asked to keep.
     pub(super) held: Held,
     /// Uploads in the store's hands.
@@ -171,6 +174,7 @@ impl State {
             printing: Paces::new(printing, printing_burst),
             refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
+            told: AtomicU64::default(),
             held: Held::default(),
             hosts: HostsHeard::default(),
             offers: Arc::default(),

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
 use super::seen::WorkerSeen;
-use crate::{Asked, Granted, Refusal, Why, Wish};
+use crate::{Accepted, Asked, Granted, Refusal, Why, Wish};
 
 /// How far a server's fold is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,12 +33,14 @@ pub struct PoolLine {
 }
 
 /// A build that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Started {
     /// Which.
     pub build: BuildId,
     /// Up to where in the ledger it is; a read that waits for this sees it. None when the token's build was there before.
     pub seq: Option<Seq>,
+    /// What is new; none when the token's build was there before.
+    pub new: Option<Box<Accepted>>,
 }
 
 /// Why a wish was not granted.
@@ -117,8 +119,16 @@ impl Handle {
     /// The rule that stands against it, or why nothing could be decided.
     pub async fn start(&self, asked: Asked) -> Result<Started, Refused> {
         match self.wish(Wish::Start(Box::new(asked))).await? {
-            (Granted::Started { build, .. }, seq) => Ok(Started { build, seq }),
-            (Granted::Same(build), _) => Ok(Started { build, seq: None }),
+            (Granted::Started(new), seq) => Ok(Started {
+                build: new.build,
+                seq,
+                new: Some(new),
+            }),
+            (Granted::Same(build), _) => Ok(Started {
+                build,
+                seq: None,
+                new: None,
+            }),
             (
                 other @ (Granted::Stopped | Granted::Told | Granted::NotRunning | Granted::Applied),
                 _,

@@ -208,6 +208,7 @@ impl Loop {
 
     fn tick(&mut self) -> Result<(), ServerError> {
         self.probe();
+        self.wishes.tell(self.scheduler.farm());
         self.seen.tick(self.now().steady_ms);
         self.step(Input::Tick)?;
         self.measure();

@@ -50,6 +50,8 @@ pub(super) struct Wishes {
     /// In the batch that is on its way.
     flying: Vec<(Waiting, Granted)>,
     is_flying: bool,
+    /// Where in the ledger that batch is, once it is there. Its callers are told when the fold has it, too.
+    landed: Option<Seq>,
     /// The fold must be there before the next batch is decided.
     not_before: Seq,
     /// Refused by a fold that may be behind.
@@ -83,6 +85,9 @@ impl Wishes {
         ledger: &Arc<dyn Ledger>,
         now: Timestamp,
     ) -> Option<BoxFuture<'static, Came>> {
+        if self.landed.is_some_and(|seq| farm.last() >= seq) {
+            self.tell(farm);
+        }
         if self.is_flying || self.waiting.is_empty() || farm.last() < self.not_before {
             return None;
         }
@@ -106,8 +111,8 @@ impl Wishes {
                 Decided::Later => later.push_back(waiting),
                 Decided::Refused(refusal) => self.refuse(waiting, refusal, farm.last()),
                 Decided::Granted(granted) => {
-                    if let (Granted::Started { build, .. }, None) = (&granted, &witness) {
-                        witness = Some(build_subject(*build));
+                    if let (Granted::Started(new), None) = (&granted, &witness) {
+                        witness = Some(build_subject(new.build));
                     }
                     self.flying.push((waiting, granted));
                 }
@@ -193,9 +198,7 @@ impl Wishes {
                 for waiting in &mut self.doubtful {
                     waiting.doubt = Some(seq);
                 }
-                for (waiting, granted) in self.flying.drain(..) {
-                    answer(waiting.reply, Ok((granted, Some(seq))));
-                }
+                self.landed = Some(seq);
             }
             Came::Appended(Ended::Conflict) => self.again(),
             Came::Appended(Ended::Unavailable(why)) => {
@@ -206,6 +209,21 @@ impl Wishes {
         // Those refused beside a batch are judged when the next thing is asked for.
         for waiting in self.doubtful.drain(..).rev() {
             self.waiting.push_front(waiting);
+        }
+    }
+
+    /// Tells the callers of the batch that is in the ledger, also when the fold is late: then without what only the fold knows.
+    pub(super) fn tell(&mut self, farm: &Farm) {
+        let Some(seq) = self.landed.take() else {
+            return;
+        };
+        for (waiting, mut granted) in self.flying.drain(..) {
+            if let Granted::Started(new) = &mut granted {
+                let folded = farm.build(new.build);
+                let folded = folded.filter(|build| build.last == build.submitted);
+                new.place = folded.map(|build| (build.submitted, build.waits_since));
+            }
+            answer(waiting.reply, Ok((granted, Some(seq))));
         }
     }
 

@@ -71,6 +71,17 @@ async fn a_build_is_started_found_by_each_of_its_names_and_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_is_answered_with_what_is_shown_later() {
+    let rig = Rig::start().await;
+    rig.project("web").await;
+    let asked = json!({"projectName": "web", "sourceVersion": "main", "x-croft": {"priority": 1}});
+    let started = rig.send("POST", "/v1/builds", &asked).await.is(201).json();
+    let id = started["build"]["id"].as_str().unwrap();
+    let later = rig.get(&format!("/v1/builds/{id}")).await.is(200).json();
+    assert_eq!(started, later);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asked_twice_with_one_token_there_is_one_build() {
     let rig = Rig::start().await;
     rig.project("web").await;
