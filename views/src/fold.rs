@@ -115,6 +115,11 @@ impl<'a> Chunk<'a> {
         Ok(())
     }
 
+    /// Whether a project was configured anew, or removed.
+    pub(crate) const fn configures(&self) -> bool {
+        self.projects.are_configured
+    }
+
     /// Builds that the chunk has changed.
     pub(crate) fn touched(&self) -> impl Iterator<Item = BuildId> + '_ {
         self.builds.touched()

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ struct Inner {
     readers: Readers,
     position: watch::Sender<Seq>,
     changes: broadcast::Sender<Changed>,
+    configured: AtomicU64,
 }
 
 impl Views {
@@ -77,6 +79,7 @@ impl Views {
             readers: Readers::default(),
             position: watch::Sender::new(position),
             changes: broadcast::Sender::new(CHANGES_MAX),
+            configured: AtomicU64::default(),
         }))
     }
 
@@ -116,7 +119,11 @@ impl Views {
         }
         chunk.write(position)?;
         let changed: Vec<BuildId> = chunk.touched().collect();
+        let configures = chunk.configures();
         transaction.commit()?;
+        if configures {
+            self.0.configured.fetch_add(1, Ordering::Release);
+        }
         self.0.position.send_replace(position);
         // Looked at behind the commit: whoever began to listen before it may have read what was there before it.
         if self.0.changes.receiver_count() > 0 {
@@ -161,6 +168,13 @@ impl Views {
     #[must_use]
     pub fn positions(&self) -> watch::Receiver<Seq> {
         self.0.position.subscribe()
+    }
+
+    /// A number that is another one whenever a project was configured anew or removed. Asked before a project is, it says how long the
+    /// answer holds.
+    #[must_use]
+    pub fn configured(&self) -> u64 {
+        self.0.configured.load(Ordering::Acquire)
     }
 
     /// True once the fold has come to `seq`; false when it has not within the limit.

@@ -44,6 +44,8 @@ mod alerts;
 mod deploy;
 /// What is built.
 mod projects;
+/// Projects as builds of them are started.
+mod configured;
 /// Sources that are kept for builds.
 mod held;
 /// Starting, stopping, starting again.

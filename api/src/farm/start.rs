@@ -7,9 +7,7 @@ use axum::http::header::HeaderName;
 use croft_cache::Id;
 use croft_keys::AccessRole;
 use croft_ledger::{Body, Seq, Subject};
-use croft_proto::farm::{
-    BuildEvent, BuildId, LEAVING_MAX, Project, Requested, SecretEvent, StartBuild,
-};
+use croft_proto::farm::{BuildEvent, BuildId, LEAVING_MAX, Requested, SecretEvent, StartBuild};
 use croft_scheduler::{Accepted, Asked, build_subject};
 use croft_views::BuildRow;
 use serde::Serialize;
@@ -17,9 +15,9 @@ use serde_json::Value;
 
 use super::builds;
 use super::call::{Answer, Call, changed};
+use super::configured;
 use super::held::Need;
 use super::problem::Problem;
-use super::projects;
 use super::record::told;
 use super::state::State;
 use super::tokens::admits;
@@ -43,15 +41,14 @@ pub(super) async fn start(mut call: Call) -> Answer {
     call.is_about(format!("project.{}", super::call::short(&name)));
     call.allow(AccessRole::Builder, Some(&name))?;
     call.catch_up_with_caller().await?;
-    let row = projects::known(&call.state, &name).await?;
-    let project: Project =
-        serde_json::from_value(row.project).map_err(|error| Problem::internal(&error))?;
-    let requested = Requested::of(&project, &start).map_err(Problem::all_invalid)?;
+    let configured = configured::project(&call.state, &name).await?;
+    let (project, rules) = (&configured.project, &configured.rules);
+    let requested = Requested::of(project, &start).map_err(Problem::all_invalid)?;
     has_credential(&call.state, &requested, &name).await?;
     let queued_minutes = start
         .queued_timeout_in_minutes_override
-        .unwrap_or(row.rules.queued_timeout_in_minutes);
-    let attempts = u64::from(row.rules.attempts_max.max(1));
+        .unwrap_or(rules.queued_timeout_in_minutes);
+    let attempts = u64::from(rules.attempts_max.max(1));
     keep_source(&call.state, &requested, queued_minutes, attempts).await?;
     let asked = Asked {
         project: name,

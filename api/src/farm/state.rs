@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::agents::HostsHeard;
 use super::audit::Note;
+use super::configured::Known;
 use super::held::Held;
 use super::intake::Room;
 use super::limits::{
@@ -125,6 +126,8 @@ pub(super) struct State {
     newcomers: Paces<()>,
     /// Up to where in the ledger somebody was told of builds that the view may not have yet.
     pub(super) told: AtomicU64,
+    /// Projects that builds were started of.
+    pub(super) configured: Known,
     /// Sources that the store was asked to keep.
     pub(super) held: Held,
     /// Uploads in the store's hands.
@@ -175,6 +178,7 @@ impl State {
             refusals: Refusals::default(),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             told: AtomicU64::default(),
+            configured: Known::default(),
             held: Held::default(),
             hosts: HostsHeard::default(),
             offers: Arc::default(),

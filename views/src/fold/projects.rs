@@ -26,6 +26,8 @@ pub(super) struct Projects {
     by_id: HashMap<i64, usize>,
     /// None until a project is new.
     next: Option<i64>,
+    /// One of them was configured anew, or removed.
+    pub(super) are_configured: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ impl Projects {
         event: &Bytes,
     ) -> Result<(), Wrong> {
         let event = ProjectEvent::read(event)?;
+        self.are_configured |= !matches!(event, ProjectEvent::Admitted { .. });
         let project = self.named(connection, name)?;
         project.last = entry.seq;
         match event {

@@ -82,6 +82,32 @@ async fn a_start_is_answered_with_what_is_shown_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_is_started_as_its_project_is_configured_now() {
+    let rig = Rig::start().await;
+    for image in ["alpine", "debian", "alpine"] {
+        let project = json!({"environment": {"image": image}});
+        let applied = rig.send("PUT", "/v1/projects/web", &project).await;
+        let seq = applied.seq();
+        let seq = [("croft-seq", seq.as_str())];
+        for _ in 0..2 {
+            let body = json!({"projectName": "web"}).to_string();
+            let started = rig
+                .ask("POST", "/v1/builds", Some(&rig.admin), &seq, body)
+                .await
+                .is(201)
+                .json();
+            assert_eq!(started["build"]["environment"]["image"], image);
+        }
+    }
+    rig.send("DELETE", "/v1/projects/web", &json!({}))
+        .await
+        .is(200);
+    rig.send("POST", "/v1/builds", &json!({"projectName": "web"}))
+        .await
+        .is(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asked_twice_with_one_token_there_is_one_build() {
     let rig = Rig::start().await;
     rig.project("web").await;
