@@ -202,6 +202,21 @@ impl<'a> ProjectEvent<'a> {
     }
 }
 
+/// An entry of an audit chain, kept as it is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Noted<'a> {
+    #[serde(rename = "type")]
+    _kind: NotedKind,
+    #[serde(borrow)]
+    pub(crate) entry: &'a RawValue,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum NotedKind {
+    Noted,
+}
+
 /// What of a finished build is of reports. It is the worker's: when it has another shape, there is no history, and no error.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Finished<'a> {

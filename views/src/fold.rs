@@ -10,7 +10,10 @@ mod cases;
 /// Secrets, pools, tokens, workers, audit entries.
 mod custody;
 
-use croft_ledger::{Body, Entry, Seq};
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use croft_ledger::{Body, Entry, Seq, Subject};
 use croft_proto::farm::BuildId;
 use rusqlite::{Connection, params};
 
@@ -27,6 +30,8 @@ pub(crate) struct Chunk<'a> {
     builds: Builds,
     projects: Projects,
     cases: Cases,
+    /// Where the subjects end that are neither a build's nor a project's.
+    heads: HashMap<Subject, Seq>,
 }
 
 /// Why an entry is not folded: its own fault, in which case those before it stand, or the file's.
@@ -75,6 +80,7 @@ impl<'a> Chunk<'a> {
             builds: Builds::default(),
             projects: Projects::default(),
             cases: Cases::default(),
+            heads: HashMap::new(),
         }
     }
 
@@ -93,14 +99,25 @@ impl<'a> Chunk<'a> {
                 let name = name(entry);
                 self.projects.fold(self.connection, &name, entry, event)
             }
-            "secret" => custody::secret(self.connection, &name(entry), entry, event),
-            "pool" => custody::pool(self.connection, &name(entry), entry, event),
-            "token" => custody::token(self.connection, &name(entry), entry, event),
-            "worker" => custody::worker(self.connection, &name(entry), entry, event),
-            "audit" => custody::audit(self.connection, &name(entry), entry, event),
+            "secret" => self.fold_other(custody::secret, entry, event),
+            "pool" => self.fold_other(custody::pool, entry, event),
+            "token" => self.fold_other(custody::token, entry, event),
+            "worker" => self.fold_other(custody::worker, entry, event),
+            "audit" => self.fold_other(custody::audit, entry, event),
             // Of rooms that this one does not know.
             _ => Ok(()),
         }
+    }
+
+    fn fold_other(
+        &mut self,
+        fold: fn(&Connection, &str, &Entry, &Bytes) -> Result<(), Wrong>,
+        entry: &Entry,
+        event: &Bytes,
+    ) -> Result<(), Wrong> {
+        fold(self.connection, &name(entry), entry, event)?;
+        self.heads.insert(entry.subject.clone(), entry.seq);
+        Ok(())
     }
 
     /// Writes what is still in memory, and how far the rows are now.
@@ -108,6 +125,7 @@ impl<'a> Chunk<'a> {
         self.projects.write(self.connection)?;
         self.builds.write(self.connection)?;
         self.cases.write(self.connection, &self.projects)?;
+        custody::heads(self.connection, &self.heads)?;
         let mut place = self
             .connection
             .prepare_cached("UPDATE place SET seq = ?1")?;
@@ -137,7 +155,8 @@ impl<'a> Chunk<'a> {
                 Ok(self.projects.purged(self.connection, &name, entry.seq)?)
             }
             "secret" | "pool" | "token" | "worker" | "audit" => {
-                Ok(custody::head(self.connection, entry)?)
+                self.heads.insert(entry.subject.clone(), entry.seq);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -10,6 +10,7 @@ use croft_ledger::{
     Append, AppendError, BATCH_MAX, Expected, Ledger, ReadError, Seq, Subject, SubjectError,
 };
 use croft_proto::farm::AuditEvent;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -183,12 +184,16 @@ impl Writer {
     }
 }
 
+/// An [`AuditEvent`] that is about to be written.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+enum Event<'a> {
+    Noted { entry: &'a AuditEntry },
+}
+
 fn bytes_of(entry: &AuditEntry) -> Bytes {
-    let entry = serde_json::to_value(entry).expect("an entry is made of texts and numbers");
-    let event = AuditEvent::Noted {
-        entry: Box::new(entry),
-    };
-    let json = serde_json::to_vec(&event).expect("an event is made of texts and numbers");
+    let json =
+        serde_json::to_vec(&Event::Noted { entry }).expect("an event is made of texts and numbers");
     Bytes::from(json)
 }
 

@@ -1,14 +1,17 @@
-//! Secrets, pools' keys, tokens, workers, audit entries: a person's doing each, so rare, and written at once. Values are here
+//! Secrets, pools' keys, tokens, workers, audit entries: written at once. Values are here
 //! sealed or wrapped, tokens as hashes, as the ledger has them.
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use croft_keys::{Access, AccessRecord};
-use croft_ledger::Entry;
-use croft_proto::farm::{AuditEvent, PoolEvent, SecretEvent, TokenEvent, WorkerEvent};
+use croft_ledger::{Entry, Seq, Subject};
+use croft_proto::farm::{PoolEvent, SecretEvent, TokenEvent, WorkerEvent};
 use rusqlite::{Connection, params};
 use serde::de::Error as _;
 
 use super::Wrong;
+use crate::event::Noted;
 use crate::schema::{of_seq, of_time};
 
 const HEAD: &str = "INSERT OR REPLACE INTO heads (subject, seq) VALUES (?1, ?2)";
@@ -28,10 +31,15 @@ const WORKER: &str =
     "INSERT OR REPLACE INTO workers (name, is_draining, by, at_ms) VALUES (?1, ?2, ?3, ?4)";
 const NOTE: &str = "INSERT INTO audit (seq, chain, at_ms, entry) VALUES (?1, ?2, ?3, ?4)";
 
-/// Where the entry's subject ends now.
-pub(super) fn head(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+/// Where those subjects end now.
+pub(super) fn heads(
+    connection: &Connection,
+    heads: &HashMap<Subject, Seq>,
+) -> rusqlite::Result<()> {
     let mut head = connection.prepare_cached(HEAD)?;
-    head.execute(params![entry.subject.as_str(), of_seq(entry.seq)])?;
+    for (subject, seq) in heads {
+        head.execute(params![subject.as_str(), of_seq(*seq)])?;
+    }
     Ok(())
 }
 
@@ -68,7 +76,7 @@ pub(super) fn secret(
             remove.execute(params![name, seq, at])?;
         }
     }
-    Ok(head(connection, entry)?)
+    Ok(())
 }
 
 pub(super) fn pool(
@@ -90,7 +98,7 @@ pub(super) fn pool(
         wrapped,
         of_time(entry.at)
     ])?;
-    Ok(head(connection, entry)?)
+    Ok(())
 }
 
 pub(super) fn token(
@@ -132,7 +140,7 @@ pub(super) fn token(
             connection.prepare_cached(REVOKE)?.execute(params![id])?;
         }
     }
-    Ok(head(connection, entry)?)
+    Ok(())
 }
 
 pub(super) fn worker(
@@ -147,7 +155,7 @@ pub(super) fn worker(
     };
     let mut worker = connection.prepare_cached(WORKER)?;
     worker.execute(params![name, is_draining, by, of_time(entry.at)])?;
-    Ok(head(connection, entry)?)
+    Ok(())
 }
 
 pub(super) fn audit(
@@ -156,13 +164,13 @@ pub(super) fn audit(
     entry: &Entry,
     event: &Bytes,
 ) -> Result<(), Wrong> {
-    let AuditEvent::Noted { entry: noted } = serde_json::from_slice(event)?;
+    let noted: Noted<'_> = serde_json::from_slice(event)?;
     let mut note = connection.prepare_cached(NOTE)?;
     note.execute(params![
         of_seq(entry.seq),
         chain,
         of_time(entry.at),
-        serde_json::to_vec(&noted)?
+        noted.entry.get().as_bytes(),
     ])?;
-    Ok(head(connection, entry)?)
+    Ok(())
 }
