@@ -3,14 +3,16 @@
 //! Of a build only what decides is kept, a few dozen bytes: what it is to do is in the ledger, for the worker that claims it.
 //! A build that is over is forgotten but for its id, for a while, so that a late worker is told.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use croft_ledger::{Body, Entry, Seq, Subject};
 use croft_proto::farm::{
-    BuildEvent, BuildId, LossReason, Losses, Priority, ProjectEvent, ProjectRules, SettledBy,
-    Submitted, TOKEN_VALID_MS, Weight,
+    AutoRetry, BuildEvent, BuildId, LossReason, Losses, Priority, ProjectEvent, ProjectRules,
+    SettledBy, TOKEN_VALID_MS, Weight,
 };
 use croft_proto::{Status, Timestamp};
+use serde::Deserialize;
 
 use crate::evidence::Evidence;
 
@@ -291,15 +293,16 @@ impl Farm {
     }
 
     fn fold_build(&mut self, entry: &Entry, event: &[u8]) -> Result<Change, FoldError> {
-        let event: BuildEvent = parsed(entry, event)?;
         let name = entry.subject.parts().nth(1).unwrap_or_default();
         let id: BuildId = name
             .parse()
             .map_err(|_not_an_id: String| impossible(entry, "its subject is no build's"))?;
-        if let BuildEvent::Submitted(submitted) = event {
-            self.submit(entry, id, &submitted);
+        let kind: Kind<'_> = parsed(entry, event)?;
+        if kind.kind == "submitted" {
+            self.submit(entry, id, &parsed(entry, event)?);
             return Ok(Change::Waits(id));
         }
+        let event: BuildEvent = parsed(entry, event)?;
         let Some(build) = self.builds.get_mut(&id) else {
             return Err(impossible(
                 entry,
@@ -335,7 +338,7 @@ impl Farm {
         }
     }
 
-    fn submit(&mut self, entry: &Entry, id: BuildId, submitted: &Submitted) {
+    fn submit(&mut self, entry: &Entry, id: BuildId, submitted: &Submitted<'_>) {
         let project = self.number_of(&submitted.project);
         let pool = self.pool_of(&submitted.pool);
         self.projects[project as usize].unfinished += 1;
@@ -431,11 +434,32 @@ impl Tokens {
     }
 }
 
+/// Which event it is. Read first: reading all of a submission would make every value of its request, which nothing here asks for.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+/// What decides of a [`croft_proto::farm::Submitted`].
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Submitted<'a> {
+    #[serde(borrow)]
+    project: Cow<'a, str>,
+    #[serde(borrow)]
+    pool: Cow<'a, str>,
+    priority: Priority,
+    queued_ms_max: u64,
+    attempts_max: u32,
+    auto_retry: AutoRetry,
+}
+
 fn count(length: usize) -> u32 {
     u32::try_from(length).expect("a farm has fewer than 2^32 projects and pools")
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(entry: &Entry, event: &[u8]) -> Result<T, FoldError> {
+fn parsed<'e, T: Deserialize<'e>>(entry: &Entry, event: &'e [u8]) -> Result<T, FoldError> {
     serde_json::from_slice(event).map_err(|source| FoldError::NotUnderstood {
         seq: entry.seq,
         subject: entry.subject.clone(),
