@@ -1,10 +1,12 @@
 //! Feeding a read model from the ledger. Started by whoever composes a server, once for each read model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use croft_ledger::{Entry, Ledger, ReadError, Seq};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{FollowError, Views};
 
@@ -13,6 +15,10 @@ const CHUNK: usize = 1024;
 /// Bytes of entries folded in one transaction while there is much to fold, unless one chunk has more: nearly every build changes pages
 /// of every index, and these are written once for all of a piece.
 pub const PIECE_BYTES: usize = 8 << 20;
+/// From the beginning of one fold to the next while much comes: a transaction writes the same pages for an entry as for a hundred.
+const PACE: Duration = Duration::from_millis(10);
+/// Entries that came at once and are much.
+const MUCH: usize = 32;
 /// What an entry takes beside its event.
 const ENTRY_BYTES: usize = 256;
 
@@ -39,6 +45,7 @@ async fn follow_on(ledger: &dyn Ledger, views: &Views) -> Result<(), FollowError
     catch_up(ledger, views).await?;
     let mut chunks = ledger.follow(views.position()).ready_chunks(CHUNK);
     while let Some(chunk) = chunks.next().await {
+        let begun = Instant::now();
         let mut entries = Vec::with_capacity(chunk.len());
         let mut ended = None;
         for entry in chunk {
@@ -47,9 +54,13 @@ async fn follow_on(ledger: &dyn Ledger, views: &Views) -> Result<(), FollowError
                 Err(error) => ended = Some(error),
             }
         }
+        let is_much = entries.len() >= MUCH;
         apply(views, entries).await?;
         if let Some(error) = ended {
             return Err(error.into());
+        }
+        if is_much {
+            sleep_until(begun + PACE).await;
         }
     }
     Err(ReadError::Closed.into())
