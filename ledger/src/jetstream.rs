@@ -83,7 +83,7 @@ impl JetStream {
     pub async fn open(client: Client, config: Config) -> Result<Self, ConnectError> {
         croft_nats::check_version(&client)?;
         let context = croft_nats::context(&client, config.broker.timeout);
-        stream::prepare(&context, &config).await?;
+        croft_nats::once_settled(|| stream::prepare(&context, &config)).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 client,

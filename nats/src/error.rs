@@ -71,6 +71,19 @@ pub enum ConnectError {
         #[source]
         source: Cause,
     },
+    /// A cluster that has just begun, or lost a server, and does not make or find a stream yet. Tried again for a minute;
+    /// then its owner has to look why a server is away.
+    #[error(
+        "failed to open the stream {stream}: the NATS servers have no leader, or too few of them are there for its copies; check \
+         that all of them run and hear each other"
+    )]
+    Unsettled {
+        /// Its name.
+        stream: String,
+        /// What the server said last, or that none answered.
+        #[source]
+        source: Cause,
+    },
     /// The stream is not as it must be: somebody else's, another croft's, or the server dropped what it does not know.
     #[error("failed to use the stream {stream}: its {setting} must be {wanted} and is {found}")]
     Setting {

@@ -36,4 +36,4 @@ pub use error::{Cause, ConnectError, chain};
 pub use escape::{escape, is_plain};
 pub use health::{Health, wrong_with};
 pub use monitoring::Durability;
-pub use stream::open;
+pub use stream::{once_settled, open};

@@ -1,23 +1,87 @@
 //! Streams: made where there are none, then read back. Old servers drop settings they do not know and say nothing.
 
-use async_nats::jetstream::Context;
-use async_nats::jetstream::stream::Config as Stream;
+use std::time::Duration;
 
-use crate::ConnectError;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::stream::Config as Stream;
+use async_nats::jetstream::{Context, ErrorCode};
+
+use crate::{ConnectError, chain};
+
+/// A cluster whose leader has died answers again within seconds, one that has just begun on a busy machine within some more.
+const SETTLING_MAX: Duration = Duration::from_secs(60);
+const SETTLING_PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes the stream where there is none, and checks that it is what was wanted.
 ///
 /// # Errors
 ///
-/// [`ConnectError::Stream`] when there is none and none can be made; [`ConnectError::Setting`] names the first setting that
-/// differs, as the server calls it.
+/// [`ConnectError::Stream`] when there is none and none can be made, [`ConnectError::Unsettled`] when that may pass;
+/// [`ConnectError::Setting`] names the first setting that differs, as the server calls it.
 pub async fn open(context: &Context, wanted: &Stream) -> Result<(), ConnectError> {
     let stream = context.get_or_create_stream(wanted.clone()).await;
-    let stream = stream.map_err(|source| ConnectError::Stream {
-        stream: wanted.name.clone(),
-        source: source.into(),
-    })?;
+    let stream = stream.map_err(|error| refused(&wanted.name, error))?;
     compare(wanted, &stream.cached_info().config)
+}
+
+/// Opens streams, and again while it fails since the servers have not settled yet: for whoever starts, and has nothing else to do.
+///
+/// # Errors
+///
+/// That of `opening` which does not pass, or has not within a minute.
+pub async fn once_settled<F>(mut opening: impl FnMut() -> F) -> Result<(), ConnectError>
+where
+    F: Future<Output = Result<(), ConnectError>>,
+{
+    let mut unsettled = match opening().await {
+        Err(error @ ConnectError::Unsettled { .. }) => error,
+        over => return over,
+    };
+    tracing::info!(error = %chain(&unsettled), "waiting for the NATS servers to settle");
+    let settling = async {
+        loop {
+            tokio::time::sleep(SETTLING_PAUSE).await;
+            match opening().await {
+                Err(error @ ConnectError::Unsettled { .. }) => unsettled = error,
+                over => return over,
+            }
+        }
+    };
+    let settled = tokio::time::timeout(SETTLING_MAX, settling).await;
+    settled.unwrap_or(Err(unsettled))
+}
+
+fn refused(stream: &str, error: CreateStreamError) -> ConnectError {
+    let stream = stream.to_string();
+    if may_pass(&error.kind()) {
+        let source = error.into();
+        return ConnectError::Unsettled { stream, source };
+    }
+    let source = error.into();
+    ConnectError::Stream { stream, source }
+}
+
+/// Whether that is a cluster without a leader, or one that does not hear all of its servers.
+fn may_pass(kind: &CreateStreamErrorKind) -> bool {
+    match kind {
+        CreateStreamErrorKind::TimedOut => true,
+        CreateStreamErrorKind::JetStream(error) => matches!(
+            error.error_code(),
+            ErrorCode::CLUSTER_INCOMPLETE
+                | ErrorCode::CLUSTER_NO_PEERS
+                | ErrorCode::CLUSTER_NOT_ACTIVE
+                | ErrorCode::CLUSTER_NOT_ASSIGNED
+                | ErrorCode::CLUSTER_NOT_AVAILABLE
+                | ErrorCode::CLUSTER_NOT_LEADER
+        ),
+        CreateStreamErrorKind::EmptyStreamName
+        | CreateStreamErrorKind::InvalidStreamName
+        | CreateStreamErrorKind::DomainAndExternalSet
+        | CreateStreamErrorKind::JetStreamUnavailable
+        | CreateStreamErrorKind::Response
+        | CreateStreamErrorKind::NotFound
+        | CreateStreamErrorKind::ResponseParse => false,
+    }
 }
 
 fn compare(wanted: &Stream, found: &Stream) -> Result<(), ConnectError> {

@@ -9,12 +9,12 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config as Stream;
-use croft_nats_testing::{Authority, Operator, Server, Setup};
+use croft_nats_testing::{Authority, Cluster, Operator, Server, Setup};
 
 use crate::{Broker, ConnectError, Credentials};
 
 /// Longer than anything takes that is expected to happen.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
 
 /// Runs it to its end, or fails.
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -250,6 +250,36 @@ fn nobody_to_connect_to_is_an_error_at_once() {
     assert!(error.to_string().contains(&closed.to_string()), "{error}");
     let error = run(async { Broker::new("not an address").connect().await }).unwrap_err();
     assert!(matches!(error, ConnectError::Address { .. }), "{error}");
+}
+
+#[test]
+fn a_cluster_without_a_leader_is_waited_for() {
+    let Some(mut cluster) = Cluster::start() else {
+        return;
+    };
+    let broker = Broker::new(&cluster.addresses()[0]);
+    for name in ["two", "three"] {
+        cluster.server(name).kill();
+    }
+    let wanted = Stream {
+        name: "S".into(),
+        num_replicas: 3,
+        ..Stream::default()
+    };
+    run(async {
+        let client = broker.connect().await.unwrap();
+        let context = crate::context(&client, Duration::from_secs(1));
+        let error = crate::open(&context, &wanted).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Unsettled { .. }), "{error}");
+        let restarting = tokio::task::spawn_blocking(move || {
+            cluster.server("two").restart();
+            cluster.server("three").restart();
+            cluster
+        });
+        let opened = crate::once_settled(|| crate::open(&context, &wanted)).await;
+        restarting.await.unwrap();
+        opened.unwrap();
+    });
 }
 
 #[test]

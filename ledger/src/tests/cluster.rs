@@ -35,16 +35,9 @@ fn config(servers: Vec<String>, monitoring: Vec<String>) -> Config {
     }
 }
 
-/// Until the cluster has made the stream: one that has just begun, on a busy machine, takes longer than that to do it.
 async fn connect(servers: Vec<String>, monitoring: Vec<String>) -> JetStream {
     let config = config(servers, monitoring);
-    loop {
-        match JetStream::connect(config.clone()).await {
-            Ok(ledger) => return ledger,
-            Err(ConnectError::Stream { .. }) => look_again().await,
-            Err(error) => panic!("{error}"),
-        }
-    }
+    JetStream::connect(config).await.unwrap()
 }
 
 /// Appends numbered events to a subject of its own, as a role does: what it lost sight of it reads, and sends again at the
