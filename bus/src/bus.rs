@@ -9,8 +9,8 @@ use futures_util::stream::BoxStream;
 
 use crate::{
     Announcement, Build, Chunk, Deployment, FollowError, Health, Heard, Hint, Host, Item, Mark,
-    Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError, Taken,
-    Unavailable, Verdict,
+    Place, Pool, Presence, PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError,
+    Taken, Unavailable, Verdict,
 };
 
 /// What is on its way. Anything of it may be lost, repeated or late.
@@ -110,6 +110,16 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// **Errors.** Not listening; try again. Once it listens, the stream does not end.
     fn announcements(&self)
     -> BoxFuture<'_, Result<BoxStream<'static, Announcement>, Unavailable>>;
+
+    /// Tells all servers that listen now, the caller among them, which hosts ask one.
+    ///
+    /// **Errors.** It did not leave; say it again in a few seconds, as always.
+    fn tell_presence(&self, presence: Presence) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// What every server says of its hosts from now on. One that reads too slowly misses some.
+    ///
+    /// **Errors.** Not listening; try again. Once it listens, the stream does not end.
+    fn presences(&self) -> BoxFuture<'_, Result<BoxStream<'static, Presence>, Unavailable>>;
 
     /// Whether all is well, in words. Streams that a broker has lost are made again by the question. Nothing of a bus is
     /// durable, and nothing has to be.

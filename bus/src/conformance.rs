@@ -69,6 +69,7 @@ macro_rules! for_each_case {
                 a_renewal_without_a_server_is_unheard
                 a_renewal_that_nobody_answers_is_unheard
                 announcements_reach_all_who_listen
+                who_is_there_is_heard_by_every_server_and_by_the_one_that_says_it
             ;
             output:
                 a_follower_gets_what_is_kept_then_what_comes

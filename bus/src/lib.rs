@@ -1,4 +1,5 @@
-//! What is on its way: hints that a build waits, renewals of leases, live output of builds and of hosts, announcements of workers.
+//! What is on its way: hints that a build waits, renewals of leases, live output of builds and of hosts, announcements of workers, and which
+//! hosts each server hears.
 //!
 //! In: what one role wants another to know soon. Out: the same, mostly, to whoever listens. Two implementations stand behind
 //! [`Bus`] and pass one [`conformance`] suite:
@@ -52,8 +53,8 @@ pub use error::{
 pub use held::{RenewalRequest, Taken};
 pub use memory::Memory;
 pub use message::{
-    Announcement, CHUNK_BYTES_MAX, Chunk, Heard, Hint, Item, Mark, NoMark, Place, REASON_BYTES_MAX,
-    Renewal, VERSION_BYTES_MAX, Verdict,
+    Announcement, CHUNK_BYTES_MAX, Chunk, Heard, Hint, Item, Mark, NoMark, PRESENCE_BYTES_MAX,
+    Place, Presence, REASON_BYTES_MAX, Renewal, VERSION_BYTES_MAX, Verdict,
 };
 pub use name::{Build, Deployment, Host, NAME_BYTES_MAX, NameError, POOL_BYTES_MAX, Pool, Worker};
 pub use nats::{Config, Nats};

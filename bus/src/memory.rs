@@ -6,7 +6,7 @@ mod hints;
 mod output;
 /// Live output of hosts.
 mod printed;
-/// What is said to whoever listens now: renewals and announcements.
+/// What is said to whoever listens now: renewals, announcements, presences.
 mod said;
 
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use futures_util::stream::BoxStream;
 use crate::message::{Record, cut, piece as checked};
 use crate::{
     Announcement, Build, Bus, Chunk, Deployment, FollowError, Health, Heard, Hint, Host, Item,
-    Mark, Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest, Settings,
-    TakeError, Taken, Unavailable, VERSION_BYTES_MAX, Verdict,
+    Mark, Place, Pool, Presence, PublishError, PutError, RenewError, Renewal, RenewalRequest,
+    Settings, TakeError, Taken, Unavailable, VERSION_BYTES_MAX, Verdict,
 };
 use hints::Hints;
 use output::Outputs;
@@ -147,6 +147,18 @@ impl Bus for Memory {
         &self,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Announcement>, Unavailable>> {
         future::lazy(|_| Ok(self.said.announcements())).boxed()
+    }
+
+    fn tell_presence(&self, presence: Presence) -> BoxFuture<'_, Result<(), Unavailable>> {
+        future::lazy(move |_| {
+            self.said.tell_presence(presence);
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn presences(&self) -> BoxFuture<'_, Result<BoxStream<'static, Presence>, Unavailable>> {
+        future::lazy(|_| Ok(self.said.presences())).boxed()
     }
 
     fn health(&self) -> BoxFuture<'_, Health> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{Build, Pool, PutError, Worker};
+use crate::{Build, Host, Pool, PutError, Worker};
 
 /// Most bytes of a chunk of output. A pipe's own size on Linux: a reader rarely has more at once, and a broker's default of
 /// 1 MiB a message is far.
@@ -18,6 +18,12 @@ pub const REASON_BYTES_MAX: usize = 1 << 10;
 
 /// Longest version of a worker's croft in bytes; a longer one is cut.
 pub const VERSION_BYTES_MAX: usize = 64;
+
+/// Most bytes of names in one message of who is there, each with its length: some two hundred names as people give them.
+pub const PRESENCE_BYTES_MAX: usize = 3 << 10;
+
+/// Most bytes of a name's length before it.
+const LENGTH_BYTES_MAX: usize = 3;
 
 /// A build waits to be claimed. Who takes it folds the build's subject up to the sequence at least, and appends the claim:
 /// the claim is the truth, and a hint that is lost, repeated or outdated changes nothing.
@@ -69,6 +75,53 @@ pub struct Announcement {
     pub slots: u32,
     /// Its croft; at most [`VERSION_BYTES_MAX`] bytes.
     pub version: String,
+}
+
+/// Hosts that ask a server. Said every few seconds by each server, in as many messages as it takes and in one at least: a server that
+/// hears its own hears those of the others, too.
+///
+/// **Shape.** At most [`PRESENCE_BYTES_MAX`] bytes of names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Presence {
+    by: u64,
+    hosts: Vec<Host>,
+}
+
+impl Presence {
+    /// What a server says that is told from others by that number: one message or more, which name all of those hosts.
+    #[must_use]
+    pub fn of(by: u64, hosts: impl IntoIterator<Item = Host>) -> Vec<Self> {
+        let mut all = vec![Self {
+            by,
+            hosts: Vec::new(),
+        }];
+        let mut left = PRESENCE_BYTES_MAX;
+        for host in hosts {
+            let size_bytes = host.as_str().len() + LENGTH_BYTES_MAX;
+            if left < size_bytes {
+                left = PRESENCE_BYTES_MAX;
+                all.push(Self {
+                    by,
+                    hosts: Vec::new(),
+                });
+            }
+            left -= size_bytes;
+            all.last_mut().expect("there is one").hosts.push(host);
+        }
+        all
+    }
+
+    /// Whose word it is.
+    #[must_use]
+    pub fn by(&self) -> u64 {
+        self.by
+    }
+
+    /// Who is there.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
 }
 
 /// Cuts a text that is too long, between two characters.

@@ -1,7 +1,7 @@
 //! The bus of a farm, over a NATS server or cluster. Connected by the composition root.
 //!
-//! Hints are a work queue, output of builds and of hosts are two streams with limits, all in the broker's memory; renewals, announcements and what
-//! followers say of themselves are plain messages. When the broker's memory is gone, whoever asks next makes the streams
+//! Hints are a work queue, output of builds and of hosts are two streams with limits, all in the broker's memory; renewals, announcements, presences and
+//! what followers say of themselves are plain messages. When the broker's memory is gone, whoever asks next makes the streams
 //! again, and the roles fill them from the ledger as they go on.
 
 /// Which streams of which broker.
@@ -16,7 +16,7 @@ mod put;
 mod follow;
 /// Live output of hosts, in and out.
 mod printed;
-/// What is said to whoever listens now: renewals and announcements.
+/// What is said to whoever listens now: renewals, announcements, presences.
 mod said;
 
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ pub use config::Config;
 use crate::message::{Record, cut, piece as checked};
 use crate::{
     Announcement, Build, Bus, Cause, Chunk, Deployment, FollowError, Health, Heard, Hint, Host,
-    Item, Mark, Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest,
+    Item, Mark, Place, Pool, Presence, PublishError, PutError, RenewError, Renewal, RenewalRequest,
     TakeError, Taken, Unavailable, VERSION_BYTES_MAX, Verdict,
 };
 
@@ -221,6 +221,14 @@ impl Bus for Nats {
         &self,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Announcement>, Unavailable>> {
         self.shared.announcements().boxed()
+    }
+
+    fn tell_presence(&self, presence: Presence) -> BoxFuture<'_, Result<(), Unavailable>> {
+        async move { self.shared.tell_presence(&presence).await }.boxed()
+    }
+
+    fn presences(&self) -> BoxFuture<'_, Result<BoxStream<'static, Presence>, Unavailable>> {
+        self.shared.presences().boxed()
     }
 
     fn health(&self) -> BoxFuture<'_, Health> {

@@ -12,7 +12,7 @@ use crate::message::{CHUNK_BYTES_MAX, Record};
 /// The version that is written.
 pub(crate) const VERSION: u8 = 1;
 
-/// Longest message but output: three names, a reason, numbers; nobody decodes more because a length says so.
+/// Longest message but output: three names, a reason, numbers, or the names of hosts that are there; nobody decodes more because a length says so.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// What stands before a chunk's bytes.
@@ -31,7 +31,9 @@ fn limits() -> impl bincode::config::Config {
 pub(crate) fn encode<T: Serialize>(message: &T) -> Bytes {
     let mut bytes = vec![VERSION];
     let body = bincode::serde::encode_to_vec(message, limits());
-    bytes.extend(body.expect("names and reasons are bounded, and the rest are numbers"));
+    bytes.extend(
+        body.expect("names, reasons and lists of names are bounded, and the rest are numbers"),
+    );
     bytes.into()
 }
 
@@ -114,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::message::Took;
-    use crate::{Announcement, Hint, Renewal, Verdict};
+    use crate::{Announcement, Hint, Presence, Renewal, Verdict};
 
     #[track_caller]
     fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(message: &T, bytes: &[u8]) {
@@ -160,6 +162,32 @@ mod tests {
             version: "0.1.0".into(),
         };
         golden(&announcement, b"\x01\x03w-1\x05linux\x01\x04\x050.1.0");
+    }
+
+    #[test]
+    fn the_bytes_of_a_presence_are_golden() {
+        let hosts = ["web-1", "h"].map(|host| host.parse().unwrap());
+        let presence = Presence::of(300, hosts);
+        golden(&presence[0], b"\x01\xfb\x2c\x01\x02\x05web-1\x01h");
+    }
+
+    #[test]
+    fn any_number_of_hosts_is_said_in_messages_that_are_not_too_long() {
+        let short = (0..10_000).map(|number| format!("{number}"));
+        let long = (0..100).map(|number| format!("{number:0>255}"));
+        let hosts: Vec<crate::Host> = short
+            .chain(long)
+            .map(|host| host.parse().unwrap())
+            .collect();
+        let said = Presence::of(u64::MAX, hosts.clone());
+        let heard = said
+            .iter()
+            .map(|one| decode::<Presence>(&encode(one)).unwrap());
+        let named: Vec<_> = heard.flat_map(|one| one.hosts().to_vec()).collect();
+        assert_eq!(named, hosts);
+        let is_short = |one| encode(one).len() <= MESSAGE_BYTES_MAX;
+        assert!(said.iter().all(is_short));
+        assert_eq!(Presence::of(1, []).len(), 1, "who hears nobody says so");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod run;
 
 use std::sync::Arc;
 
+use croft_bus::Bus;
 use croft_ledger::{Clock, Ledger};
 use tokio::sync::{mpsc, watch};
 
@@ -47,6 +48,10 @@ const COMMANDS_MAX: usize = 1024;
 pub struct Parts {
     /// The truth.
     pub ledger: Arc<dyn Ledger>,
+    /// Where the farm's servers tell each other which hosts they hear.
+    pub bus: Arc<dyn Bus>,
+    /// What this server is told from others by there; drawn at each start.
+    pub nonce: u64,
     /// What time it is.
     pub clock: Clock,
     /// Those who tell balancers.
@@ -57,8 +62,6 @@ pub struct Parts {
     pub metrics: Option<Arc<dyn Metrics>>,
     /// What is counted.
     pub counts: Counts,
-    /// Whether every host asks this server: of a farm's servers each hears its own, and says nothing of those that it does not hear.
-    pub hears_all: bool,
 }
 
 /// A server's loop, to be run.

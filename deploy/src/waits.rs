@@ -12,11 +12,22 @@ use crate::finish::named;
 use crate::health::Begin;
 use crate::state::{Deployment, State};
 
+/// What is known of a host's silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It asks one of the farm's servers.
+    None,
+    /// This server has not listened for long enough.
+    Unknown,
+    /// It is not heard, and was last then; none when it never was since this server listens.
+    Since(Option<Timestamp>),
+}
+
 /// What a server knows of a deployment beside what is folded.
 pub(crate) struct Knows<'s> {
     pub(crate) now: Timestamp,
-    /// Of a host that is not heard when it was last; that is none when it has never asked this server.
-    pub(crate) silence: &'s dyn Fn(&str) -> Option<Option<Timestamp>>,
+    /// Whether a host is heard.
+    pub(crate) silence: &'s dyn Fn(&str) -> Silence,
     /// From when on this server can hear.
     pub(crate) hears_since: Timestamp,
     /// What is wrong with its balancer.

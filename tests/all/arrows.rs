@@ -68,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("croft-balance", &[]),
     (
         "croft-deploy",
-        &["croft-proto", "croft-ledger", "croft-balance"],
+        &["croft-proto", "croft-ledger", "croft-bus", "croft-balance"],
     ),
     (
         "croft-agent",

@@ -1,4 +1,4 @@
-//! Cases of what is said to those who listen: renewals with their answers, and announcements.
+//! Cases of what is said to those who listen: renewals with their answers, announcements, and who hears which hosts.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{build, pool};
-use crate::{Announcement, Bus, RenewError, Renewal, RenewalRequest, Verdict};
+use crate::{Announcement, Bus, Host, Presence, RenewError, Renewal, RenewalRequest, Verdict};
 
 fn renewal() -> Renewal {
     Renewal {
@@ -117,5 +117,30 @@ pub(super) async fn announcements_reach_all_who_listen(bus: Arc<dyn Bus>) {
     for listener in [first, second] {
         let heard: Vec<_> = listener.take(2).collect().await;
         assert_eq!(heard, [announcement(3), announcement(2)]);
+    }
+}
+
+pub(super) async fn who_is_there_is_heard_by_every_server_and_by_the_one_that_says_it(
+    bus: Arc<dyn Bus>,
+) {
+    let host = |number| {
+        let name = format!("host-{number}");
+        name.parse::<Host>().expect("a host of this suite")
+    };
+    let hosts = || (0..500).map(host);
+    let all = |by| Presence::of(by, hosts());
+    let first = bus.presences().await.expect("one can listen");
+    let second = bus.presences().await.expect("one can listen");
+    let mut expected = Vec::new();
+    for by in [1, 2] {
+        for presence in all(by) {
+            let said = bus.tell_presence(presence.clone()).await;
+            said.expect("it can be said");
+            expected.push(presence);
+        }
+    }
+    for listener in [first, second] {
+        let heard: Vec<_> = listener.take(expected.len()).collect().await;
+        assert_eq!(heard, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What is said to whoever listens now: renewals, which are answered, and announcements. Nothing of it is kept.
+//! What is said to whoever listens now: renewals, which are answered, announcements, and who hears which hosts. Nothing of it is kept.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::time::timeout;
 
 use crate::held::Answer;
-use crate::{Announcement, RenewError, Renewal, RenewalRequest, Unavailable, Verdict};
+use crate::{Announcement, Presence, RenewError, Renewal, RenewalRequest, Unavailable, Verdict};
 
 /// What a listener may be behind: a renewal from each of a thousand builds. More are lost on it, and come again.
 const BEHIND_MAX: usize = 1024;
@@ -23,6 +23,7 @@ type Reply = Arc<Mutex<Option<oneshot::Sender<Verdict>>>>;
 pub(super) struct Said {
     renewals: broadcast::Sender<(Renewal, Reply)>,
     announcements: broadcast::Sender<Announcement>,
+    presences: broadcast::Sender<Presence>,
     renew_wait: Duration,
 }
 
@@ -31,6 +32,7 @@ impl Said {
         Self {
             renewals: broadcast::Sender::new(BEHIND_MAX),
             announcements: broadcast::Sender::new(BEHIND_MAX),
+            presences: broadcast::Sender::new(BEHIND_MAX),
             renew_wait,
         }
     }
@@ -59,6 +61,15 @@ impl Said {
 
     pub(super) fn announcements(&self) -> BoxStream<'static, Announcement> {
         listen(self.announcements.subscribe())
+    }
+
+    pub(super) fn tell_presence(&self, presence: Presence) {
+        let listeners = self.presences.send(presence);
+        tracing::trace!(heard = listeners.is_ok(), "said which hosts are there");
+    }
+
+    pub(super) fn presences(&self) -> BoxStream<'static, Presence> {
+        listen(self.presences.subscribe())
     }
 }
 

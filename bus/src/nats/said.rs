@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::Shared;
 use crate::held::Answer;
-use crate::{Announcement, RenewError, Renewal, RenewalRequest, Unavailable, Verdict, wire};
+use crate::{
+    Announcement, Presence, RenewError, Renewal, RenewalRequest, Unavailable, Verdict, wire,
+};
 
 impl Shared {
     pub(super) async fn renew(&self, renewal: &Renewal) -> Result<Verdict, RenewError> {
@@ -48,6 +50,19 @@ impl Shared {
         &self,
     ) -> Result<BoxStream<'static, Announcement>, Unavailable> {
         let heard = self.listen("announce").await?;
+        Ok(heard
+            .filter_map(|message| future::ready(understood(&message)))
+            .boxed())
+    }
+
+    pub(super) async fn tell_presence(&self, presence: &Presence) -> Result<(), Unavailable> {
+        let payload = wire::encode(presence);
+        let said = self.client.publish(self.plain("present"), payload).await;
+        said.map_err(Unavailable::new)
+    }
+
+    pub(super) async fn presences(&self) -> Result<BoxStream<'static, Presence>, Unavailable> {
+        let heard = self.listen("present").await?;
         Ok(heard
             .filter_map(|message| future::ready(understood(&message)))
             .boxed())

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
 /// A host that was answered asks again at once, and one that was refused within seconds: after so long it is silent.
-const SILENT_AFTER: Duration = Duration::from_secs(15);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(15);
 
 /// What waits for one host: the latest of each deployment, since a deployment runs one event after the other.
 #[derive(Debug, Default)]
@@ -26,14 +26,27 @@ struct Slot {
     left: Option<Instant>,
     /// Held by each question that waits.
     asking: Arc<()>,
+    /// When another server last said that it hears the host.
+    elsewhere: Option<Instant>,
 }
 
 impl Slot {
-    /// How long the host has not been there; none while it is. Long enough that it should have asked again.
-    fn silence(&self) -> Option<Duration> {
-        let is_asking = Arc::strong_count(&self.asking) > 1;
-        let silence = self.left.filter(|_| !is_asking)?.elapsed();
-        (silence >= SILENT_AFTER).then_some(silence)
+    /// Since when the host has not been at this server; none when it never was.
+    fn away(&self) -> Option<Duration> {
+        match Arc::strong_count(&self.asking) > 1 {
+            true => Some(Duration::ZERO),
+            false => Some(self.left?.elapsed()),
+        }
+    }
+
+    fn ear(&self) -> Ear {
+        let elsewhere = self.elsewhere.map(|heard| heard.elapsed());
+        match self.away().into_iter().chain(elsewhere).min() {
+            None => Ear::Never,
+            // Long enough that it should have asked again.
+            Some(silence) if silence >= SILENT_AFTER => Ear::Silent(silence),
+            Some(_) => Ear::Heard,
+        }
     }
 }
 
@@ -58,11 +71,11 @@ impl Drop for Asking<'_> {
 /// What is known of a host's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ear {
-    /// It is here, or was a moment ago.
+    /// It is at one of the farm's servers, or was a moment ago.
     Heard,
-    /// It has not been here for so long.
+    /// It has not been at any for so long.
     Silent(Duration),
-    /// It has never been here.
+    /// It has never been at any server, as far as this one knows.
     Never,
 }
 
@@ -104,17 +117,42 @@ impl Mailbox {
         asked.is_some_and(|asked| asked.elapsed() < HEARD_WITHIN)
     }
 
+    /// Whether a host is at one of the farm's servers, as far as this one knows.
+    pub(super) fn is_there(&self, host: &str) -> bool {
+        let slots = self.slots();
+        slots.get(host).is_some_and(|slot| slot.ear() == Ear::Heard)
+    }
+
     /// Whether each of those hosts is there, in their order.
     pub(super) fn ears<'h>(
         &self,
         hosts: impl Iterator<Item = &'h String>,
     ) -> Vec<(&'h String, Ear)> {
         let slots = self.slots();
-        let ear = |host: &String| match slots.get(host) {
-            Some(slot) if slot.asked.is_some() => slot.silence().map_or(Ear::Heard, Ear::Silent),
-            Some(_) | None => Ear::Never,
-        };
+        let ear = |host: &String| slots.get(host).map_or(Ear::Never, Slot::ear);
         hosts.map(|host| (host, ear(host))).collect()
+    }
+
+    /// The hosts that are at this server, or have been within that time.
+    pub(super) fn present(&self, within: Duration) -> Vec<String> {
+        let slots = self.slots();
+        let is_here = |slot: &Slot| slot.away().is_some_and(|away| away <= within);
+        let here = slots.iter().filter(|(_, slot)| is_here(slot));
+        here.map(|(host, _)| host.clone()).collect()
+    }
+
+    /// Another server hears those.
+    pub(super) fn heard_elsewhere<'h>(&self, hosts: impl Iterator<Item = &'h str>) {
+        let (mut slots, now) = (self.slots(), Instant::now());
+        for host in hosts {
+            match slots.get_mut(host) {
+                Some(slot) => slot.elsewhere = Some(now),
+                None => {
+                    let slot = slots.entry(host.to_string()).or_default();
+                    slot.elsewhere = Some(now);
+                }
+            }
+        }
     }
 
     /// Everything that waits for a host, or nothing when nothing came in that time, or the host was forgotten.
@@ -247,5 +285,43 @@ mod tests {
         assert_eq!(ear(), Ear::Heard);
         mailbox.forget("a");
         assert_eq!(ear(), Ear::Never);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_asks_another_server_is_heard_and_not_counted_as_one_of_ours() {
+        let mailbox = Mailbox::default();
+        let host = "a".to_string();
+        let ear = || mailbox.ears(std::iter::once(&host))[0].1;
+        mailbox.heard_elsewhere(["a"].into_iter());
+        assert_eq!(ear(), Ear::Heard);
+        assert!(!mailbox.is_heard("a"), "each server counts its own");
+        assert!(
+            mailbox.present(SILENT_AFTER).is_empty(),
+            "and tells of its own"
+        );
+        tokio::time::advance(SILENT_AFTER).await;
+        assert_eq!(ear(), Ear::Silent(SILENT_AFTER));
+        mailbox.take("a", Duration::ZERO).await;
+        assert_eq!(ear(), Ear::Heard, "it has come here");
+        tokio::time::advance(SILENT_AFTER).await;
+        mailbox.heard_elsewhere(["a"].into_iter());
+        assert_eq!(ear(), Ear::Heard, "and has gone back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn present_is_who_waits_and_who_has_just_gone() {
+        let mailbox = Mailbox::default();
+        mailbox.put("never", command(LifecycleEvent::Install));
+        mailbox.take("gone", Duration::ZERO).await;
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let waiting = mailbox.take("waits", Duration::from_secs(60));
+        let looking = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            mailbox.take("just", Duration::ZERO).await;
+            let mut here = mailbox.present(Duration::from_secs(3));
+            here.sort();
+            assert_eq!(here, ["just", "waits"]);
+        };
+        tokio::join!(waiting, looking);
     }
 }

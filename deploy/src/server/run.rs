@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use croft_bus::Presence;
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
@@ -19,6 +20,7 @@ use croft_proto::deploy::{
 };
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -36,7 +38,7 @@ use crate::intent::{GroupName, Intent, Recorded};
 use crate::state::{FoldError, Running};
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
 use crate::traffic::{Weights, server};
-use heard::Silences;
+use heard::{Silences, TELL_TICKS};
 
 /// How often time passes for the decisions.
 const TICK: Duration = Duration::from_secs(1);
@@ -89,6 +91,10 @@ enum Arrived {
     Polled(Timestamp, Result<Vec<Polled>, String>),
     /// What a watch wanted to know.
     Measured(Answered),
+    /// What servers say of their hosts, if one can listen now.
+    Presences(Option<BoxStream<'static, Presence>>),
+    /// Others know which hosts are here, or will next time.
+    ToldPresence,
 }
 
 struct Loop {
@@ -105,6 +111,7 @@ struct Loop {
     keys: Arc<Keys>,
     /// Hosts that are not heard.
     silences: Silences,
+    presences: BoxStream<'static, Presence>,
     /// What hosts said last that they have, and when.
     reports: HashMap<String, (Timestamp, Vec<Has>)>,
     on_their_way: FuturesUnordered<BoxFuture<'static, Arrived>>,
@@ -129,6 +136,7 @@ impl Server {
             .follow(Seq::ZERO)
             .ready_chunks(ENTRIES_AT_ONCE);
         let mut state = Loop::new(self.parts, self.mailbox, self.keys);
+        state.listen_to_presences();
         state.probe();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -140,6 +148,7 @@ impl Server {
                     state.arrived(arrived)?;
                 }
                 chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
+                Some(presence) = state.presences.next() => state.heard(&presence),
                 // Before those who ask: a thousand hosts must not keep time from passing.
                 _ = tick.tick() => state.tick()?,
                 // When nobody can ask any more, deployments go on.
@@ -166,6 +175,7 @@ impl Loop {
             mailbox,
             keys,
             silences: Silences::default(),
+            presences: futures_util::stream::pending().boxed(),
             reports: HashMap::new(),
             on_their_way: FuturesUnordered::new(),
             again: Vec::new(),
@@ -279,6 +289,9 @@ impl Loop {
         self.retry();
         if self.ticks.is_multiple_of(POLL_TICKS) {
             self.poll();
+        }
+        if self.ticks.is_multiple_of(TELL_TICKS) {
+            self.tell_presence();
         }
         self.ticks += 1;
         self.measure();
@@ -441,6 +454,8 @@ impl Loop {
                 self.advise()?;
             }
             Arrived::Measured(answered) => self.measured(answered)?,
+            Arrived::Presences(came) => self.listening_to_presences(came),
+            Arrived::ToldPresence => self.told_presence(),
             Arrived::Routed(key, report) => {
                 self.balancers.routed(&key);
                 if let Some(report) = report {

@@ -24,6 +24,8 @@ use crate::step::{Answer, Report, Said};
 
 /// What is counted.
 mod counted;
+/// Who is heard by which server.
+mod heard;
 
 /// No condition here takes so long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -55,6 +57,7 @@ impl Routing for Balancer {
 
 struct Farm {
     handle: Handle,
+    ledger: Arc<dyn Ledger>,
     balancer: Balancer,
     registry: prometheus::Registry,
     tasks: JoinSet<()>,
@@ -89,8 +92,9 @@ impl Farm {
         let ledger: Arc<dyn Ledger> = Arc::new(Memory::new(clock.clone()));
         let registry = prometheus::Registry::new();
         let (server, handle) = Server::new(Parts {
-            hears_all: true,
-            ledger,
+            ledger: Arc::clone(&ledger),
+            bus: Arc::new(croft_bus::Memory::new(&croft_bus::Settings::default())),
+            nonce: 1,
             clock,
             routing,
             alerts: None,
@@ -102,6 +106,7 @@ impl Farm {
         tasks.spawn(async move { server.run(stopped).await.unwrap() });
         let mut farm = Self {
             handle,
+            ledger,
             balancer: Balancer::default(),
             registry,
             tasks,
@@ -134,20 +139,24 @@ impl Farm {
         )
         .await;
         for host in hosts {
-            let event = HostEvent::Enrolled {
-                public_key: String::new(),
-                tags: vec![Tag {
-                    key: "all".into(),
-                    value: String::new(),
-                }],
-                zone: None,
-                invitation: None,
-            };
-            farm.record(host_subject(host).unwrap(), event.into()).await;
+            farm.enrol(host).await;
             let (handle, host) = (farm.handle.clone(), (*host).to_string());
             farm.tasks.spawn(serve(handle, host, fails));
         }
         farm
+    }
+
+    async fn enrol(&self, host: &str) {
+        let event = HostEvent::Enrolled {
+            public_key: String::new(),
+            tags: vec![Tag {
+                key: "all".into(),
+                value: String::new(),
+            }],
+            zone: None,
+            invitation: None,
+        };
+        self.record(host_subject(host).unwrap(), event.into()).await;
     }
 
     async fn record(&self, subject: Subject, event: Recorded) {

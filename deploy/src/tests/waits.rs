@@ -5,7 +5,7 @@ use croft_proto::deploy::{LifecycleEvent, Wait, WaitKind};
 
 use super::farm::{haproxy, id, name};
 use super::one::One;
-use crate::waits::{Knows, waits};
+use crate::waits::{Knows, Silence, waits};
 use crate::*;
 
 /// What is said of a deployment by a server that does not hear those hosts, and heard them last a minute ago.
@@ -15,7 +15,10 @@ fn said(one: &One, number: u64, silent: &[&str], held_ms: Option<u64>) -> Vec<Wa
     let state = one.engine.state();
     let knows = Knows {
         now,
-        silence: &|host| silent.contains(&host).then_some(Some(last)),
+        silence: &|host| match silent.contains(&host) {
+            true => Silence::Since(Some(last)),
+            false => Silence::None,
+        },
         hears_since: Timestamp::default(),
         balancer: Vec::new(),
         watchers: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use croft_proto::Timestamp;
 use croft_proto::deploy::{DeploymentId, EventStatus, LifecycleEvent, Wait, WaitKind};
 
-use super::{Knows, later};
+use super::{Knows, Silence, later};
 use crate::finish::named;
 use crate::state::{Deployment, Running, State, Target};
 use crate::step::{END_MS_MAX, START_MS_MAX, WITHDRAWN_MS, is_the_balancers};
@@ -68,15 +68,15 @@ fn silent_one(
     let is_revoked = known.is_none_or(|known| !known.is_enrolled);
     let ours = |running: &Running| !is_the_balancers(running.event);
     if let Some(running) = target.running.filter(ours) {
-        let absence = match (is_revoked, silence) {
-            (true, _) => Absence::Revoked,
-            (false, Some(last)) => Absence::Silent(last),
-            (false, None) => Absence::None,
+        let absence = match is_revoked {
+            true => Absence::Revoked,
+            false => Absence::Silence(silence),
         };
         return silent_in(deployment, target, running, absence, knows);
     }
-    // One that asks another server may be well: of what this one has never heard it says nothing before it is the host's turn.
-    let last = silence??;
+    let Silence::Since(last) = silence else {
+        return None;
+    };
     let is_to_come = !target.is_attempted && deployment.end.is_none();
     let last_of_all = match is_to_come {
         true => "; it is begun last",
@@ -93,10 +93,8 @@ fn silent_one(
 enum Absence {
     /// It is none of the farm's any more.
     Revoked,
-    /// It is not heard, and was last then, if ever by this server.
-    Silent(Option<Timestamp>),
-    /// It is there.
-    None,
+    /// It is not heard, or is.
+    Silence(Silence),
 }
 
 /// The same of one that has an event to run.
@@ -110,11 +108,12 @@ fn silent_in(
     let (host, event) = (&target.planned.host, running.event);
     let about = |message: String| Wait::new(WaitKind::Host, message).about([host]);
     if running.is_started {
-        // It has said since when it runs it: whom that server does not hear asks another one, or is silent from then on.
         let (words, last) = match absence {
-            Absence::Revoked => ("has been revoked", running.since),
-            Absence::Silent(last) => (NOT_HEARD, last?.max(running.since)),
-            Absence::None => return None,
+            Absence::Revoked => ("has been revoked", Some(running.since)),
+            Absence::Silence(Silence::Since(last)) => {
+                (NOT_HEARD, last.map(|last| last.max(running.since)))
+            }
+            Absence::Silence(Silence::None | Silence::Unknown) => return None,
         };
         let message = format!("{host} runs {event}, and {words}");
         let until = later(running.since.max(knows.hears_since), END_MS_MAX);
@@ -131,8 +130,9 @@ fn silent_in(
     };
     let (words, since) = match absence {
         Absence::Revoked => ("has been revoked", turn),
-        Absence::Silent(last) => (NOT_HEARD, last.unwrap_or(turn)),
-        Absence::None => ("has not begun it, although its agent asks", turn),
+        Absence::Silence(Silence::Since(last)) => (NOT_HEARD, last.unwrap_or(turn)),
+        Absence::Silence(Silence::None) => ("has not begun it, although its agent asks", turn),
+        Absence::Silence(Silence::Unknown) => ("has not begun it", turn),
     };
     let wait = about(format!("{host} is to run {event}, and {words}"));
     let wait = wait.since(since).until(later(turn, most));

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use croft_bus::{
     Announcement, Build, Bus, Chunk, Deployment, FollowError, Health, Heard, Hint, Host, Item,
-    Mark, Place, Pool, PublishError, PutError, RenewError, Renewal, RenewalRequest, TakeError,
-    Taken, Unavailable, Verdict,
+    Mark, Place, Pool, Presence, PublishError, PutError, RenewError, Renewal, RenewalRequest,
+    TakeError, Taken, Unavailable, Verdict,
 };
 use croft_proto::farm::{BuildEvent, BuildId, LossReason};
 use futures_util::StreamExt as _;
@@ -125,6 +125,12 @@ impl Bus for Lossy {
         &self,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Announcement>, Unavailable>> {
         self.inner.announcements()
+    }
+    fn tell_presence(&self, presence: Presence) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.inner.tell_presence(presence)
+    }
+    fn presences(&self) -> BoxFuture<'_, Result<BoxStream<'static, Presence>, Unavailable>> {
+        self.inner.presences()
     }
     fn health(&self) -> BoxFuture<'_, Health> {
         self.inner.health()

@@ -99,8 +99,9 @@ impl Rig {
             metrics: croft_scheduler::Metrics::new(&registry).unwrap(),
         });
         let (deployer, deploy) = croft_deploy::server::Server::new(croft_deploy::server::Parts {
-            hears_all: true,
             ledger: Arc::clone(&ledger),
+            bus: Arc::clone(&bus),
+            nonce: 1,
             clock: clock.clone(),
             routing: Arc::new(croft_deploy::server::Local),
             alerts: None,
@@ -163,8 +164,9 @@ impl Rig {
     /// From now on another server of the same farm is asked, which has read nothing of its deployments until what is returned runs.
     pub(super) async fn another_server(&mut self) -> croft_deploy::server::Server {
         let (deployer, deploy) = croft_deploy::server::Server::new(croft_deploy::server::Parts {
-            hears_all: true,
             ledger: Arc::clone(&self.farm.ledger),
+            bus: Arc::clone(&self.farm.bus),
+            nonce: 2,
             clock: self.farm.clock.clone(),
             routing: Arc::new(croft_deploy::server::Local),
             alerts: None,

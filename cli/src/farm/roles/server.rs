@@ -39,8 +39,6 @@ pub(crate) struct Ground {
     pub(crate) archive: substrates::Archive,
     pub(crate) lease: Lease,
     pub(crate) name: String,
-    /// Whether the farm has no other server.
-    pub(crate) is_alone: bool,
     /// What `/metrics` shows.
     pub(crate) registry: prometheus::Registry,
 }
@@ -186,6 +184,8 @@ fn past(
 fn deploying(ground: &Ground, door: &DoorWords) -> anyhow::Result<croft_deploy::server::Parts> {
     Ok(croft_deploy::server::Parts {
         ledger: Arc::clone(&ground.broker.ledger),
+        bus: Arc::clone(&ground.broker.bus),
+        nonce: u64::from_be_bytes(croft_keys::random_bytes()?),
         clock: Clock::system(),
         routing: Arc::new(croft_deploy::server::Local),
         alerts: Monitor::of(door.alertmanager.as_deref(), door.prometheus.as_deref())?
@@ -193,7 +193,6 @@ fn deploying(ground: &Ground, door: &DoorWords) -> anyhow::Result<croft_deploy::
         metrics: Prometheus::of(door.prometheus.as_deref())?
             .map(|source| Arc::new(source) as Arc<dyn croft_deploy::metrics::Metrics>),
         counts: croft_deploy::server::Counts::new(&ground.registry)?,
-        hears_all: ground.is_alone,
     })
 }
 
@@ -266,7 +265,6 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
             archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease: substrates::lease(&words.farm)?,
             name: name(words.name.as_deref(), &home)?,
-            is_alone: false,
             registry: observed::registry()?,
         };
         say_health(&ground.broker).await;

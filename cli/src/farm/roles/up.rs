@@ -43,7 +43,6 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
             lease,
             name: server::name(None, &home)?,
-            is_alone: true,
             registry: registry.clone(),
         };
         let mut running = Running::start(ground, &words.door, &home, key).await?;

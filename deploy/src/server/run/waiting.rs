@@ -5,7 +5,7 @@ use croft_proto::deploy::{DeploymentId, Wait};
 use super::Loop;
 use crate::server::routing::words;
 use crate::state::Deployment;
-use crate::waits::{Knows, waits};
+use crate::waits::{Knows, Silence, waits};
 
 impl Loop {
     /// What a deployment waits for; empty for one that is forgotten.
@@ -23,7 +23,11 @@ impl Loop {
             deployment,
             Knows {
                 now: self.parts.clock.now(),
-                silence: &|host| self.silences.of(host),
+                silence: &|host| match self.silences.of(host) {
+                    Some(last) => Silence::Since(last),
+                    None if self.mailbox.is_there(host) => Silence::None,
+                    None => Silence::Unknown,
+                },
                 hears_since: own.hears_since,
                 balancer: balancer.unwrap_or_default(),
                 watchers: self.watchers(deployment),
