@@ -3,14 +3,16 @@
 //!
 //! A fold may be behind the ledger. Then the append conflicts; whoever asked lets the fold catch up and asks once more.
 
+use std::collections::BTreeMap;
+
 use croft_ledger::Seq;
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
     Accepted, AutoRollbackEvent, Busy, Creator, DeploymentEvent, DeploymentId, DeploymentStatus,
-    ErrorCode, Finding, GroupEvent, StartDeployment, Step,
+    ErrorCode, Finding, GroupEvent, LifecycleEvent, StartDeployment, Step,
 };
 
-use crate::finish::{Cause, derived, end, going_back};
+use crate::finish::{Cause, derived, end, going_back, named};
 use crate::intent::{GroupName, Intent, Row};
 use crate::state::{Deployment, Good, Group, State};
 
@@ -71,8 +73,13 @@ pub enum Refusal {
         ended: Option<(DeploymentStatus, Timestamp)>,
     },
     /// AWS's `DeploymentIsNotInReadyStateException`.
-    #[error("the deployment `{0}` does not wait to be told to go on")]
-    NotWaiting(DeploymentId),
+    #[error("the deployment `{id}` does not wait to be told to go on: {doing}")]
+    NotWaiting {
+        /// Which.
+        id: DeploymentId,
+        /// What it does now.
+        doing: String,
+    },
     /// There is nothing to go back to.
     #[error(
         "there is nothing to go back to: no earlier deployment of the group with another revision went well; deploy the revision that is wanted"
@@ -248,21 +255,29 @@ pub fn stop(
     })
 }
 
-/// Ends a wait: traffic may move, or the old side need not be kept warm any longer.
+/// What those say now who watch a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watchers {
+    /// It may go on, or nobody watches it.
+    LetGo,
+    /// They hold it: no host is begun, and no traffic moves.
+    Hold,
+}
+
+/// Ends a wait: traffic may move, what is watched is well, or the old side need not be kept warm any longer.
 ///
 /// # Errors
-/// When it does not wait.
-pub fn go_on(state: &State, id: &DeploymentId, by: &str) -> Result<Vec<Intent>, Refusal> {
+/// When it does not wait for that: a word that is said in advance would let through what nobody has seen yet.
+pub fn go_on(
+    state: &State,
+    id: &DeploymentId,
+    watchers: Watchers,
+    by: &str,
+) -> Result<Vec<Intent>, Refusal> {
     let deployment = unfinished(state, id)?;
-    let is_watched = deployment.plan.as_ref().is_some_and(|plan| plan.is_watched);
-    let waits = match deployment.current() {
-        Some(Step::Ready { .. } | Step::Bake { .. } | Step::Watch { .. }) => true,
-        // What is watched may be held there.
-        Some(Step::Run { .. } | Step::Shift { .. }) => is_watched,
-        None => false,
-    };
-    if !waits || deployment.is_continued {
-        return Err(Refusal::NotWaiting(id.clone()));
+    if let Some(doing) = doing(deployment, watchers) {
+        let id = id.clone();
+        return Err(Refusal::NotWaiting { id, doing });
     }
     let continued = DeploymentEvent::Continued {
         by: by.to_string(),
@@ -270,6 +285,44 @@ pub fn go_on(state: &State, id: &DeploymentId, by: &str) -> Result<Vec<Intent>, 
     };
     let row = Row::deployment(id, deployment.last).says(continued.into());
     Ok(row.intents)
+}
+
+/// What a deployment does that does not wait to be told to go on; none when it does.
+fn doing(deployment: &Deployment, watchers: Watchers) -> Option<String> {
+    let Some(step) = deployment.current() else {
+        return Some("it waits for its turn in its group".to_string());
+    };
+    if deployment.is_continued {
+        return Some("somebody has told it so already".to_string());
+    }
+    match (step, watchers) {
+        (Step::Ready { .. } | Step::Watch { .. } | Step::Bake { .. }, _)
+        | (Step::Run { .. } | Step::Shift { .. }, Watchers::Hold) => None,
+        (Step::Run { .. }, Watchers::LetGo) => Some(runs(deployment)),
+        (Step::Shift { percent, .. }, Watchers::LetGo) => Some(format!(
+            "its traffic moves step by step, and the new revision gets {percent} of 100"
+        )),
+    }
+}
+
+/// What runs on which of its hosts.
+fn runs(deployment: &Deployment) -> String {
+    let mut running: BTreeMap<LifecycleEvent, Vec<&str>> = BTreeMap::new();
+    for number in &deployment.running {
+        let target = deployment.at(*number);
+        if let Some(run) = target.running {
+            let hosts = running.entry(run.event).or_default();
+            hosts.push(&target.planned.host);
+        }
+    }
+    if running.is_empty() {
+        return format!("{} of its hosts are to begin", deployment.pending.len());
+    }
+    let running = running.into_iter();
+    let running: Vec<String> = running
+        .map(|(event, hosts)| format!("{event} runs on {}", named(&hosts)))
+        .collect();
+    running.join(", ")
 }
 
 /// Takes a group back: what is on its way is stopped and taken back. Else what went well last is deployed, when another revision has ended

@@ -54,7 +54,7 @@ pub mod simulation;
 pub mod server;
 
 pub use advice::Advice;
-pub use ask::{Refusal, Then, admit, go_on, roll_back, stop};
+pub use ask::{Refusal, Then, Watchers, admit, go_on, roll_back, stop};
 pub use finish::{failure, rollback_id};
 pub use health::{Begin, Count, Invalid, Tally, begin, begin_in_zone, is_met, rule};
 pub use intent::{GroupName, Intent, Recorded, deployment_subject, host_subject, target_subject};

@@ -12,6 +12,8 @@ mod silent;
 mod waits;
 /// What those who watch say.
 mod watched;
+/// What is told to go on.
+mod told;
 /// Sides, containers and traffic.
 mod traffic;
 /// What is counted.

@@ -273,7 +273,7 @@ impl From<croft_deploy::Refusal> for Problem {
             ),
             Refusal::Wrong(errors) => Self::all_invalid(errors),
             Refusal::Over { .. } => Self::conflict("DeploymentAlreadyCompletedException", detail),
-            Refusal::NotWaiting(_) => {
+            Refusal::NotWaiting { .. } => {
                 Self::conflict("DeploymentIsNotInReadyStateException", detail)
             }
             Refusal::NothingGood => Self::conflict("NothingToRollBackToException", detail),

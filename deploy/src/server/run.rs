@@ -579,7 +579,10 @@ impl Loop {
                 (Some(id.clone()), admit(state, id, (**asked).clone(), by)?)
             }
             Wish::Stop(id, then, by) => (Some(id.clone()), stop(state, id, *then, by)?),
-            Wish::GoOn(id, by) => (Some(id.clone()), go_on(state, id, by)?),
+            Wish::GoOn(id, by) => {
+                let watchers = self.what_watchers_say(id);
+                (Some(id.clone()), go_on(state, id, watchers, by)?)
+            }
             Wish::RollBack(group, by) => {
                 let intents = roll_back(state, group, by)?;
                 // What takes back, and not what it ends; that alone is there when nothing can be taken back any more.

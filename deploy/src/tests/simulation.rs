@@ -489,7 +489,12 @@ impl World {
                     .group(&name(of))
                     .and_then(|group| group.active.clone());
                 let Some(active) = active else { return };
-                go_on(state, &active, "somebody")
+                let plan = state.deployment(&active).and_then(|one| one.plan.as_ref());
+                let watchers = match plan.is_some_and(|plan| plan.is_watched) {
+                    true => Watchers::Hold,
+                    false => Watchers::LetGo,
+                };
+                go_on(state, &active, watchers, "somebody")
             }
             40..45 => {
                 let host = format!("h{}", self.chance.below(4));

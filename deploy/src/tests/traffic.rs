@@ -343,11 +343,12 @@ fn traffic_waits_to_be_let_go_and_stops_when_nobody_does() {
         assert_eq!(deployment.overview().ready, 1);
         one.pass(200_000);
         if is_let_go {
-            let intents = go_on(one.engine.state(), &id(1), "me").unwrap();
+            let say = |one: &One| go_on(one.engine.state(), &id(1), Watchers::LetGo, "me");
+            let intents = say(&one).unwrap();
             assert!(one.farm.intend(&intents));
             one.settle();
-            let again = go_on(one.engine.state(), &id(1), "me");
-            assert_eq!(again, Err(Refusal::NotWaiting(id(1))));
+            let again = say(&one).unwrap_err();
+            assert!(matches!(again, Refusal::NotWaiting { .. }), "{again}");
             one.answer(&[]);
             let deployment = one.engine.state().deployment(&id(1)).unwrap();
             assert_eq!(deployment.traffic_percent, 100);

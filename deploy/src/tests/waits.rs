@@ -166,7 +166,7 @@ fn containers_wait_for_somebody_and_then_for_their_balancer() {
             .contains("croft deployment continue")
     );
     assert!(ready[0].until.is_some());
-    let intents = go_on(one.engine.state(), &id(1), "me").unwrap();
+    let intents = go_on(one.engine.state(), &id(1), Watchers::LetGo, "me").unwrap();
     assert!(one.farm.intend(&intents));
     one.settle();
     one.answer(&[]);

@@ -78,7 +78,7 @@ fn a_suspicion_in_place_holds_the_hosts_that_have_not_begun_until_it_ends_or_som
         one.pass(600_000);
         assert!(one.commands.is_empty(), "the second host waits");
         if goes_on {
-            let intents = go_on(one.engine.state(), &id(1), "me").unwrap();
+            let intents = go_on(one.engine.state(), &id(1), Watchers::Hold, "me").unwrap();
             assert!(one.farm.intend(&intents));
             one.settle();
         } else {

@@ -3,6 +3,7 @@
 use croft_proto::deploy::{DeploymentId, Wait};
 
 use super::Loop;
+use crate::ask::Watchers;
 use crate::server::routing::words;
 use crate::state::Deployment;
 use crate::waits::{Knows, Silence, waits};
@@ -36,6 +37,18 @@ impl Loop {
                 is_routed: own.is_routed,
             },
         )
+    }
+
+    /// Whether those who watch a deployment hold it, and people are told so.
+    pub(super) fn what_watchers_say(&self, id: &DeploymentId) -> Watchers {
+        let deployment = self.engine.state().deployment(id);
+        let is_held = deployment.is_some_and(|one| {
+            self.engine.own(one, self.now()).is_held && !self.watchers(one).is_empty()
+        });
+        match is_held {
+            true => Watchers::Hold,
+            false => Watchers::LetGo,
+        }
     }
 
     /// What those say who watch a deployment; nothing once nobody minds them.
