@@ -331,6 +331,9 @@ impl State {
                     updates_failed: 0,
                 };
             }
+            if group.settings.is_none() {
+                group.keep_what_hosts_have();
+            }
         }
     }
 

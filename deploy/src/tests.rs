@@ -6,6 +6,8 @@ mod one;
 mod steps;
 /// Hosts that come back.
 mod returned;
+/// Groups that are made again.
+mod anew;
 /// Hosts that are not heard.
 mod silent;
 /// What is waited for.

@@ -520,8 +520,8 @@ impl Loop {
         let of_host = groups.filter(|(_, group)| group.hosts.contains_key(host));
         let inputs: Vec<Input<'_>> = of_host
             .map(|(name, group)| {
-                let settings = group.settings.as_ref();
-                let id = settings.map(|settings| settings.deployment_group_id.as_str());
+                // Of one that is gone as well: what its hosts have is what it takes up when it is made again.
+                let id = group.id.as_deref();
                 let found = has.iter().find(|has| Some(&*has.deployment_group_id) == id);
                 Input::Returned {
                     host: host.to_string(),

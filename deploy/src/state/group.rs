@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use croft_ledger::{Entry, Seq};
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    Colour, DeploymentGroup, DeploymentId, DeploymentStatus, GroupEvent, RevisionHealth, Side,
-    Standing, StartDeployment,
+    Colour, ComputePlatform, DeploymentGroup, DeploymentId, DeploymentStatus, GroupEvent,
+    RevisionHealth, Side, Standing, StartDeployment,
 };
 
 use super::{Change, FoldError, State, impossible};
@@ -40,6 +40,10 @@ pub struct Installed {
 pub struct Group {
     /// Its settings; none when it is gone.
     pub settings: Option<DeploymentGroup>,
+    /// The id under which its hosts keep what they have of it: one that is gone and is made again has the same.
+    pub id: Option<String>,
+    /// What its application ran on when it was applied.
+    platform: ComputePlatform,
     /// The last entry of its subject.
     pub last: Seq,
     /// Of its latest deployment that began.
@@ -80,17 +84,41 @@ impl Group {
 }
 
 impl State {
+    /// The id that a group of that name is to have, if it has or had one. What hosts keep is kept under it, so a group that was deleted takes
+    /// up what they have when it is made again; unless its application has become one of another kind, which nothing of that is of use to.
+    #[must_use]
+    pub fn id_of(&self, name: &GroupName) -> Option<&str> {
+        let group = self.groups.get(name)?;
+        let is_same = group.settings.is_some() || group.platform == self.platform_of(name);
+        group.id.as_deref().filter(|_| is_same)
+    }
+
+    fn platform_of(&self, name: &GroupName) -> ComputePlatform {
+        let app = self.apps.get(&name.application);
+        let application = app.and_then(|app| app.application.as_ref());
+        application.map_or_else(ComputePlatform::default, |one| one.compute_platform)
+    }
+
     pub(crate) fn fold_group(
         &mut self,
         entry: &Entry,
         name: GroupName,
         event: GroupEvent,
     ) -> Result<Change, FoldError> {
+        let platform = self.platform_of(&name);
         let group = self.groups.entry(name.clone()).or_default();
         group.last = entry.seq;
         match event {
-            GroupEvent::Applied(settings) => group.settings = Some(*settings),
-            GroupEvent::Deleted => group.settings = None,
+            GroupEvent::Applied(settings) => {
+                group.applied(*settings, platform);
+            }
+            GroupEvent::Deleted => {
+                group.settings = None;
+                group.keep_what_hosts_have();
+                if let Some(ended) = group.ended.take() {
+                    self.forget(&ended);
+                }
+            }
             GroupEvent::Accepted {
                 deployment,
                 order,
@@ -181,6 +209,36 @@ impl State {
 }
 
 impl Group {
+    fn applied(&mut self, settings: DeploymentGroup, platform: ComputePlatform) {
+        let id = settings.deployment_group_id.clone();
+        // Under another id hosts have nothing. What they have seen of generations may be of any id's.
+        if self.id.as_ref().is_some_and(|known| *known != id) {
+            *self = Self {
+                last: self.last,
+                generation: self.generation,
+                active: self.active.take(),
+                queue: std::mem::take(&mut self.queue),
+                ended: self.ended.take(),
+                ..Self::default()
+            };
+        }
+        (self.settings, self.id, self.platform) = (Some(settings), Some(id), platform);
+    }
+
+    /// Of a group that is gone nothing is remembered but what its hosts have: that is what it can take up, and what the farm keeps.
+    pub(super) fn keep_what_hosts_have(&mut self) {
+        self.order_max = None;
+        let is_on_target = |standing: &Standing| standing.revision == RevisionHealth::Current;
+        let target = self.target().map(|good| good.deployment.clone());
+        let target = target.filter(|_| self.hosts.values().any(is_on_target));
+        let installed = &self.installed;
+        self.good.retain(|good| {
+            let digest = &good.asked.revision.digest;
+            target.as_ref() == Some(&good.deployment)
+                || installed.values().any(|has| has.digest == *digest)
+        });
+    }
+
     /// The containers of a deployment serve from now on.
     fn turned_to(&mut self, over: &super::Deployment, at: Timestamp) {
         let digest = &over.accepted.asked.revision.digest;

@@ -106,7 +106,7 @@ impl Farm {
     }
 
     /// The same of a subject that has an entry.
-    fn say_after(&self, subject: Subject, event: &impl Serialize) {
+    pub(super) fn say_after(&self, subject: Subject, event: &impl Serialize) {
         let entries = self.entries(Seq::ZERO);
         let last = entries.iter().rev().find(|entry| entry.subject == subject);
         let append = Append {

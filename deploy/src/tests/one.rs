@@ -154,6 +154,26 @@ impl One {
         told
     }
 
+    /// All goes well until the services are looked at, which fails on every host, until a deployment is over.
+    pub(super) fn fails(&mut self, number: u64) {
+        for _ in 0..200 {
+            if self.status(number).is_some() {
+                return;
+            }
+            self.see(number);
+            if self.commands.is_empty() {
+                self.pass(1_000);
+                continue;
+            }
+            let (_, event, mut report) = self.commands.remove(0);
+            if event == LifecycleEvent::ValidateService && report.deployment == id(number) {
+                report.said = Said::Ended(EventStatus::Failed, Some(Box::new(diagnostics())));
+            }
+            self.input(Input::Report(report));
+        }
+        panic!("it does not fail");
+    }
+
     /// The oldest of what hosts were told is answered.
     pub(super) fn answer_one(&mut self) {
         if !self.commands.is_empty() {

@@ -17,6 +17,7 @@ each_size!(small large |plan| plan;
     a_host_that_comes_back_with_an_older_revision_is_brought_to_its_groups,
     a_rollback_that_fails_is_halted_and_nothing_follows,
     an_alarm_that_is_pushed_takes_a_release_back,
+    a_group_that_is_made_again_takes_up_what_its_hosts_have,
 );
 
 each_size!(balanced_small balanced_large |plan| plan;
@@ -363,6 +364,68 @@ fn an_alarm_that_is_pushed_takes_a_release_back(rig: &mut Rig) {
     for host in ["web-1", "web-2"] {
         assert_eq!(fleet.started(host), ["old", "new", "old"]);
     }
+}
+
+/// A revision of one file with its name, whose scripts say when they stop it.
+fn of_a_file(rig: &Rig, name: &str, check: &str) -> PathBuf {
+    let folder = revision(rig, name, check);
+    std::fs::write(folder.join(name), name).unwrap();
+    let site = rig.folder().join("site");
+    let spec = format!(
+        "version: 0.0\nos: linux\nfiles:\n  - source: {name}\n    destination: {}\nhooks:\n  ApplicationStop:\n    - location: stop.sh\n      timeout: 60\n  \
+         ValidateService:\n    - location: check.sh\n      timeout: 60\n",
+        site.display()
+    );
+    std::fs::write(folder.join("appspec.yml"), spec).unwrap();
+    let stop = format!("#!/bin/sh\necho {name} >> \"$HOST_ROOT/stopped\"\n");
+    script(&folder.join("stop.sh"), &stop);
+    folder
+}
+
+/// What was there is stopped and its files go, as if the group had never been gone; and what fails goes back to what is there.
+fn a_group_that_is_made_again_takes_up_what_its_hosts_have(rig: &mut Rig) {
+    let (one, two) = (of_a_file(rig, "one", "true"), of_a_file(rig, "two", "true"));
+    let bad = of_a_file(rig, "bad", "exit 1");
+    let site = rig.folder().join("site");
+    let has = || -> Vec<String> {
+        let files = std::fs::read_dir(&site).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    };
+    let fleet = Fleet::start_with(rig, json!({}), &[("web-1", 0)]);
+    assert_eq!(fleet.over(&fleet.deploy(&one))["status"], "Succeeded");
+    let path = "/v1/applications/shop/groups/web";
+    let mut group = fleet.rig.get(path)["deploymentGroupInfo"].clone();
+    let told = fleet.rig.told(&["group", "delete", "shop", "web"]);
+    assert!(told.contains("it leaves web-1 with the revision"), "{told}");
+    // As somebody's own document of it, which knows nothing of what was.
+    let settings = group.as_object_mut().unwrap();
+    settings.retain(|key, _| {
+        [
+            "deploymentConfigName",
+            "autoRollbackConfiguration",
+            "ec2TagFilters",
+        ]
+        .contains(&key.as_str())
+    });
+    let made = fleet.rig.ask("PUT", path, &group.to_string());
+    assert_eq!(made.status, 201, "{}", made.text());
+    let notes = made.json()["notes"].to_string();
+    assert!(notes.contains("finds web-1 with the revision"), "{notes}");
+    let stopped = || std::fs::read_to_string(fleet.root("web-1").join("stopped")).unwrap();
+    let second = fleet.over(&fleet.deploy(&two));
+    assert_eq!(second["status"], "Succeeded", "{second:#}");
+    assert_eq!(
+        (stopped().as_str(), has()),
+        ("one\n", vec!["two".to_string()])
+    );
+    let third = fleet.over(&fleet.deploy(&bad));
+    assert_eq!(third["status"], "Failed", "{third:#}");
+    let back = fleet.taken_back(&third);
+    assert_eq!(back["status"], "Succeeded", "{back:#}");
+    assert_eq!(has(), ["two"]);
+    let info = fleet.rig.get(path)["deploymentGroupInfo"].clone();
+    assert_eq!(info["x-croft-state"]["generation"], 4, "{info:#}");
 }
 
 /// A revision that serves its page; a bad one does not stay up.

@@ -90,15 +90,23 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     notes.extend(strangers.await?);
     let asked = name.clone();
     let known = deploy.look(move |seen| {
-        let settings = seen.state.group(&asked)?.settings.as_ref()?;
-        Some(settings.deployment_group_id.clone())
+        let group = seen.state.group(&asked);
+        let is_there = group.is_some_and(|group| group.settings.is_some());
+        let id = seen.state.id_of(&asked).map(str::to_string);
+        let gone = group.filter(|_| id.is_some() && !is_there);
+        let left = gone.map(|group| having::left(seen, group));
+        (is_there, id, left.unwrap_or_default())
     });
-    let known = known.await?;
-    let status = match known {
-        Some(_) => StatusCode::OK,
-        None => StatusCode::CREATED,
+    let (is_there, id, left) = known.await?;
+    let status = match is_there {
+        true => StatusCode::OK,
+        false => StatusCode::CREATED,
     };
-    settings.deployment_group_id = known.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let took = left.into_iter();
+    notes.extend(took.map(|left| {
+        format!("the group was there before, and finds {left}: the next deployment takes that up")
+    }));
+    settings.deployment_group_id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let check = check(name.clone(), settings.clone());
     let event = GroupEvent::Applied(Box::new(settings));
     let done = deploy.record(name.subject()?, event.into(), check).await?;
@@ -135,12 +143,9 @@ fn check(
         let Some(group) = state.group(&name) else {
             return Ok(Expected::NEW);
         };
-        let id = group
-            .settings
-            .as_ref()
-            .map(|known| &known.deployment_group_id);
         // What hosts keep is kept under the id: it must not change because two made the group at once.
-        if id.is_some_and(|id| *id != wanted.deployment_group_id) {
+        let id = state.id_of(&name);
+        if id.is_some_and(|id| id != wanted.deployment_group_id) {
             return Err(Refusal::Exists(format!(
                 "the group `{}/{}` was made by somebody else just now: ask again",
                 name.application, name.group
@@ -165,13 +170,23 @@ pub(in super::super) async fn delete(call: Call) -> Answer {
         }
     };
     let deploy = &call.state.farm.deploy;
+    let asked = name.clone();
+    let left = deploy.look(move |seen| {
+        let group = seen.state.group(&asked);
+        group.map(|group| having::left(seen, group))
+    });
+    let left = left.await?.unwrap_or_default().into_iter();
+    let notes = left.map(|left| {
+        format!("it leaves {left}: nothing stops or removes that, and the group takes it up when it is made again under its name")
+    });
+    let notes: Vec<String> = notes.collect();
     let done = deploy
         .record(name.subject()?, GroupEvent::Deleted.into(), check)
         .await?;
     deploy.folded(done.seq, READ_WAIT).await;
     changed(
         StatusCode::OK,
-        &json!({"deleted": name.group}),
+        &json!({"deleted": name.group, "notes": notes}),
         Some(done.seq),
     )
 }

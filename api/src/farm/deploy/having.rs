@@ -9,6 +9,11 @@ use croft_proto::Timestamp;
 use croft_proto::deploy::{DeploymentId, DeploymentType, RevisionHealth, Side, TargetStatus};
 use serde_json::{Value, json};
 
+/// Hosts that are named in a sentence; of more than these their number says enough.
+const NAMES_MAX: usize = 10;
+/// Letters of a digest in a sentence.
+const DIGEST_CHARS: usize = 12;
+
 /// A host of a group.
 #[derive(Clone, Debug)]
 pub(super) struct Having {
@@ -66,10 +71,7 @@ type Has = (Option<String>, Option<DeploymentId>, Option<Timestamp>);
 /// What a host has: what it installed last, unless it has said since that it has something else.
 fn has(seen: Seen<'_>, group: &Group, host: &str) -> Has {
     let installed = group.installed.get(host);
-    let id = group
-        .settings
-        .as_ref()
-        .map(|settings| settings.deployment_group_id.as_str());
+    let id = group.id.as_deref();
     // Which of a host's containers serves is not the agent's to say.
     let reported = id
         .filter(|_| group.serves.is_none())
@@ -102,6 +104,27 @@ fn has(seen: Seen<'_>, group: &Group, host: &str) -> Has {
         ),
         None => (None, None, None),
     }
+}
+
+/// What hosts of the farm have of a group, whatever its tags say: a revision and those that have it, each in a sentence's words.
+pub(super) fn left(seen: Seen<'_>, group: &Group) -> Vec<String> {
+    let mut left: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (host, _) in seen.state.hosts().filter(|(_, known)| known.is_enrolled) {
+        if let (Some(digest), ..) = has(seen, group, host) {
+            left.entry(digest).or_default().push(host);
+        }
+    }
+    let left = left.into_iter();
+    left.map(|(digest, hosts)| {
+        let shown = hosts[..hosts.len().min(NAMES_MAX)].join(", ");
+        let more = match hosts.len().saturating_sub(NAMES_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let short = digest.get(..DIGEST_CHARS).unwrap_or(&digest);
+        format!("{shown}{more} with the revision {short}")
+    })
+    .collect()
 }
 
 fn is_healthy(seen: Seen<'_>, group: &Group, host: &str) -> Option<bool> {

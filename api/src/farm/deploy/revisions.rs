@@ -53,7 +53,8 @@ pub(super) async fn keep(state: &State, digest: &str) -> Result<(), Problem> {
     }
 }
 
-/// Keeps all revisions that groups have, may go back to, or wait for.
+/// Keeps all revisions that groups have, may go back to, or wait for; of one that was deleted those that its hosts have, since it takes them up
+/// when it is made again.
 pub(in super::super) async fn keep_revisions(state: Arc<State>) {
     loop {
         let pause = match keep_all(&state).await {
@@ -71,8 +72,7 @@ pub(in super::super) async fn keep_all(state: &State) -> bool {
     }
     let needed = state.farm.deploy.look(|seen| {
         let groups = seen.state.groups();
-        let live = groups.filter(|(_, group)| group.settings.is_some());
-        let good = live.flat_map(|(_, group)| group.good.iter());
+        let good = groups.flat_map(|(_, group)| group.good.iter());
         let open = seen.state.deployments().filter(|one| one.end.is_none());
         let mut digests: Vec<String> = good
             .map(|good| &good.asked)

@@ -145,8 +145,13 @@ async fn applications_and_groups_are_made_changed_and_deleted() {
         .send("DELETE", "/v1/applications/shop", &json!({}))
         .await;
     assert!(busy.is(409).json()["detail"].to_string().contains("`prod`"));
-    rig.send("DELETE", path, &json!({})).await.is(200);
+    let deleted = rig.send("DELETE", path, &json!({})).await.is(200).json();
+    assert_eq!(deleted, json!({"deleted": "prod", "notes": []}));
     rig.get(path).await.is(404);
+    // Hosts find what they have of it under the same id.
+    let made = rig.send("PUT", path, &json!({})).await.is(201).json();
+    assert_eq!(made["deploymentGroupInfo"]["deploymentGroupId"], id);
+    rig.send("DELETE", path, &json!({})).await.is(200);
     rig.send("DELETE", "/v1/applications/shop", &json!({}))
         .await
         .is(200);

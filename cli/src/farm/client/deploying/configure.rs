@@ -77,10 +77,11 @@ async fn act_on_group(farm: &Farm, command: &GroupCommand) -> anyhow::Result<Exi
         GroupCommand::Delete { name } => {
             let (application, group) = (&name.application, &name.group);
             let path = ["v1", "applications", application, "groups", group];
-            farm.bytes(&Call::new(Method::DELETE, &path)).await?;
-            output::text(&format!(
-                "{application}/{group} is removed; its hosts keep what they have\n"
-            ))?;
+            let answer: Value = farm.json(&Call::new(Method::DELETE, &path)).await?;
+            output::text(&format!("{application}/{group} is removed\n"))?;
+            for note in answer["notes"].as_array().into_iter().flatten() {
+                output::text(&format!("{}\n", note.as_str().unwrap_or_default()))?;
+            }
         }
     }
     Ok(Exit::Succeeded)
