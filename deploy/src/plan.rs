@@ -21,6 +21,7 @@ use crate::health::rule;
 use crate::intent::GroupName;
 use crate::select::is_of_group;
 use crate::state::{Deployment, Group, State};
+use crate::verdict::Settings;
 
 /// Most targets of a deployment: their names and standings fit one batch of events.
 pub const TARGETS_MAX: usize = 20_000;
@@ -33,6 +34,9 @@ const DEFAULT_CONFIG_OF_CONTAINERS: &str = "CodeDeployDefault.ECSAllAtOnce";
 
 /// Zones in a plan: a provider's regions have six.
 const ZONES_MAX: usize = 64;
+
+/// Guard rails watch what is taken back to for so long: three checks in a row and two restarts of what does not stay up.
+const GUARDED_MS_MAX: u64 = 60_000;
 
 /// Why a deployment cannot begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +128,7 @@ fn written(
 ) -> (Plan, Vec<PlannedTarget>) {
     let (settings, accepted) = (given.settings, given.accepted);
     let asked = &accepted.asked;
-    // What takes another one back is not itself judged: the alarm that ended the other one may still be firing.
+    // What takes another one back is judged by guard rails alone: the alarm that ended the other one may still be firing.
     let is_rollback = accepted.creator == Creator::Rollback;
     let alarms = asked
         .override_alarm_configuration
@@ -136,7 +140,7 @@ fn written(
         })
         .filter(|_| !is_rollback);
     let verdicts = settings.own.as_ref().and_then(|own| own.verdicts.clone());
-    let verdicts = verdicts.filter(|_| !is_rollback);
+    let verdicts = verdicts.filter(|_| !is_rollback || is_guarded(given));
     let rollback_on = match &asked.auto_rollback_configuration {
         Some(rollback) if rollback.enabled => rollback.events.clone(),
         Some(_) => Vec::new(),
@@ -226,11 +230,25 @@ fn moves_traffic(settings: &DeploymentGroup) -> bool {
     is_asked && settings.router().is_some()
 }
 
-/// How long it is watched at the end.
+/// Whether guard rails can see what is taken back to. Containers of two sides share their hosts, and cannot be told apart by them.
+fn is_guarded(given: &Given<'_>) -> bool {
+    let own = given.settings.own.as_ref();
+    let written = own.and_then(|own| own.verdicts.as_ref());
+    let settings = written.and_then(|written| Settings::read(written).ok());
+    let has_guards = settings.is_some_and(|settings| settings.has_guards());
+    has_guards && kind(given) == TargetKind::Host
+}
+
+/// How long it is watched at the end. A rollback is as long as guard rails need, at most: the good revision serves already.
 pub(crate) fn bake_ms(given: &Given<'_>) -> u64 {
-    if given.accepted.creator == Creator::Rollback {
-        return 0;
+    match given.accepted.creator {
+        Creator::Rollback if !is_guarded(given) => 0,
+        Creator::Rollback => own_bake_ms(given).min(GUARDED_MS_MAX),
+        Creator::User | Creator::AutoUpdate => own_bake_ms(given),
     }
+}
+
+fn own_bake_ms(given: &Given<'_>) -> u64 {
     let own = given.settings.own.as_ref();
     let minutes = given
         .accepted

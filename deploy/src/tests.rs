@@ -14,6 +14,8 @@ mod silent;
 mod waits;
 /// What those who watch say.
 mod watched;
+/// What takes back, under guard rails.
+mod guarded;
 /// What is told to go on.
 mod told;
 /// Sides, containers and traffic.

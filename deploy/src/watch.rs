@@ -25,6 +25,7 @@ mod waits;
 mod counted;
 
 use croft_proto::Timestamp;
+use croft_proto::deploy::{Creator, Side};
 
 use crate::metrics::{Series, SourceError, Within};
 use crate::state::Deployment;
@@ -113,6 +114,7 @@ impl Round {
 /// The watch.
 #[derive(Debug)]
 pub struct Watch {
+    scope: Scope,
     settings: Settings,
     began: Timestamp,
     /// Raw samples are folded up to here.
@@ -143,6 +145,15 @@ impl Watch {
     /// A watch that has seen nothing of a deployment that has begun. `ignores_blindness` is what the group's alarms say.
     #[must_use]
     pub fn new(settings: Settings, deployment: &Deployment) -> Self {
+        let scope = match deployment.accepted.creator {
+            Creator::Rollback => Scope::Rollback,
+            Creator::User | Creator::AutoUpdate => Scope::Release,
+        };
+        // Half of those that are back yet may be one: what takes back is halted for a share of all.
+        let (settings, of) = match scope {
+            Scope::Rollback => (settings.guards_only(), hosts_of(deployment)),
+            Scope::Release => (settings, Vec::new()),
+        };
         let began = deployment.began.unwrap_or(deployment.created);
         let timeline = Timeline::of(deployment, &settings.hosts);
         let ignores_blindness = deployment
@@ -168,6 +179,7 @@ impl Watch {
         let alarms = alarms.map(|alarm| QueryWatch::of_alarm(alarm, began, &policy));
         let back = |ms: u64| Timestamp::from_millis(began.millis().saturating_sub(ms));
         Self {
+            scope,
             began,
             read_to: back(PAST_MS),
             chunk_ms: CHUNK_MS_FIRST,
@@ -176,7 +188,7 @@ impl Watch {
             is_learned: false,
             rhythm: Rhythm::default(),
             metrics: metrics.collect(),
-            guards: GuardWatch::new(settings.guards.rules.clone()),
+            guards: GuardWatch::new(settings.guards.rules.clone(), of),
             queries: limits.chain(alarms).collect(),
             heart: Heart::default(),
             heart_to: back(PAST_MS / 12),
@@ -409,17 +421,22 @@ impl Watch {
         instance: &str,
         scrape: &scrapes::Scrape<'_>,
     ) {
-        if let Some(host) = timeline.host(instance) {
-            let scrape_ms = self.rhythm.scrape_ms();
-            // What can be scraped is up, unless others say whether it is.
-            let is_up = match scrape.up {
-                Some(up) => Some(up > 0.0),
-                None => (!self.scrapes.is_probed(instance)).then_some(true),
-            };
-            let health = (is_up, scrape.started.as_slice());
-            let arm = timeline.arm(host, at);
-            self.guards.scrape((host, at), arm, health, scrape_ms);
-        }
+        // What can be scraped is up, unless others say whether it is.
+        let is_up = match scrape.up {
+            Some(up) => Some(up > 0.0),
+            None => (!self.scrapes.is_probed(instance)).then_some(true),
+        };
+        let Some(host) = timeline.host(instance) else {
+            // What takes back comes to few of a group's hosts: the others show that the monitor sees.
+            if self.scope == Scope::Rollback && is_up == Some(true) {
+                self.guards.sees();
+            }
+            return;
+        };
+        let scrape_ms = self.rhythm.scrape_ms();
+        let health = (is_up, scrape.started.as_slice());
+        let arm = timeline.arm(host, at);
+        self.guards.scrape((host, at), arm, health, scrape_ms);
     }
 
     fn take_values(
@@ -494,7 +511,7 @@ impl Watch {
     /// What is to become of the deployment.
     #[must_use]
     pub fn decision(&self, now: Timestamp) -> Decision {
-        decide(Scope::Release, self.findings(now))
+        decide(self.scope, self.findings(now))
     }
 
     /// Whether the hour before has been read.
@@ -502,6 +519,15 @@ impl Watch {
     pub const fn is_ready(&self) -> bool {
         self.is_learned && self.has_read
     }
+}
+
+/// The hosts that a deployment brings its revision to.
+fn hosts_of(deployment: &Deployment) -> Vec<String> {
+    let new = deployment
+        .targets
+        .iter()
+        .filter(|target| target.planned.side == Side::New);
+    new.map(|target| target.planned.host.clone()).collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) fn course(given: &Given<'_>, config: &DeploymentConfig) -> Result<Cou
     if given.accepted.creator == Creator::Rollback
         && let Some(parent) = parent(given)
     {
-        return Ok(back(parent));
+        return Ok(back(parent, bake_ms(given)));
     }
     let (new, old) = sides(given);
     if new.is_empty() {
@@ -197,8 +197,8 @@ fn ready(config: &BlueGreenDeploymentConfiguration) -> Step {
     }
 }
 
-/// Traffic back to the old side. Before any has moved there is only the new side to be discarded.
-fn back(parent: &Deployment) -> Course {
+/// Traffic back to the old side. Before any has moved there is only the new side to be discarded, and nothing to be watched.
+fn back(parent: &Deployment, watched_ms: u64) -> Course {
     let turned = |side, to| {
         let targets = parent.targets.iter();
         targets
@@ -230,6 +230,11 @@ fn back(parent: &Deployment) -> Course {
     let kind = parent.plan.as_ref().map(|plan| plan.target_kind);
     let events = taken_down(kind.unwrap_or_default(), false);
     steps.push(run(total, all, &events, Pace::Whichever));
+    if parent.traffic_percent > 0 && watched_ms > 0 {
+        steps.push(Step::Bake {
+            wait_ms: watched_ms,
+        });
+    }
     Course {
         targets,
         steps,

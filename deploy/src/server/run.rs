@@ -16,7 +16,7 @@ use croft_bus::Presence;
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    Colour, DeploymentEvent, DeploymentId, Has, LifecycleEvent, Router, Side,
+    Colour, DeploymentEvent, DeploymentId, Has, LifecycleEvent, Plan, Router, Side,
 };
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -32,6 +32,7 @@ use super::handle::{Command, Done, Failed, Keys, Progress, Refused, Seen, Wish};
 use super::mailbox::Mailbox;
 use super::verdicts::{Answered, Verdicts, both};
 use super::{Parts, Server};
+use crate::advice::Advice;
 use crate::alarm::Polled;
 use crate::ask::{admit, go_on, noted, roll_back, stop};
 use crate::intent::{GroupName, Intent, Recorded};
@@ -338,8 +339,8 @@ impl Loop {
 
     /// Asks for what the watches want to know next; each has one round on its way.
     fn measure(&mut self) {
-        let watched = self.watched();
-        self.verdicts.keep(self.engine.state(), &watched);
+        let judged = self.judged();
+        self.verdicts.keep(self.engine.state(), &judged);
         let Some(metrics) = &self.parts.metrics else {
             return;
         };
@@ -393,11 +394,20 @@ impl Loop {
 
     /// Deployments on their way that alarms may end.
     fn watched(&self) -> Vec<DeploymentId> {
+        self.active(|plan| plan.is_watched)
+    }
+
+    /// The same, and those that guard rails may halt.
+    fn judged(&self) -> Vec<DeploymentId> {
+        self.active(|plan| plan.is_watched || plan.verdicts.is_some())
+    }
+
+    fn active(&self, is: impl Fn(&Plan) -> bool) -> Vec<DeploymentId> {
         let state = self.engine.state();
         let active = state.groups().filter_map(|(_, group)| {
             let deployment = state.deployment(group.active.as_ref()?)?;
             let plan = deployment.plan.as_ref()?;
-            plan.is_watched.then(|| deployment.id.clone())
+            is(plan).then(|| deployment.id.clone())
         });
         active.collect()
     }
@@ -405,16 +415,22 @@ impl Loop {
     /// Says of each deployment that is watched what is to become of it.
     fn advise(&mut self) -> Result<(), FoldError> {
         let (polls, now) = (self.parts.alerts.is_some(), self.parts.clock.now());
-        let watched = self.watched();
+        let (watched, judged) = (self.watched(), self.judged());
         self.held.retain(|id, _| watched.contains(id));
-        for id in watched {
+        for id in judged {
             let Some(deployment) = self.engine.state().deployment(&id) else {
                 continue;
             };
-            let alarms = self.watch.advice(deployment, polls, now);
+            let is_watched = watched.contains(&id);
+            let alarms = match is_watched {
+                true => self.watch.advice(deployment, polls, now),
+                false => Advice::Continue,
+            };
             let has_source = self.parts.metrics.is_some();
             let measured = self.verdicts.advice(deployment, has_source, now);
-            self.note_held(&id, &alarms, &measured);
+            if is_watched {
+                self.note_held(&id, &alarms, &measured);
+            }
             let advice = both(alarms, measured);
             self.step(Input::Advised(id, advice))?;
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{DeploymentId, Finding, Wait, WaitKind, Watched};
+use croft_proto::deploy::{Creator, DeploymentId, Finding, Wait, WaitKind, Watched};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
@@ -113,8 +113,13 @@ impl Verdicts {
         if plan.is_none_or(|plan| plan.verdicts.is_none()) {
             return Advice::Continue;
         }
-        let hold = |reason: &str| Advice::Hold {
-            reason: reason.to_owned(),
+        // What takes back waits for no monitor.
+        let holds = deployment.accepted.creator != Creator::Rollback;
+        let hold = |reason: &str| match holds {
+            true => Advice::Hold {
+                reason: reason.to_owned(),
+            },
+            false => Advice::Continue,
         };
         if !has_source {
             return hold("this server has no Prometheus to ask (--prometheus)");
@@ -192,7 +197,9 @@ impl Verdicts {
         let ready = self.all.iter().filter_map(|(id, one)| {
             let one = one.as_ref().ok()?;
             let deployment = state.deployment(id)?;
-            let is_new = deployment.notes.is_none() && deployment.end.is_none();
+            // How soon a fault would be found is nobody's question of what takes one back.
+            let is_release = deployment.accepted.creator != Creator::Rollback;
+            let is_new = is_release && deployment.notes.is_none() && deployment.end.is_none();
             (is_new && one.watch.is_ready()).then(|| (id.clone(), one.watch.notes(deployment)))
         });
         ready.collect()

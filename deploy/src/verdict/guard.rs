@@ -1,5 +1,5 @@
 //! Guard rails: what needs no statistics. Takes health checks, restarts and counts of the canary's instances; says once that the
-//! release must go. What takes a release back is not judged: its plan has no verdicts.
+//! release must go. What takes a release back is watched by them as well, and by nothing else.
 
 use std::collections::{BTreeMap, VecDeque};
 

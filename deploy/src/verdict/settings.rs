@@ -297,6 +297,25 @@ impl Settings {
         strays(written).idle
     }
 
+    /// The guard rails alone, with the metric whose errors they count.
+    #[must_use]
+    pub fn guards_only(mut self) -> Self {
+        let errors = self.errors().map(|number| self.metrics[number].clone());
+        // By its name: it is the only one now.
+        self.guards.errors = errors.as_ref().map(|metric| metric.name.clone());
+        self.metrics = errors.into_iter().collect();
+        self.thresholds.clear();
+        self.alarms.clear();
+        self
+    }
+
+    /// Whether there is anything that a guard rail can see.
+    #[must_use]
+    pub fn has_guards(&self) -> bool {
+        let guards = &self.guards;
+        guards.up.is_some() || guards.started.is_some() || self.errors().is_some()
+    }
+
     /// What is written, once it is known that it can be.
     ///
     /// # Errors

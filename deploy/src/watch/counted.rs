@@ -1,8 +1,9 @@
 //! What is counted of a watch, for those who watch the farm itself.
 
 use super::Watch;
+use super::metric::MetricWatch;
 use crate::alarm::AlarmState;
-use crate::verdict::{Cause, Rules};
+use crate::verdict::{Cause, Rules, Scope};
 
 /// The bet against a release over one metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +18,7 @@ pub(crate) struct Bet<'w> {
 impl Watch {
     /// The bets, one for each metric: of its tests the one that is nearest to its limit. Before the first of them nothing is won or lost.
     pub(crate) fn bets(&self) -> impl Iterator<Item = Bet<'_>> {
-        self.metrics.iter().map(|metric| {
+        self.tested().map(|metric| {
             let tests = [&metric.concurrent, &metric.historical];
             let bets = tests.into_iter().flatten().map(|test| Bet {
                 metric: &metric.settings.name,
@@ -34,6 +35,12 @@ impl Watch {
                 decides_at: self.metrics.len() as f64 / Rules::default().alpha,
             })
         })
+    }
+
+    /// Metrics that are tested, and not counted for a guard rail alone.
+    pub(super) fn tested(&self) -> impl Iterator<Item = &MetricWatch> {
+        let is_release = self.scope == Scope::Release;
+        self.metrics.iter().filter(move |_| is_release)
     }
 
     /// What has no value now, by its name, and why. The source itself has no name.

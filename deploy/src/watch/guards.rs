@@ -31,9 +31,10 @@ pub(super) struct GuardWatch {
 }
 
 impl GuardWatch {
-    pub(super) fn new(rules: GuardRules) -> Self {
+    /// Guard rails that count a share of those that have been seen with the new revision, or of `all` from the first one on.
+    pub(super) fn new(rules: GuardRules, all: impl IntoIterator<Item = String>) -> Self {
         Self {
-            guard: Guard::new(rules, []),
+            guard: Guard::new(rules, all),
             hosts: HashMap::new(),
             pending: HashMap::new(),
             cut_off: None,
@@ -49,8 +50,8 @@ impl GuardWatch {
         scrape_ms: u64,
     ) {
         if is_up == Some(true) {
-            self.cut_off = None;
-            self.saw(host);
+            self.pending.remove(host);
+            self.sees();
         }
         match (arm, is_up) {
             (Arm::Canary, Some(true)) => self.guard.check(host, Check::Passed),
@@ -71,9 +72,9 @@ impl GuardWatch {
         }
     }
 
-    /// A host is up, so the monitor sees: what failed on others just before did fail.
-    fn saw(&mut self, host: &str) {
-        self.pending.remove(host);
+    /// An instance is up, so the monitor sees: what failed on others just before did fail.
+    pub(super) fn sees(&mut self) {
+        self.cut_off = None;
         for (other, _) in std::mem::take(&mut self.pending) {
             self.guard.check(&other, Check::Failed);
         }

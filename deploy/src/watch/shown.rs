@@ -92,7 +92,7 @@ impl Watch {
         let error = error.map(|error| format!("the metrics' source: {error}"));
         Watched {
             holds: holds.into_iter().chain(error).collect(),
-            metrics: self.metrics.iter().flat_map(metric).collect(),
+            metrics: self.tested().flat_map(metric).collect(),
             queries: self.queries.iter().filter_map(shown_query).collect(),
             read_to: Some(self.read_to),
         }

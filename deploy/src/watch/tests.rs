@@ -2,6 +2,8 @@
 
 /// The hour before.
 mod history;
+/// What takes back.
+mod back;
 
 use std::collections::BTreeMap;
 
@@ -176,7 +178,8 @@ impl World {
             _ => {}
         }
         for number in 0..4 {
-            let is_new = self.deployment.targets[number].done_at.is_some();
+            let target = self.deployment.targets.get(number);
+            let is_new = target.is_some_and(|target| target.done_at.is_some());
             let fails = if is_new { self.fails } else { 0.001 };
             for _ in 0..self.rps {
                 self.processes[number].requests += 1.0;

@@ -20,13 +20,17 @@ use super::away::away;
 use super::balanced::free_port;
 use super::deploy::{Fleet, scripts};
 use crate::harness::eventually;
-use crate::harness::rig::{Rig, each_size, http, thread};
+use crate::harness::rig::{Rig, each_size, http, in_size, thread};
 use crate::harness::skip;
 
 each_size!(small large |plan| plan;
     a_release_that_fails_a_tenth_of_its_requests_is_taken_back_with_the_evidence,
     a_prometheus_that_dies_in_the_bake_takes_no_good_release_back,
     a_good_release_that_nobody_asks_anything_goes_through,
+);
+
+in_size!(rolled_back SMALL, |plan| plan;
+    a_rollback_whose_host_does_not_stay_up_is_halted_with_the_evidence,
 );
 
 /// Requests of each host a second.
@@ -130,7 +134,10 @@ fn serve(listener: &TcpListener, counted: &Mutex<Counted>, is_over: &AtomicBool)
     }
 }
 
-/// Asks the host's revision again and again; a bad one fails every tenth request.
+/// How long the first revision stays up where it does not.
+const UP_SECONDS: f64 = 3.0;
+
+/// Asks the host's revision again and again; a bad one fails every tenth request, and where something says so the first does not stay up.
 fn use_it(requests: u64, started: &Path, counted: &Mutex<Counted>, is_over: &AtomicBool) {
     static ASKED: AtomicU64 = AtomicU64::new(0);
     while !is_over.load(Ordering::Relaxed) {
@@ -141,7 +148,8 @@ fn use_it(requests: u64, started: &Path, counted: &Mutex<Counted>, is_over: &Ato
         };
         let number = ASKED.fetch_add(1, Ordering::Relaxed);
         let mut counted = counted.lock().unwrap();
-        if counted.revision != revision {
+        let falls = revision == "one" && started.with_file_name("falls").exists();
+        if counted.revision != revision || (falls && seconds() - counted.began > UP_SECONDS) {
             *counted = Counted {
                 revision: revision.to_string(),
                 began: seconds(),
@@ -373,6 +381,43 @@ fn a_release_that_fails_a_tenth_of_its_requests_is_taken_back_with_the_evidence(
     assert_eq!(info["status"], "Succeeded", "{info:#}");
     for host in HOSTS {
         assert_eq!(fleet.started(host).last().map(String::as_str), Some("two"));
+    }
+}
+
+/// As after a release that has changed what the earlier one needs.
+fn a_rollback_whose_host_does_not_stay_up_is_halted_with_the_evidence(rig: &mut Rig) {
+    let service = Service::start(&rig.folder().join("roots"));
+    let Some(prometheus) = Prometheus::new(rig.folder(), &service) else {
+        return;
+    };
+    let bad = scripts(rig, "bad", "touch \"$HOST_ROOT/falls\"; exit 1");
+    let fleet = judged(rig, &service, &prometheus);
+    let path = "/v1/applications/shop/groups/web";
+    let mut group = fleet.rig.get(path)["deploymentGroupInfo"].clone();
+    group["x-croft"]["bakeMinutes"] = json!(10);
+    let put = fleet.rig.ask("PUT", path, &group.to_string());
+    assert_eq!(put.status, 200, "{}", put.text());
+    let all = json!({"deploymentConfigName": "CodeDeployDefault.AllAtOnce"});
+    let info = over(&fleet, &fleet.deploy_with(&bad, &all));
+    assert_eq!(info["status"], "Failed", "{info:#}");
+    let id = info["rollbackInfo"]["rollbackDeploymentId"].as_str();
+    let back = over(&fleet, id.unwrap_or_else(|| panic!("{info:#}")));
+    assert_eq!(back["status"], "Halted", "{back:#}");
+    assert_eq!(
+        back["x-croft"]["finding"]["by"], "guard restarts",
+        "{back:#}"
+    );
+    let said = back["errorInformation"]["message"].as_str().unwrap();
+    for part in [
+        "nothing follows by itself",
+        "Back on the good revision: web-1",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let none = &back["rollbackInfo"]["rollbackDeploymentId"];
+    assert!(none.is_null(), "{back:#}");
+    for host in HOSTS {
+        assert_eq!(fleet.started(host), ["one", "bad", "one"]);
     }
 }
 
