@@ -24,6 +24,12 @@ use crate::{NoRandom, Secret, hex, random_bytes};
 /// What the file starts with.
 const WORD: &str = "croft-master-key-v1 ";
 
+/// For what a key's name is derived, and nothing else.
+const ID_CONTEXT: &str = "croft 2026-11-29 master key id v1";
+
+/// Bytes of a key's name: too many for two keys to have one by chance.
+const ID_BYTES: usize = 8;
+
 /// What is derived for signing is derived for nothing else.
 const SEED_WORD: &[u8] = b"croft 2026 signing seed\0";
 
@@ -119,6 +125,13 @@ impl MasterKey {
         Secret::new(ring::hmac::sign(&key, &message).as_ref().to_vec())
     }
 
+    /// What the key is called: the same for the same key, and nobody learns the key from it. 16 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let derived = Zeroizing::new(blake3::derive_key(ID_CONTEXT, &self.0));
+        hex::encode(&derived[..ID_BYTES])
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         let digits = text.strip_prefix(WORD.as_bytes())?.strip_suffix(b"\n")?;
         hex::decode(str::from_utf8(digits).ok()?).map(Self)
@@ -196,6 +209,15 @@ mod tests {
         assert_ne!(id(&one, "a"), id(&one, "b"));
         assert_ne!(id(&one, "a"), id(&other, "a"));
         assert!(crate::Signer::of_seed(&Secret::new(vec![1; 31])).is_none());
+    }
+
+    #[test]
+    fn a_key_is_called_the_same_and_no_two_are() {
+        let (one, other) = (MasterKey([1; 32]), MasterKey([2; 32]));
+        assert_eq!(one.id(), MasterKey([1; 32]).id());
+        assert_ne!(one.id(), other.id());
+        assert_eq!(one.id().len(), 16);
+        assert!(!hex::encode(&one.0).contains(&one.id()));
     }
 
     #[test]

@@ -76,9 +76,12 @@ mod secrets;
 mod pools;
 /// Secrets for every pool there is.
 mod reseal;
+/// With which master key.
+mod sealed;
 
 pub use audit::ResumeError;
 pub use pools::{Enrolled, GivenKey, KeysError, keys_of_pool, signer_of_store};
+pub use sealed::{KeyRefused, claim_master_key};
 pub use serve::{Door, ServeError, serve};
 pub use state::{Farm, MetricsAccess, Settings};
 pub use tokens::{FirstTokenError, first_token, token_of_this_machine};

@@ -19,6 +19,8 @@ mod custody;
 mod stores;
 /// Who may ask, and over what.
 mod door;
+/// With which master key.
+mod keyed;
 /// All kinds of faults, for as long as one likes.
 mod soak;
 /// Deployments.

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use croft_api::farm::KeyRefused;
 use croft_keys::MasterKey;
+use croft_ledger::Ledger;
 
 use crate::exit::Wrong;
 use crate::surroundings::person_home;
@@ -53,6 +55,21 @@ pub(crate) fn read_or_create(
         path.display()
     );
     Ok(key)
+}
+
+/// Passes when it is the key of what is in the ledger. A farm that is begun takes it.
+pub(crate) async fn claim(key: &MasterKey, path: &Path, ledger: &dyn Ledger) -> anyhow::Result<()> {
+    let claimed = croft_api::farm::claim_master_key(ledger, key).await;
+    claimed.map_err(|refused| {
+        if !matches!(refused, KeyRefused::Another { .. }) {
+            return anyhow::Error::from(refused);
+        }
+        Wrong(format!(
+            "--master-key-file {}: {refused}; name the file of the key that the farm was begun with, or put the copy of it there",
+            path.display()
+        ))
+        .into()
+    })
 }
 
 fn refuse_beside_ledger(path: &Path, home: &Path) -> Result<(), Wrong> {

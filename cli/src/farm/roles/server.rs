@@ -258,6 +258,7 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
         let has_past = last.context("cannot read the ledger")? > Seq::ZERO;
         let path = master::path(words.door.master_key_file.as_deref());
         let key = master::read_or_create(&path, &home, has_past)?;
+        master::claim(&key, &path, &*broker.ledger).await?;
         let signer = croft_api::farm::signer_of_store(&key);
         let ground = Ground {
             broker,

@@ -35,6 +35,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         let path = master::path(words.door.master_key_file.as_deref());
         let key = master::read_or_create(&path, &home, home.join("ledger.db").exists())?;
         let broker = substrates::embedded(&surroundings.home)?;
+        master::claim(&key, &path, &*broker.ledger).await?;
         let kept = substrates::kept(&words.farm, &home, None)?;
         let registry = observed::registry()?;
         let ground = server::Ground {
