@@ -4,6 +4,9 @@ use std::error::Error;
 
 use crate::{BATCH_MAX, EVENT_BYTES_MAX, Seq, Subject};
 
+/// What an error of a ledger says whose disk has no room left, so that whoever words it for a person can tell.
+pub const NO_ROOM: &str = "its disk is full";
+
 /// What a file system, database or broker said.
 pub type Cause = Box<dyn Error + Send + Sync>;
 

@@ -55,7 +55,7 @@ pub use check::{BATCH_MAX, EVENT_BYTES_MAX};
 pub use clock::Clock;
 pub use embedded::{Embedded, EmbeddedRestoring, Looking, OpenError};
 pub use entry::{Append, Appended, Body, Entry, Expected};
-pub use error::{AppendError, Cause, ReadError};
+pub use error::{AppendError, Cause, NO_ROOM, ReadError};
 pub use jetstream::{Config, JetStream, JetStreamRestoring};
 pub use ledger::Ledger;
 pub use memory::Memory;

@@ -12,11 +12,11 @@ use croft_ledger::{
 use croft_proto::farm::AuditEvent;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::call::{Answer, Call, json as answer_json};
-use super::limits::{NOTE_AGAIN, NOTE_CHARS_MAX, NOTE_WAIT, SUBJECT_PAGE};
+use super::limits::{NOTE_AGAIN, NOTE_CHARS_MAX, SUBJECT_PAGE};
 use super::problem::Problem;
 use super::state::{Farm, State};
 use crate::chain::chain;
@@ -67,7 +67,7 @@ pub(super) async fn note(state: &State, act: AuditAct) -> Result<(), Problem> {
         let sent = state.notes.send(note).await.is_ok();
         sent && is_done.await.is_ok()
     };
-    if timeout(NOTE_WAIT, noted).await == Ok(true) {
+    if timeout(state.farm.settings.note_wait, noted).await == Ok(true) {
         return Ok(());
     }
     Err(Problem::unavailable(
@@ -131,11 +131,16 @@ impl Writer {
         }
     }
 
-    /// Writes notes until nobody can send any more.
-    pub(super) async fn run(mut self, mut notes: mpsc::Receiver<Note>) {
+    /// Writes notes until nobody can send any more, and says whether the ledger keeps them waiting.
+    pub(super) async fn run(
+        mut self,
+        mut notes: mpsc::Receiver<Note>,
+        is_stuck: watch::Sender<bool>,
+    ) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
         while notes.recv_many(&mut waiting, BATCH_MAX).await > 0 {
-            self.write(&waiting).await;
+            self.write(&waiting, &is_stuck).await;
+            say(&is_stuck, false);
             for note in waiting.drain(..) {
                 // Who has gone needs no word.
                 note.done.send(()).unwrap_or_default();
@@ -144,7 +149,7 @@ impl Writer {
     }
 
     /// Appends those notes, however long it takes: a chain has no gaps.
-    async fn write(&mut self, notes: &[Note]) {
+    async fn write(&mut self, notes: &[Note], is_stuck: &watch::Sender<bool>) {
         loop {
             let mut longer = self.chain.clone();
             let entries = notes.iter().map(|note| longer.append(note.act.clone()));
@@ -166,6 +171,7 @@ impl Writer {
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "notes wait for the audit chain");
                     if !matches!(error, AppendError::Conflict { .. }) {
+                        say(is_stuck, true);
                         sleep(NOTE_AGAIN).await;
                     }
                 }
@@ -182,6 +188,10 @@ impl Writer {
             }
         }
     }
+}
+
+fn say(is_stuck: &watch::Sender<bool>, now: bool) {
+    is_stuck.send_if_modified(|before| std::mem::replace(before, now) != now);
 }
 
 /// An [`AuditEvent`] that is about to be written.

@@ -2,6 +2,7 @@
 //! table; handed to the server's connections.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,6 +13,7 @@ use axum::http::{Response, StatusCode};
 use axum::routing::{MethodFilter, on};
 use croft_keys::AccessRecord;
 use croft_keys::audit::AuditAct;
+use futures_util::future::select;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -21,6 +23,7 @@ use super::builds;
 use super::call::{Answer, Call, Caller, actor, allow, build_id, short};
 use super::deploy;
 use super::problem::Problem;
+use super::refusals;
 use super::state::{MetricsAccess, State};
 use super::table::{Effect, ROUTES, Route, Verb, Whose};
 
@@ -197,10 +200,13 @@ async fn changed(
                 target,
                 refused,
             );
-            let status = refused.map(|problem| problem.status);
-            let noted = put_on_record(&state, act, status).await;
-            // Who is refused is told why, also when that could not be noted.
-            answer.and_then(|answer| noted.map(|()| answer))
+            match answer {
+                Ok(answer) => audit::note(&state, act).await.map(|()| answer),
+                Err(problem) => {
+                    note_refused(&state, act, &problem).await;
+                    Err(problem)
+                }
+            }
         }
         .instrument(span),
     );
@@ -310,22 +316,21 @@ fn act(
     }
 }
 
-/// A call that changes something is put on record, whatever came of it: at once, but for refusals like one that was just noted.
-async fn put_on_record(
-    state: &State,
-    act: AuditAct,
-    refused: Option<StatusCode>,
-) -> Result<(), Problem> {
-    let act = match refused {
-        Some(status) if status.is_client_error() => {
-            state.refusals.took(act, status, Instant::now())
-        }
-        Some(_) | None => Some(act),
+/// A refusal is put on record, too: at once, but for one like another that was just noted. Who is refused waits for that as long as the
+/// ledger takes notes: where its disk is full, they are told so at once, and the note follows when there is room.
+async fn note_refused(state: &Arc<State>, act: AuditAct, problem: &Problem) {
+    let act = match problem.is_of_no_change() {
+        true => state.refusals.took(act, problem.status, Instant::now()),
+        false => Some(act),
     };
-    match act {
-        Some(act) => audit::note(state, act).await,
-        None => Ok(()),
-    }
+    let Some(act) = act else { return };
+    let mut is_stuck = state.is_stuck.subscribe();
+    let noting = Arc::clone(state);
+    let noted = state
+        .tasks
+        .spawn(async move { refusals::note_all(&noting, vec![act]).await });
+    let stuck = pin!(is_stuck.wait_for(|is_stuck| *is_stuck));
+    select(noted, stuck).await;
 }
 
 fn target_of(params: &[(String, String)]) -> String {

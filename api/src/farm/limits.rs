@@ -89,7 +89,7 @@ pub(super) const NEWCOMERS_PER_SECOND: u32 = 5;
 pub(super) const NEWCOMERS_BURST: u32 = 20;
 /// Notes that wait for the audit chain's writer: as many as there are connections, and some.
 pub(super) const NOTES_MAX: usize = 1_024;
-/// How long a call waits for its note to be durable.
+/// How long a change waits for its note to be durable.
 pub(super) const NOTE_WAIT: Duration = Duration::from_secs(15);
 /// Between two tries to write notes while the ledger does not take them.
 pub(super) const NOTE_AGAIN: Duration = Duration::from_millis(500);

@@ -27,6 +27,8 @@ pub(super) struct Problem {
     pub(super) retry_after: Option<u64>,
     /// How many bytes a file has, when others of it were asked for.
     pub(super) of_bytes: Option<u64>,
+    /// Whether nothing has changed, since the ledger took nothing.
+    is_unwritten: bool,
 }
 
 /// A JSON pointer for each of a problem's errors. In a box: most problems have none, and all are handed from function to function.
@@ -43,7 +45,13 @@ impl Problem {
             places: None,
             retry_after: None,
             of_bytes: None,
+            is_unwritten: false,
         }
+    }
+
+    /// Whether it is sure that nothing was changed.
+    pub(super) fn is_of_no_change(&self) -> bool {
+        self.status.is_client_error() || self.is_unwritten
     }
 
     /// The caller wrote something that cannot be.
@@ -117,6 +125,21 @@ impl Problem {
                 "ServiceUnavailableException",
                 detail,
             )
+        }
+    }
+
+    /// The ledger takes nothing, and why.
+    pub(super) fn unwritten(why: &str) -> Self {
+        tracing::warn!(%why, "the ledger cannot be written");
+        let do_what = match why.contains(croft_ledger::NO_ROOM) {
+            true => format!("{}; make room, and ask again", croft_ledger::NO_ROOM),
+            false => "ask again".into(),
+        };
+        Self {
+            is_unwritten: true,
+            ..Self::unavailable(format!(
+                "the ledger cannot be written now; nothing happened: {do_what}"
+            ))
         }
     }
 
@@ -205,10 +228,7 @@ impl From<Refusal> for Problem {
 impl From<Failed> for Problem {
     fn from(failed: Failed) -> Self {
         match &failed {
-            Failed::Unavailable(why) => {
-                tracing::warn!(%why, "the ledger cannot be written");
-                Self::unavailable("the ledger cannot be written now; nothing happened: ask again")
-            }
+            Failed::Unavailable(why) => Self::unwritten(why),
             Failed::Unknown | Failed::Contended | Failed::Closed => {
                 Self::unavailable(failed.to_string())
             }
@@ -220,10 +240,7 @@ impl From<croft_deploy::server::Failed> for Problem {
     fn from(failed: croft_deploy::server::Failed) -> Self {
         use croft_deploy::server::Failed;
         match &failed {
-            Failed::Unavailable(why) => {
-                tracing::warn!(%why, "the ledger cannot be written");
-                Self::unavailable("the ledger cannot be written now; nothing happened: ask again")
-            }
+            Failed::Unavailable(why) => Self::unwritten(why),
             Failed::Unknown | Failed::Contended | Failed::Closed => {
                 Self::unavailable(failed.to_string())
             }
@@ -312,6 +329,27 @@ impl From<croft_cache::Error> for Problem {
         if matches!(error, croft_cache::Error::Busy { .. }) {
             return Self::unavailable(error.to_string());
         }
+        if is_out_of_room(&error) {
+            tracing::warn!(error = %chain(&error), "the store has no room");
+            return Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "InsufficientStorageException",
+                "the disk of the farm's store is full, and it did not take all of this; make room, and ask again",
+            );
+        }
         Self::internal(&error)
     }
+}
+
+/// Whether the system said that there is no room left.
+fn is_out_of_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

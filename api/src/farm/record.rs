@@ -83,10 +83,7 @@ where
             Err(AppendError::Conflict { .. }) => {}
             Err(AppendError::Unknown { .. }) => doubtful = Some(event),
             Err(error @ AppendError::Unavailable { .. }) => {
-                tracing::warn!(error = %chain(&error), "the ledger cannot be written");
-                return Err(Problem::unavailable(
-                    "the ledger cannot be written now; nothing happened: ask again",
-                ));
+                return Err(Problem::unwritten(&chain(&error)));
             }
             Err(error @ AppendError::TooLarge { .. }) => {
                 return Err(Problem::invalid(error.to_string()));

@@ -103,7 +103,7 @@ pub async fn serve(
     beside.spawn(deploy::keep_revisions(Arc::clone(&state)));
     let mut noting = JoinSet::new();
     noting.spawn(refusals::keep_noted(Arc::clone(&state)));
-    beside.spawn(writer.run(noted));
+    beside.spawn(writer.run(noted, state.is_stuck.clone()));
     let mut connections = JoinSet::new();
     let router = front::router(&state);
     accept(

@@ -13,7 +13,7 @@ use croft_ledger::{Clock, Ledger, Seq};
 use croft_proto::farm::Lease;
 use croft_scheduler::Handle;
 use croft_views::{QueryError, Views};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,9 +25,10 @@ use super::held::Held;
 use super::intake::Room;
 use super::limits::{
     CONNECTIONS_MAX, EXPORTS_MAX, FILES_READ_MAX, FOLLOWERS_PER_TOKEN_MAX, HEAD_WAIT,
-    NEWCOMERS_BURST, NEWCOMERS_PER_SECOND, PRINTED_BYTES_BURST, PRINTED_BYTES_PER_SECOND,
-    READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT, STRANGERS_BURST,
-    STRANGERS_PER_SECOND, UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX, UPLOADS_MAX,
+    NEWCOMERS_BURST, NEWCOMERS_PER_SECOND, NOTE_WAIT, PRINTED_BYTES_BURST,
+    PRINTED_BYTES_PER_SECOND, READ_WAIT, REQUESTS_BURST, REQUESTS_PER_SECOND, ROOM_WAIT,
+    STRANGERS_BURST, STRANGERS_PER_SECOND, UPLOADS_BYTES_MAX, UPLOADS_BYTES_PER_TOKEN_MAX,
+    UPLOADS_MAX,
 };
 use super::metrics::Metrics;
 use super::offers::Offers;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub strangers: (u32, u32),
     /// Bytes that are taken of what one host prints: the same.
     pub printing: (u32, u32),
+    /// How long a change waits for its note to be durable.
+    pub note_wait: std::time::Duration,
     /// Connections at once. Calls that change something, those whose callers have hung up among them, are as many at once, so that who hangs
     /// up and asks again gains nothing.
     pub connections_max: usize,
@@ -81,6 +84,7 @@ impl Settings {
             pace: (REQUESTS_PER_SECOND, REQUESTS_BURST),
             strangers: (STRANGERS_PER_SECOND, STRANGERS_BURST),
             printing: (PRINTED_BYTES_PER_SECOND, PRINTED_BYTES_BURST),
+            note_wait: NOTE_WAIT,
             connections_max: CONNECTIONS_MAX,
         }
     }
@@ -123,6 +127,8 @@ pub(super) struct State {
     /// Bytes that hosts print.
     pub(super) printing: Paces<String>,
     pub(super) refusals: Refusals,
+    /// Whether notes wait for a ledger that does not take them.
+    pub(super) is_stuck: watch::Sender<bool>,
     newcomers: Paces<()>,
     /// Up to where in the ledger somebody was told of builds that the view may not have yet.
     pub(super) told: AtomicU64,
@@ -176,6 +182,7 @@ impl State {
             strangers: Paces::new(strangers, strangers_burst),
             printing: Paces::new(printing, printing_burst),
             refusals: Refusals::default(),
+            is_stuck: watch::Sender::new(false),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),
             told: AtomicU64::default(),
             configured: Known::default(),

@@ -11,7 +11,7 @@ use super::open::Opened;
 use super::recent::Recent;
 use super::schema;
 use crate::check::{conflict, unmet};
-use crate::{Append, AppendError, Appended, Body, Clock, Entry, Seq, Subject};
+use crate::{Append, AppendError, Appended, Body, Clock, Entry, NO_ROOM, Seq, Subject};
 
 /// Batches in one transaction. More would not make the disk's share of each much smaller, and the first waits for the last.
 const GROUP_MAX: usize = 128;
@@ -168,7 +168,10 @@ impl Writer {
         self.trouble
             .say(Some(format!("the ledger cannot be written: {error}")));
         self.is_broken = !was_rolled_back;
-        let said = error.to_string();
+        let said = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => format!("{NO_ROOM}: {error}"),
+            _ => error.to_string(),
+        };
         for pending in pending {
             let source = said.clone().into();
             pending.instead(if was_rolled_back {

@@ -54,7 +54,7 @@ fn a_full_disk_loses_no_build(rig: &mut Rig) {
     assert!(
         refused
             .text()
-            .contains("the ledger cannot be written now; nothing happened"),
+            .contains("the ledger cannot be written now; nothing happened: its disk is full"),
         "{}",
         refused.text()
     );

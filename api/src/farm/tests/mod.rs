@@ -20,6 +20,8 @@ mod documents;
 mod printed;
 /// What happens in a build.
 mod events;
+/// Without room.
+mod full;
 /// Live output that is lost.
 mod lost;
 /// Sources, logs, artifacts.

@@ -93,6 +93,8 @@ impl Problem {
                 Some(after) => format!("try again in {} s", after.as_secs().max(1)),
                 None => "try again in a minute".into(),
             },
+            // What is to be done is in the server's own words.
+            507 => String::new(),
             503 => "try again in a minute".into(),
             500..=599 if !self.request_id.is_empty() => {
                 format!("the server's log says more of request {}", self.request_id)
