@@ -93,6 +93,7 @@ pub(crate) fn failed(error_code: ScriptErrorCode, message: String) -> Diagnostic
         message,
         log_tail: String::new(),
         script_from_deployment: None,
+        printed: None,
     }
 }
 

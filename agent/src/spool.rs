@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    DeploymentId, HostCommand, HostOutput, OUTPUT_BYTES_MAX, OutputLine, OutputStream,
+    DeploymentId, HostCommand, HostOutput, OUTPUT_BYTES_MAX, OutputLine, OutputStream, PrintedUntil,
 };
 use tokio::sync::Notify;
 
@@ -325,6 +325,25 @@ impl Spooling {
         if emptied.await.is_err() {
             tracing::debug!("an event ends before the farm has all that it printed");
         }
+    }
+
+    /// What the host has printed in the deployment, if not all that this event has printed is on the farm: so that whoever follows knows
+    /// what is missing, should it never come.
+    #[must_use]
+    pub fn unsent(&self) -> Option<PrintedUntil> {
+        let mut waiting = self.spool.lock();
+        let event = waiting.of.get(&self.event)?;
+        if event.is_empty() && event.uncounted == 0 && event.head.left_out == 0 {
+            return None;
+        }
+        let lines = event.lines.iter().map(|line| line.line.bytes());
+        let unsent = event.uncounted + lines.sum::<u64>();
+        let head = event.head.clone();
+        let count = waiting.count(&head);
+        Some(PrintedUntil {
+            begun_ms: count.begun_ms,
+            bytes: count.bytes + unsent,
+        })
     }
 
     fn script(&self) -> MutexGuard<'_, Arc<str>> {

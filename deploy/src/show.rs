@@ -221,14 +221,18 @@ impl Deployment {
         let events = events.map(
             |(event, status)| serde_json::json!({"lifecycleEventName": event, "status": status}),
         );
-        serde_json::json!({
+        let mut shown = serde_json::json!({
             "deploymentId": self.id,
             "targetId": target.planned.host,
             "status": self.target_status(target),
             "instanceLabel": target.planned.side.label(containers),
             "zone": target.planned.zone,
             "lifecycleEvents": events.collect::<Vec<_>>(),
-        })
+        });
+        if let Some(printed) = target.printed {
+            shown["x-croft"] = serde_json::json!({"printed": printed});
+        }
+        shown
     }
 }
 

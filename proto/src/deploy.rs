@@ -78,6 +78,7 @@ pub use lifecycle::{LifecycleEvent, ScriptsFrom};
 pub use name::{NAME_CHARS_MAX, is_deploy_name};
 pub use output::{
     HostOutput, OUTPUT_BYTES_MAX, OutputAnswer, OutputLine, OutputStream, PrintedOutput,
+    PrintedUntil,
 };
 pub use plan::{Fleet, HealthRule, Pace, Plan, PlannedTarget, Side, Span, Step, TargetKind, Was};
 pub use request::{Accepted, Creator, OwnOfDeployment, StartDeployment, TargetInstances};

@@ -78,6 +78,7 @@ pub(crate) fn run(
                 message: failed.message,
                 log_tail: log.tail(),
                 script_from_deployment: Some(with.from.to_string()),
+                printed: None,
             };
         }
     }
@@ -90,6 +91,7 @@ pub(crate) fn run(
         message: "Succeeded".into(),
         log_tail: log.tail(),
         script_from_deployment: Some(with.from.to_string()),
+        printed: None,
     }
 }
 

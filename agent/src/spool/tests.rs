@@ -195,3 +195,26 @@ async fn what_was_not_handed_over_stays_until_it_is_or_is_pushed_out() {
     spool.sent(&piece);
     assert!(spool.lock().of.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_ends_too_soon_says_how_much_has_been_printed() {
+    let spool = Arc::new(Spool::default());
+    let spooling = spooling(&spool, 1);
+    print(&spooling, "one");
+    let piece = spool.take().unwrap();
+    spool.sent(&piece);
+    assert_eq!(spooling.unsent(), None);
+    print(&spooling, "two");
+    print(&spooling, "three");
+    spooling.handed_over(LIMIT).await;
+    let until = PrintedUntil {
+        begun_ms: clock().millis(),
+        bytes: 14,
+    };
+    assert_eq!(spooling.unsent(), Some(until));
+    // On its way is not there yet, and what the farm would not have never is.
+    let piece = spool.take().unwrap();
+    assert_eq!(spooling.unsent(), Some(until));
+    spool.left_out(&piece);
+    assert_eq!(spooling.unsent(), Some(until));
+}

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::agents::HostsHeard;
 use super::audit::Note;
 use super::configured::Known;
+use super::deploy::Untaken;
 use super::held::Held;
 use super::intake::Room;
 use super::limits::{
@@ -126,6 +127,8 @@ pub(super) struct State {
     pub(super) strangers: Paces<(IpAddr, String)>,
     /// Bytes that hosts print.
     pub(super) printing: Paces<String>,
+    /// What hosts printed and was refused.
+    pub(super) untaken: Untaken,
     pub(super) refusals: Refusals,
     /// Whether notes wait for a ledger that does not take them.
     pub(super) is_stuck: watch::Sender<bool>,
@@ -181,6 +184,7 @@ impl State {
             paces: Paces::new(per_second, burst),
             strangers: Paces::new(strangers, strangers_burst),
             printing: Paces::new(printing, printing_burst),
+            untaken: Untaken::default(),
             refusals: Refusals::default(),
             is_stuck: watch::Sender::new(false),
             newcomers: Paces::new(NEWCOMERS_PER_SECOND, NEWCOMERS_BURST),

@@ -278,6 +278,7 @@ impl Agent {
                 message: "Succeeded".into(),
                 log_tail: String::new(),
                 script_from_deployment: None,
+                printed: None,
             })),
         };
         loop {

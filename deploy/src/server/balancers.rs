@@ -279,6 +279,7 @@ fn diagnostics(error_code: ScriptErrorCode, message: String) -> Diagnostics {
         message,
         log_tail: String::new(),
         script_from_deployment: None,
+        printed: None,
     }
 }
 

@@ -239,6 +239,7 @@ async fn serve(handle: Handle, host: String, fails: fn(&str, &str) -> bool) {
                         message: "exit code 7".into(),
                         log_tail: "no answer\n".into(),
                         script_from_deployment: None,
+                        printed: None,
                     })),
                 ),
             };

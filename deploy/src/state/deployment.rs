@@ -7,8 +7,8 @@ use croft_ledger::{Entry, Seq};
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
     Accepted, DeploymentEvent, DeploymentId, DeploymentInfoError, DeploymentStatus, Diagnostics,
-    EventStatus, Finding, FirstFailure, LifecycleEvent, Pace, Plan, PlannedTarget, ScriptErrorCode,
-    Side, Span, Step, TargetEvent, TargetKind, Was,
+    EventStatus, Finding, FirstFailure, LifecycleEvent, Pace, Plan, PlannedTarget, PrintedUntil,
+    ScriptErrorCode, Side, Span, Step, TargetEvent, TargetKind, Was,
 };
 
 use super::{Change, FoldError, impossible};
@@ -47,6 +47,8 @@ pub struct Target {
     pub begun_at: Option<Timestamp>,
     /// When it had run all of that.
     pub done_at: Option<Timestamp>,
+    /// What its host had printed when an event ended before the farm had all of it; the last one counts.
+    pub printed: Option<PrintedUntil>,
 }
 
 /// How a deployment ended.
@@ -329,6 +331,7 @@ impl Deployment {
             is_done: false,
             begun_at: None,
             done_at: None,
+            printed: None,
         });
     }
 
@@ -433,6 +436,8 @@ impl Deployment {
                 }
                 target.running = None;
                 target.ended.push((event, status));
+                let printed = diagnostics.as_ref().and_then(|known| known.printed);
+                target.printed = printed.or(target.printed);
                 Ok(self.went(entry, number, (event, status), diagnostics))
             }
         }
@@ -499,6 +504,7 @@ impl Deployment {
                 message: String::new(),
                 log_tail: String::new(),
                 script_from_deployment: None,
+                printed: None,
             });
             self.first_failure = Some(FirstFailure {
                 host: target.planned.host.clone(),

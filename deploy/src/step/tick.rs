@@ -122,6 +122,7 @@ impl Engine {
                 message: said.to_string(),
                 log_tail: String::new(),
                 script_from_deployment: None,
+                printed: None,
             })),
         };
         event_over(&self.state, deployment, number, running.event, ended).map(Action::Append)

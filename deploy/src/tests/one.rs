@@ -220,5 +220,6 @@ pub(super) fn diagnostics() -> Diagnostics {
         message: "exit code 3".into(),
         log_tail: "one\nport is taken\n".into(),
         script_from_deployment: None,
+        printed: None,
     }
 }

@@ -67,6 +67,7 @@ fn deployment() -> Deployment {
             is_done: false,
             begun_at: None,
             done_at: None,
+            printed: None,
         });
     }
     deployment

@@ -52,6 +52,16 @@ pub enum OutputStream {
     Agent,
 }
 
+/// How much a host has printed in a deployment, as its pieces count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrintedUntil {
+    /// When it began to count.
+    pub begun_ms: u64,
+    /// Bytes, those that were left out among them.
+    pub bytes: u64,
+}
+
 /// A piece as followers have it: with the host, which only the server knows for certain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintedOutput {
@@ -70,6 +80,12 @@ pub struct OutputAnswer {
 }
 
 impl HostOutput {
+    /// Where it ends, as its host counts.
+    #[must_use]
+    pub fn until(&self) -> u64 {
+        self.from.saturating_add(self.bytes())
+    }
+
     /// Bytes of its lines, their ends among them.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PrintedUntil;
+
 /// Why an event on a host failed, in AWS's words.
 ///
 /// **Source.** CodeDeploy's API, `LifecycleErrorCode`.
@@ -24,7 +26,7 @@ pub enum ScriptErrorCode {
 /// What is known of an event that has ended.
 ///
 /// **Shape.** As AWS's `Diagnostics`. `log_tail` is the end of what the event's scripts printed, at most 4 KiB, whole lines.
-/// `script_from_deployment` is ours.
+/// `script_from_deployment` and `printed` are ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostics {
@@ -42,6 +44,9 @@ pub struct Diagnostics {
     /// The deployment that brought the revision whose script it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_from_deployment: Option<String>,
+    /// What the host had printed in the deployment by then, where the farm had not got all of it: who follows is told what is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<PrintedUntil>,
 }
 
 /// What an installation does with a file that is where one of its own goes, and that no earlier deployment of its group put there.

@@ -35,6 +35,7 @@ fn ended(code: ScriptErrorCode) -> Diagnostics {
         message: String::new(),
         log_tail: String::new(),
         script_from_deployment: None,
+        printed: None,
     }
 }
 

@@ -47,7 +47,7 @@ impl Known {
         for target in &mut self.targets {
             let host = target["targetId"].as_str().unwrap_or_default();
             if let Some(waits) = by_host.get(host) {
-                target["x-croft"] = json!({"waits": waits});
+                target["x-croft"]["waits"] = json!(waits);
             }
         }
         self.info.own.waits = waits;

@@ -33,4 +33,5 @@ pub(super) mod targets;
 pub(super) mod hosts;
 
 pub(super) use known::{Known, known};
+pub(super) use printed::Untaken;
 pub(super) use revisions::keep_revisions;

@@ -1,7 +1,7 @@
 //! What the hosts of a deployment print, as they print it: server-sent events, made of what is on the bus. Who reads slowly, or comes back
 //! late, is told how much it has missed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,15 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use croft_bus::{Deployment as Named, FollowError, Heard, Host, Mark, NoMark};
+use croft_deploy::TARGETS_SHOWN_MAX;
 use croft_deploy::server::Seen;
 use croft_keys::AccessRecord;
-use croft_proto::deploy::{DeploymentId, HostOutput, PrintedOutput};
+use croft_proto::deploy::{DeploymentId, HostOutput, LifecycleEvent, PrintedOutput, PrintedUntil};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use serde_json::json;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::super::call::{Answer, Call};
@@ -24,13 +26,18 @@ use super::super::limits::{COMPLETE_WAIT_MAX, KEEP_ALIVE};
 use super::super::problem::Problem;
 use super::super::state::{Following, State};
 use super::events::change;
-use super::printed::named;
+use super::known::{self, Known};
+use super::printed::{named, printed_of};
+use super::targets::{host_of, no_target};
 use crate::chain::chain;
 
 /// How long what there is now is waited for, piece by piece: a bus that gives none for so long is away. Less than what lies between two words
 /// that the stream is still here, since each of them begins it anew.
 const BUS_WAIT: Duration = Duration::from_secs(5);
 const _: () = assert!(BUS_WAIT.as_secs() < KEEP_ALIVE.as_secs());
+
+/// How long the last lines of a host are waited for that says that there are some: less than `croft deployment watch` waits for the end.
+const LATE_WAIT: Duration = Duration::from_secs(3);
 
 /// `GET /v1/deployments/{id}/output`
 pub(in super::super) async fn follow(mut call: Call) -> Answer {
@@ -40,9 +47,13 @@ pub(in super::super) async fn follow(mut call: Call) -> Answer {
     let had = had
         .transpose()
         .map_err(|error: NoMark| Problem::invalid(format!("Last-Event-ID: {error}")))?;
-    let host = call.asked("host").map(|host| named(host.to_string()));
+    let host = call.asked("host");
+    let host = host.map(|host| named::<Host>(host.to_string()));
     let host = host.transpose()?;
     let follows = call.parsed::<bool>("follow")?.unwrap_or(true);
+    if let Some(host) = &host {
+        check_host(&known, host.as_str())?;
+    }
     let following = call.state.follow(record.id).ok_or_else(|| {
         Problem::throttled(
             5,
@@ -69,7 +80,9 @@ pub(in super::super) async fn follow(mut call: Call) -> Answer {
         next: Box::pin(std::future::ready(())),
         keep_alive,
         is_final: known.info.status.is_final(),
+        promised: promised(&known.targets),
         is_last_look: !follows,
+        is_caught_up: false,
         has_ended: false,
     };
     let body = stream::unfold(Box::new(live), |mut live| async move {
@@ -77,6 +90,55 @@ pub(in super::super) async fn follow(mut call: Call) -> Answer {
         Some((Ok::<_, Infallible>(bytes), live))
     });
     Ok(streamed(Body::from_stream(body)))
+}
+
+/// Passes when the deployment has that host, or its hosts are not chosen yet.
+fn check_host(known: &Known, host: &str) -> Result<(), Problem> {
+    let mut hosts = known.targets.iter().filter_map(host_of);
+    // Of very many not all are at hand.
+    let is_open = known.targets.is_empty() && !known.info.status.is_final()
+        || known.targets.len() >= TARGETS_SHOWN_MAX;
+    match is_open || hosts.any(|other| other == host) {
+        true => Ok(()),
+        false => Err(no_target(known, host)),
+    }
+}
+
+/// What a host had printed when an event of its ended before the farm had all of it.
+struct Promised {
+    event: LifecycleEvent,
+    until: PrintedUntil,
+}
+
+/// Those of all hosts. In containers one has two targets, and the larger number is the later one.
+fn promised(targets: &[Value]) -> BTreeMap<String, Promised> {
+    let mut of: BTreeMap<String, Promised> = BTreeMap::new();
+    for target in targets {
+        let (Some(host), Some(until)) = (host_of(target), printed_of(target)) else {
+            continue;
+        };
+        let is_less = |known: &Promised| known.until.bytes < until.bytes;
+        if of.get(host).is_none_or(is_less) {
+            let event = last_event(target);
+            of.insert(host.into(), Promised { event, until });
+        }
+    }
+    of
+}
+
+/// The last event of a target that is over.
+fn last_event(target: &Value) -> LifecycleEvent {
+    let events = target["lifecycleEvents"].as_array();
+    let mut events = events.map(Vec::as_slice).unwrap_or_default().iter().rev();
+    let over = events.find(|event| {
+        !matches!(
+            event["status"].as_str(),
+            Some("Pending" | "InProgress") | None
+        )
+    });
+    let name = over.map(|event| &event["lifecycleEventName"]);
+    let name = name.and_then(|name| LifecycleEvent::deserialize(name).ok());
+    name.unwrap_or(LifecycleEvent::Install)
 }
 
 /// One client's stream.
@@ -98,8 +160,12 @@ struct Live {
     keep_alive: Interval,
     /// Whether the deployment was over when the client came: a server forgets such some time.
     is_final: bool,
+    /// What hosts say that they have printed, where the farm had not got it at the end of an event.
+    promised: BTreeMap<String, Promised>,
     /// Whether it ends once it has all that there is.
     is_last_look: bool,
+    /// Whether the last look has come to the end of what is on the bus.
+    is_caught_up: bool,
     has_ended: bool,
 }
 
@@ -120,6 +186,7 @@ impl Live {
     /// Waits for whatever comes first. Output comes last, since there may be some at every moment: a token that ended must be noticed beside
     /// it. The others come seldom, and do not keep it from coming.
     async fn step(&mut self) {
+        let patience = self.patience();
         tokio::select! {
             biased;
             () = self.state.draining.cancelled() => self.end_with(STOPS),
@@ -132,7 +199,7 @@ impl Live {
             }
             () = &mut self.next, if !self.is_last_look => self.look().await,
             heard = self.output.next() => self.came(heard),
-            () = sleep(BUS_WAIT), if self.is_last_look => self.end(Had::Some),
+            () = sleep(patience), if self.is_last_look => self.end(self.had()),
         }
     }
 
@@ -141,8 +208,53 @@ impl Live {
         self.has_ended = true;
     }
 
+    /// How long the next piece of the last look is waited for.
+    const fn patience(&self) -> Duration {
+        match self.is_caught_up {
+            true => LATE_WAIT,
+            false => BUS_WAIT,
+        }
+    }
+
+    /// What the client has, when nothing more comes.
+    const fn had(&self) -> Had {
+        match self.is_caught_up {
+            true => Had::All,
+            false => Had::Some,
+        }
+    }
+
+    /// Hosts' last lines that have not come, and how much that is.
+    fn lacking(&self) -> Vec<(&str, LifecycleEvent, u64)> {
+        let wanted = |host: &str| self.host.as_ref().is_none_or(|own| own.as_str() == host);
+        let promised = self.promised.iter().filter(|(host, _)| wanted(host));
+        let lacking = promised.map(|(host, promised)| {
+            let bytes = self.hosts.lacking(host, promised.until);
+            (host.as_str(), promised.event, bytes)
+        });
+        lacking.filter(|(_, _, bytes)| *bytes > 0).collect()
+    }
+
+    /// Ends when nothing more is to come: a host may still be saying its last lines.
+    fn end_if_whole(&mut self) {
+        if self.is_last_look && self.is_caught_up && self.lacking().is_empty() {
+            self.end(Had::All);
+        }
+    }
+
     /// The last that the client hears.
     fn end(&mut self, had: Had) {
+        if had == Had::All {
+            let lacking = self.lacking().into_iter();
+            let missed = lacking.map(|(host, of, bytes)| {
+                event(
+                    "missed",
+                    &json!({"host": host, "event": of, "bytes": bytes}),
+                )
+            });
+            let missed: Vec<Bytes> = missed.collect();
+            self.ready.extend(missed);
+        }
         let end = json!({"deploymentId": self.id, "isWhole": had == Had::All});
         self.ready.push_back(event("end", &end));
         self.has_ended = true;
@@ -158,6 +270,9 @@ impl Live {
         match looked.map(|is_over| is_over.or(self.is_final.then_some(true))) {
             Ok(Some(false)) => self.next = change(deploy.clone(), after, COMPLETE_WAIT_MAX),
             Ok(Some(true)) => {
+                if let Ok(known) = known::known(&self.state, &self.id).await {
+                    self.promised = promised(&known.targets);
+                }
                 // A host's last lines are on the bus before its event's end is recorded: a look from here on finds them.
                 self.is_last_look = true;
                 let bus = &self.state.farm.bus;
@@ -170,9 +285,14 @@ impl Live {
 
     fn came(&mut self, heard: Option<Result<Heard, FollowError>>) {
         match heard {
-            Some(Ok(Heard::Piece { mark, bytes })) => self.piece(mark, &bytes),
-            Some(Ok(Heard::CaughtUp)) if self.is_last_look => self.end(Had::All),
-            Some(Ok(Heard::CaughtUp)) => {}
+            Some(Ok(Heard::Piece { mark, bytes })) => {
+                self.piece(mark, &bytes);
+                self.end_if_whole();
+            }
+            Some(Ok(Heard::CaughtUp)) => {
+                self.is_caught_up = self.is_last_look;
+                self.end_if_whole();
+            }
             Some(Err(error)) => {
                 tracing::warn!(deployment = %self.id, error = %chain(&error), "live output cannot be followed");
                 self.end_with(STOPS);
@@ -258,11 +378,20 @@ impl Hosts {
         Self { of, had }
     }
 
+    /// Bytes that a host has printed and that have not come. One that was started anew counts anew, and what it had printed before is not known.
+    fn lacking(&self, host: &str, until: PrintedUntil) -> u64 {
+        match self.of.get(host) {
+            None => until.bytes,
+            Some(at) if at.begun_ms == until.begun_ms => until.bytes.saturating_sub(at.next),
+            Some(_) => 0,
+        }
+    }
+
     /// What is missed before that piece; none when the client has it.
     fn accept(&mut self, mark: Mark, host: &str, output: &HostOutput) -> Option<Missed> {
         let had = self.had.filter(|had| had.epoch == mark.epoch);
         let is_had = had.is_some_and(|had| mark.seq <= had.seq);
-        let (from, to) = (output.from, output.from.saturating_add(output.bytes()));
+        let (from, to) = (output.from, output.until());
         let known = self.of.get(host);
         let same = known
             .filter(|at| at.begun_ms == output.begun_ms)
@@ -293,7 +422,7 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
-    use croft_proto::deploy::{LifecycleEvent, OutputLine, OutputStream};
+    use croft_proto::deploy::{OutputLine, OutputStream};
 
     use super::*;
 

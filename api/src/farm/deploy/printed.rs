@@ -1,10 +1,18 @@
 //! What hosts print while they are deployed to: taken from a host that has something to do in that deployment, as fast as a host may print,
 //! and given to the bus for whoever follows. Nothing of it is kept.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use axum::http::StatusCode;
 use croft_bus::{CHUNK_BYTES_MAX, PutError};
-use croft_deploy::{Deployment, State as Folded};
-use croft_proto::deploy::{HostOutput, OutputAnswer, PrintedOutput, Side};
+use croft_deploy::Deployment;
+use croft_deploy::server::Seen;
+use croft_proto::deploy::{
+    DeploymentId, HostOutput, OutputAnswer, PrintedOutput, PrintedUntil, Side,
+};
+use serde::Deserialize as _;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::agents::{host_of, read};
@@ -12,23 +20,61 @@ use super::super::call::{Answer, Call, json};
 use super::super::metrics::Printed;
 use super::super::problem::Problem;
 use super::super::state::State;
+use super::targets::host_of as host_of_target;
 use crate::chain::chain;
 
 /// A pebibyte: what a host says of itself is counted and added up, and must not run over.
 const PRINTED_BYTES_MAX: u64 = 1 << 50;
 
+/// What was not taken of hosts, so that none of it is counted twice: a host says again what is refused, and says of what it gave up that it
+/// was left out.
+#[derive(Debug, Default)]
+pub(in super::super) struct Untaken(Mutex<HashMap<String, Refused>>);
+
+#[derive(Debug)]
+struct Refused {
+    deployment: DeploymentId,
+    begun_ms: u64,
+    until: u64,
+    bytes: u64,
+}
+
+impl Untaken {
+    /// Bytes of a refused piece that were not refused before.
+    fn refused(&self, host: &str, output: &HostOutput) -> u64 {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(host).filter(|known| known.is_of(output));
+        let (before, until) = known.map_or((0, 0), |known| (known.bytes, known.until));
+        let fresh = output.until().saturating_sub(until).min(output.bytes());
+        let refused = Refused {
+            deployment: output.deployment_id.clone(),
+            begun_ms: output.begun_ms,
+            until: until.max(output.until()),
+            bytes: before.saturating_add(fresh),
+        };
+        all.insert(host.to_string(), refused);
+        fresh
+    }
+
+    /// Bytes that a piece says were left out, without those that were refused.
+    fn left_out(&self, host: &str, output: &HostOutput) -> u64 {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.remove(host).filter(|known| known.is_of(output));
+        let refused = known.map_or(0, |known| known.bytes);
+        output.left_out.saturating_sub(refused)
+    }
+}
+
+impl Refused {
+    fn is_of(&self, output: &HostOutput) -> bool {
+        self.deployment == output.deployment_id && self.begun_ms == output.begun_ms
+    }
+}
+
 /// `POST /v1/agent/output`
 pub(in super::super) async fn take(mut call: Call) -> Answer {
     let (host, body) = host_of(&mut call).await?;
     let state = &call.state;
-    let taken = taken(state, host, &body).await;
-    if taken.is_err() {
-        state.metrics.printed(Printed::Refused, body.len() as u64);
-    }
-    json(StatusCode::OK, &taken?)
-}
-
-async fn taken(state: &State, host: String, body: &[u8]) -> Result<OutputAnswer, Problem> {
     let size_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
     let paced = state
         .printing
@@ -39,26 +85,43 @@ async fn taken(state: &State, host: String, body: &[u8]) -> Result<OutputAnswer,
             format!("the host `{host}` prints more than is taken of one: slow down"),
         )
     })?;
-    let output: HostOutput = read(body)?;
-    let (bytes, left_out) = (output.bytes(), output.left_out);
-    if output.from.max(left_out) > PRINTED_BYTES_MAX {
+    let output: HostOutput = read(&body)?;
+    let taken = taken(state, &host, output.clone()).await;
+    match &taken {
+        Ok(answer) => {
+            let left_out = state.untaken.left_out(&host, &output);
+            state.metrics.printed(Printed::Received, answer.bytes);
+            state.metrics.printed(Printed::LeftOut, left_out);
+        }
+        // What passes is said again, and counted when it is taken.
+        Err(problem) if problem.status.is_client_error() => {
+            let bytes = state.untaken.refused(&host, &output);
+            state.metrics.printed(Printed::Refused, bytes);
+        }
+        Err(_) => {}
+    }
+    json(StatusCode::OK, &taken?)
+}
+
+async fn taken(state: &State, host: &str, output: HostOutput) -> Result<OutputAnswer, Problem> {
+    let bytes = output.bytes();
+    if output.from.max(output.left_out) > PRINTED_BYTES_MAX {
         return Err(Problem::invalid(format!(
             "no host has printed more than {PRINTED_BYTES_MAX} bytes"
         )));
     }
-    let asked = (host.clone(), output.clone());
+    let asked = (host.to_string(), output.clone());
     let look = state
         .farm
         .deploy
-        .look(move |seen| may_print(seen.state, &asked.0, &asked.1));
+        .look(move |seen| may_print(seen, &asked.0, &asked.1));
     look.await??;
     let deployment = named(output.deployment_id.to_string())?;
-    let (name, printed) = (named(host.clone())?, PrintedOutput { host, output });
+    let (name, host) = (named(host.to_string())?, host.to_string());
+    let printed = PrintedOutput { host, output };
     let piece = serde_json::to_vec(&printed).map_err(|error| Problem::internal(&error))?;
     let put = state.farm.bus.print(&deployment, &name, piece.into()).await;
     put.map_err(|error| not_put(&error))?;
-    state.metrics.printed(Printed::Received, bytes);
-    state.metrics.printed(Printed::LeftOut, left_out);
     Ok(OutputAnswer { bytes })
 }
 
@@ -77,10 +140,15 @@ fn not_put(error: &PutError) -> Problem {
     Problem::unavailable("what is on its way cannot be given on now: say it again")
 }
 
-/// Passes when the host has an event of that deployment to run.
-fn may_print(folded: &Folded, host: &str, output: &HostOutput) -> Result<(), Problem> {
+/// Passes when the host has an event of that deployment to run, or says what it had printed by the end of its last.
+fn may_print(seen: Seen<'_>, host: &str, output: &HostOutput) -> Result<(), Problem> {
     let id = &output.deployment_id;
-    let Some(deployment) = folded.deployment(id) else {
+    let Some(deployment) = seen.state.deployment(id) else {
+        let over = seen.book.find(id);
+        let mut targets = over.iter().flat_map(|over| &over.targets);
+        if targets.any(|target| host_of_target(target) == Some(host) && is_late(target, output)) {
+            return Ok(());
+        }
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
             "DeploymentDoesNotExistException",
@@ -103,7 +171,7 @@ fn may_print(folded: &Folded, host: &str, output: &HostOutput) -> Result<(), Pro
             "the host `{host}` is none of the deployment `{id}`"
         )));
     }
-    if !runs(deployment, host) {
+    if !runs(deployment, host, output) {
         return Err(Problem::conflict(
             "NoEventException",
             format!("the host `{host}` has nothing to run in the deployment `{id}` now"),
@@ -112,10 +180,75 @@ fn may_print(folded: &Folded, host: &str, output: &HostOutput) -> Result<(), Pro
     Ok(())
 }
 
-fn runs(deployment: &Deployment, host: &str) -> bool {
+/// Whether the host runs an event there, or its last one ended before the farm had that.
+fn runs(deployment: &Deployment, host: &str, output: &HostOutput) -> bool {
     let mut sides = [Side::New, Side::Old].into_iter();
     sides.any(|side| {
         let target = deployment.target(side, host);
-        target.is_some_and(|number| deployment.at(number).running.is_some())
+        let target = target.map(|number| deployment.at(number));
+        target.is_some_and(|target| {
+            let was_announced = target.printed.is_some_and(|until| is_within(until, output));
+            target.running.is_some() || was_announced
+        })
     })
+}
+
+/// The same of a target as it is shown.
+fn is_late(target: &Value, output: &HostOutput) -> bool {
+    printed_of(target).is_some_and(|until| is_within(until, output))
+}
+
+fn is_within(until: PrintedUntil, output: &HostOutput) -> bool {
+    until.begun_ms == output.begun_ms && output.until() <= until.bytes
+}
+
+/// What the host of a target had printed when an event ended before the farm had all of it.
+pub(super) fn printed_of(target: &Value) -> Option<PrintedUntil> {
+    PrintedUntil::deserialize(target.pointer("/x-croft/printed")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use croft_proto::deploy::{LifecycleEvent, OutputLine, OutputStream};
+
+    use super::*;
+
+    fn output(from: u64, left_out: u64, bytes: usize) -> HostOutput {
+        HostOutput {
+            deployment_id: DeploymentId::drawn([0; 9]),
+            generation: 1,
+            event: LifecycleEvent::ApplicationStart,
+            begun_ms: 1,
+            from,
+            left_out,
+            lines: vec![OutputLine {
+                script: None,
+                stream: OutputStream::Stdout,
+                text: "x".repeat(bytes - 1),
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_refused_again_and_left_out_afterwards_is_counted_once() {
+        let untaken = Untaken::default();
+        let piece = output(10, 0, 5);
+        let counted: Vec<u64> = (0..3).map(|_| untaken.refused("a", &piece)).collect();
+        assert_eq!(counted, [5, 0, 0]);
+        assert_eq!(
+            untaken.refused("b", &piece),
+            5,
+            "another host's are its own"
+        );
+        assert_eq!(untaken.refused("a", &output(15, 5, 7)), 7);
+        // Both were given up, and 3 more never sent.
+        assert_eq!(untaken.left_out("a", &output(25, 15, 1)), 3);
+        assert_eq!(untaken.left_out("a", &output(30, 4, 1)), 4);
+        let anew = HostOutput {
+            begun_ms: 2,
+            ..output(0, 0, 5)
+        };
+        untaken.refused("a", &piece);
+        assert_eq!(untaken.refused("a", &anew), 5, "it counts anew");
+    }
 }

@@ -6,11 +6,15 @@ use croft_deploy::target_subject;
 use croft_ledger::Entry;
 use croft_proto::Timestamp;
 use croft_proto::deploy::{Diagnostics, EventStatus, LifecycleEvent, Side, TargetEvent};
+use croft_proto::{listed, nearest};
 use serde_json::{Value, json};
 
 use super::super::call::{Answer, Call, json as answer_json, short};
 use super::super::problem::Problem;
-use super::known::all_of;
+use super::known::{Known, all_of};
+
+/// Hosts that are named where another one was asked for: what a person looks through.
+const HOSTS_NAMED_MAX: usize = 10;
 
 /// `GET /v1/deployments/{id}/targets`
 pub(in super::super) async fn list(mut call: Call) -> Answer {
@@ -52,13 +56,36 @@ pub(in super::super) async fn get(mut call: Call) -> Answer {
         targets.push(wrapped(target));
     }
     if targets.is_empty() {
-        return Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "DeploymentTargetDoesNotExistException",
-            format!("the deployment `{id}` has no target `{}`", short(&host)),
-        ));
+        return Err(no_target(&known, &host));
     }
     answer_json(StatusCode::OK, &json!({"deploymentTargets": targets}))
+}
+
+/// That a deployment has no such host, and which ones it has.
+pub(super) fn no_target(known: &Known, host: &str) -> Problem {
+    let id = &known.info.deployment_id;
+    let host = short(host);
+    let mut hosts: Vec<&str> = known.targets.iter().filter_map(host_of).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let meant = nearest(&host, &hosts);
+    let shown = &hosts[..hosts.len().min(HOSTS_NAMED_MAX)];
+    let which = match (meant, hosts.len() - shown.len()) {
+        _ if hosts.is_empty() => "it has none".to_string(),
+        (Some(meant), _) => format!("did you mean `{meant}`?"),
+        (None, 0) => format!("it has {}", listed(shown)),
+        (None, more) => format!("it has {}, and {more} more", listed(shown)),
+    };
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "DeploymentTargetDoesNotExistException",
+        format!("the deployment `{id}` has no host `{host}`; {which}"),
+    )
+}
+
+/// The host of a target.
+pub(super) fn host_of(target: &Value) -> Option<&str> {
+    target["targetId"].as_str()
 }
 
 pub(super) fn wrapped(target: Value) -> Value {

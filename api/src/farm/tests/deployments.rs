@@ -70,6 +70,20 @@ pub(super) async fn enrolled(rig: &Rig, name: &str) {
 
 /// Runs whatever the host is told, until it is told nothing for a moment after the deployment's last event; `fails` ends badly.
 pub(super) async fn play(rig: &Rig, host: &str, id: &str, fails: Option<LifecycleEvent>) {
+    play_so(rig, host, id, |event| match Some(event) == fails {
+        true => Said::Ended(EventStatus::Failed, Some(Box::new(failure()))),
+        false => Said::Ended(EventStatus::Succeeded, None),
+    })
+    .await;
+}
+
+/// The same with other ends of events.
+pub(super) async fn play_so(
+    rig: &Rig,
+    host: &str,
+    id: &str,
+    ends: impl Fn(LifecycleEvent) -> Said,
+) {
     let deploy = &rig.farm.deploy;
     loop {
         let commands: Vec<HostCommand> = deploy.take(host, Duration::from_millis(100)).await;
@@ -77,12 +91,7 @@ pub(super) async fn play(rig: &Rig, host: &str, id: &str, fails: Option<Lifecycl
             .into_iter()
             .filter(|command| command.deployment_id.as_str() == id)
         {
-            let is_failing = Some(command.event) == fails;
-            let ended = match is_failing {
-                true => Said::Ended(EventStatus::Failed, Some(Box::new(failure()))),
-                false => Said::Ended(EventStatus::Succeeded, None),
-            };
-            for said in [Said::Started, ended] {
+            for said in [Said::Started, ends(command.event)] {
                 let report = Report {
                     host: host.into(),
                     deployment: command.deployment_id.clone(),
@@ -104,13 +113,14 @@ pub(super) async fn play(rig: &Rig, host: &str, id: &str, fails: Option<Lifecycl
     }
 }
 
-fn failure() -> Diagnostics {
+pub(super) fn failure() -> Diagnostics {
     Diagnostics {
         error_code: ScriptErrorCode::ScriptFailed,
         script_name: "scripts/start.sh".into(),
         message: "it ended with exit code 3".into(),
         log_tail: "no port\n".into(),
         script_from_deployment: None,
+        printed: None,
     }
 }
 

@@ -5,12 +5,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use croft_deploy::Said;
 use croft_keys::Signer;
-use croft_proto::deploy::{HOST_REVOKED, HostCommand};
+use croft_proto::deploy::{
+    Diagnostics, EventStatus, HOST_REVOKED, HostCommand, PrintedUntil, ScriptErrorCode,
+};
 use serde_json::{Value, json};
 
 use super::agents::{counter, enrol, header_at, invited, run_of};
-use super::deployments::{play, shop, start};
+use super::deployments::{failure, play, play_so, shop, start};
 use super::events::{Event, Events};
 use super::rig::{Answer, PATIENCE, Rig};
 
@@ -225,6 +228,82 @@ async fn whatever_server_is_followed_has_what_all_hosts_print_or_one_of_them() {
     // What is kept now, of a deployment that goes on.
     let now = follow(&rig, &id, "?follow=false&host=web-2", None).await;
     assert_eq!(rest(now).await, ["web-2: 2", "end"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_lines_that_the_farm_has_not_are_said_to_be_missing_until_they_come() {
+    let rig = Rig::start().await;
+    let digest = shop(&rig).await;
+    let printer = Printer::enrolled(&rig, "web-1").await;
+    let id = start(&rig, &digest).await;
+    let command = printer.command(&rig, &id).await;
+    let followed = follow(&rig, &id, "", None).await;
+    printer
+        .says(&rig, &output(&command, 0, &["one"]))
+        .await
+        .is(200);
+    // Its event ends before the farm has the rest of it.
+    let until = PrintedUntil {
+        begun_ms: 1,
+        bytes: 13,
+    };
+    let ended = Diagnostics {
+        error_code: ScriptErrorCode::Success,
+        printed: Some(until),
+        ..failure()
+    };
+    play_so(&rig, "web-1", &id, |_| {
+        Said::Ended(EventStatus::Succeeded, Some(Box::new(ended.clone())))
+    })
+    .await;
+    let wanted = ["web-1: one", "web-1 misses 9", "end"];
+    assert_eq!(rest(followed).await, wanted);
+    assert_eq!(
+        rest(follow(&rig, &id, "?follow=false", None).await).await,
+        wanted
+    );
+    let too_much = output(&command, 4, &["and what", "was never announced"]);
+    assert!(matches!(
+        printer.says(&rig, &too_much).await.status,
+        404 | 409
+    ));
+    printer
+        .says(&rig, &output(&command, 4, &["and more"]))
+        .await
+        .is(200);
+    let whole = ["web-1: one", "web-1: and more", "end"];
+    assert_eq!(rest(follow(&rig, &id, "", None).await).await, whole);
+    let counted = rig.get("/metrics").await;
+    let counted = String::from_utf8_lossy(&counted.body);
+    for (result, bytes) in [("received", 13), ("refused", 29), ("left_out", 0)] {
+        let line = format!("croft_deployment_output_bytes_total{{result=\"{result}\"}} {bytes}\n");
+        assert!(counted.contains(&line), "{line}: {counted}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_none_of_the_deployments_is_answered_with_those_that_are() {
+    let rig = Rig::start().await;
+    let digest = shop(&rig).await;
+    let one = Printer::enrolled(&rig, "web-1").await;
+    let _two = Printer::enrolled(&rig, "web-2").await;
+    let id = start(&rig, &digest).await;
+    one.command(&rig, &id).await;
+    for (host, why) in [
+        ("nope", "has no host `nope`; it has `web-1` and `web-2`"),
+        ("web-l", "has no host `web-l`; did you mean `web-1`?"),
+    ] {
+        for path in [
+            format!("/v1/deployments/{id}/output?host={host}"),
+            format!("/v1/deployments/{id}/output?host={host}&follow=false"),
+            format!("/v1/deployments/{id}/targets/{host}"),
+        ] {
+            let refused = rig.get(&path).await.is(404).json();
+            assert_eq!(refused["code"], "DeploymentTargetDoesNotExistException");
+            let said = refused["detail"].as_str().unwrap();
+            assert!(said.ends_with(why), "{path}: {said}");
+        }
+    }
 }
 
 /// Who reads nothing holds up neither the host nor others, and is told what it has missed.

@@ -322,10 +322,15 @@ impl Member {
         let performed = performing.await;
         // Who follows has the last lines before the end.
         printed.handed_over(output::LAST_LINES).await;
-        match performed {
+        let diagnostics = match performed {
             Ok(Ok(diagnostics)) => diagnostics,
             Ok(Err(error)) => failed(format!("{:#}", anyhow::Error::from(error))),
             Err(error) => failed(error.to_string()),
+        };
+        // What comes later is taken, and what never comes is said to be missing.
+        Diagnostics {
+            printed: printed.unsent(),
+            ..diagnostics
         }
     }
 
@@ -375,6 +380,7 @@ fn failed(message: String) -> Diagnostics {
         message,
         log_tail: String::new(),
         script_from_deployment: None,
+        printed: None,
     }
 }
 

@@ -209,7 +209,7 @@ fn lines_of(id: &str, printed: PrintedOutput) -> Vec<Line> {
 fn missed_of(id: &str, missed: Missed) -> Line {
     let text = match missed.bytes {
         Some(bytes) => format!(
-            "{bytes} bytes before this are not on the farm any more; the host's scripts.log has them"
+            "{bytes} bytes before this are not on the farm; the host's scripts.log has them"
         ),
         None => "some bytes before this may be missing; the host's scripts.log has them".into(),
     };
