@@ -341,9 +341,9 @@ pub(crate) enum Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct LintWords {
-    /// The buildspec, or the AppSpec: told apart by name, else by contents; or a folder, for its buildspec.yml and its appspec.yml
-    #[arg(value_name = "FILE|DIR", default_value = "buildspec.yml")]
-    pub(crate) file: PathBuf,
+    /// The buildspec, or the AppSpec: told apart by name, else by contents; or a folder, for its buildspec.yml and its appspec.yml [default: this folder]
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) file: Option<PathBuf>,
     /// Fail on warnings too
     #[arg(long)]
     pub(crate) strict: bool,

@@ -1,6 +1,6 @@
 //! `croft lint`: what is wrong with a buildspec or an AppSpec, and what may not do what was meant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use croft_proto::{Diagnostic, Level};
 use croft_spec::appspec;
@@ -70,13 +70,15 @@ pub(crate) fn lint(words: &LintWords) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The file that is named, or those of the folder that is.
+/// The file that is named, or those of the folder that is, or that one is in.
 fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
-    if !words.file.is_dir() {
-        return Ok(vec![words.file.clone()]);
-    }
+    let folder = match &words.file {
+        Some(file) if !file.is_dir() => return Ok(vec![file.clone()]),
+        Some(folder) => folder.as_path(),
+        None => Path::new(""),
+    };
     let of = |names: &[&str]| {
-        let mut paths = names.iter().map(|name| words.file.join(name));
+        let mut paths = names.iter().map(|name| folder.join(name));
         paths.find(|path| path.is_file())
     };
     let found: Vec<PathBuf> = [of(&BUILDSPECS), of(&APPSPECS)]
@@ -84,9 +86,10 @@ fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
         .flatten()
         .collect();
     if found.is_empty() {
+        let folder = words.file.as_deref().unwrap_or(Path::new("."));
         return Err(Wrong(format!(
             "{}: there is neither a buildspec.yml nor an appspec.yml in the folder; name the file",
-            words.file.display()
+            folder.display()
         )));
     }
     Ok(found)

@@ -233,17 +233,25 @@ fn an_appspec_for_ecs_or_lambda_is_refused_by_name() {
 #[test]
 fn of_a_folder_what_builds_and_deployments_read_is_linted() {
     let farm = farm();
-    let words = ["neither a buildspec.yml nor an appspec.yml"];
-    assert_says(&farm.end(farm.croft(&["lint", "."])), 5, &words);
+    // Of the one that one is in, without a word.
+    let both = [&["lint"][..], &["lint", "."]];
+    for lint in both {
+        let words = ["neither a buildspec.yml nor an appspec.yml"];
+        assert_says(&farm.end(farm.croft(lint)), 5, &words);
+    }
     farm.file("appspec.yml", "version: 0.0\nos: mac\n");
-    let words = ["appspec.yml:2:5", "bad-os"];
-    assert_says(&farm.end(farm.croft(&["lint", "."])), 5, &words);
+    for lint in both {
+        let words = ["appspec.yml:2:5", "bad-os"];
+        assert_says(&farm.end(farm.croft(lint)), 5, &words);
+    }
     farm.file(
         "buildspec.yml",
         "version: 0.2\nphases:\n  build:\n    comands: ['true']\n",
     );
-    let words = ["buildspec.yml:4:5", "unknown-key", "appspec.yml:2:5"];
-    assert_says(&farm.end(farm.croft(&["lint", "."])), 5, &words);
+    for lint in both {
+        let words = ["buildspec.yml:4:5", "unknown-key", "appspec.yml:2:5"];
+        assert_says(&farm.end(farm.croft(lint)), 5, &words);
+    }
     let ran = farm.end(farm.croft(&["lint", ".", "-o", "name"]));
     assert_says(&ran, 5, &["buildspec.yml:4:5", "appspec.yml:2:5"]);
 }

@@ -102,6 +102,15 @@ impl Revision {
 }
 
 impl Elsewhere {
+    /// Where a person knows the files to be, who has named them so; without what one signs in with.
+    pub(super) fn shown(&self, word: &str) -> PathBuf {
+        match self {
+            Self::Folder(_) | Self::Archive(..) => word.into(),
+            Self::Repository(url, _) => croft_worker::address::without_sign_in(url).into(),
+            Self::Bucket(location, _) => format!("s3://{location}").into(),
+        }
+    }
+
     /// Its files, in a folder.
     ///
     /// # Errors

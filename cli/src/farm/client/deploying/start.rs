@@ -29,7 +29,7 @@ const NAMES: [&str; 2] = ["appspec.yml", "appspec.yaml"];
 
 pub(crate) fn deploy(global: &Global, words: &DeployWords) -> anyhow::Result<Exit> {
     let named = words.app_spec_filename.as_deref();
-    let files = match Revision::of(&words.revision)? {
+    let (files, shown) = match Revision::of(&words.revision)? {
         Revision::OnTheFarm(digest) => {
             let farm = farm(global, &words.connect)?;
             let origin = json!({"revisionType": "Local Directory", "location": ""});
@@ -42,10 +42,13 @@ pub(crate) fn deploy(global: &Global, words: &DeployWords) -> anyhow::Result<Exi
             let asked = asked(words, None, &origin, named);
             return block_on(started(&farm, words, asked));
         }
-        Revision::Elsewhere(elsewhere) => block_on(elsewhere.bring())?,
+        Revision::Elsewhere(elsewhere) => {
+            let shown = elsewhere.shown(&words.revision);
+            (block_on(elsewhere.bring())?, shown)
+        }
     };
     let source = files.folder();
-    let Some(appspec) = checked(words, source)? else {
+    let Some(appspec) = checked(words, source, &shown)? else {
         return Ok(Exit::Usage);
     };
     let farm = farm(global, &words.connect)?;
@@ -70,8 +73,8 @@ pub(crate) fn deploy(global: &Global, words: &DeployWords) -> anyhow::Result<Exi
     })
 }
 
-/// The AppSpec's name in the folder, when there is no mistake in it; what is found is printed.
-fn checked(words: &DeployWords, source: &Path) -> anyhow::Result<Option<String>> {
+/// The AppSpec's name in the folder, when there is no mistake in it; what is found is printed, with the place that the person named.
+fn checked(words: &DeployWords, source: &Path, named: &Path) -> anyhow::Result<Option<String>> {
     let name = match &words.app_spec_filename {
         Some(name) => name.clone(),
         None => NAMES
@@ -81,14 +84,18 @@ fn checked(words: &DeployWords, source: &Path) -> anyhow::Result<Option<String>>
             .ok_or_else(|| {
                 Wrong(format!(
                     "there is no appspec.yml in {}: name a folder with one by --revision, or the file by --app-spec-filename",
-                    source.display()
+                    named.display()
                 ))
             })?,
     };
-    let path = source.join(&name);
+    // Of the folder that one is in, the name alone says it.
+    let shown = match named == Path::new(".") {
+        true => name.clone(),
+        false => named.join(&name).display().to_string(),
+    };
     let bytes =
-        std::fs::read(&path).map_err(|error| Wrong(format!("{}: {error}", path.display())))?;
-    let found = appspec::lint(&name, &bytes);
+        std::fs::read(source.join(&name)).map_err(|error| Wrong(format!("{shown}: {error}")))?;
+    let found = appspec::lint(&shown, &bytes);
     if !found.is_empty() {
         let text = String::from_utf8_lossy(&bytes);
         let color = output::style(&std::io::stderr()).color;
@@ -98,7 +105,7 @@ fn checked(words: &DeployWords, source: &Path) -> anyhow::Result<Option<String>>
     match mistakes.count() {
         0 => Ok(Some(name)),
         mistakes => {
-            eprintln!("croft: {name} has {mistakes} mistake(s); nothing is deployed");
+            eprintln!("croft: {shown} has {mistakes} mistake(s); nothing is deployed");
             Ok(None)
         }
     }
@@ -212,16 +219,22 @@ mod tests {
     fn an_appspec_with_mistakes_or_none_at_all_deploys_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let words = words("shop prod");
-        let none = checked(&words, folder.path()).unwrap_err();
-        assert!(none.to_string().contains("no appspec.yml"), "{none}");
+        let none = checked(&words, folder.path(), Path::new("dist")).unwrap_err();
+        assert!(
+            none.to_string().contains("no appspec.yml in dist: "),
+            "{none}"
+        );
         std::fs::write(
             folder.path().join("appspec.yaml"),
             "version: 0.0\nos: linux\n",
         )
         .unwrap();
-        let found = checked(&words, folder.path()).unwrap();
+        let found = checked(&words, folder.path(), Path::new("dist")).unwrap();
         assert_eq!(found.as_deref(), Some("appspec.yaml"));
         std::fs::write(folder.path().join("appspec.yml"), "version: 0.0\nos: mac\n").unwrap();
-        assert_eq!(checked(&words, folder.path()).unwrap(), None);
+        assert_eq!(
+            checked(&words, folder.path(), Path::new("dist")).unwrap(),
+            None
+        );
     }
 }
