@@ -1,20 +1,38 @@
 //! Which keys JSON of ours may have, and what each of them means. Beside each document that people write there is its shape; whoever
 //! takes a document asks here which of its keys nobody knows, and which do nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::suggest::{listed, nearest};
 
-/// What may stand in a place.
+/// What is found where something else is expected.
+mod fit;
+/// What a type says of a value, in our words.
+mod words;
+
+/// What may stand in a place. `null` stands for what is not there.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// A single value, or one whose inside somebody else judges.
+    /// Anything: somebody else judges it.
     Value,
+    /// A text.
+    Text,
+    /// True or false.
+    Flag,
+    /// A whole number, no smaller than the first and no larger than the second.
+    Whole(u64, u64),
+    /// A number.
+    Number,
+    /// One of these words.
+    Word(&'static [&'static str]),
     /// A map of these keys.
     Map(&'static [Key]),
+    /// A map of that, by names.
+    Named(&'static Shape),
     /// A list of that.
     List(&'static Shape),
 }
@@ -24,6 +42,7 @@ pub enum Shape {
 pub struct Key {
     name: &'static str,
     means: Means,
+    is_needed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,32 +56,70 @@ enum Means {
 }
 
 impl Key {
-    /// A single value that is looked at.
+    /// What is looked at, whatever it is.
     pub const fn read(name: &'static str) -> Self {
         Self::of(name, Shape::Value)
     }
 
+    /// A text that is looked at.
+    pub const fn text(name: &'static str) -> Self {
+        Self::of(name, Shape::Text)
+    }
+
+    /// What is on or off.
+    pub const fn flag(name: &'static str) -> Self {
+        Self::of(name, Shape::Flag)
+    }
+
+    /// A count, of four bytes.
+    pub const fn count(name: &'static str) -> Self {
+        Self::of(name, Shape::Whole(0, u32::MAX as u64))
+    }
+
+    /// A count, of eight bytes.
+    pub const fn long(name: &'static str) -> Self {
+        Self::of(name, Shape::Whole(0, u64::MAX))
+    }
+
+    /// A number, whole or not.
+    pub const fn number(name: &'static str) -> Self {
+        Self::of(name, Shape::Number)
+    }
+
+    /// One of these words.
+    pub const fn word(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self::of(name, Shape::Word(words))
+    }
+
     /// What is looked at in that shape.
     pub const fn of(name: &'static str, shape: Shape) -> Self {
-        Self {
-            name,
-            means: Means::Read(shape),
-        }
+        Self::meaning(name, Means::Read(shape))
     }
 
     /// What does nothing here, and why.
     pub const fn idle(name: &'static str, why: &'static str) -> Self {
-        Self {
-            name,
-            means: Means::Idle(why),
-        }
+        Self::meaning(name, Means::Idle(why))
     }
 
     /// What is only printed.
     pub const fn told(name: &'static str) -> Self {
+        Self::meaning(name, Means::Told)
+    }
+
+    /// The same where nothing goes without it.
+    #[must_use]
+    pub const fn needed(self) -> Self {
+        Self {
+            is_needed: true,
+            ..self
+        }
+    }
+
+    const fn meaning(name: &'static str, means: Means) -> Self {
         Self {
             name,
-            means: Means::Told,
+            means,
+            is_needed: false,
         }
     }
 
@@ -105,12 +162,6 @@ impl Mistake {
             of: Part::Value,
         }
     }
-
-    /// Whether a type said it of a key that it does not know.
-    #[must_use]
-    pub fn is_of_unknown_key(&self) -> bool {
-        self.of == Part::Value && self.said.contains("unknown field `")
-    }
 }
 
 impl fmt::Display for Mistake {
@@ -148,19 +199,28 @@ pub fn read_with<W: Written>(
     json: &Value,
     more: impl FnOnce(&W) -> Vec<Mistake>,
 ) -> Result<W, Vec<Mistake>> {
-    let mut mistakes = Strays::of(json, &W::SHAPE).unknown;
-    match typed::<W>(json) {
-        Ok(read) => {
-            mistakes.extend(read.wrong().into_iter().map(Mistake::of_value));
-            mistakes.extend(more(&read));
-            if mistakes.is_empty() {
+    let strays = Strays::of(json, &W::SHAPE);
+    // What can be read without what is wrong is judged all the same.
+    let rest = match strays.is_clean() {
+        true => Some(Cow::Borrowed(json)),
+        false => strays.rest(json).map(Cow::Owned),
+    };
+    let is_news = |mistake: &Mistake| strays.leave_open(json, &mistake.said);
+    let mut more_wrong = Vec::new();
+    match rest.map(|rest| typed::<W>(&rest)) {
+        Some(Ok(read)) => {
+            more_wrong.extend(read.wrong().into_iter().map(Mistake::of_value));
+            more_wrong.extend(more(&read));
+            if strays.is_clean() && more_wrong.is_empty() {
                 return Ok(read);
             }
         }
-        // It is among them already, with more to say of it.
-        Err(mistake) if !mistakes.is_empty() && mistake.is_of_unknown_key() => {}
-        Err(mistake) => mistakes.push(mistake),
+        Some(Err(mistake)) => more_wrong.push(mistake),
+        None => {}
     }
+    more_wrong.retain(is_news);
+    let mut mistakes = strays.into_mistakes();
+    mistakes.extend(more_wrong);
     Err(mistakes)
 }
 
@@ -186,14 +246,14 @@ pub fn typed_at<T: DeserializeOwned>(json: &Value, at: &str) -> Result<T, Mistak
             (at, within) => format!("{at}.{within}"),
         };
         let why = error.into_inner().to_string();
-        let quotes = "put the value in quotes: without them it is no text";
+        let said = words::of_type(&why);
         Mistake {
             help: why
                 .ends_with("expected a string")
-                .then(|| quotes.to_string()),
+                .then(|| fit::QUOTES.to_string()),
             said: match path.as_str() {
-                "" => why,
-                path => format!("{path}: {why}"),
+                "" => said,
+                path => format!("{path}: {said}"),
             },
             of: Part::Value,
         }
@@ -205,15 +265,32 @@ pub fn typed_at<T: DeserializeOwned>(json: &Value, at: &str) -> Result<T, Mistak
 pub struct Strays {
     /// Keys that nobody knows.
     pub unknown: Vec<Mistake>,
+    /// Values that are something else than is expected, and what is missing.
+    pub unfit: Vec<Mistake>,
     /// A sentence for each key that does nothing, beginning with its path.
     pub idle: Vec<String>,
+    /// What is left out to read the rest.
+    asides: fit::Asides,
 }
 
 impl Strays {
+    /// All that is wrong.
+    #[must_use]
+    pub fn into_mistakes(self) -> Vec<Mistake> {
+        let mut mistakes = self.unknown;
+        mistakes.extend(self.unfit);
+        mistakes
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.unknown.is_empty() && self.unfit.is_empty()
+    }
+
     /// Those of a document.
     ///
-    /// **Shape.** In the order of the JSON's own maps. What is a map where a list is meant, or the like, has none: types are checked by whoever reads
-    /// the document.
+    /// **Shape.** In the order of the JSON's own maps.
     #[must_use]
     pub fn of(json: &Value, shape: &Shape) -> Self {
         Self::below(json, shape, "")
@@ -223,48 +300,122 @@ impl Strays {
     #[must_use]
     pub fn below(json: &Value, shape: &Shape, path: &str) -> Self {
         let mut strays = Self::default();
-        strays.walk(json, shape, path);
+        strays.walk(json, shape, &At::top(path));
         strays
     }
 
-    fn walk(&mut self, json: &Value, shape: &Shape, at: &str) {
+    fn walk(&mut self, json: &Value, shape: &Shape, at: &At) {
         match (shape, json) {
+            (_, Value::Null) => {}
             (Shape::Map(keys), Value::Object(map)) => {
                 for (name, value) in map {
                     self.key(name, value, keys, at);
                 }
+                self.missing(map, keys, at);
+            }
+            (Shape::Named(shape), Value::Object(map)) => {
+                for (name, value) in map {
+                    self.walk(value, shape, &at.key(name, Needed::No));
+                }
             }
             (Shape::List(shape), Value::Array(items)) => {
                 for (number, item) in items.iter().enumerate() {
-                    self.walk(item, shape, &format!("{at}[{number}]"));
+                    self.walk(item, shape, &at.item(number));
                 }
             }
-            (Shape::Value | Shape::Map(_) | Shape::List(_), _) => {}
+            (shape, json) => {
+                if let Some(mistake) = fit::unfit(json, shape, &at.path) {
+                    self.unfit.push(mistake);
+                    self.asides.value(at);
+                }
+            }
         }
     }
 
-    fn key(&mut self, name: &str, value: &Value, keys: &[Key], within: &str) {
-        let path = match within {
-            "" => name.to_string(),
-            within => format!("{within}.{name}"),
+    fn key(&mut self, name: &str, value: &Value, keys: &[Key], within: &At) {
+        let known = keys.iter().find(|key| key.name == name);
+        let needed = match known.is_some_and(|key| key.is_needed) {
+            true => Needed::Yes,
+            false => Needed::No,
         };
-        match keys
-            .iter()
-            .find(|key| key.name == name)
-            .map(|key| key.means)
-        {
-            Some(Means::Read(shape)) => self.walk(value, &shape, &path),
+        let at = within.key(name, needed);
+        let path = &at.path;
+        match known.map(|key| key.means) {
+            Some(Means::Read(shape)) => self.walk(value, &shape, &at),
             Some(Means::Idle(why)) => {
                 if is_set(value) {
                     self.idle.push(format!("{path} does nothing here: {why}"));
                 }
             }
             Some(Means::Told) => {}
-            None => self.unknown.push(Mistake {
-                said: format!("{path}: there is no such key"),
-                help: Some(meant(name, keys)),
-                of: Part::Key,
-            }),
+            None => {
+                self.unknown.push(Mistake {
+                    said: format!("{path}: there is no such key"),
+                    help: Some(meant(name, keys)),
+                    of: Part::Key,
+                });
+                self.asides.key(&at);
+            }
+        }
+    }
+
+    fn missing(&mut self, map: &Map<String, Value>, keys: &[Key], at: &At) {
+        let is_there = |name: &str| map.get(name).is_some_and(|value| !value.is_null());
+        let missing = keys
+            .iter()
+            .filter(|key| key.is_needed && !is_there(key.name));
+        for key in missing {
+            self.unfit.push(fit::missing(key, &at.path));
+            self.asides.value(at);
+        }
+    }
+}
+
+/// A place in a document.
+#[derive(Clone, Debug, Default)]
+struct At {
+    /// For people.
+    path: String,
+    /// Its JSON pointer.
+    pointer: String,
+    /// The pointer of the nearest key around it that may be left out.
+    aside: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needed {
+    Yes,
+    No,
+}
+
+impl At {
+    fn top(path: &str) -> Self {
+        Self {
+            path: path.to_string(),
+            ..Self::default()
+        }
+    }
+
+    fn key(&self, name: &str, needed: Needed) -> Self {
+        let pointer = format!("{}/{}", self.pointer, escaped(name));
+        Self {
+            path: match self.path.as_str() {
+                "" => name.to_string(),
+                within => format!("{within}.{name}"),
+            },
+            aside: match needed {
+                Needed::Yes => self.aside.clone(),
+                Needed::No => Some(pointer.clone()),
+            },
+            pointer,
+        }
+    }
+
+    fn item(&self, number: usize) -> Self {
+        Self {
+            path: format!("{}[{number}]", self.path),
+            pointer: format!("{}/{number}", self.pointer),
+            aside: self.aside.clone(),
         }
     }
 }
@@ -343,167 +494,12 @@ const fn is_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')
 }
 
-/// That a shape and its type agree: what is written in the documents is all that the shape says is looked at, and the type keeps all of it.
+/// Shapes beside their types.
 #[cfg(test)]
-pub(crate) fn assert_in_step<W: Written + serde::Serialize>(documents: &[Value]) {
-    let mut written = std::collections::BTreeSet::new();
-    for json in documents {
-        let strays = Strays::of(json, &W::SHAPE);
-        assert_eq!(strays, Strays::default());
-        let read: W = serde_json::from_value(json.clone()).unwrap();
-        assert_eq!(serde_json::to_value(&read).unwrap(), *json);
-        paths_of(json, &W::SHAPE, "", &mut written);
-    }
-    let mut known = std::collections::BTreeSet::new();
-    known_paths(&W::SHAPE, "", &mut known);
-    assert_eq!(written, known);
-}
+mod agree;
 
 #[cfg(test)]
-fn known_paths(shape: &Shape, at: &str, paths: &mut std::collections::BTreeSet<String>) {
-    match shape {
-        Shape::Value => {}
-        Shape::List(item) => known_paths(item, &format!("{at}[]"), paths),
-        Shape::Map(keys) => {
-            for key in *keys {
-                if let Means::Read(shape) = key.means {
-                    let path = format!("{at}.{}", key.name);
-                    known_paths(&shape, &path, paths);
-                    paths.insert(path);
-                }
-            }
-        }
-    }
-}
+pub(crate) use agree::assert_in_step;
 
 #[cfg(test)]
-fn paths_of(json: &Value, shape: &Shape, at: &str, paths: &mut std::collections::BTreeSet<String>) {
-    match (shape, json) {
-        (Shape::List(item), Value::Array(items)) => {
-            for json in items {
-                paths_of(json, item, &format!("{at}[]"), paths);
-            }
-        }
-        (Shape::Map(keys), Value::Object(map)) => {
-            for key in *keys {
-                if let (Means::Read(shape), Some(json)) = (key.means, map.get(key.name)) {
-                    let path = format!("{at}.{}", key.name);
-                    paths_of(json, &shape, &path, paths);
-                    paths.insert(path);
-                }
-            }
-        }
-        (Shape::Value | Shape::Map(_) | Shape::List(_), _) => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const TAG: Shape = Shape::Map(&[Key::read("Key"), Key::read("Value")]);
-    const SHAPE: Shape = Shape::Map(&[
-        Key::read("name"),
-        Key::of("tags", Shape::List(&TAG)),
-        Key::idle("role", "there are none"),
-        Key::told("made"),
-    ]);
-
-    #[test]
-    fn keys_that_nobody_knows_are_found_where_they_stand() {
-        let json = json!({"nam": 1, "tags": [{"Key": "a"}, {"key": "b"}], "made": 5, "name": {"free": 1}, "rule": 1, "x": 1});
-        let strays = Strays::of(&json, &SHAPE);
-        let said: Vec<String> = strays.unknown.iter().map(Mistake::to_string).collect();
-        assert_eq!(
-            said,
-            [
-                "nam: there is no such key; did you mean `name`?",
-                "rule: there is no such key; did you mean `role`?",
-                "tags[1].key: there is no such key; did you mean `Key`?",
-                "x: there is no such key; the keys are `name` and `tags`",
-            ]
-        );
-        assert!(strays.idle.is_empty());
-    }
-
-    #[test]
-    fn what_does_nothing_is_said_only_where_something_is_meant() {
-        for (role, said) in [
-            (json!(null), 0),
-            (json!(false), 0),
-            (json!(""), 0),
-            (json!({"type": "NO_CACHE"}), 0),
-            (json!([]), 0),
-            (json!({"enabled": false}), 0),
-            (json!({"enabled": true}), 1),
-            (json!("arn"), 1),
-            (json!(0), 1),
-        ] {
-            let strays = Strays::of(&json!({"role": role}), &SHAPE);
-            assert_eq!(strays.idle.len(), said, "{strays:?}");
-        }
-    }
-
-    #[derive(Debug, serde::Deserialize)]
-    struct Named {
-        name: String,
-    }
-
-    impl Written for Named {
-        const SHAPE: Shape = SHAPE;
-
-        fn wrong(&self) -> Vec<String> {
-            let is_short = self.name.len() < 2;
-            is_short
-                .then(|| "name: 2 letters".to_string())
-                .into_iter()
-                .collect()
-        }
-    }
-
-    #[test]
-    fn all_that_is_wrong_with_a_document_is_said_at_once() {
-        for (json, said) in [
-            (json!({"name": "abc"}), vec![]),
-            (
-                json!({"name": "a", "nam": 1}),
-                vec!["nam: there is", "name: 2 letters"],
-            ),
-            (
-                json!({"name": 1, "role": "x"}),
-                vec!["name: invalid type: integer `1`, expected a string; put"],
-            ),
-            (
-                json!({"nam": "a"}),
-                vec!["nam: there is", "missing field `name`"],
-            ),
-        ] {
-            let mistakes = read::<Named>(&json).err().unwrap_or_default();
-            assert_eq!(mistakes.len(), said.len(), "{mistakes:?}");
-            for (mistake, said) in mistakes.iter().zip(said) {
-                assert!(mistake.to_string().starts_with(said), "{mistake}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_path_leads_as_far_as_there_is_something() {
-        let json =
-            json!({"a": [{"b": 1}], "servers": {"h": {}, "h.example": {}}, "x/y": 1, "ab": 1});
-        for (path, pointed) in [
-            ("a[0].b: wrong", "/a/0/b"),
-            ("a[0].c: missing", "/a/0"),
-            ("a[7].c", "/a"),
-            ("a, ab: one of them", "/a"),
-            ("ab `x`: no", "/ab"),
-            ("servers.h.example `x`: no", "/servers/h.example"),
-            ("servers.h `x`: no", "/servers/h"),
-            ("x/y: no", "/x~1y"),
-            ("none of these", ""),
-        ] {
-            assert_eq!(pointer(&json, path), pointed, "{path}");
-        }
-    }
-}
+mod tests;

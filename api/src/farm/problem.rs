@@ -78,6 +78,33 @@ impl Problem {
         }
     }
 
+    /// A change that was refused for what stands in its body at that key.
+    pub(super) fn refused_for(
+        body: &Value,
+        key: &str,
+        refused: croft_deploy::server::Refused,
+    ) -> Self {
+        use croft_deploy::Refusal;
+        use croft_deploy::server::Refused;
+        match refused {
+            // Each begins with its path.
+            Refused::Rule(Refusal::Wrong(errors)) => {
+                let mistakes: Vec<_> = errors.into_iter().map(Mistake::of_value).collect();
+                Self::mistaken(body, &mistakes)
+            }
+            Refused::Rule(rule) => {
+                let problem = Self::from(rule);
+                let place = format!("#{}", pointer(body, key));
+                Self {
+                    errors: vec![problem.detail.clone()],
+                    places: Some(Box::new(Places(vec![place]))),
+                    ..problem
+                }
+            }
+            failed @ Refused::Failed(_) => failed.into(),
+        }
+    }
+
     pub(super) fn not_found(what: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", what)
     }

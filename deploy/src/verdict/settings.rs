@@ -223,6 +223,8 @@ pub struct Settings {
 struct Reader<'v> {
     map: &'v Map<String, Value>,
     wrong: Vec<String>,
+    /// Of each list, which of its items could be read.
+    kept: BTreeMap<&'static str, Vec<usize>>,
 }
 
 impl Reader<'_> {
@@ -233,7 +235,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list<T: DeserializeOwned>(&mut self, name: &str, most: usize) -> Vec<T> {
+    fn list<T: DeserializeOwned>(&mut self, name: &'static str, most: usize) -> Vec<T> {
         let Some(value) = self.map.get(name) else {
             return Vec::new();
         };
@@ -244,9 +246,20 @@ impl Reader<'_> {
         if items.len() > most {
             self.say(name, &format!("at most {most}"));
         }
-        let read = items.iter().enumerate();
-        read.filter_map(|(number, item)| self.read(&format!("{name}[{number}]"), item))
-            .collect()
+        let mut all = Vec::new();
+        for (number, item) in items.iter().enumerate() {
+            if let Some(read) = self.read(&format!("{name}[{number}]"), item) {
+                self.kept.entry(name).or_default().push(number);
+                all.push(read);
+            }
+        }
+        all
+    }
+
+    /// The path of an item that could be read, as it was written.
+    fn item(&self, list: &'static str, number: usize) -> String {
+        let kept = self.kept.get(list).and_then(|kept| kept.get(number));
+        format!("{list}[{}]", kept.unwrap_or(&number))
     }
 
     fn read<T: DeserializeOwned>(&mut self, path: &str, value: &Value) -> Option<T> {
@@ -270,7 +283,7 @@ impl Settings {
     /// # Errors
     /// Every setting that cannot be, each beginning with its path.
     pub fn applied(written: &VerdictSettings) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = strays(written).unknown;
+        let mut mistakes = strays(written).into_mistakes();
         let read = Self::read(written);
         let other = read.as_ref().err().cloned().unwrap_or_default();
         // Those say it again, with less to go by.
@@ -324,6 +337,7 @@ impl Settings {
         let mut reader = Reader {
             map: &written.0,
             wrong: Vec::new(),
+            kept: BTreeMap::new(),
         };
         let settings = Self {
             hosts: reader.one("hosts"),
@@ -366,7 +380,7 @@ impl Settings {
         self.check_guards(reader);
         self.check_thresholds(reader);
         for (number, alarm) in self.alarms.iter().enumerate() {
-            let path = format!("alarms[{number}]");
+            let path = reader.item("alarms", number);
             if let Err(wrong) = alarm.check() {
                 reader.say(&path, &wrong.to_string());
             }
@@ -375,7 +389,7 @@ impl Settings {
             }
         }
         let mut seen = BTreeSet::new();
-        for (path, name) in self.names() {
+        for (path, name) in self.names(reader) {
             if name.trim().is_empty() {
                 reader.say(&path, "empty");
             } else if !seen.insert(name) {
@@ -411,12 +425,12 @@ impl Settings {
         wrong
     }
 
-    fn names(&self) -> Vec<(String, &str)> {
+    fn names(&self, reader: &Reader<'_>) -> Vec<(String, &str)> {
         let metrics = self.metrics.iter().map(|metric| metric.name.as_str());
         let limits = self.thresholds.iter().map(|limit| limit.name.as_str());
         let alarms = self.alarms.iter().map(|alarm| alarm.alarm_name.as_str());
         let place = |list: &'static str, field: &'static str| {
-            move |(number, name)| (format!("{list}[{number}].{field}"), name)
+            move |(number, name)| (format!("{}.{field}", reader.item(list, number)), name)
         };
         let metrics = metrics.enumerate().map(place("metrics", "name"));
         let limits = limits.enumerate().map(place("thresholds", "name"));
@@ -426,7 +440,7 @@ impl Settings {
 
     fn check_metrics(&self, reader: &mut Reader<'_>) {
         for (number, metric) in self.metrics.iter().enumerate() {
-            let path = format!("metrics[{number}]");
+            let path = reader.item("metrics", number);
             if metric.counted().is_none() {
                 reader.say(
                     &path,
@@ -471,7 +485,7 @@ impl Settings {
 
     fn check_thresholds(&self, reader: &mut Reader<'_>) {
         for (number, limit) in self.thresholds.iter().enumerate() {
-            let path = format!("thresholds[{number}]");
+            let path = reader.item("thresholds", number);
             if limit.query.trim().is_empty() {
                 reader.say(&format!("{path}.query"), "empty");
             }

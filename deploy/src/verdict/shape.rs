@@ -3,12 +3,12 @@
 use croft_proto::shape::{Key, Shape};
 
 const MISSING: Shape = Shape::Map(&[
-    Key::read("maxHoldMs"),
-    Key::read("onTimeout"),
-    Key::read("required"),
-    Key::read("graceLooks"),
-    Key::read("maxBlindMs"),
-    Key::read("ignorePollAlarmFailure"),
+    Key::long("maxHoldMs"),
+    Key::word("onTimeout", &["promote", "rollback", "pause"]),
+    Key::flag("required"),
+    Key::count("graceLooks"),
+    Key::long("maxBlindMs"),
+    Key::flag("ignorePollAlarmFailure"),
 ]);
 
 /// Of the metric that CloudWatch would read in place of the query.
@@ -17,15 +17,30 @@ const IN_PLACE: &str = "an alarm watches its Query";
 const ACTIONS: &str = "an alarm holds a release or takes it back";
 
 const ALARM: Shape = Shape::Map(&[
-    Key::read("AlarmName"),
-    Key::read("Query"),
-    Key::read("Statistic"),
-    Key::read("Period"),
-    Key::read("EvaluationPeriods"),
-    Key::read("DatapointsToAlarm"),
-    Key::read("Threshold"),
-    Key::read("ComparisonOperator"),
-    Key::read("TreatMissingData"),
+    Key::text("AlarmName").needed(),
+    Key::text("Query").needed(),
+    Key::word(
+        "Statistic",
+        &["Average", "Sum", "Minimum", "Maximum", "SampleCount"],
+    ),
+    Key::long("Period").needed(),
+    Key::count("EvaluationPeriods").needed(),
+    Key::count("DatapointsToAlarm"),
+    Key::number("Threshold").needed(),
+    Key::word(
+        "ComparisonOperator",
+        &[
+            "GreaterThanOrEqualToThreshold",
+            "GreaterThanThreshold",
+            "LessThanThreshold",
+            "LessThanOrEqualToThreshold",
+        ],
+    )
+    .needed(),
+    Key::word(
+        "TreatMissingData",
+        &["missing", "breaching", "notBreaching", "ignore"],
+    ),
     Key::idle("Namespace", IN_PLACE),
     Key::idle("MetricName", IN_PLACE),
     Key::idle("Dimensions", IN_PLACE),
@@ -51,34 +66,40 @@ const ALARM: Shape = Shape::Map(&[
 
 /// The whole of it.
 pub(super) const SHAPE: Shape = Shape::Map(&[
-    Key::of("hosts", Shape::Map(&[Key::read("label"), Key::read("map")])),
-    Key::read("baseline"),
+    Key::of(
+        "hosts",
+        Shape::Map(&[
+            Key::text("label"),
+            Key::of("map", Shape::Named(&Shape::Text)),
+        ]),
+    ),
+    Key::word("baseline", &["auto", "concurrent", "history"]),
     Key::of(
         "metrics",
         Shape::List(&Shape::Map(&[
-            Key::read("name"),
-            Key::read("requests"),
-            Key::read("bad"),
-            Key::read("histogram"),
-            Key::read("slowerThan"),
+            Key::text("name").needed(),
+            Key::text("requests"),
+            Key::text("bad"),
+            Key::text("histogram"),
+            Key::number("slowerThan"),
             Key::of("missing", MISSING),
         ])),
     ),
     Key::of(
         "guards",
         Shape::Map(&[
-            Key::read("up"),
-            Key::read("started"),
-            Key::read("errors"),
+            Key::text("up"),
+            Key::text("started"),
+            Key::text("errors"),
             Key::of(
                 "rules",
                 Shape::Map(&[
-                    Key::read("failuresMin"),
-                    Key::read("restartsMin"),
-                    Key::read("fraction"),
-                    Key::read("ratioMax"),
-                    Key::read("requestsMin"),
-                    Key::read("slicesMin"),
+                    Key::count("failuresMin"),
+                    Key::count("restartsMin"),
+                    Key::number("fraction"),
+                    Key::number("ratioMax"),
+                    Key::number("requestsMin"),
+                    Key::count("slicesMin"),
                 ]),
             ),
         ]),
@@ -86,14 +107,14 @@ pub(super) const SHAPE: Shape = Shape::Map(&[
     Key::of(
         "thresholds",
         Shape::List(&Shape::Map(&[
-            Key::read("name"),
-            Key::read("query"),
-            Key::read("min"),
-            Key::read("max"),
-            Key::read("intervalSeconds"),
-            Key::read("failureLimit"),
-            Key::read("window"),
-            Key::read("kind"),
+            Key::text("name").needed(),
+            Key::text("query").needed(),
+            Key::number("min"),
+            Key::number("max"),
+            Key::long("intervalSeconds"),
+            Key::count("failureLimit"),
+            Key::count("window"),
+            Key::word("kind", &["ratio", "other"]),
             Key::of("missing", MISSING),
         ])),
     ),

@@ -7,12 +7,12 @@ use crate::shape::{Key, Shape, Written};
 /// What AWS's `create-...` take beside each document.
 const TAGS: Key = Key::idle("tags", "only hosts have tags");
 
-const NAMES: Shape = Shape::List(&Shape::Map(&[Key::read("name")]));
+const NAMES: Shape = Shape::List(&Shape::Map(&[Key::text("name").needed()]));
 
 const TAG_FILTERS: Shape = Shape::List(&Shape::Map(&[
-    Key::read("Key"),
-    Key::read("Value"),
-    Key::read("Type"),
+    Key::text("Key"),
+    Key::text("Value"),
+    Key::word("Type", &["KEY_ONLY", "VALUE_ONLY", "KEY_AND_VALUE"]),
 ]));
 
 const EC2_TAG_SET: Shape = Shape::Map(&[Key::of("ec2TagSetList", Shape::List(&TAG_FILTERS))]);
@@ -21,19 +21,39 @@ const ON_PREMISES_TAG_SET: Shape =
     Shape::Map(&[Key::of("onPremisesTagSetList", Shape::List(&TAG_FILTERS))]);
 
 const ALARMS: Shape = Shape::Map(&[
-    Key::read("enabled"),
-    Key::read("ignorePollAlarmFailure"),
+    Key::flag("enabled"),
+    Key::flag("ignorePollAlarmFailure"),
     Key::of("alarms", NAMES),
 ]);
 
-const ROLLBACK: Shape = Shape::Map(&[Key::read("enabled"), Key::read("events")]);
+const ROLLBACK: Shape = Shape::Map(&[
+    Key::flag("enabled"),
+    Key::of(
+        "events",
+        Shape::List(&Shape::Word(&[
+            "DEPLOYMENT_FAILURE",
+            "DEPLOYMENT_STOP_ON_ALARM",
+            "DEPLOYMENT_STOP_ON_REQUEST",
+        ])),
+    ),
+]);
 
-const HEALTHY_HOSTS: Shape = Shape::Map(&[Key::read("type"), Key::read("value")]);
+const HEALTHY_HOSTS: Shape = Shape::Map(&[
+    Key::word("type", &["HOST_COUNT", "FLEET_PERCENT", "MOST_CONCURRENCY"]).needed(),
+    Key::count("value").needed(),
+]);
+
+const PLATFORM: Key = Key::word("computePlatform", &["Server", "Lambda", "ECS"]);
+
+const BUSY: Key = Key::word("busy", &["REFUSE", "QUEUE", "SUPERSEDE"]);
+
+/// Of a machine.
+const PORT: Shape = Shape::Whole(0, 65_535);
 
 impl Written for Application {
     const SHAPE: Shape = Shape::Map(&[
-        Key::read("applicationName"),
-        Key::read("computePlatform"),
+        Key::text("applicationName").needed(),
+        PLATFORM,
         TAGS,
         Key::told("applicationId"),
         Key::told("createTime"),
@@ -48,28 +68,34 @@ impl Written for Application {
 
 impl Written for DeploymentConfig {
     const SHAPE: Shape = Shape::Map(&[
-        Key::read("deploymentConfigName"),
-        Key::read("computePlatform"),
+        Key::text("deploymentConfigName").needed(),
+        PLATFORM,
         Key::of("minimumHealthyHosts", HEALTHY_HOSTS),
         Key::of(
             "trafficRoutingConfig",
             Shape::Map(&[
-                Key::read("type"),
+                Key::word("type", &["TimeBasedCanary", "TimeBasedLinear", "AllAtOnce"]).needed(),
                 Key::of(
                     "timeBasedCanary",
-                    Shape::Map(&[Key::read("canaryPercentage"), Key::read("canaryInterval")]),
+                    Shape::Map(&[
+                        Key::count("canaryPercentage").needed(),
+                        Key::count("canaryInterval").needed(),
+                    ]),
                 ),
                 Key::of(
                     "timeBasedLinear",
-                    Shape::Map(&[Key::read("linearPercentage"), Key::read("linearInterval")]),
+                    Shape::Map(&[
+                        Key::count("linearPercentage").needed(),
+                        Key::count("linearInterval").needed(),
+                    ]),
                 ),
             ]),
         ),
         Key::of(
             "zonalConfig",
             Shape::Map(&[
-                Key::read("firstZoneMonitorDurationInSeconds"),
-                Key::read("monitorDurationInSeconds"),
+                Key::long("firstZoneMonitorDurationInSeconds"),
+                Key::long("monitorDurationInSeconds"),
                 Key::of("minimumHealthyHostsPerZone", HEALTHY_HOSTS),
             ]),
         ),
@@ -79,13 +105,16 @@ impl Written for DeploymentConfig {
                 Key::of(
                     "trafficSteps",
                     Shape::List(&Shape::Map(&[
-                        Key::read("percent"),
-                        Key::read("waitSeconds"),
+                        Key::count("percent").needed(),
+                        Key::long("waitSeconds").needed(),
                     ])),
                 ),
                 Key::of(
                     "canary",
-                    Shape::Map(&[Key::read("hosts"), Key::read("waitSeconds")]),
+                    Shape::Map(&[
+                        Key::count("hosts").needed(),
+                        Key::long("waitSeconds").needed(),
+                    ]),
                 ),
             ]),
         ),
@@ -101,18 +130,24 @@ impl Written for DeploymentConfig {
 const BLUE_GREEN: Shape = Shape::Map(&[
     Key::of(
         "deploymentReadyOption",
-        Shape::Map(&[Key::read("actionOnTimeout"), Key::read("waitTimeInMinutes")]),
+        Shape::Map(&[
+            Key::word(
+                "actionOnTimeout",
+                &["CONTINUE_DEPLOYMENT", "STOP_DEPLOYMENT"],
+            ),
+            Key::count("waitTimeInMinutes"),
+        ]),
     ),
     Key::of(
         "terminateBlueInstancesOnDeploymentSuccess",
         Shape::Map(&[
-            Key::read("action"),
-            Key::read("terminationWaitTimeInMinutes"),
+            Key::text("action"),
+            Key::count("terminationWaitTimeInMinutes"),
         ]),
     ),
     Key::of(
         "greenFleetProvisioningOption",
-        Shape::Map(&[Key::read("action")]),
+        Shape::Map(&[Key::text("action")]),
     ),
 ]);
 
@@ -121,35 +156,45 @@ const OWN_OF_GROUP: Shape = Shape::Map(&[
     Key::of(
         "router",
         Shape::Map(&[
-            Key::read("type"),
-            Key::read("socket"),
-            Key::read("backend"),
-            Key::read("servers"),
-            Key::read("path"),
-            Key::read("host"),
+            Key::word("type", &["haproxy", "script", "none"]).needed(),
+            Key::text("socket"),
+            Key::text("backend"),
+            Key::of("servers", Shape::Named(&Shape::Text)),
+            Key::text("path"),
+            Key::text("host"),
         ]),
     ),
-    Key::read("bakeMinutes"),
-    Key::read("busy"),
+    Key::count("bakeMinutes"),
+    BUSY,
     Key::of(
         "containers",
         Shape::Map(&[Key::of(
             "ports",
-            Shape::Map(&[Key::read("blue"), Key::read("green")]),
-        )]),
+            Shape::Map(&[
+                Key::of("blue", PORT).needed(),
+                Key::of("green", PORT).needed(),
+            ]),
+        )
+        .needed()]),
     ),
     Key::read("verdicts"),
 ]);
 
 impl Written for DeploymentGroup {
     const SHAPE: Shape = Shape::Map(&[
-        Key::read("applicationName"),
-        Key::read("deploymentGroupName"),
-        Key::read("deploymentGroupId"),
-        Key::read("deploymentConfigName"),
+        Key::text("applicationName").needed(),
+        Key::text("deploymentGroupName").needed(),
+        Key::text("deploymentGroupId"),
+        Key::text("deploymentConfigName"),
         Key::of(
             "deploymentStyle",
-            Shape::Map(&[Key::read("deploymentType"), Key::read("deploymentOption")]),
+            Shape::Map(&[
+                Key::word("deploymentType", &["IN_PLACE", "BLUE_GREEN"]),
+                Key::word(
+                    "deploymentOption",
+                    &["WITH_TRAFFIC_CONTROL", "WITHOUT_TRAFFIC_CONTROL"],
+                ),
+            ]),
         ),
         Key::of("ec2TagFilters", TAG_FILTERS),
         Key::of("onPremisesInstanceTagFilters", TAG_FILTERS),
@@ -158,7 +203,7 @@ impl Written for DeploymentGroup {
         Key::of("alarmConfiguration", ALARMS),
         Key::of("autoRollbackConfiguration", ROLLBACK),
         Key::of("blueGreenDeploymentConfiguration", BLUE_GREEN),
-        Key::read("outdatedInstancesStrategy"),
+        Key::word("outdatedInstancesStrategy", &["UPDATE", "IGNORE"]),
         Key::of("x-croft", OWN_OF_GROUP),
         Key::idle("serviceRoleArn", "there are no roles of AWS's"),
         Key::idle("autoScalingGroups", "hosts are chosen by their tags"),
@@ -184,15 +229,17 @@ impl Written for DeploymentGroup {
 
 impl Written for StartDeployment {
     const SHAPE: Shape = Shape::Map(&[
-        Key::read("applicationName"),
-        Key::read("deploymentGroupName"),
+        Key::text("applicationName").needed(),
+        Key::text("deploymentGroupName").needed(),
+        // What may be left out of it is completed after this was asked.
         Key::of(
             "revision",
-            Shape::Map(&[Key::read("digest"), Key::read("origin")]),
-        ),
-        Key::read("deploymentConfigName"),
-        Key::read("description"),
-        Key::read("ignoreApplicationStopFailures"),
+            Shape::Map(&[Key::text("digest"), Key::read("origin")]),
+        )
+        .needed(),
+        Key::text("deploymentConfigName"),
+        Key::text("description"),
+        Key::flag("ignoreApplicationStopFailures"),
         Key::of(
             "targetInstances",
             Shape::Map(&[
@@ -201,16 +248,16 @@ impl Written for StartDeployment {
             ]),
         ),
         Key::of("autoRollbackConfiguration", ROLLBACK),
-        Key::read("updateOutdatedInstancesOnly"),
-        Key::read("fileExistsBehavior"),
+        Key::flag("updateOutdatedInstancesOnly"),
+        Key::word("fileExistsBehavior", &["DISALLOW", "OVERWRITE", "RETAIN"]),
         Key::of("overrideAlarmConfiguration", ALARMS),
         Key::of(
             "x-croft",
             Shape::Map(&[
-                Key::read("appSpecFilename"),
-                Key::read("busy"),
-                Key::read("bakeMinutes"),
-                Key::read("order"),
+                Key::text("appSpecFilename"),
+                BUSY,
+                Key::count("bakeMinutes"),
+                Key::long("order"),
             ]),
         ),
     ]);

@@ -1,24 +1,37 @@
 //! Which keys a project may have: AWS's, those of them that do nothing here with the reason, and ours. Beside the types that are read from
 //! it; a test keeps the two in step.
 
-use super::Project;
+use super::{PRIORITIES, Project, WEIGHT_MAX};
 use crate::shape::{Key, Shape, Written};
 
 const SOURCE: Shape = Shape::Map(&[
-    Key::read("type"),
-    Key::read("location"),
-    Key::read("gitCloneDepth"),
+    Key::word(
+        "type",
+        &[
+            "CODECOMMIT",
+            "CODEPIPELINE",
+            "GITHUB",
+            "GITHUB_ENTERPRISE",
+            "GITLAB",
+            "GITLAB_SELF_MANAGED",
+            "BITBUCKET",
+            "S3",
+            "NO_SOURCE",
+        ],
+    ),
+    Key::text("location"),
+    Key::count("gitCloneDepth"),
     Key::of(
         "gitSubmodulesConfig",
-        Shape::Map(&[Key::read("fetchSubmodules")]),
+        Shape::Map(&[Key::flag("fetchSubmodules")]),
     ),
-    Key::read("buildspec"),
+    Key::text("buildspec"),
     Key::of(
         "auth",
-        Shape::Map(&[Key::read("type"), Key::read("resource")]),
+        Shape::Map(&[Key::text("type").needed(), Key::text("resource")]),
     ),
-    Key::read("sourceIdentifier"),
-    Key::of("x-croft", Shape::Map(&[Key::read("tree")])),
+    Key::text("sourceIdentifier"),
+    Key::of("x-croft", Shape::Map(&[Key::text("tree")])),
     Key::idle(
         "reportBuildStatus",
         "no host of sources is told how builds went",
@@ -31,9 +44,9 @@ const SOURCE: Shape = Shape::Map(&[
 ]);
 
 const ARTIFACTS: Shape = Shape::Map(&[
-    Key::read("type"),
-    Key::read("packaging"),
-    Key::read("artifactIdentifier"),
+    Key::text("type"),
+    Key::text("packaging"),
+    Key::text("artifactIdentifier"),
     Key::idle("location", "artifacts are kept in the farm's store"),
     Key::idle("path", "artifacts are kept in the farm's store"),
     Key::idle("namespaceType", "artifacts are kept with their build"),
@@ -47,21 +60,24 @@ const ARTIFACTS: Shape = Shape::Map(&[
 ]);
 
 const ENVIRONMENT: Shape = Shape::Map(&[
-    Key::read("type"),
-    Key::read("image"),
-    Key::read("computeType"),
+    Key::text("type"),
+    Key::text("image"),
+    Key::text("computeType"),
     Key::of(
         "environmentVariables",
         Shape::List(&Shape::Map(&[
-            Key::read("name"),
-            Key::read("value"),
-            Key::read("type"),
+            Key::text("name").needed(),
+            Key::text("value").needed(),
+            Key::word("type", &["PLAINTEXT", "PARAMETER_STORE", "SECRETS_MANAGER"]),
         ])),
     ),
-    Key::read("privilegedMode"),
+    Key::flag("privilegedMode"),
     Key::of(
         "registryCredential",
-        Shape::Map(&[Key::read("credential"), Key::read("credentialProvider")]),
+        Shape::Map(&[
+            Key::text("credential").needed(),
+            Key::text("credentialProvider"),
+        ]),
     ),
     Key::idle("certificate", "an image brings its certificates"),
     Key::idle("fleet", "the workers are those of x-croft.pool"),
@@ -79,34 +95,34 @@ const ENVIRONMENT: Shape = Shape::Map(&[
 
 impl Written for Project {
     const SHAPE: Shape = Shape::Map(&[
-        Key::read("name"),
-        Key::read("description"),
+        Key::text("name").needed(),
+        Key::text("description"),
         Key::of("source", SOURCE),
         Key::of("secondarySources", Shape::List(&SOURCE)),
-        Key::read("sourceVersion"),
+        Key::text("sourceVersion"),
         Key::of(
             "secondarySourceVersions",
             Shape::List(&Shape::Map(&[
-                Key::read("sourceIdentifier"),
-                Key::read("sourceVersion"),
+                Key::text("sourceIdentifier").needed(),
+                Key::text("sourceVersion").needed(),
             ])),
         ),
         Key::of("artifacts", ARTIFACTS),
         Key::of("secondaryArtifacts", Shape::List(&ARTIFACTS)),
         Key::of("environment", ENVIRONMENT),
-        Key::read("timeoutInMinutes"),
-        Key::read("queuedTimeoutInMinutes"),
-        Key::read("concurrentBuildLimit"),
-        Key::read("autoRetryLimit"),
+        Key::count("timeoutInMinutes"),
+        Key::count("queuedTimeoutInMinutes"),
+        Key::count("concurrentBuildLimit"),
+        Key::count("autoRetryLimit"),
         Key::of(
             "x-croft",
             Shape::Map(&[
-                Key::read("pool"),
-                Key::read("priority"),
-                Key::read("weight"),
-                Key::read("concurrencyMode"),
-                Key::read("concurrencyGroup"),
-                Key::read("attemptsMax"),
+                Key::text("pool"),
+                Key::of("priority", Shape::Whole(0, PRIORITIES as u64 - 1)),
+                Key::of("weight", Shape::Whole(1, WEIGHT_MAX as u64)),
+                Key::word("concurrencyMode", &["REJECT", "QUEUE"]),
+                Key::text("concurrencyGroup"),
+                Key::count("attemptsMax"),
             ]),
         ),
         Key::idle("vpcConfig", "builds use their worker's network"),

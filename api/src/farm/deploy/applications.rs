@@ -77,7 +77,9 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
             Recorded::App(Box::new(event)),
             check,
         )
-        .await?;
+        .await;
+    let key = "computePlatform";
+    let done = done.map_err(|refused| Problem::refused_for(&given, key, refused))?;
     deploy.folded(done.seq, READ_WAIT).await;
     let body = json!({"application": application, "notes": notes});
     changed(status, &body, Some(done.seq))

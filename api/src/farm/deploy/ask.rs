@@ -86,9 +86,9 @@ fn is_same_revision(there: &Revision, asked: &Revision) -> bool {
 async fn asked(call: &mut Call) -> Result<StartDeployment, Problem> {
     let bytes = call.bytes(BODY_BYTES_MAX).await?;
     let mut given: Value = serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?;
-    let unknown = Strays::of(&given, &StartDeployment::SHAPE).unknown;
-    if !unknown.is_empty() {
-        return Err(Problem::mistaken(&given, &unknown));
+    let strays = Strays::of(&given, &StartDeployment::SHAPE);
+    if !strays.is_clean() {
+        return Err(Problem::mistaken(&given, &strays.into_mistakes()));
     }
     if let Some(revision) = given.get_mut("revision").and_then(Value::as_object_mut) {
         complete(revision);

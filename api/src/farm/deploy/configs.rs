@@ -42,7 +42,7 @@ pub(in super::super) async fn get(call: Call) -> Answer {
 
 /// `PUT /v1/deployment-configs/{name}`
 pub(in super::super) async fn put(mut call: Call) -> Answer {
-    let (_, config): (Value, DeploymentConfig) =
+    let (given, config): (Value, DeploymentConfig) =
         named(&mut call, &[("deploymentConfigName", "name")]).await?;
     let name = config.deployment_config_name.clone();
     let deploy = &call.state.farm.deploy;
@@ -67,7 +67,9 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
             Recorded::Config(Box::new(event)),
             check,
         )
-        .await?;
+        .await;
+    let key = "deploymentConfigName";
+    let done = done.map_err(|refused| Problem::refused_for(&given, key, refused))?;
     deploy.folded(done.seq, READ_WAIT).await;
     changed(StatusCode::CREATED, &body, Some(done.seq))
 }

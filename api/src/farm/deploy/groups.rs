@@ -2,7 +2,7 @@
 //! waits for a watcher that never comes.
 
 use axum::http::StatusCode;
-use croft_deploy::server::Seen;
+use croft_deploy::server::{Refused, Seen};
 use croft_deploy::{Group, GroupName, Refusal, State, is_of_group, verdict};
 use croft_ledger::Expected;
 use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
@@ -109,7 +109,15 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     settings.deployment_group_id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let check = check(name.clone(), settings.clone());
     let event = GroupEvent::Applied(Box::new(settings));
-    let done = deploy.record(name.subject()?, event.into(), check).await?;
+    let done = deploy.record(name.subject()?, event.into(), check).await;
+    let done = done.map_err(|refused| {
+        let key = match refused {
+            Refused::Rule(Refusal::NoConfig(_)) => "deploymentConfigName",
+            Refused::Rule(Refusal::NoApplication(_)) => "applicationName",
+            Refused::Rule(_) | Refused::Failed(_) => "deploymentGroupName",
+        };
+        Problem::refused_for(&given, key, refused)
+    })?;
     deploy.folded(done.seq, READ_WAIT).await;
     let asked = name.clone();
     let found = deploy.look(move |seen| shown(seen, &asked, seen.state.group(&asked)?));

@@ -197,3 +197,61 @@ async fn hosts_that_are_named_and_that_the_group_has_not_are_said() {
         "{problem}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_values_that_do_not_fit_are_told_at_once_in_words_of_ours() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    let group = json!({
+        "deploymentStyle": {"deploymentType": "BLUE_GREN"},
+        "ec2TagFilters": {"Key": "role"},
+        "x-croft": {"bakeMinutes": "10", "containers": {"ports": {"blue": 70000}},
+            "verdicts": {"thresholds": [{"name": 5, "query": "up"}]}},
+        "autoRollbackConfiguration": {"enabled": "yes"},
+    });
+    let path = "/v1/applications/shop/groups/canary";
+    let problem = rig.send("PUT", path, &group).await.is(400).json();
+    let places = problem["invalidParams"].as_array().unwrap().iter();
+    let told = |place: &Value| format!("{} {}", place["pointer"], place["detail"]).replace('"', "");
+    let mut told: Vec<String> = places.map(told).collect();
+    told.sort();
+    let wanted = [
+        "#/autoRollbackConfiguration/enabled autoRollbackConfiguration.enabled: expected true or false, found the text `yes`",
+        "#/deploymentStyle/deploymentType deploymentStyle.deploymentType: expected one of `IN_PLACE` and `BLUE_GREEN`, found the text `BLUE_GREN`; did you mean `BLUE_GREEN`?",
+        "#/ec2TagFilters ec2TagFilters: expected a list, found a map; begin it with a hyphen, or put it in brackets",
+        "#/x-croft/bakeMinutes x-croft.bakeMinutes: expected a whole number, found the text `10`; write it without quotes",
+        "#/x-croft/containers/ports x-croft.containers.ports: `green` is missing, a whole number from 0 to 65535",
+        "#/x-croft/containers/ports/blue x-croft.containers.ports.blue: expected a whole number from 0 to 65535, found the number 70000",
+        "#/x-croft/verdicts/thresholds/0/name x-croft.verdicts.thresholds[0].name: expected a text, found the number 5; put the value in quotes: without them it is no text",
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_farm_knows_to_be_wrong_has_its_place_too() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    for (path, body, status, pointer) in [
+        (
+            "/v1/applications/shop/groups/canary",
+            json!({"deploymentConfigName": "nope"}),
+            404,
+            "#/deploymentConfigName",
+        ),
+        (
+            "/v1/applications/nope/groups/canary",
+            json!({"applicationName": "nope"}),
+            404,
+            "#/applicationName",
+        ),
+        (
+            "/v1/applications/shop",
+            json!({"computePlatform": "ECS"}),
+            409,
+            "#/computePlatform",
+        ),
+    ] {
+        let problem = rig.send("PUT", path, &body).await.is(status).json();
+        assert_eq!(pointers(&problem), [pointer], "{problem}");
+    }
+}

@@ -19,11 +19,29 @@ pub(crate) struct Problem {
     pub(crate) code: String,
     /// What the server says.
     detail: String,
+    /// What is wrong with what was sent, where it says so.
+    pub(crate) places: Vec<Place>,
     request_id: String,
     /// When to ask again.
     pub(crate) retry_after: Option<Duration>,
     /// Where the token is from that was sent.
     token_from: String,
+}
+
+/// A part of what was sent, and why it cannot be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Place {
+    /// A JSON pointer, as a fragment: `#/deploymentConfigName`.
+    pointer: String,
+    pub(crate) detail: String,
+}
+
+impl Place {
+    /// Its JSON pointer.
+    pub(crate) fn pointer(&self) -> &str {
+        self.pointer.trim_start_matches('#')
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +51,7 @@ struct Body {
     detail: String,
     code: String,
     request_id: String,
+    invalid_params: Vec<Place>,
 }
 
 impl Problem {
@@ -59,6 +78,7 @@ impl Problem {
             status,
             code: body.code,
             detail: croft_exec::output::plain_text(&detail, usize::MAX),
+            places: body.invalid_params,
             request_id: body.request_id,
             retry_after,
             token_from: token_from.to_string(),

@@ -1,20 +1,18 @@
 //! `croft project`: what is built again and again. Files have the shape of AWS's `create-project`, of what `batch-get-projects`
 //! prints, or of what `croft project get -o json` prints.
 
-use std::path::Path;
-
 use croft_proto::farm::Project;
 use croft_proto::shape::{self, Key, Shape};
 use croft_spec::{Diagnostic, Sheet};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::call::{Call, Farm};
+use super::call::{Call, Failure, Farm};
 use super::rows::ProjectRow;
-use super::written::{self, Around, NEXT, mistake};
+use super::written::{self, Around, NEXT, Source, Written, mistake};
 use super::{block_on, farm, pages};
 use crate::args::{Format, Global};
-use crate::exit::{Exit, Wrong};
+use crate::exit::Exit;
 use crate::farm::words::{ProjectCommand, ProjectWords};
 use crate::output;
 
@@ -26,8 +24,9 @@ pub(crate) fn project(global: &Global, words: &ProjectWords) -> anyhow::Result<E
 async fn act(farm: &Farm, command: &ProjectCommand) -> anyhow::Result<Exit> {
     match command {
         ProjectCommand::Apply { file, output } => {
-            let projects = read(file)?;
-            apply(farm, projects, output.output).await
+            let source = Source::read(file)?;
+            let projects = source.take(projects)?;
+            apply(farm, &source, projects, output.output).await
         }
         ProjectCommand::Get { name, output } => {
             let mut answer: Value = farm.json(&Call::get(&["v1", "projects", name])).await?;
@@ -56,12 +55,28 @@ async fn act(farm: &Farm, command: &ProjectCommand) -> anyhow::Result<Exit> {
 }
 
 /// Each project is its own change: should one be refused, those before it stay applied.
-async fn apply(farm: &Farm, projects: Vec<Value>, format: Format) -> anyhow::Result<Exit> {
+async fn apply(
+    farm: &Farm,
+    source: &Source,
+    projects: Vec<Written>,
+    format: Format,
+) -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     for project in projects {
-        let name = project["name"].as_str().unwrap_or_default().to_string();
-        let call = Call::new(Method::PUT, &["v1", "projects", &name]).json(&project);
-        let answer = farm.open(&call).await?;
+        let name = project.json["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_string();
+        let call = Call::new(Method::PUT, &["v1", "projects", &name]).json(&project.json);
+        let answer = match farm.open(&call).await {
+            Ok(answer) => answer,
+            Err(Failure::Refused(problem)) => {
+                let placed = source.refused(&project.at, &problem);
+                let refused = Failure::Refused(problem);
+                return Err(placed.map_or_else(|| refused.into(), anyhow::Error::from));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
         let how = if answer.status().as_u16() == 201 {
             "made"
         } else {
@@ -81,10 +96,6 @@ async fn apply(farm: &Farm, projects: Vec<Value>, format: Format) -> anyhow::Res
     Ok(Exit::Succeeded)
 }
 
-fn read(file: &Path) -> Result<Vec<Value>, Wrong> {
-    written::read(file, projects)
-}
-
 /// What AWS's tools and ours print around projects.
 const AROUND: Around = Around {
     keys: &["projects", "project"],
@@ -98,7 +109,7 @@ const AROUND: Around = Around {
 };
 
 /// The projects in a file, every one of them checked before the first is applied.
-fn projects(file_name: &str, bytes: &[u8]) -> Result<Vec<Value>, Vec<Diagnostic>> {
+fn projects(file_name: &str, bytes: &[u8]) -> Result<Vec<Written>, Vec<Diagnostic>> {
     let mut sheet = Sheet::read(file_name, bytes)?;
     let projects = written::documents(&mut sheet, &AROUND);
     for project in &projects {
@@ -112,7 +123,7 @@ fn projects(file_name: &str, bytes: &[u8]) -> Result<Vec<Value>, Vec<Diagnostic>
     }
     let wrong = sheet.finish();
     match wrong.is_empty() {
-        true => Ok(projects.into_iter().map(|project| project.json).collect()),
+        true => Ok(projects),
         false => Err(wrong),
     }
 }
@@ -123,7 +134,7 @@ mod tests {
 
     fn names(text: &str) -> Vec<String> {
         let projects = projects("web.yml", text.as_bytes()).unwrap();
-        let name = |json: &Value| json["name"].as_str().unwrap().to_string();
+        let name = |project: &Written| project.json["name"].as_str().unwrap().to_string();
         projects.iter().map(name).collect()
     }
 
@@ -157,7 +168,7 @@ mod tests {
         for part in [
             "web.yml:3:21 timeoutInMinutes",
             "web.yml:4:10 name `-`",
-            "web.yml:5:3 missing field `name`",
+            "web.yml:5:3 `name` is missing, a text",
             "web.yml:7:3 sources: there is no such key",
         ] {
             assert!(

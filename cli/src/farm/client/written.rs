@@ -8,6 +8,7 @@ use croft_proto::shape::{Key, Mistake, Part, Shape, Strays, pointer};
 use croft_spec::{Diagnostic, Sheet};
 use serde_json::Value;
 
+use super::problem::{Place, Problem};
 use crate::exit::Wrong;
 use crate::output;
 
@@ -26,7 +27,7 @@ pub(super) const NEXT: Key = Key::told("nextToken");
 #[derive(Debug)]
 pub(super) struct Written {
     /// Its JSON pointer in the file.
-    at: String,
+    pub(super) at: String,
     pub(super) json: Value,
 }
 
@@ -38,32 +39,81 @@ impl Written {
     }
 }
 
-/// What `take` makes of a file. What is wrong is printed, and then nothing of the file is good.
-pub(super) fn read<D>(
-    file: &Path,
-    take: impl FnOnce(&str, &[u8]) -> Result<D, Vec<Diagnostic>>,
-) -> Result<D, Wrong> {
-    let is_input = file == Path::new("-");
-    let shown = match is_input {
-        true => "standard input".to_string(),
-        false => file.display().to_string(),
-    };
-    let mut bytes = Vec::new();
-    let result = match is_input {
-        true => std::io::stdin().read_to_end(&mut bytes).map(drop),
-        false => std::fs::read(file).map(|read| bytes = read),
-    };
-    result.map_err(|error| Wrong(format!("{shown}: {error}")))?;
-    take(&shown, &bytes).map_err(|found| {
-        let color = output::style(&std::io::stderr()).color;
-        let text = String::from_utf8_lossy(&bytes);
-        eprint!("{}", croft_spec::render(&found, &text, color));
-        let mistakes = match found.len() {
-            1 => "a mistake".to_string(),
-            count => format!("{count} mistakes"),
+/// A file as it was read, to show where in it something is.
+#[derive(Debug)]
+pub(super) struct Source {
+    shown: String,
+    bytes: Vec<u8>,
+}
+
+impl Source {
+    /// That file, or standard input.
+    pub(super) fn read(file: &Path) -> Result<Self, Wrong> {
+        let is_input = file == Path::new("-");
+        let shown = match is_input {
+            true => "standard input".to_string(),
+            false => file.display().to_string(),
         };
-        Wrong(format!("{shown} has {mistakes}; nothing of it is applied"))
-    })
+        let mut bytes = Vec::new();
+        let result = match is_input {
+            true => std::io::stdin().read_to_end(&mut bytes).map(drop),
+            false => std::fs::read(file).map(|read| bytes = read),
+        };
+        result.map_err(|error| Wrong(format!("{shown}: {error}")))?;
+        Ok(Self { shown, bytes })
+    }
+
+    /// What `take` makes of it. What is wrong is printed, and then nothing of the file is good.
+    pub(super) fn take<D>(
+        &self,
+        take: impl FnOnce(&str, &[u8]) -> Result<D, Vec<Diagnostic>>,
+    ) -> Result<D, Wrong> {
+        take(&self.shown, &self.bytes).map_err(|found| {
+            self.print(&found);
+            let (shown, mistakes) = (&self.shown, counted(found.len()));
+            Wrong(format!("{shown} has {mistakes}; nothing of it is applied"))
+        })
+    }
+
+    /// Why the farm refuses the document at that JSON pointer of the file: what it says of parts of it is printed where these stand. None when it
+    /// says it of none.
+    pub(super) fn refused(&self, at: &str, problem: &Problem) -> Option<Wrong> {
+        let found = self.places(at, &problem.places);
+        if found.is_empty() {
+            return None;
+        }
+        self.print(&found);
+        Some(Wrong(format!(
+            "the farm refuses what {} says, for {}",
+            self.shown,
+            counted(found.len())
+        )))
+    }
+
+    fn places(&self, at: &str, places: &[Place]) -> Vec<Diagnostic> {
+        // It was read before.
+        let Ok(mut sheet) = Sheet::read(&self.shown, &self.bytes) else {
+            return Vec::new();
+        };
+        for place in places {
+            let pointer = format!("{at}{}", place.pointer());
+            sheet.wrong(&pointer, &Mistake::of_value(place.detail.clone()));
+        }
+        sheet.finish()
+    }
+
+    fn print(&self, found: &[Diagnostic]) {
+        let color = output::style(&std::io::stderr()).color;
+        let text = String::from_utf8_lossy(&self.bytes);
+        eprint!("{}", croft_spec::render(found, &text, color));
+    }
+}
+
+fn counted(mistakes: usize) -> String {
+    match mistakes {
+        1 => "a mistake".to_string(),
+        count => format!("{count} mistakes"),
+    }
 }
 
 /// The file's documents, in its order; what is none is said to the sheet.
@@ -88,8 +138,9 @@ fn take_apart(
             }
         }
         Value::Object(mut map) if around.keys.iter().any(|key| map.contains_key(*key)) => {
-            for mistake in Strays::of(&Value::Object(map.clone()), &around.shape).unknown {
-                let within = pointer(&Value::Object(map.clone()), &mistake.said);
+            let whole = Value::Object(map.clone());
+            for mistake in Strays::of(&whole, &around.shape).into_mistakes() {
+                let within = pointer(&whole, &mistake.said);
                 sheet.wrong(&format!("{at}{within}"), &mistake);
             }
             for key in around.keys {
@@ -115,5 +166,31 @@ pub(super) fn mistake(said: String, help: Option<String>) -> Mistake {
         said,
         help,
         of: Part::Value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_farm_refuses_is_shown_where_it_stands_in_the_file() {
+        let text = "- applicationName: shop\n- applicationName: shop\n  deploymentGroupName: prod\n  deploymentConfigName: nope\n";
+        let source = Source {
+            shown: "shop.yml".into(),
+            bytes: text.into(),
+        };
+        let body = r##"{"detail": "no such configuration", "invalidParams":
+            [{"pointer": "#/deploymentConfigName", "detail": "there is no deployment configuration `nope`"}]}"##;
+        let problem = Problem::read(404, body.as_bytes(), None, "a test");
+        let found = source.places("/1", &problem.places);
+        let told = |found: &Diagnostic| format!("{} {}", found.place, found.message);
+        let told: Vec<String> = found.iter().map(told).collect();
+        assert_eq!(
+            told,
+            ["shop.yml:4:25 there is no deployment configuration `nope`"]
+        );
+        let none = Problem::read(404, b"{}", None, "a test");
+        assert!(source.refused("/1", &none).is_none());
     }
 }

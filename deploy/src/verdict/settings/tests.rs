@@ -48,8 +48,8 @@ fn every_mistake_is_told_with_its_path() {
     .unwrap_err();
     for part in [
         "verdicts.prometheus: there is no such key; the keys are",
-        "verdicts.baseline: unknown variant",
-        "verdicts.hosts.label: invalid type",
+        "verdicts.baseline: expected one of `auto`, `concurrent` and `history`, found the text",
+        "verdicts.hosts.label: expected a text, found the number",
         "metrics[0]: `requests` and `bad`, or",
         "metrics[1].name: `a` is there twice",
         "metrics[1].requests: `rate(x[1m])`",
@@ -67,7 +67,8 @@ fn every_mistake_is_told_with_its_path() {
         "alarms[0]: alarm `a`: Period is 45",
         "alarms[0].Query: empty",
         "alarms[0].AlarmName: `a` is there twice",
-        "missing.onTimeout: unknown variant",
+        "missing.onTimeout: expected one of `promote`, `rollback` and `pause`, found the text `explode`",
+        "metrics[3]: `name` is missing, a text",
     ] {
         assert!(
             wrong.iter().any(|line| line.contains(part)),
@@ -203,6 +204,7 @@ fn parentheses_within_quotes_are_no_function() {
         let mut reader = Reader {
             map: &Map::new(),
             wrong: Vec::new(),
+            kept: BTreeMap::new(),
         };
         wrong_selector(&mut reader, "p", Some(fine));
         assert_eq!(reader.wrong, Vec::<String>::new(), "{fine}");

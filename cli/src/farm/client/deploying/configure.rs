@@ -121,14 +121,20 @@ async fn apply(farm: &Farm, words: &ApplyWords) -> anyhow::Result<Exit> {
     let file = words.named.as_ref().or(words.file.as_ref());
     let file = file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))?;
     let mut rows = Vec::new();
-    for document in documents::read(file)? {
-        let name = document.name();
+    let (source, documents) = documents::read(file)?;
+    for document in documents {
+        let (name, at) = (document.name(), document.at.clone());
         match apply_one(farm, document).await {
             Ok(row) => rows.push(row),
             Err(wrong) => {
-                let is_refused = matches!(wrong.downcast_ref(), Some(Failure::Refused(_)));
-                tell_what_stays(&name, is_refused, &rows);
-                return Err(wrong);
+                let problem = if let Some(Failure::Refused(problem)) = wrong.downcast_ref() {
+                    Some(problem)
+                } else {
+                    None
+                };
+                let placed = problem.and_then(|problem| source.refused(&at, problem));
+                tell_what_stays(&name, problem.is_some(), &rows);
+                return Err(placed.map_or(wrong, anyhow::Error::from));
             }
         }
     }

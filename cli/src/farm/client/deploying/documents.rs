@@ -10,7 +10,7 @@ use croft_proto::shape::{self, Key, Mistake, Shape};
 use croft_spec::{Diagnostic, Sheet};
 use serde_json::Value;
 
-use super::super::written::{self, Around, NEXT, Written, mistake};
+use super::super::written::{self, Around, NEXT, Source, Written, mistake};
 use crate::exit::Wrong;
 
 /// What a document is about. In the order in which they need each other.
@@ -25,6 +25,8 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Document {
     pub(super) kind: Kind,
+    /// Its JSON pointer in the file.
+    pub(super) at: String,
     pub(super) json: Value,
 }
 
@@ -62,9 +64,11 @@ impl Document {
     }
 }
 
-/// A file's documents, in the order in which they are applied.
-pub(super) fn read(file: &Path) -> Result<Vec<Document>, Wrong> {
-    written::read(file, documents)
+/// A file, and its documents in the order in which they are applied.
+pub(super) fn read(file: &Path) -> Result<(Source, Vec<Document>), Wrong> {
+    let source = Source::read(file)?;
+    let documents = source.take(documents)?;
+    Ok((source, documents))
 }
 
 /// What the tools print around documents.
@@ -114,6 +118,7 @@ fn documents(file_name: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagnos
                 check(one, *kind, &found, &mut sheet);
                 documents.push(Document {
                     kind: *kind,
+                    at: one.at.clone(),
                     json: one.json.clone(),
                 });
             }
@@ -257,7 +262,7 @@ mod tests {
             "13:3 unknown-key: ec2TagFilter: there is no such key; did you mean `ec2TagFilters`?",
             "15:3 unknown-key: bakeMinutes: there is no such key; the keys are",
             "16:3 bad-setting: a document without applicationName, deploymentGroupName or deploymentConfigName; did you mean `applicationName` by `applicationNam`?",
-            "18:24 bad-setting: deploymentGroupName: invalid type: integer `7`, expected a string; put the value in quotes",
+            "18:24 bad-setting: deploymentGroupName: expected a text, found the number 7; put the value in quotes",
         ] {
             assert!(
                 said.iter().any(|line| line.starts_with(part)),
@@ -265,6 +270,27 @@ mod tests {
             );
         }
         assert_eq!(said.len(), 10, "{said:#?}");
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_all_shown_where_they_stand() {
+        let text = "applicationName: shop\ndeploymentGroupName: prod\ndeploymentStyle:\n  deploymentType: BLUE_GREN\n\
+            ec2TagFilters:\n- Key: 5\n  Type: KEY\nx-croft:\n  bakeMinutes: soon\n  router:\n    type: nginx\n  bakeMinute: 1\n\
+            alarmConfiguration:\n  alarms:\n  - nam: errors\n";
+        let said = wrong(text);
+        for (said, part) in said.iter().zip([
+            "4:19 bad-setting: deploymentStyle.deploymentType: expected one of `IN_PLACE` and `BLUE_GREEN`, found the text `BLUE_GREN`; did you mean `BLUE_GREEN`?",
+            "6:8 bad-setting: ec2TagFilters[0].Key: expected a text, found the number 5; put the value in quotes",
+            "7:9 bad-setting: ec2TagFilters[0].Type: expected one of",
+            "9:16 bad-setting: x-croft.bakeMinutes: expected a whole number, found the text `soon`",
+            "11:11 bad-setting: x-croft.router.type: expected one of `haproxy`, `script` and `none`, found the text `nginx`",
+            "12:3 unknown-key: x-croft.bakeMinute: there is no such key; did you mean `bakeMinutes`?",
+            "15:5 bad-setting: alarmConfiguration.alarms[0]: `name` is missing, a text",
+            "15:5 unknown-key: alarmConfiguration.alarms[0].nam: there is no such key; did you mean `name`?",
+        ]) {
+            assert!(said.starts_with(part), "{part}: {said}");
+        }
+        assert_eq!(said.len(), 8, "{said:#?}");
     }
 
     #[test]
