@@ -10,7 +10,7 @@ use futures_util::future::{join_all, select};
 use super::nats::{build, chunk, hint, look_again, publish, put, renewal, take};
 use super::run;
 use crate::conformance::settings;
-use crate::{Bus as _, Config, ConnectError, Item, Nats, Place, Verdict};
+use crate::{Bus as _, Config, Item, Nats, Place, Verdict};
 
 /// Within which a cluster has a new leader, and all goes on.
 const AGAIN_MAX: Duration = Duration::from_secs(15);

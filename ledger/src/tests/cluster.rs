@@ -12,8 +12,7 @@ use futures_util::future::{join, join_all};
 use super::jetstream::{look_again, read_all};
 use super::run;
 use crate::{
-    Append, AppendError, Body, Broker, Config, ConnectError, Expected, JetStream, Ledger as _, Seq,
-    Subject,
+    Append, AppendError, Body, Broker, Config, Expected, JetStream, Ledger as _, Seq, Subject,
 };
 
 /// Within which a cluster has a new leader, and every writer has appended again.
