@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{At, Key, Means, Mistake, Part, Shape, Strays, pointer};
+use super::{At, Key, Means, Mistake, Part, Shape, Strays, is_word, pointer};
 use crate::suggest::{listed, nearest};
 
 /// What to do about a text that YAML takes for something else.
@@ -64,7 +64,10 @@ impl Strays {
             let is_around = aside.starts_with(&format!("{at}/"));
             let is_within = at == *aside || at.starts_with(&format!("{aside}/"));
             let name = aside.rsplit('/').next().unwrap_or_default();
-            !is_around && !is_within && !said.contains(name)
+            let is_named = said
+                .split(|letter| !is_word(letter))
+                .any(|word| word == name);
+            !is_around && !is_within && !is_named
         };
         self.asides.unfit.iter().all(is_apart)
     }

@@ -285,8 +285,8 @@ mod tests {
             "9:16 bad-setting: x-croft.bakeMinutes: expected a whole number, found the text `soon`",
             "11:11 bad-setting: x-croft.router.type: expected one of `haproxy`, `script` and `none`, found the text `nginx`",
             "12:3 unknown-key: x-croft.bakeMinute: there is no such key; did you mean `bakeMinutes`?",
-            "15:5 bad-setting: alarmConfiguration.alarms[0]: `name` is missing, a text",
             "15:5 unknown-key: alarmConfiguration.alarms[0].nam: there is no such key; did you mean `name`?",
+            "15:5 bad-setting: alarmConfiguration.alarms[0]: `name` is missing, a text",
         ]) {
             assert!(said.starts_with(part), "{part}: {said}");
         }
