@@ -12,8 +12,11 @@ use crate::message::{CHUNK_BYTES_MAX, Record};
 /// The version that is written.
 pub(crate) const VERSION: u8 = 1;
 
-/// Longest message but output: three names, a reason, numbers, or the names of hosts that are there; nobody decodes more because a length says so.
+/// Longest message but output: three names, a reason, numbers, or the names of hosts that are there.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// What reading a message may take, whatever its lengths say: of a list of short names each counts with what holds it, a dozen times its bytes.
+const READ_BYTES_MAX: usize = 12 * MESSAGE_BYTES_MAX;
 
 /// What stands before a chunk's bytes.
 #[derive(Serialize, Deserialize)]
@@ -24,7 +27,7 @@ struct Header {
 }
 
 fn limits() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<MESSAGE_BYTES_MAX>()
+    bincode::config::standard().with_limit::<READ_BYTES_MAX>()
 }
 
 /// A message in bytes.
