@@ -74,8 +74,8 @@ pub enum ConnectError {
     /// A cluster that has just begun, or lost a server, and does not make or find a stream yet. Tried again for a minute;
     /// then its owner has to look why a server is away.
     #[error(
-        "failed to open the stream {stream}: the NATS servers have no leader, or too few of them are there for its copies; check \
-         that all of them run and hear each other"
+        "failed to open the stream {stream}: the NATS servers have no leader, or too few of them are there for its copies, or this \
+         user may not ask JetStream; check that all of them run and hear each other, and what the user may publish to"
     )]
     Unsettled {
         /// Its name.

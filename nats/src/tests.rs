@@ -263,6 +263,7 @@ fn a_cluster_without_a_leader_is_waited_for() {
     }
     let wanted = Stream {
         name: "S".into(),
+        subjects: vec!["S".into()],
         num_replicas: 3,
         ..Stream::default()
     };

@@ -253,7 +253,11 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
     let home = surroundings.home.path().to_path_buf();
     super::run(async move {
         let mut signals = Signals::new().context("cannot wait for signals")?;
-        let broker = substrates::nats(&words.nats).await?;
+        let broker = tokio::select! {
+            broker = substrates::nats(&words.nats) => broker?,
+            // Nothing has begun.
+            () = signals.next() => return Ok(Exit::Succeeded),
+        };
         let last = broker.ledger.last().await;
         let has_past = last.context("cannot read the ledger")? > Seq::ZERO;
         let path = master::path(words.door.master_key_file.as_deref());

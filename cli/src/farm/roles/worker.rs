@@ -160,8 +160,13 @@ pub(crate) fn run(
                 Enrolled::default()
             }
         };
+        let broker = tokio::select! {
+            broker = substrates::nats(&words.nats) => broker?,
+            // Nothing has begun.
+            () = signals.next() => return Ok(Exit::Succeeded),
+        };
         let ground = Ground {
-            broker: substrates::nats(&words.nats).await?,
+            broker,
             kept: substrates::kept(&words.farm, surroundings.home.path(), signer)?,
             keys,
             lease,
