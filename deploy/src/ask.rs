@@ -80,6 +80,11 @@ pub enum Refusal {
         /// What it does now.
         doing: String,
     },
+    /// AWS's `DeploymentAlreadyStartedException`: what takes the group back is on its way.
+    #[error(
+        "the deployment `{0}` takes the group back already; `croft deployment watch {0}` follows it"
+    )]
+    GoesBack(DeploymentId),
     /// There is nothing to go back to.
     #[error(
         "there is nothing to go back to: no earlier deployment of the group with another revision went well; deploy the revision that is wanted"
@@ -329,12 +334,17 @@ fn runs(deployment: &Deployment) -> String {
 /// since and may be on hosts; and what went well before it otherwise, as after an update of hosts to it that failed.
 ///
 /// # Errors
-/// When there is nothing to go back to.
+/// When there is nothing to go back to, or the group is on its way back.
 pub fn roll_back(state: &State, name: &GroupName, by: &str) -> Result<Vec<Intent>, Refusal> {
     let none = || Refusal::NoGroup(name.application.clone(), name.group.clone());
     let group = state.group(name).ok_or_else(none)?;
     if let Some(active) = &group.active {
-        return stop(state, active, Then::GoBack, by);
+        let deployment = state.deployment(active);
+        let creator = deployment.map(|deployment| deployment.accepted.creator);
+        return match creator == Some(Creator::Rollback) {
+            true => Err(Refusal::GoesBack(active.clone())),
+            false => stop(state, active, Then::GoBack, by),
+        };
     }
     let last = group.good.back().ok_or(Refusal::NothingGood)?;
     let earlier = |digest: &str| {

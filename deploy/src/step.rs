@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use croft_ledger::Entry;
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Colour, DeploymentId, HostCommand, LifecycleEvent, Side, Step};
+use croft_proto::deploy::{Colour, Creator, DeploymentId, HostCommand, LifecycleEvent, Side, Step};
 
 use crate::advice::Advice;
 use crate::ask::found;
@@ -365,7 +365,10 @@ impl Engine {
         };
         let step = deployment.step;
         // Nobody judges a release that nothing is left to go back from to.
-        let advice = match deployment.is_past_return() {
+        // What takes back is halted once all are back, never half way: the others would be left with what is taken back.
+        let is_going_back = deployment.accepted.creator == Creator::Rollback
+            && !matches!(deployment.current(), Some(Step::Bake { .. }));
+        let advice = match deployment.is_past_return() || is_going_back {
             true => Advice::Continue,
             false => advice,
         };

@@ -401,7 +401,7 @@ impl Watch {
     ) {
         let host = timeline.host(instance);
         let arm = match host {
-            Some(host) if at > self.began => timeline.arm(host, at),
+            Some(host) if at > self.began => self.arm(timeline, host, at),
             Some(_) | None => Arm::Neither,
         };
         let is_past = at <= self.began;
@@ -410,6 +410,16 @@ impl Watch {
             if is_past {
                 metric.past.count(at, counted);
             }
+        }
+    }
+
+    /// On which side a host is. Of what takes back nothing counts before the last host is back: whatever is seen, the others are not left
+    /// with the release that is taken back.
+    fn arm(&self, timeline: &Timeline, host: &str, at: Timestamp) -> Arm {
+        let is_back = || timeline.all_from().is_some_and(|from| at >= from);
+        match self.scope {
+            Scope::Rollback if !is_back() => Arm::Neither,
+            Scope::Rollback | Scope::Release => timeline.arm(host, at),
         }
     }
 
@@ -426,17 +436,12 @@ impl Watch {
             Some(up) => Some(up > 0.0),
             None => (!self.scrapes.is_probed(instance)).then_some(true),
         };
-        let Some(host) = timeline.host(instance) else {
-            // What takes back comes to few of a group's hosts: the others show that the monitor sees.
-            if self.scope == Scope::Rollback && is_up == Some(true) {
-                self.guards.sees();
-            }
-            return;
-        };
-        let scrape_ms = self.rhythm.scrape_ms();
-        let health = (is_up, scrape.started.as_slice());
-        let arm = timeline.arm(host, at);
-        self.guards.scrape((host, at), arm, health, scrape_ms);
+        if let Some(host) = timeline.host(instance) {
+            let scrape_ms = self.rhythm.scrape_ms();
+            let health = (is_up, scrape.started.as_slice());
+            let arm = self.arm(timeline, host, at);
+            self.guards.scrape((host, at), arm, health, scrape_ms);
+        }
     }
 
     fn take_values(

@@ -320,6 +320,7 @@ impl From<croft_deploy::Refusal> for Problem {
             Refusal::NotWaiting { .. } => {
                 Self::conflict("DeploymentIsNotInReadyStateException", detail)
             }
+            Refusal::GoesBack(_) => Self::conflict("DeploymentAlreadyStartedException", detail),
             Refusal::NothingGood => Self::conflict("NothingToRollBackToException", detail),
         }
     }

@@ -73,7 +73,7 @@ impl GuardWatch {
     }
 
     /// An instance is up, so the monitor sees: what failed on others just before did fail.
-    pub(super) fn sees(&mut self) {
+    fn sees(&mut self) {
         self.cut_off = None;
         for (other, _) in std::mem::take(&mut self.pending) {
             self.guard.check(&other, Check::Failed);

@@ -35,6 +35,8 @@ pub(crate) struct Timeline {
     hosts: HashMap<String, Place>,
     /// When hosts came to the new revision, in order.
     news: Vec<Timestamp>,
+    /// How many are to come to it.
+    awaited: usize,
     /// Hosts that serve with the old one, but for those that left it at these moments, in order.
     olds: usize,
     lefts: Vec<Timestamp>,
@@ -52,6 +54,7 @@ impl Timeline {
         let traffic_from = deployment.shifts.first().map(|(at, _)| *at);
         let mut places = HashMap::new();
         let (mut news, mut lefts, mut olds) = (Vec::new(), Vec::new(), 0_usize);
+        let mut awaited = 0;
         for target in &deployment.targets {
             let place = match target.planned.side {
                 Side::New => Place {
@@ -81,6 +84,7 @@ impl Timeline {
                 lefts.extend(place.old_until);
             }
             news.extend(place.new_from);
+            awaited += usize::from(target.planned.side == Side::New);
             places.insert(target.planned.host.clone(), place);
         }
         news.sort_unstable();
@@ -90,6 +94,7 @@ impl Timeline {
         Self {
             hosts: places,
             news,
+            awaited,
             olds,
             lefts,
             shifts: has_sides.then(|| shifts.collect()),
@@ -131,6 +136,12 @@ impl Timeline {
     /// When the new revision first serves somewhere.
     pub(crate) fn canary_from(&self) -> Option<Timestamp> {
         self.news.first().copied()
+    }
+
+    /// When the last of all hosts that were to come to the new revision had done so.
+    pub(crate) fn all_from(&self) -> Option<Timestamp> {
+        let last = self.news.last().copied();
+        last.filter(|_| self.news.len() == self.awaited)
     }
 
     /// How many hosts are on each side.

@@ -49,14 +49,21 @@ impl Silences {
 
     fn heard_itself(&mut self) {
         let now = Instant::now();
+        // A process that was stopped has missed what was said meanwhile, whatever it finds of its own word.
+        if !self.hears_itself() {
+            self.begun = None;
+        }
         self.echo = Some(now);
         self.begun.get_or_insert(now);
     }
 
+    fn hears_itself(&self) -> bool {
+        self.echo.is_some_and(|echo| echo.elapsed() <= ECHO_WITHIN)
+    }
+
     /// For how long this server has known all that is said on the bus.
     fn listened(&mut self) -> Duration {
-        let hears_itself = |echo: Instant| echo.elapsed() <= ECHO_WITHIN;
-        if !self.echo.is_some_and(hears_itself) {
+        if !self.hears_itself() {
             self.begun = None;
         }
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
