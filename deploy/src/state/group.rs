@@ -44,6 +44,8 @@ pub struct Group {
     pub id: Option<String>,
     /// What its application ran on when it was applied.
     platform: ComputePlatform,
+    /// Since when it is gone.
+    gone_since: Option<Timestamp>,
     /// The last entry of its subject.
     pub last: Seq,
     /// Of its latest deployment that began.
@@ -76,12 +78,23 @@ impl Group {
         self.good.back()
     }
 
+    /// Whether it may be taken back to what went well: one that is gone may be made again for so long.
+    #[must_use]
+    pub fn may_go_back(&self, now: Timestamp) -> bool {
+        let is_long_gone = |gone: Timestamp| now.millis_since(gone) > GONE_KEPT_MS;
+        !self.gone_since.is_some_and(is_long_gone)
+    }
+
     /// Whether none of its deployments is on its way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.active.is_none() && self.queue.is_empty()
     }
 }
+
+/// What a group that was deleted had is remembered, and kept in the store, for thirty days: long enough to notice that it is missed. Groups that
+/// come and go with every change of a project would fill the store otherwise.
+const GONE_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 impl State {
     /// The id that a group of that name is to have, if it has or had one. What hosts keep is kept under it, so a group that was deleted takes
@@ -110,10 +123,11 @@ impl State {
         group.last = entry.seq;
         match event {
             GroupEvent::Applied(settings) => {
-                group.applied(*settings, platform);
+                group.applied(*settings, platform, entry.at);
             }
             GroupEvent::Deleted => {
                 group.settings = None;
+                group.gone_since = Some(entry.at);
                 group.keep_what_hosts_have();
                 if let Some(ended) = group.ended.take() {
                     self.forget(&ended);
@@ -209,10 +223,11 @@ impl State {
 }
 
 impl Group {
-    fn applied(&mut self, settings: DeploymentGroup, platform: ComputePlatform) {
+    fn applied(&mut self, settings: DeploymentGroup, platform: ComputePlatform, now: Timestamp) {
         let id = settings.deployment_group_id.clone();
+        let is_another = self.id.as_ref().is_some_and(|known| *known != id);
         // Under another id hosts have nothing. What they have seen of generations may be of any id's.
-        if self.id.as_ref().is_some_and(|known| *known != id) {
+        if is_another || !self.may_go_back(now) {
             *self = Self {
                 last: self.last,
                 generation: self.generation,
@@ -222,6 +237,7 @@ impl Group {
                 ..Self::default()
             };
         }
+        self.gone_since = None;
         (self.settings, self.id, self.platform) = (Some(settings), Some(id), platform);
     }
 

@@ -102,6 +102,23 @@ fn under_another_id_its_hosts_have_nothing_and_generations_go_on() {
 }
 
 #[test]
+fn after_a_month_it_begins_anew_under_its_id() {
+    let mut one = deployed();
+    delete(&mut one);
+    let gone = web(&one);
+    let at = one.farm.now();
+    assert!(gone.may_go_back(at));
+    let month_ms = 31 * 24 * 60 * 60 * 1000;
+    one.pass(month_ms);
+    assert!(!web(&one).may_go_back(one.farm.now()));
+    let again = id_of(&one).unwrap();
+    make(&mut one, &again);
+    let group = web(&one);
+    assert!(group.good.is_empty() && group.hosts.is_empty());
+    assert!(group.may_go_back(one.farm.now()), "it is there again");
+}
+
+#[test]
 fn of_a_group_that_is_gone_only_what_hosts_of_the_farm_have_is_remembered() {
     let mut one = deployed();
     let mut newest: StartDeployment = asked("web", 4);

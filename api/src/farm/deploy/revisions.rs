@@ -70,8 +70,10 @@ pub(in super::super) async fn keep_all(state: &State) -> bool {
     if !state.farm.deploy.progress().is_caught_up {
         return false;
     }
-    let needed = state.farm.deploy.look(|seen| {
+    let now = state.farm.clock.now();
+    let needed = state.farm.deploy.look(move |seen| {
         let groups = seen.state.groups();
+        let groups = groups.filter(|(_, group)| group.may_go_back(now));
         let good = groups.flat_map(|(_, group)| group.good.iter());
         let open = seen.state.deployments().filter(|one| one.end.is_none());
         let mut digests: Vec<String> = good
