@@ -101,6 +101,10 @@ pub(super) const TOKENS_EVERY: Duration = Duration::from_millis(200);
 pub(super) const RESEAL_EVERY: Duration = Duration::from_secs(30);
 /// Tries of an append that others were faster with.
 pub(super) const TRIES_MAX: usize = 8;
+/// Tries to record the farm's master key: ten seconds of them, since a broker's election takes seven.
+pub(super) const CLAIM_TRIES_MAX: u32 = 20;
+/// How long after one of them the next one begins.
+pub(super) const CLAIM_PAUSE: Duration = Duration::from_millis(500);
 /// Entries of one subject read at once.
 pub(super) const SUBJECT_PAGE: usize = 256;
 /// How far the view may be behind the ledger for a server to be ready.

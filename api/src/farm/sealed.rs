@@ -1,12 +1,13 @@
 //! With which master key the farm's data is sealed: recorded once, by the first server that there is, and asked at each start of each of
-//! them. Only the key's name is recorded. A farm that was begun before it was says it by what was wrapped first.
+//! them. Only the key's name is recorded. A farm that was begun before it was says it by what was wrapped last.
 
 use croft_keys::{MasterKey, PoolKey, Wrapped};
 use croft_ledger::{Append, AppendError, Body, Entry, Expected, Ledger, ReadError, Seq, Subject};
 use croft_proto::farm::{PoolEvent, SecretEvent};
 use serde::{Deserialize, Serialize};
 
-use super::limits::SUBJECT_PAGE;
+use super::limits::{CLAIM_PAUSE, CLAIM_TRIES_MAX, SUBJECT_PAGE};
+use crate::chain::chain;
 
 /// Why a key is not taken for the farm's.
 #[derive(Debug, thiserror::Error)]
@@ -47,40 +48,58 @@ enum Sealed {
     SealedWith { key: String },
 }
 
-/// Passes when this is the key of the farm's data. A farm without any takes it.
+/// Passes when this is the key of the farm's data. A farm without any takes it. Where the ledger can be read and not written, a key that opens
+/// what there is passes unrecorded: the next start records it.
 ///
 /// # Errors
 /// [`KeyRefused::Another`] when it is another one; else when that cannot be known.
 pub async fn claim_master_key(ledger: &dyn Ledger, key: &MasterKey) -> Result<(), KeyRefused> {
     let subject = Subject::of("farm", "master-key").expect("it is a word with a hyphen");
+    if let Some(known) = recorded(ledger, &subject).await? {
+        return is_known(key, known);
+    }
+    let opens = opens_what_there_is(ledger, key).await?;
+    if opens == Some(false) {
+        let named = key.id();
+        return Err(KeyRefused::Another { named, known: None });
+    }
+    let event = Sealed::SealedWith { key: key.id() };
+    let event = serde_json::to_vec(&event)?;
+    let mut tries = 1;
     loop {
-        if let Some(known) = recorded(ledger, &subject).await? {
-            let named = key.id();
-            return match known == named {
-                true => Ok(()),
-                false => Err(KeyRefused::Another {
-                    named,
-                    known: Some(known),
-                }),
-            };
-        }
-        if opens_what_there_is(ledger, key).await? == Some(false) {
-            let named = key.id();
-            return Err(KeyRefused::Another { named, known: None });
-        }
-        let event = Sealed::SealedWith { key: key.id() };
         let append = Append {
             subject: subject.clone(),
             expected: Expected::NEW,
-            event: serde_json::to_vec(&event)?.into(),
+            event: event.clone().into(),
         };
         match ledger.append(vec![append]).await {
             Ok(_) => return Ok(()),
+            // A farm whose disk is full starts all the same, and whoever looks after it makes room.
+            Err(error @ AppendError::Unavailable { .. }) if opens == Some(true) => {
+                tracing::warn!(error = %chain(&error), "the master key opens the farm's data, but that it is the farm's was not recorded");
+                return Ok(());
+            }
             // Another server was faster, or sight was lost of it: what is there decides.
-            Err(AppendError::Conflict { .. } | AppendError::Unknown { .. }) => {}
+            Err(AppendError::Conflict { .. } | AppendError::Unknown { .. })
+                if tries < CLAIM_TRIES_MAX => {}
             Err(error) => return Err(error.into()),
         }
+        tries += 1;
+        tokio::time::sleep(CLAIM_PAUSE).await;
+        if let Some(known) = recorded(ledger, &subject).await? {
+            return is_known(key, known);
+        }
     }
+}
+
+/// Passes when the key is the one that was recorded.
+fn is_known(key: &MasterKey, known: String) -> Result<(), KeyRefused> {
+    let named = key.id();
+    if known == named {
+        return Ok(());
+    }
+    let known = Some(known);
+    Err(KeyRefused::Another { named, known })
 }
 
 async fn recorded(ledger: &dyn Ledger, subject: &Subject) -> Result<Option<String>, KeyRefused> {
@@ -94,23 +113,22 @@ async fn recorded(ledger: &dyn Ledger, subject: &Subject) -> Result<Option<Strin
     Ok(Some(key))
 }
 
-/// Whether the key opens the first thing that was wrapped; none when nothing was. Pools have their keys before anything else of theirs, so
-/// that is found soon, and it is looked for once.
+/// Whether the key opens what was wrapped last; none when nothing was. Where a farm went on with another key before keys were recorded, what
+/// came before opens with none that there is any more. Read from the beginning, since finished builds leave wide gaps behind: that is once in
+/// a farm's life, when its key is recorded.
 async fn opens_what_there_is(
     ledger: &dyn Ledger,
     key: &MasterKey,
 ) -> Result<Option<bool>, KeyRefused> {
-    let mut after = Seq::ZERO;
+    let (mut after, mut newest) = (Seq::ZERO, None);
     loop {
         let page = ledger.read(after, SUBJECT_PAGE).await?;
         let Some(last) = page.last() else {
-            return Ok(None);
+            return Ok(newest);
         };
         after = last.seq;
         for entry in &page {
-            if let Some(opens) = opens(entry, key)? {
-                return Ok(Some(opens));
-            }
+            newest = opens(entry, key)?.or(newest);
         }
     }
 }
@@ -150,9 +168,41 @@ fn opens(entry: &Entry, key: &MasterKey) -> Result<Option<bool>, KeyRefused> {
 
 #[cfg(test)]
 mod tests {
-    use croft_ledger::{Clock, Memory};
+    use croft_ledger::{Appended, Clock, Memory, Through};
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
 
     use super::*;
+
+    /// A ledger that can be read, and takes nothing.
+    #[derive(Debug)]
+    struct Refusing {
+        inner: Memory,
+        with: fn() -> AppendError,
+    }
+
+    impl Through for Refusing {
+        fn inner(&self) -> &dyn Ledger {
+            &self.inner
+        }
+
+        fn append(&self, _batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+            async move { Err((self.with)()) }.boxed()
+        }
+    }
+
+    fn full() -> AppendError {
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull).into();
+        AppendError::Unavailable { source }
+    }
+
+    fn others_are_faster() -> AppendError {
+        AppendError::Conflict {
+            subject: Subject::of("farm", "master-key").unwrap(),
+            expected: Seq::ZERO,
+            actual: None,
+        }
+    }
 
     fn key() -> MasterKey {
         let folder = tempfile::tempdir().unwrap();
@@ -210,5 +260,40 @@ mod tests {
             matches!(refused, KeyRefused::Another { known: Some(_), .. }),
             "{refused}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_farm_that_went_on_with_another_key_is_asked_what_was_wrapped_last() {
+        let ledger = Memory::new(Clock::system());
+        let (first, later) = (key(), key());
+        keyed(&ledger, &first, "gpu").await;
+        keyed(&ledger, &later, "cpu").await;
+        let refused = claim_master_key(&ledger, &first).await.unwrap_err();
+        assert!(
+            matches!(refused, KeyRefused::Another { known: None, .. }),
+            "{refused}"
+        );
+        claim_master_key(&ledger, &later).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_nothing_can_be_recorded_the_key_that_opens_what_there_is_passes() {
+        let inner = Memory::new(Clock::system());
+        let (first, other) = (key(), key());
+        keyed(&inner, &first, "gpu").await;
+        let ledger = Refusing { inner, with: full };
+        claim_master_key(&ledger, &first).await.unwrap();
+        let refused = claim_master_key(&ledger, &other).await.unwrap_err();
+        assert!(matches!(refused, KeyRefused::Another { .. }), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_others_are_always_faster_with_ends() {
+        let ledger = Refusing {
+            inner: Memory::new(Clock::system()),
+            with: others_are_faster,
+        };
+        let refused = claim_master_key(&ledger, &key()).await.unwrap_err();
+        assert!(matches!(refused, KeyRefused::Append(_)), "{refused}");
     }
 }
