@@ -10,7 +10,7 @@ use croft_proto::farm::{BuildEvent, BuildId, Submitted};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::behind;
@@ -79,19 +79,32 @@ impl Server {
     ///
     /// # Errors
     /// When the ledger cannot be read or folded: a server that does not know the truth must not decide.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
-        let mut entries = self
-            .parts
-            .ledger
-            .follow(Seq::ZERO)
-            .ready_chunks(ENTRIES_AT_ONCE);
+    pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<(), ServerError> {
+        let entries = self.parts.ledger.follow(Seq::ZERO);
         let mut state = Loop::new(self.parts);
+        let ended = state
+            .run(entries, &mut self.commands, &self.progress, stop)
+            .await;
+        state.tell_what_landed();
+        ended
+    }
+}
+
+impl Loop {
+    async fn run(
+        &mut self,
+        entries: BoxStream<'static, Result<Entry, ReadError>>,
+        commands: &mut mpsc::Receiver<Command>,
+        progress: &watch::Sender<Progress>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), ServerError> {
+        let mut entries = entries.ready_chunks(ENTRIES_AT_ONCE);
         let mut renewals: BoxStream<'static, RenewalRequest> =
             futures_util::stream::pending().boxed();
         let mut announcements: BoxStream<'static, Announcement> =
             futures_util::stream::pending().boxed();
-        state.listen();
-        state.probe();
+        self.listen();
+        self.probe();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -99,8 +112,8 @@ impl Server {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 // Before entries, as their answers are: a long history must not keep workers from hearing that they may go on.
-                Some(renewal) = renewals.next() => state.renewed(renewal)?,
-                Some(arrived) = state.on_their_way.next(), if !state.on_their_way.is_empty() => {
+                Some(renewal) = renewals.next() => self.renewed(renewal)?,
+                Some(arrived) = self.on_their_way.next(), if !self.on_their_way.is_empty() => {
                     match arrived {
                         Arrived::Renewals(Some(stream)) => renewals = stream,
                         Arrived::Announcements(Some(stream)) => announcements = stream,
@@ -109,24 +122,21 @@ impl Server {
                         | Arrived::Done
                         | Arrived::Came(_)
                         | Arrived::Before(..)
-                        | Arrived::Probed(_) => state.arrived(arrived)?,
+                        | Arrived::Probed(_) => self.arrived(arrived)?,
                     }
                 }
-                chunk = entries.next() => state.fold(chunk.ok_or(ReadError::Closed)?)?,
-                Some(announcement) = announcements.next() => state.announced(announcement)?,
+                chunk = entries.next() => self.fold(chunk.ok_or(ReadError::Closed)?)?,
+                Some(announcement) = announcements.next() => self.announced(announcement)?,
                 // When nobody can ask any more, the farm goes on.
-                Some(command) = self.commands.recv() => state.asked(command),
-                _ = tick.tick() => state.tick()?,
+                Some(command) = commands.recv() => self.asked(command),
+                _ = tick.tick() => self.tick()?,
             }
-            state.decide();
-            self.progress.send_if_modified(|known| {
-                std::mem::replace(known, state.progress) != state.progress
-            });
+            self.decide();
+            progress
+                .send_if_modified(|known| std::mem::replace(known, self.progress) != self.progress);
         }
     }
-}
 
-impl Loop {
     fn new(parts: Parts) -> Self {
         Self {
             scheduler: Scheduler::new(parts.lease),
@@ -345,6 +355,17 @@ impl Loop {
         if let Some(next) = next {
             self.on_their_way.push(next.map(Arrived::Came).boxed());
         }
+    }
+
+    /// The last thing: who waits for what is in the ledger is told, also when that is not folded any more.
+    fn tell_what_landed(&mut self) {
+        // What has come and was not looked at.
+        while let Some(Some(arrived)) = self.on_their_way.next().now_or_never() {
+            if let Arrived::Came(came) = arrived {
+                self.wishes.came(came);
+            }
+        }
+        self.wishes.tell(self.scheduler.farm());
     }
 
     fn step(&mut self, input: Input<'_>) -> Result<(), ServerError> {

@@ -3,12 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use croft_bus::{Announcement, Bus, Memory as MemoryBus, Renewal, Settings, Verdict};
-use croft_ledger::{Append, Clock, Expected, Ledger, Memory, Seq};
+use croft_ledger::{Append, Clock, Entry, Expected, Ledger, Memory, ReadError, Seq, Through};
 use croft_proto::farm::{
     BuildEvent, BuildId, Concurrency, ConcurrencyMode, Lease, LossReason, ProjectEvent,
     ProjectRules, SettledBy,
 };
 use croft_proto::{Status, Timestamp};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -84,8 +86,7 @@ impl Farm {
             .read_subject(&build_subject(build), Seq::ZERO, 64)
             .await;
         let entries = read.unwrap();
-        let event =
-            |entry: &croft_ledger::Entry| serde_json::from_slice(entry.event().unwrap()).unwrap();
+        let event = |entry: &Entry| serde_json::from_slice(entry.event().unwrap()).unwrap();
         entries
             .iter()
             .map(|entry| (entry.seq, event(entry)))
@@ -351,4 +352,47 @@ async fn servers_go_on_without_each_other() {
     );
     stop.send_replace(true);
     late.join_next().await.unwrap().unwrap().unwrap();
+}
+
+/// Whoever follows it hears of one entry only.
+#[derive(Debug)]
+struct Silent(Memory);
+
+impl Through for Silent {
+    fn inner(&self) -> &dyn Ledger {
+        &self.0
+    }
+
+    fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
+        let first = self.0.follow(after).take(1);
+        first.chain(stream::pending()).boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_is_in_the_ledger_is_told_when_the_server_stops() {
+    let ledger = Arc::new(Silent(Memory::new(Clock::system())));
+    let (server, handle) = Server::new(Parts {
+        ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+        bus: Arc::new(MemoryBus::new(&Settings::default())),
+        lease: Lease::default(),
+        clock: Clock::system(),
+        metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = JoinSet::new();
+    servers.spawn(server.run(stopped));
+    handle
+        .project("web".into(), applied(rules()))
+        .await
+        .unwrap();
+    let stops = async {
+        while Ledger::last(ledger.as_ref()).await.unwrap() <= Seq::new(1) {
+            tokio::task::yield_now().await;
+        }
+        stop.send_replace(true);
+    };
+    let (started, ()) = tokio::join!(handle.start(asked()), stops);
+    assert!(started.unwrap().seq.is_some());
+    servers.join_next().await.unwrap().unwrap().unwrap();
 }
