@@ -209,7 +209,7 @@ fn bytes_of(entry: &AuditEntry) -> Bytes {
 
 /// `GET /v1/audit`
 pub(super) async fn list(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_caller().await?;
     if call.asked("verify") == Some("true") {
         return check(&call).await;
     }

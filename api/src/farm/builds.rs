@@ -17,7 +17,7 @@ use super::state::State;
 
 /// `GET /v1/builds`
 pub(super) async fn list(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_builds().await?;
     let (limit, mut before) = (call.limit()?, call.before()?);
     let project = call.asked("project").map(str::to_string);
     if let Some(project) = &project {

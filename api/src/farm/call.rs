@@ -171,8 +171,9 @@ impl Call {
         Ok(())
     }
 
-    /// The same, and until it has every build that this server has told anybody of: who asks next may not know of `croft-seq`.
-    pub(super) async fn catch_up(&self) -> Result<(), Problem> {
+    /// The same, and until it has every build that this server has told anybody of: who asks next may not know of `croft-seq`. For what is
+    /// read of builds alone: while builds are started without end, the view is never there, and nothing else is to wait for them.
+    pub(super) async fn catch_up_with_builds(&self) -> Result<(), Problem> {
         let told = Seq::new(self.state.told.load(Ordering::Acquire));
         let seq = self.seen()?.map_or(told, |seen| seen.max(told));
         self.state.farm.views.reached(seq, READ_WAIT).await;

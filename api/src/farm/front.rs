@@ -253,7 +253,7 @@ async fn allowed(route: &Route, call: &mut Call) -> Result<(), Problem> {
         Whose::Build => {
             // Before looking: who may do this with no build learns nothing of any.
             of_role(record, route)?;
-            call.catch_up().await?;
+            call.catch_up_with_builds().await?;
             let id = build_id(call.param("id"))?;
             let build = builds::known(&call.state, id).await?;
             // Of another project's builds nothing is said, not even that they are.

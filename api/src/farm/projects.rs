@@ -14,7 +14,7 @@ use super::state::State;
 
 /// `GET /v1/projects`
 pub(super) async fn list(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_caller().await?;
     let limit = call.limit()?;
     let mut after = call.asked("cursor").map(str::to_string);
     let mut seen = Vec::new();
@@ -40,7 +40,7 @@ pub(super) async fn list(call: Call) -> Answer {
 
 /// `GET /v1/projects/{name}`
 pub(super) async fn get(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_caller().await?;
     let row = known(&call.state, call.param("name")).await?;
     answer_json(StatusCode::OK, &json!({"project": shown(&row)}))
 }

@@ -27,7 +27,7 @@ struct Asked {
 
 /// `GET /v1/secrets`
 pub(super) async fn list(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_caller().await?;
     let limit = call.limit()?;
     let after = call.asked("cursor").map(str::to_string);
     let views = &call.state.farm.views;

@@ -164,7 +164,7 @@ fn issued(
 
 /// `GET /v1/tokens`
 pub(super) async fn list(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_caller().await?;
     let rows = call.state.farm.views.ask(|read| read.tokens()).await?;
     let tokens: Vec<Value> = rows.iter().map(|row| shown(&row.record)).collect();
     answer_json(StatusCode::OK, &json!({"tokens": tokens}))

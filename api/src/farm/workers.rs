@@ -19,7 +19,7 @@ use super::tokens::is_name;
 
 /// `GET /v1/workers`
 pub(super) async fn list(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_caller().await?;
     let seen = call.state.farm.handle.workers().await?;
     let told = call.state.farm.views.ask(|read| read.workers()).await?;
     let is_draining = |name: &str| told.iter().any(|row| row.name == name && row.is_draining);
@@ -97,7 +97,7 @@ struct Pool {
 
 /// `GET /v1/queue`
 pub(super) async fn queue(call: Call) -> Answer {
-    call.catch_up().await?;
+    call.catch_up_with_builds().await?;
     let (handle, now) = (&call.state.farm.handle, call.state.farm.clock.now());
     let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
     for line in handle.lines().await? {

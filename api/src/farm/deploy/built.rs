@@ -30,7 +30,7 @@ pub(super) async fn revision(
             format!("revision.origin.buildId: {why}"),
         )
     };
-    call.catch_up().await?;
+    call.catch_up_with_builds().await?;
     let id = build_id(build)?;
     let found = builds::known(&call.state, id).await?;
     if call
