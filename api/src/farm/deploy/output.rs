@@ -225,14 +225,15 @@ impl Live {
     }
 
     /// Hosts' last lines that have not come, and how much that is.
-    fn lacking(&self) -> Vec<(&str, LifecycleEvent, u64)> {
+    fn lacking(&self) -> Vec<(&str, LifecycleEvent, Missed)> {
         let wanted = |host: &str| self.host.as_ref().is_none_or(|own| own.as_str() == host);
         let promised = self.promised.iter().filter(|(host, _)| wanted(host));
         let lacking = promised.map(|(host, promised)| {
-            let bytes = self.hosts.lacking(host, promised.until);
-            (host.as_str(), promised.event, bytes)
+            let missed = self.hosts.lacking(host, promised.until);
+            (host.as_str(), promised.event, missed)
         });
-        lacking.filter(|(_, _, bytes)| *bytes > 0).collect()
+        let is_missed = |missed: &Missed| *missed != Missed::Nothing;
+        lacking.filter(|(_, _, missed)| is_missed(missed)).collect()
     }
 
     /// Ends when nothing more is to come: a host may still be saying its last lines.
@@ -246,10 +247,10 @@ impl Live {
     fn end(&mut self, had: Had) {
         if had == Had::All {
             let lacking = self.lacking().into_iter();
-            let missed = lacking.map(|(host, of, bytes)| {
+            let missed = lacking.map(|(host, of, missed)| {
                 event(
                     "missed",
-                    &json!({"host": host, "event": of, "bytes": bytes}),
+                    &json!({"host": host, "event": of, "bytes": missed.bytes()}),
                 )
             });
             let missed: Vec<Bytes> = missed.collect();
@@ -378,12 +379,19 @@ impl Hosts {
         Self { of, had }
     }
 
-    /// Bytes that a host has printed and that have not come. One that was started anew counts anew, and what it had printed before is not known.
-    fn lacking(&self, host: &str, until: PrintedUntil) -> u64 {
-        match self.of.get(host) {
+    /// What a host has printed and has not come. One that was started anew counts anew, and what it had printed before is not known; nor is what
+    /// a client has that comes back when the bus has no more of that host.
+    fn lacking(&self, host: &str, until: PrintedUntil) -> Missed {
+        let bytes = match self.of.get(host) {
             None => until.bytes,
             Some(at) if at.begun_ms == until.begun_ms => until.bytes.saturating_sub(at.next),
             Some(_) => 0,
+        };
+        let is_known = self.had.is_none() || self.of.contains_key(host);
+        match (bytes, is_known) {
+            (0, _) => Missed::Nothing,
+            (_, false) => Missed::Unknown,
+            (bytes, true) => Missed::Bytes(bytes),
         }
     }
 
@@ -496,5 +504,19 @@ mod tests {
         let epoch = EPOCH + 1;
         let anew = Mark { epoch, seq: 1 };
         assert_eq!(accept(anew, "a", output(35, 0, 5)), Some(Missed::Nothing));
+    }
+
+    #[test]
+    fn who_comes_back_for_what_the_bus_has_no_more_is_told_no_number() {
+        let until = |begun_ms, bytes| PrintedUntil { begun_ms, bytes };
+        let fresh = Hosts::of(None);
+        assert_eq!(fresh.lacking("a", until(1, 30)), Missed::Bytes(30));
+        let mut back = Hosts::of(Some(mark(2)));
+        assert_eq!(back.lacking("a", until(1, 30)), Missed::Unknown);
+        assert_eq!(back.lacking("a", until(1, 0)), Missed::Nothing);
+        // What it had is still on the bus for one host: there it is known to the byte.
+        back.accept(mark(2), "a", &output(10, 0, 5));
+        assert_eq!(back.lacking("a", until(1, 30)), Missed::Bytes(15));
+        assert_eq!(back.lacking("a", until(1, 15)), Missed::Nothing);
     }
 }
