@@ -26,6 +26,10 @@ use crate::chain::chain;
 /// A pebibyte: what a host says of itself is counted and added up, and must not run over.
 const PRINTED_BYTES_MAX: u64 = 1 << 50;
 
+/// Hosts of which it is remembered what was not taken: more than are refused at once, and a megabyte or two. Of one that is forgotten some bytes
+/// are counted twice.
+const UNTAKEN_HOSTS_MAX: usize = 10_000;
+
 /// What was not taken of hosts, so that none of it is counted twice: a host says again what is refused, and says of what it gave up that it
 /// was left out.
 #[derive(Debug, Default)]
@@ -52,6 +56,12 @@ impl Untaken {
             until: until.max(output.until()),
             bytes: before.saturating_add(fresh),
         };
+        if !all.contains_key(host) && all.len() >= UNTAKEN_HOSTS_MAX {
+            // Any of them: what a host has taken of it goes by itself, and the others are alike.
+            if let Some(other) = all.keys().next().cloned() {
+                all.remove(&other);
+            }
+        }
         all.insert(host.to_string(), refused);
         fresh
     }
@@ -250,5 +260,17 @@ mod tests {
         };
         untaken.refused("a", &piece);
         assert_eq!(untaken.refused("a", &anew), 5, "it counts anew");
+    }
+
+    #[test]
+    fn of_hosts_without_end_only_so_many_are_remembered() {
+        let untaken = Untaken::default();
+        let piece = output(0, 0, 5);
+        for number in 0..=UNTAKEN_HOSTS_MAX {
+            assert_eq!(untaken.refused(&format!("h{number}"), &piece), 5);
+        }
+        assert_eq!(untaken.0.lock().unwrap().len(), UNTAKEN_HOSTS_MAX);
+        let last = format!("h{UNTAKEN_HOSTS_MAX}");
+        assert_eq!(untaken.refused(&last, &piece), 0, "the newest is known");
     }
 }
