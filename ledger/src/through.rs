@@ -23,6 +23,16 @@ pub trait Through: Debug + Send + Sync + 'static {
         self.inner().read(after, limit)
     }
 
+    /// As [`Ledger::read_subject`].
+    fn read_subject(
+        &self,
+        subject: &Subject,
+        after: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        self.inner().read_subject(subject, after, limit)
+    }
+
     /// As [`Ledger::follow`].
     fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {
         self.inner().follow(after)
@@ -54,7 +64,7 @@ impl<T: Through> Ledger for T {
         after: Seq,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
-        self.inner().read_subject(subject, after, limit)
+        Through::read_subject(self, subject, after, limit)
     }
 
     fn follow(&self, after: Seq) -> BoxStream<'static, Result<Entry, ReadError>> {

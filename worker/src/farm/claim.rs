@@ -15,8 +15,11 @@ use crate::chain;
 const LATER: Duration = Duration::from_secs(1);
 /// A build that this croft does not understand is left to a newer one for so long.
 const NEWER: Duration = Duration::from_secs(5);
-/// How often an append whose fate is not known is tried again.
-const TRIES_MAX: u32 = 8;
+/// How often an append whose fate is not known is tried again, at least,
+const TRIES_MIN: u32 = 8;
+/// and for how long: a broker elects a leader in seven seconds at most, and after fourteen a worker whose claim nobody has answered
+/// would end what it began.
+const DOUBT_MAX: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A build that is this worker's.
@@ -113,18 +116,23 @@ async fn started(
         }))
     };
     let mut is_doubtful = false;
-    for _ in 0..TRIES_MAX {
+    let mut tries = 0;
+    while tries < TRIES_MIN || since.elapsed() < DOUBT_MAX {
+        tries += 1;
         match ledger.append(vec![append.clone()]).await {
             Ok(appended) => return ours(appended.last),
             Err(AppendError::Conflict { .. }) if !is_doubtful => return Ended::Others,
-            // The one that was lost sight of may have arrived.
-            Err(AppendError::Conflict { .. }) => {
-                return match story::read(ledger, build).await {
-                    Ok(now) if now.current == Some((attempt, worker.to_string())) => ours(now.last),
-                    Ok(_) => Ended::Others,
-                    Err(_) => Ended::Unknown,
-                };
-            }
+            // The one that was lost sight of may have arrived. A replica that is asked may not have it yet, and then has nothing new.
+            Err(AppendError::Conflict { .. }) => match story::read(ledger, build).await {
+                Ok(now) if now.current == Some((attempt, worker.to_string())) => {
+                    return ours(now.last);
+                }
+                Ok(now) if now.last > story.last => return Ended::Others,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%build, error = %chain(&error), "whether it is claimed is not known yet");
+                }
+            },
             Err(AppendError::Unknown { .. }) => is_doubtful = true,
             Err(error) => {
                 tracing::warn!(%build, error = %chain(&error), "not claimed");

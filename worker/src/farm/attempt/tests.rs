@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use croft_bus::{Hint, Pool};
 use croft_cache::Store;
 use croft_keys::{PoolKey, PoolPublic};
 use croft_ledger::{
-    Append, AppendError, Appended, Clock, Expected, Ledger, Memory, Seq, Subject, Through,
+    Append, AppendError, Appended, Clock, Entry, Expected, Ledger, Memory, ReadError, Seq, Subject,
+    Through,
 };
 use croft_proto::Timestamp;
 use croft_proto::farm::{
@@ -78,6 +79,9 @@ impl Runtime for Nowhere {
 struct Slow {
     inner: Memory,
     next: Mutex<Option<(Duration, bool)>>,
+    /// So many reads after such an append are answered by a replica that does not have it yet.
+    lags: AtomicU32,
+    is_behind: AtomicBool,
 }
 
 impl Through for Slow {
@@ -94,11 +98,34 @@ impl Through for Slow {
             };
             tokio::time::sleep(wait).await;
             if is_unknown {
+                self.is_behind.store(true, Ordering::Relaxed);
                 return Err(AppendError::Unknown {
                     source: "the connection broke".into(),
                 });
             }
             appended
+        })
+    }
+
+    fn read_subject(
+        &self,
+        subject: &Subject,
+        after: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, ReadError>> {
+        let subject = subject.clone();
+        Box::pin(async move {
+            let mut entries = self.inner.read_subject(&subject, after, limit).await?;
+            let lags = |left: u32| left.checked_sub(1);
+            if self.is_behind.load(Ordering::Relaxed)
+                && self
+                    .lags
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, lags)
+                    .is_ok()
+            {
+                entries.pop();
+            }
+            Ok(entries)
         })
     }
 }
@@ -154,6 +181,8 @@ impl Rig {
         let ledger = Arc::new(Slow {
             inner: Memory::new(Clock::from_fn(now)),
             next: Mutex::new(None),
+            lags: AtomicU32::new(0),
+            is_behind: AtomicBool::new(false),
         });
         let rig = Self {
             provisioned: Arc::clone(&places.asked),
@@ -499,6 +528,17 @@ async fn a_claim_that_took_fourteen_seconds_to_be_known_is_given_back_before_any
         assert_eq!(rig.provisioned(), 0, "{is_unknown}");
         rig.assert_given_back().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_lost_sight_of_is_found_although_a_replica_lags() {
+    let rig = Rig::waiting().await;
+    rig.ledger.lags.store(3, Ordering::Relaxed);
+    rig.claims_after(Duration::from_secs(2), true);
+    let claimed = rig.claimed().await;
+    assert_eq!(claimed.attempt, 1);
+    assert!(claimed.story.is_current(1));
+    assert_eq!(rig.ledger.lags.load(Ordering::Relaxed), 0, "it lagged");
 }
 
 #[tokio::test(start_paused = true)]
