@@ -65,6 +65,18 @@ impl Answer {
     }
 }
 
+/// The token of two servers that start at once.
+async fn first_admin(farm: &Farm) -> String {
+    let made = tokio::join!(first_token(farm), first_token(farm));
+    let mut made: Vec<String> = [made.0, made.1]
+        .into_iter()
+        .filter_map(Result::unwrap)
+        .collect();
+    assert_eq!(made.len(), 1, "one of them makes it");
+    assert_eq!(first_token(farm).await.unwrap(), None, "there is one now");
+    made.remove(0)
+}
+
 impl Rig {
     pub(super) async fn start() -> Self {
         Self::with(|_| {}).await
@@ -131,15 +143,7 @@ impl Rig {
         let (ledger, views) = (Arc::clone(&farm.ledger), farm.views.clone());
         let following = stopped.clone();
         tasks.spawn(async move { croft_views::follow(ledger, views, following).await.unwrap() });
-        // As two servers that start at once.
-        let made = tokio::join!(first_token(&farm), first_token(&farm));
-        let mut made: Vec<String> = [made.0, made.1]
-            .into_iter()
-            .filter_map(Result::unwrap)
-            .collect();
-        assert_eq!(made.len(), 1, "one of them makes it");
-        let admin = made.remove(0);
-        assert_eq!(first_token(&farm).await.unwrap(), None, "there is one now");
+        let admin = first_admin(&farm).await;
         let mut rig = Self {
             address: ([127, 0, 0, 1], 0).into(),
             farm,
@@ -250,6 +254,13 @@ impl Rig {
     /// As the administrator.
     pub(super) async fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, Some(&self.admin), &[], "").await
+    }
+
+    /// The same, with all that is in the ledger by now: the read model may be a moment behind it.
+    pub(super) async fn get_all(&self, path: &str) -> Answer {
+        let last = self.farm.ledger.last().await.unwrap().to_string();
+        let headers = [("croft-seq", last.as_str())];
+        self.ask("GET", path, Some(&self.admin), &headers, "").await
     }
 
     pub(super) async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
