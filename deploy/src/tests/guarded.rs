@@ -51,7 +51,8 @@ fn loops() -> Advice {
     Advice::RollBack(Box::new(Finding {
         by: "guard restarts".into(),
         message: "1 of 1 instances restart again and again".into(),
-        evidence: json!({"rail": "crashLoop"}),
+        // More than an event can hold.
+        evidence: json!("x".repeat(100_000)),
     }))
 }
 
@@ -67,7 +68,9 @@ fn one_whose_hosts_do_not_stay_up_is_halted_and_says_what_stands_where() {
     one.input(Input::Advised(back(), loops()));
     let end = one.end(&back());
     assert_eq!(end.status, DeploymentStatus::Halted);
-    assert_eq!(end.finding.unwrap().by, "guard restarts");
+    let finding = end.finding.unwrap();
+    assert_eq!(finding.by, "guard restarts");
+    assert!(finding.evidence.to_string().len() < 100);
     let said = end.error.unwrap().message;
     for part in [
         "guard restarts: 1 of 1 instances restart again and again",

@@ -1,9 +1,7 @@
 use std::collections::BTreeSet;
 
 use croft_ledger::Seq;
-use croft_proto::deploy::{
-    DeploymentStatus, ErrorCode, EventStatus, Finding, LifecycleEvent, Side,
-};
+use croft_proto::deploy::{DeploymentStatus, ErrorCode, EventStatus, LifecycleEvent, Side};
 
 use super::farm::{Farm, asked, group, haproxy, id, name};
 use super::one::{One, diagnostics};
@@ -199,34 +197,6 @@ fn going_back_by_hand_leads_to_what_went_well_last_and_only_from_there_further_b
     one.deploy(2, "web", 3);
     one.over_well(2);
     assert_eq!(back(&mut one, 2), format!("{:064x}", 2));
-}
-
-#[test]
-fn a_rollback_that_a_guard_rail_ends_halts_too() {
-    let mut one = One::with(serde_json::json!({}));
-    one.deploy(1, "web", 2);
-    one.answer(&[]);
-    one.pass(1_000);
-    one.deploy(2, "web", 3);
-    let (_, _, report) = one.commands.remove(0);
-    let intents = stop(one.engine.state(), &id(2), Then::GoBack, "me").unwrap();
-    assert!(one.farm.intend(&intents));
-    one.settle();
-    one.input(Input::Report(report));
-    let finding = Finding {
-        by: "crash loop".into(),
-        message: "it restarts".into(),
-        evidence: serde_json::json!("x".repeat(100_000)),
-    };
-    let back = rollback_id(&id(2));
-    one.input(Input::Advised(
-        back.clone(),
-        Advice::RollBack(Box::new(finding)),
-    ));
-    let end = one.end(&back);
-    assert_eq!((end.status, end.rollback), (DeploymentStatus::Halted, None));
-    assert!(end.error.unwrap().message.contains("In the middle of it"));
-    assert!(end.finding.unwrap().evidence.to_string().len() < 100);
 }
 
 #[test]
