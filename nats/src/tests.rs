@@ -265,6 +265,9 @@ fn a_cluster_without_a_leader_is_waited_for() {
         name: "S".into(),
         subjects: vec!["S".into()],
         num_replicas: 3,
+        max_messages: -1,
+        max_bytes: -1,
+        max_messages_per_subject: -1,
         ..Stream::default()
     };
     run(async {
