@@ -209,6 +209,9 @@ fn run(
 
 fn too_few(deployment: &Deployment, plan: &Plan) -> String {
     let tally = &deployment.tally;
+    // Of all steps: those of a later one are not even pending.
+    let targets = deployment.targets.iter();
+    let left = targets.filter(|target| !target.is_attempted).count();
     let must = match plan.rule.minimum {
         0 => "one at least must go well".to_string(),
         minimum => format!("{minimum} must stay healthy"),
@@ -218,7 +221,7 @@ fn too_few(deployment: &Deployment, plan: &Plan) -> String {
         tally.succeeded.all(),
         deployment.targets.len(),
         tally.failed.all(),
-        deployment.pending.len(),
+        left,
     )
 }
 

@@ -81,7 +81,13 @@ impl Deployment {
             Creator::Rollback => "again ",
             Creator::User | Creator::AutoUpdate => "",
         };
+        let own = &self.accepted.asked.revision.digest;
+        let is_rollback = self.accepted.creator == Creator::Rollback;
         match good {
+            // Going back would lead past it.
+            Some(good) if good.digest == *own && !is_rollback => format!(
+                "it is the revision that went well last: croft deploy {application} {group} --revision {own} deploys it again"
+            ),
             Some(good) => {
                 let digest: String = good.digest.chars().take(DIGEST_CHARS).collect();
                 format!(

@@ -232,3 +232,22 @@ fn what_is_stopped_says_what_it_leaves_where_and_how_to_go_back() {
         "{said}"
     );
 }
+
+/// Going back leads past the revision that went well last when it was that which was deployed.
+#[test]
+fn what_went_well_last_and_did_not_this_time_is_to_be_deployed_again() {
+    let mut one = One::with(serde_json::json!({}));
+    one.deploy(1, "web", 2);
+    one.over_well(1);
+    one.deploy(2, "web", 2);
+    while one.commands[0].1 != LifecycleEvent::AfterInstall {
+        one.answer_one();
+    }
+    let intents = stop(one.engine.state(), &id(2), Then::AsTheGroupSays, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    let info = one.engine.state().deployment(&id(2)).unwrap().info();
+    let advice = info.own.left.unwrap().advice;
+    let command = format!("croft deploy shop web --revision {:064x} ", 2);
+    assert!(advice.contains(&command), "{advice}");
+}
