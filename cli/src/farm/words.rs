@@ -259,13 +259,7 @@ pub(crate) struct ProjectWords {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectCommand {
     /// Make or configure projects, as AWS's `create-project` takes and `batch-get-projects` prints them
-    Apply {
-        /// JSON or YAML; - reads standard input
-        #[arg(short, long, value_name = "FILE|-")]
-        file: PathBuf,
-        #[command(flatten)]
-        output: OutputWords,
-    },
+    Apply(ApplyWords),
     /// Print a project
     Get {
         /// Its name

@@ -164,6 +164,11 @@ fn help(json: &Value, shape: &Shape) -> Option<String> {
         (Shape::Whole(..) | Shape::Number, Value::String(text)) if text.parse::<f64>().is_ok() => {
             Some("write it without quotes".into())
         }
+        (Shape::Whole(0, _), Value::Number(number))
+            if number.as_f64().is_some_and(|it| it < 0.0) =>
+        {
+            Some("it cannot be less than 0".into())
+        }
         (Shape::List(_), Value::Object(_) | Value::String(_)) => {
             Some("begin it with a hyphen, or put it in brackets".into())
         }

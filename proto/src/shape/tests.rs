@@ -135,6 +135,10 @@ fn values_that_do_not_fit_are_all_told_beside_what_is_wrong_with_the_rest() {
             vec!["least: expected a whole number, found a list"],
         ),
         (
+            json!({"least": -1, "most": 3}),
+            vec!["least: expected a whole number, found the number -1; it cannot be less than 0"],
+        ),
+        (
             json!({"least": 4, "most": {}}),
             vec!["most: expected a whole number, found a map"],
         ),

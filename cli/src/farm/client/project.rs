@@ -12,7 +12,7 @@ use super::rows::ProjectRow;
 use super::written::{self, Around, NEXT, Source, Written, mistake};
 use super::{block_on, farm, pages};
 use crate::args::{Format, Global};
-use crate::exit::Exit;
+use crate::exit::{Exit, Wrong};
 use crate::farm::words::{ProjectCommand, ProjectWords};
 use crate::output;
 
@@ -23,10 +23,12 @@ pub(crate) fn project(global: &Global, words: &ProjectWords) -> anyhow::Result<E
 
 async fn act(farm: &Farm, command: &ProjectCommand) -> anyhow::Result<Exit> {
     match command {
-        ProjectCommand::Apply { file, output } => {
+        ProjectCommand::Apply(words) => {
+            let file = words.path();
+            let file = file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))?;
             let source = Source::read(file)?;
             let projects = source.take(projects)?;
-            apply(farm, &source, projects, output.output).await
+            apply(farm, &source, projects, words.output.output).await
         }
         ProjectCommand::Get { name, output } => {
             let mut answer: Value = farm.json(&Call::get(&["v1", "projects", name])).await?;

@@ -56,6 +56,13 @@ pub(crate) struct ApplyWords {
     pub(crate) output: OutputWords,
 }
 
+impl ApplyWords {
+    /// The file, in whichever way it was named.
+    pub(crate) fn path(&self) -> Option<&PathBuf> {
+        self.named.as_ref().or(self.file.as_ref())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct GroupWords {
     #[command(subcommand)]

@@ -118,6 +118,7 @@ fn the_rest_is_read_as_it_is_written() {
     for line in [
         "croft project apply -f -",
         "croft project apply -f web.yml -o json",
+        "croft project apply web.yml",
         "croft project get web",
         "croft project list -o name",
         "croft project delete web",

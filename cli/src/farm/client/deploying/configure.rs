@@ -118,7 +118,7 @@ async fn act_on_config(farm: &Farm, command: &ConfigCommand) -> anyhow::Result<E
 
 /// Each document is its own change: should one be refused, those before it stay applied, and are named.
 async fn apply(farm: &Farm, words: &ApplyWords) -> anyhow::Result<Exit> {
-    let file = words.named.as_ref().or(words.file.as_ref());
+    let file = words.path();
     let file = file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))?;
     let mut rows = Vec::new();
     let (source, documents) = documents::read(file)?;
