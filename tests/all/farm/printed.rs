@@ -97,7 +97,10 @@ fn lines_are_seen_before_their_script_has_ended(rig: &mut Rig) {
     let later = fleet.rig.told(&["deployment", "output", &id]);
     assert_eq!(later, text);
     let none = ["deployment", "output", &id, "--host", "web-2"];
-    assert_eq!(fleet.rig.told(&none), "");
+    let refused = fleet.rig.ran(&none);
+    refused.assert_code(5);
+    let story = refused.story();
+    assert!(story.contains("did you mean `web-1`?"), "{story}");
     let json = fleet.rig.told_json(&["deployment", "output", &id]);
     let is_last = |line: &&Value| line["text"] == "last";
     let last = json.as_array().unwrap().iter().find(is_last).unwrap();
