@@ -35,7 +35,7 @@ pub(crate) struct Timeline {
     hosts: HashMap<String, Place>,
     /// When hosts came to the new revision, in order.
     news: Vec<Timestamp>,
-    /// How many are to come to it.
+    /// How many are to come to it, or have: one that failed does not.
     awaited: usize,
     /// Hosts that serve with the old one, but for those that left it at these moments, in order.
     olds: usize,
@@ -84,7 +84,7 @@ impl Timeline {
                 lefts.extend(place.old_until);
             }
             news.extend(place.new_from);
-            awaited += usize::from(target.planned.side == Side::New);
+            awaited += usize::from(target.planned.side == Side::New && !target.is_failed);
             places.insert(target.planned.host.clone(), place);
         }
         news.sort_unstable();

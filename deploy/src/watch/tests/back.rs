@@ -77,6 +77,16 @@ fn nothing_is_told_of_before_the_last_host_is_back() {
 }
 
 #[test]
+fn one_that_failed_keeps_nobody_from_watching_the_others() {
+    let mut world = world(json!({}));
+    all_back(&mut world);
+    let failed = &mut world.deployment.targets[3];
+    (failed.done_at, failed.is_failed) = (None, true);
+    world.down = [true, true, false, false];
+    assert_eq!(taken_back(&world.pass(60)).unwrap().1, Trigger::Guard);
+}
+
+#[test]
 fn neither_the_test_nor_thresholds_nor_alarms_count_and_no_monitor_holds_it() {
     let mut world = world(strict());
     all_back(&mut world);
