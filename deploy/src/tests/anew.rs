@@ -127,14 +127,7 @@ fn of_a_group_that_is_gone_only_what_hosts_of_the_farm_have_is_remembered() {
     assert!(one.farm.intend(&admitted));
     one.settle();
     // The first host comes to have it, and the rest does not.
-    let first = one.commands[0].0.clone();
-    while one
-        .commands
-        .first()
-        .is_some_and(|(host, ..)| *host == first)
-    {
-        one.answer_one();
-    }
+    one.answer_next_host();
     let intents = stop(one.engine.state(), &id(3), Then::AsTheGroupSays, "me").unwrap();
     assert!(one.farm.intend(&intents));
     one.settle();

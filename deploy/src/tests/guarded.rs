@@ -122,14 +122,7 @@ fn in_the_middle_nothing_halts_it_and_the_others_come_back() {
     let intents = stop(one.engine.state(), &id(2), Then::GoBack, "me").unwrap();
     assert!(one.farm.intend(&intents));
     one.settle();
-    let first = one.commands[0].0.clone();
-    while one
-        .commands
-        .first()
-        .is_some_and(|(host, ..)| *host == first)
-    {
-        one.answer_one();
-    }
+    one.answer_next_host();
     one.input(Input::Advised(back(), loops()));
     assert!(deployment(&one).end.is_none());
     for _ in 0..10 {

@@ -57,15 +57,7 @@ fn taken_back_by(end: impl FnOnce(&mut One)) -> TakenBack {
     }
     one.deploy(2, "web", 3);
     one.see(2);
-    let first = one.commands[0].0.clone();
-    while one
-        .commands
-        .first()
-        .is_some_and(|(host, ..)| *host == first)
-    {
-        let (_, _, report) = one.commands.remove(0);
-        one.input(Input::Report(report));
-    }
+    one.answer_next_host();
     one.see(2);
     one.pass(60_000);
     one.overs();

@@ -182,6 +182,16 @@ impl One {
         }
     }
 
+    /// All that the host is told that is to answer next; its name.
+    pub(super) fn answer_next_host(&mut self) -> String {
+        let next = self.commands[0].0.clone();
+        let is_next = |one: &Self| one.commands.first().is_some_and(|(host, ..)| *host == next);
+        while is_next(self) {
+            self.answer_one();
+        }
+        next
+    }
+
     pub(super) fn status(&self, number: u64) -> Option<DeploymentStatus> {
         let deployment = self.engine.state().deployment(&id(number))?;
         deployment.end.as_ref().map(|end| end.status)

@@ -181,10 +181,7 @@ fn what_is_stopped_says_what_it_leaves_where_and_how_to_go_back() {
     one.over_well(1);
     one.deploy(2, "web", 3);
     // One has it, and one is in the middle of it.
-    let first = one.commands[0].0.clone();
-    while one.commands[0].0 == first {
-        one.answer_one();
-    }
+    let first = one.answer_next_host();
     let second = one.commands[0].0.clone();
     while one.commands[0].1 != LifecycleEvent::AfterInstall {
         one.answer_one();

@@ -430,28 +430,10 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
-    use croft_proto::deploy::{OutputLine, OutputStream};
-
+    use super::super::printed::tests::output;
     use super::*;
 
     const EPOCH: u64 = 5;
-
-    fn output(from: u64, left_out: u64, bytes: usize) -> HostOutput {
-        let line = OutputLine {
-            script: None,
-            stream: OutputStream::Stdout,
-            text: "x".repeat(bytes - 1),
-        };
-        HostOutput {
-            deployment_id: DeploymentId::drawn([0; 9]),
-            generation: 1,
-            event: LifecycleEvent::ApplicationStart,
-            begun_ms: 1,
-            from,
-            left_out,
-            lines: vec![line],
-        }
-    }
 
     fn mark(seq: u64) -> Mark {
         let epoch = EPOCH;

@@ -218,12 +218,13 @@ pub(super) fn printed_of(target: &Value) -> Option<PrintedUntil> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use croft_proto::deploy::{LifecycleEvent, OutputLine, OutputStream};
 
     use super::*;
 
-    fn output(from: u64, left_out: u64, bytes: usize) -> HostOutput {
+    /// A piece of one line.
+    pub(in super::super) fn output(from: u64, left_out: u64, bytes: usize) -> HostOutput {
         HostOutput {
             deployment_id: DeploymentId::drawn([0; 9]),
             generation: 1,

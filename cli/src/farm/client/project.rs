@@ -12,7 +12,7 @@ use super::rows::ProjectRow;
 use super::written::{self, Around, NEXT, Source, Written, mistake};
 use super::{block_on, farm, pages};
 use crate::args::{Format, Global};
-use crate::exit::{Exit, Wrong};
+use crate::exit::Exit;
 use crate::farm::words::{ProjectCommand, ProjectWords};
 use crate::output;
 
@@ -24,9 +24,7 @@ pub(crate) fn project(global: &Global, words: &ProjectWords) -> anyhow::Result<E
 async fn act(farm: &Farm, command: &ProjectCommand) -> anyhow::Result<Exit> {
     match command {
         ProjectCommand::Apply(words) => {
-            let file = words.path();
-            let file = file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))?;
-            let source = Source::read(file)?;
+            let source = Source::read(words.path()?)?;
             let projects = source.take(projects)?;
             apply(farm, &source, projects, words.output.output).await
         }

@@ -1,11 +1,12 @@
 //! The words of the commands that deploy. Parsed by `args`; read by `client::deploying`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Connect;
 use crate::args::{Format, OutputWords};
+use crate::exit::Wrong;
 
 #[derive(Debug, Args)]
 pub(crate) struct AppWords {
@@ -58,8 +59,12 @@ pub(crate) struct ApplyWords {
 
 impl ApplyWords {
     /// The file, in whichever way it was named.
-    pub(crate) fn path(&self) -> Option<&PathBuf> {
-        self.named.as_ref().or(self.file.as_ref())
+    ///
+    /// # Errors
+    /// When none was, which the parser refuses before.
+    pub(crate) fn path(&self) -> Result<&Path, Wrong> {
+        let file = self.named.as_deref().or(self.file.as_deref());
+        file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))
     }
 }
 

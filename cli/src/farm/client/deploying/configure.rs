@@ -8,7 +8,7 @@ use super::super::rows::{AppRow, AppliedRow, ConfigRow, GroupRow, InstanceRow};
 use super::super::{block_on, farm, pages};
 use super::documents::{self, Document};
 use crate::args::{Format, Global};
-use crate::exit::{Exit, Wrong};
+use crate::exit::Exit;
 use crate::farm::words::{
     AppCommand, AppWords, ApplyWords, ConfigCommand, ConfigWords, GroupCommand, GroupWords,
 };
@@ -118,10 +118,8 @@ async fn act_on_config(farm: &Farm, command: &ConfigCommand) -> anyhow::Result<E
 
 /// Each document is its own change: should one be refused, those before it stay applied, and are named.
 async fn apply(farm: &Farm, words: &ApplyWords) -> anyhow::Result<Exit> {
-    let file = words.path();
-    let file = file.ok_or_else(|| Wrong("name a file, or - for standard input".into()))?;
     let mut rows = Vec::new();
-    let (source, documents) = documents::read(file)?;
+    let (source, documents) = documents::read(words.path()?)?;
     for document in documents {
         let (name, at) = (document.name(), document.at.clone());
         match apply_one(farm, document).await {
