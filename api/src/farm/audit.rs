@@ -13,6 +13,7 @@ use croft_proto::farm::AuditEvent;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::call::{Answer, Call, json as answer_json};
@@ -139,6 +140,7 @@ impl Writer {
     ) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
         while notes.recv_many(&mut waiting, BATCH_MAX).await > 0 {
+            gather(&mut notes, &mut waiting).await;
             self.write(&waiting, &is_stuck).await;
             say(&is_stuck, false);
             for note in waiting.drain(..) {
@@ -186,6 +188,20 @@ impl Writer {
             if *self.chain.head() == *longer.head() && longer.head().number > before {
                 return;
             }
+        }
+    }
+}
+
+/// Takes what those send who are about to: changes that came about together are noted together, with one wait for the disk.
+async fn gather(notes: &mut mpsc::Receiver<Note>, waiting: &mut Vec<Note>) {
+    let mut before = 0;
+    while waiting.len() > before && waiting.len() < BATCH_MAX {
+        before = waiting.len();
+        yield_now().await;
+        while waiting.len() < BATCH_MAX
+            && let Ok(note) = notes.try_recv()
+        {
+            waiting.push(note);
         }
     }
 }

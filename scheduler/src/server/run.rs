@@ -31,6 +31,9 @@ const ON_THEIR_WAY_MAX: usize = 4096;
 /// Entries folded in one go before anything else is looked at.
 const ENTRIES_AT_ONCE: usize = 256;
 
+/// How often others are let go first before wishes are decided, while that brings more of them.
+const GATHERED_MAX: usize = 16;
+
 /// Unfinished builds up to which they are all looked at each tick; of more, each tenth: a look takes a tenth of a microsecond each.
 const MEASURED_MAX: usize = 10_000;
 
@@ -130,6 +133,9 @@ impl Loop {
                 // When nobody can ask any more, the farm goes on.
                 Some(command) = commands.recv() => self.asked(command),
                 _ = tick.tick() => self.tick()?,
+            }
+            if self.progress.is_caught_up && self.wishes.may_depart(self.scheduler.farm()) {
+                self.gather(commands).await;
             }
             self.decide();
             progress
@@ -340,6 +346,21 @@ impl Loop {
                 drop(reply.send(lines.collect()));
             }
             Command::Workers(reply) => drop(reply.send(self.seen.all(self.now().steady_ms))),
+        }
+    }
+
+    /// Takes up what is asked by whoever is about to ask: callers who were answered together ask again together, and the first of
+    /// them alone would be an append, and a wait for the disk, of its own.
+    async fn gather(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        for _ in 0..GATHERED_MAX {
+            tokio::task::yield_now().await;
+            let Ok(command) = commands.try_recv() else {
+                return;
+            };
+            self.asked(command);
+            while let Ok(command) = commands.try_recv() {
+                self.asked(command);
+            }
         }
     }
 

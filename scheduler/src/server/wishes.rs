@@ -78,6 +78,11 @@ impl Wishes {
         });
     }
 
+    /// True when the next batch would be decided now.
+    pub(super) fn may_depart(&self, farm: &Farm) -> bool {
+        !self.is_flying && !self.waiting.is_empty() && farm.last() >= self.not_before
+    }
+
     /// The next thing to wait for, if there is one: a batch to append, or the ledger's end to judge refusals by.
     pub(super) fn next(
         &mut self,
@@ -88,7 +93,7 @@ impl Wishes {
         if self.landed.is_some_and(|seq| farm.last() >= seq) {
             self.tell(farm);
         }
-        if self.is_flying || self.waiting.is_empty() || farm.last() < self.not_before {
+        if !self.may_depart(farm) {
             return None;
         }
         let mut batch = Batch::default();
