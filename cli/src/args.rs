@@ -31,6 +31,32 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The same for `croft agent` alone. An agent stays on a host that is there for something else, and all that it has ever touched stays in
+/// memory with it: the words of thirty other commands are a tenth of what it has.
+#[derive(Debug, Parser)]
+#[command(name = "croft", version, disable_help_subcommand = true)]
+pub(crate) struct AgentAlone {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: OnlyAgent,
+}
+
+#[derive(Debug, Subcommand)]
+enum OnlyAgent {
+    Agent(Box<AgentWords>),
+}
+
+impl From<AgentAlone> for Cli {
+    fn from(alone: AgentAlone) -> Self {
+        let OnlyAgent::Agent(words) = alone.command;
+        Self {
+            global: alone.global,
+            command: Command::Agent(words),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Where Croft keeps its state [default: /var/lib/croft as root, else $XDG_DATA_HOME/croft]
@@ -410,5 +436,21 @@ mod tests {
             words.reports.as_deref(),
             Some(std::path::Path::new("reports"))
         );
+    }
+
+    #[test]
+    fn an_agents_own_words_are_those_it_has_among_all() {
+        let mut all = Cli::command();
+        let mut alone = AgentAlone::command();
+        all.build();
+        alone.build();
+        let words = |command: &clap::Command| {
+            let agent = command.find_subcommand("agent").unwrap();
+            let arguments = agent.get_arguments();
+            let mut ids: Vec<_> = arguments.map(|argument| format!("{argument:?}")).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(words(&all), words(&alone));
     }
 }

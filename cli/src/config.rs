@@ -37,6 +37,11 @@ pub(crate) fn apply(mut command: Command) -> Result<Command, Wrong> {
     Ok(command)
 }
 
+/// True when there may be something to apply.
+pub(crate) fn has_files() -> bool {
+    files().iter().any(|path| path.symlink_metadata().is_ok())
+}
+
 fn files() -> Vec<PathBuf> {
     if let Some(path) = std::env::var_os("CROFT_CONFIG") {
         return vec![PathBuf::from(path)];

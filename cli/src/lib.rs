@@ -42,42 +42,23 @@ mod output;
 /// A build on a screen, in a pipe, as JSON.
 pub mod render;
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser as _};
 
-use args::{Cli, Command};
+use args::{AgentAlone, Cli, Command};
 use exit::Exit;
 use farm::{client, roles};
 
 /// Does what the words in `arguments` ask for.
 ///
 /// **Shape.** The first is the program's own name.
-pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
-    let words = match config::apply(Cli::command()) {
-        Ok(words) => words,
-        Err(wrong) => {
-            output::complain(&wrong.into());
-            return Exit::Usage;
-        }
-    };
-    let arguments: Vec<std::ffi::OsString> = arguments.into_iter().collect();
-    let parsed = words
-        .clone()
-        .try_get_matches_from(&arguments)
-        .and_then(|found| Cli::from_arg_matches(&found));
-    let cli = match parsed {
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match agent_alone(&arguments).map_or_else(|| parsed(&arguments), Ok) {
         Ok(cli) => cli,
-        Err(mut error) => {
-            usage::whole(&mut error, words, &arguments);
-            // Nobody reads it when even this cannot be written.
-            error.print().unwrap_or_default();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Succeeded
-            };
-        }
+        Err(exit) => return exit,
     };
     start_log(&cli.command);
     act(&cli).unwrap_or_else(|error| {
@@ -89,6 +70,36 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             Exit::Usage
         } else {
             Exit::Infrastructure
+        }
+    })
+}
+
+/// An agent's words, if they are that, and right, and no file has more to say: else all words there are have to be known.
+fn agent_alone(arguments: &[OsString]) -> Option<Cli> {
+    if arguments.get(1)? != "agent" || config::has_files() {
+        return None;
+    }
+    Some(AgentAlone::try_parse_from(arguments).ok()?.into())
+}
+
+/// The words; or what a mistake in them was answered with, or a question for help.
+fn parsed(arguments: &[OsString]) -> Result<Cli, Exit> {
+    let words = config::apply(Cli::command()).map_err(|wrong| {
+        output::complain(&wrong.into());
+        Exit::Usage
+    })?;
+    let parsed = words
+        .clone()
+        .try_get_matches_from(arguments)
+        .and_then(|found| Cli::from_arg_matches(&found));
+    parsed.map_err(|mut error| {
+        usage::whole(&mut error, words, arguments);
+        // Nobody reads it when even this cannot be written.
+        error.print().unwrap_or_default();
+        if error.use_stderr() {
+            Exit::Usage
+        } else {
+            Exit::Succeeded
         }
     })
 }
