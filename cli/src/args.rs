@@ -57,6 +57,9 @@ impl From<AgentAlone> for Cli {
     }
 }
 
+/// Above the options of every command, which stand below a command's own.
+const EVERYWHERE: &str = "Everywhere";
+
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Where Croft keeps its state [default: /var/lib/croft as root, else $XDG_DATA_HOME/croft]
@@ -64,6 +67,7 @@ pub(crate) struct Global {
         long,
         env = "CROFT_HOME",
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "DIR",
         hide_env_values = true
     )]
@@ -73,6 +77,7 @@ pub(crate) struct Global {
         long,
         env = "CROFT_CACHE_DIR",
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "DIR",
         hide_env_values = true
     )]
@@ -82,6 +87,7 @@ pub(crate) struct Global {
         long,
         env = "CROFT_CACHE",
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "PLACE",
         hide_env_values = true
     )]
@@ -91,6 +97,7 @@ pub(crate) struct Global {
         long,
         env = "CROFT_CACHE_SCOPE",
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "SCOPE",
         default_value = "trusted",
         hide_env_values = true
@@ -101,6 +108,7 @@ pub(crate) struct Global {
         long,
         env = "CROFT_CACHE_SIZE",
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "SIZE",
         default_value = "20g",
         hide_env_values = true

@@ -394,6 +394,7 @@ pub(crate) struct HostWords {
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {
     /// Let a host enrol: prints a token, once, for `croft agent --invitation` on that host
+    #[command(visible_alias = "enroll")]
     Invite {
         /// What the host is called
         #[arg(value_name = "NAME")]
