@@ -49,9 +49,12 @@ pub enum SourceError {
     /// It does not answer, or with an error of its own. That says nothing of a release.
     #[error("the metrics' source does not answer: {0}")]
     Down(String),
-    /// It does not take the query: whoever wrote it can mend it.
+    /// It does not take the query for one: whoever wrote it can mend it.
     #[error("the metrics' source does not take the query: {0}")]
     Query(String),
+    /// It takes the query, and what there is now is too much for it, or does not fit it.
+    #[error("the metrics' source cannot work the query out: {0}")]
+    Data(String),
 }
 
 /// A source of metrics.

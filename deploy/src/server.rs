@@ -34,7 +34,7 @@ pub use handle::{Done, Failed, Handle, HostKey, Progress, Refused, Seen};
 pub use metrics::Counts;
 pub use routing::{Balanced, Local, Routing};
 pub use run::ServerError;
-pub use tried::{Listed, Tried, listed, try_all};
+pub use tried::{Checked, Listed, Position, Tried, Wrong, check_all, listed, try_all};
 
 use crate::metrics::Metrics;
 use handle::{Command, Keys};

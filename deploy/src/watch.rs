@@ -266,7 +266,7 @@ impl Watch {
     ) {
         let down = answers.iter().find_map(|answer| match answer {
             Err(SourceError::Down(why)) => Some(why.clone()),
-            Err(SourceError::Query(_)) | Ok(_) => None,
+            Err(SourceError::Query(_) | SourceError::Data(_)) | Ok(_) => None,
         });
         if let Some(why) = down {
             self.look_at_source(now, Some(why));
@@ -279,7 +279,9 @@ impl Watch {
             match answer {
                 Ok(series) => found.push((*what, series)),
                 Err(SourceError::Down(_)) => {}
-                Err(SourceError::Query(why)) => refused.push((*what, question.clone(), why)),
+                Err(SourceError::Query(why) | SourceError::Data(why)) => {
+                    refused.push((*what, question.clone(), why));
+                }
             }
         }
         if self.asks_for_less(round, &refused) {

@@ -13,6 +13,9 @@ use crate::lines::Span;
 use crate::parse::{examine, usable};
 use crate::yaml::{self, Kind, Node, Scalar};
 
+/// Where in the file a text's parts stand.
+mod within;
+
 /// Where each part of a value stands, by its JSON pointer.
 type Places = HashMap<String, Place>;
 
@@ -78,6 +81,29 @@ impl<'a> Sheet<'a> {
         };
         let help = mistake.help.as_deref();
         self.findings.add(code, span, mistake.said.as_str(), help);
+    }
+
+    /// The same of a text's part: the one at that line and byte of what it says, both from 1. Of all of it, where that cannot be found again in
+    /// the file.
+    pub fn wrong_within(&mut self, pointer: &str, line: usize, column: usize, mistake: &Mistake) {
+        let place = self.places.get(pointer).map(|place| place.value);
+        let text = self.value.pointer(pointer).and_then(Value::as_str);
+        let found = place.zip(text).and_then(|(place, text)| {
+            let at = within::byte(text, line, column)?;
+            let found = within::find(self.findings.slice(place), text, at)?;
+            Some(Span::new(
+                place.start + found.start,
+                place.start + found.end,
+            ))
+        });
+        match found {
+            Some(span) => {
+                let help = mistake.help.as_deref();
+                let said = mistake.said.as_str();
+                self.findings.add(Code::BadSetting, span, said, help);
+            }
+            None => self.wrong(pointer, mistake),
+        }
     }
 
     /// Whether anything was added.

@@ -4,6 +4,7 @@
 use axum::body::Body;
 use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
+use croft_deploy::server::Position;
 use croft_proto::shape::{Mistake, pointer};
 use croft_scheduler::{Failed, Refusal, Refused};
 use serde_json::{Value, json};
@@ -31,9 +32,35 @@ pub(super) struct Problem {
     is_unwritten: bool,
 }
 
-/// A JSON pointer for each of a problem's errors. In a box: most problems have none, and all are handed from function to function.
+/// A place for each of a problem's errors. In a box: most problems have none, and all are handed from function to function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Places(Vec<String>);
+pub(super) struct Places(Vec<Place>);
+
+/// Where in the body something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    /// A JSON pointer, as a fragment.
+    pointer: String,
+    /// Where in the text that stands there.
+    within: Option<Position>,
+}
+
+impl Place {
+    fn of(body: &Value, path: &str) -> Self {
+        Self {
+            pointer: format!("#{}", pointer(body, path)),
+            within: None,
+        }
+    }
+
+    fn shown(&self, why: &str) -> Value {
+        let mut shown = json!({"pointer": self.pointer, "detail": why});
+        if let Some(Position { line, column }) = self.within {
+            shown["within"] = json!({"line": line, "column": column});
+        }
+        shown
+    }
+}
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -70,11 +97,24 @@ impl Problem {
     /// A body that is not as its shape says: each mistake with its place there.
     pub(super) fn mistaken(body: &Value, mistakes: &[Mistake]) -> Self {
         let errors: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
-        let place = |error: &String| format!("#{}", pointer(body, error));
-        let places = Places(errors.iter().map(place).collect());
+        let places = errors.iter().map(|error| Place::of(body, error));
+        let places = Places(places.collect());
         Self {
             places: Some(Box::new(places)),
             ..Self::all_invalid(errors)
+        }
+    }
+
+    /// Queries that are none: each with its place in the body, and where in the query it is wrong.
+    pub(super) fn no_queries(body: &Value, wrong: Vec<croft_deploy::server::Wrong>) -> Self {
+        let place = |one: &croft_deploy::server::Wrong| Place {
+            within: one.within,
+            ..Place::of(body, &one.said)
+        };
+        let places = Places(wrong.iter().map(place).collect());
+        Self {
+            places: Some(Box::new(places)),
+            ..Self::all_invalid(wrong.into_iter().map(|one| one.said).collect())
         }
     }
 
@@ -94,7 +134,7 @@ impl Problem {
             }
             Refused::Rule(rule) => {
                 let problem = Self::from(rule);
-                let place = format!("#{}", pointer(body, key));
+                let place = Place::of(body, key);
                 Self {
                     errors: vec![problem.detail.clone()],
                     places: Some(Box::new(Places(vec![place]))),
@@ -202,8 +242,7 @@ impl Problem {
         }
         if let Some(places) = &self.places {
             let places = places.0.iter().zip(&self.errors);
-            let places = places.map(|(pointer, why)| json!({"pointer": pointer, "detail": why}));
-            json["invalidParams"] = places.collect();
+            json["invalidParams"] = places.map(|(place, why)| place.shown(why)).collect();
         }
         let mut response = Response::new(Body::from(json.to_string()));
         *response.status_mut() = self.status;

@@ -65,7 +65,10 @@ impl Scripted {
             return Err(SourceError::Down("it is away".into()));
         }
         if query.matches('{').count() != query.matches('}').count() {
-            return Err(SourceError::Query(format!("`{query}` does not end")));
+            let end = query.len() + 1;
+            return Err(SourceError::Query(format!(
+                "1:{end}: parse error: `{query}` does not end"
+            )));
         }
         let recorded = script.recorded.get(query).map(Vec::as_slice);
         let found = recorded.unwrap_or_default().iter().map(|series| Series {
@@ -89,7 +92,7 @@ impl Metrics for Scripted {
         let most = self.script().samples_max.unwrap_or(usize::MAX);
         let found = found.and_then(|found| {
             let all: usize = found.iter().map(|series| series.samples.len()).sum();
-            let refused = || SourceError::Query(format!("{all} samples: at most {most}"));
+            let refused = || SourceError::Data(format!("{all} samples: at most {most}"));
             (all <= most).then_some(found).ok_or_else(refused)
         });
         Box::pin(std::future::ready(found))

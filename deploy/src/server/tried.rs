@@ -1,10 +1,15 @@
 //! A group's queries, asked once: what each gives now, for whoever writes them. Asked by the API with the settings that are applied.
 
+/// Whether each is one.
+mod checked;
+
 use croft_proto::Timestamp;
 use serde::Serialize;
 
 use crate::metrics::{Metrics, Series, SourceError, Within};
 use crate::verdict::{Counted, Settings};
+
+pub use checked::{Checked, Position, Wrong, check_all};
 
 /// Raw samples are looked for in this time: longer than most scrapes are apart.
 const LOOK_BACK_MS: u64 = 120_000;
@@ -58,6 +63,8 @@ pub fn listed(settings: &Settings) -> Vec<Listed> {
 /// What is wanted of one query.
 struct Wanted<'s> {
     name: String,
+    /// Where it stands in `x-croft.verdicts`.
+    path: String,
     kind: &'static str,
     query: &'s str,
     /// Whether raw samples are wanted; else one value.
@@ -67,15 +74,16 @@ struct Wanted<'s> {
 }
 
 fn wanted(settings: &Settings) -> Vec<Wanted<'_>> {
-    let raw = |name: String, kind, query| Wanted {
+    let raw = |name: String, path: String, kind, query| Wanted {
         name,
+        path,
         kind,
         query,
         is_raw: true,
         is_bad: Box::new(|_| false),
     };
     let mut all = Vec::new();
-    for metric in &settings.metrics {
+    for (number, metric) in settings.metrics.iter().enumerate() {
         let selectors = [
             ("requests", &metric.requests),
             ("bad", &metric.bad),
@@ -83,7 +91,13 @@ fn wanted(settings: &Settings) -> Vec<Wanted<'_>> {
         ];
         for (field, selector) in selectors {
             if let Some(selector) = selector {
-                all.push(raw(format!("{}.{field}", metric.name), "metric", selector));
+                let path = format!("metrics[{number}].{field}");
+                all.push(raw(
+                    format!("{}.{field}", metric.name),
+                    path,
+                    "metric",
+                    selector,
+                ));
             }
         }
     }
@@ -93,12 +107,14 @@ fn wanted(settings: &Settings) -> Vec<Wanted<'_>> {
     ];
     for (field, selector) in guards {
         if let Some(selector) = selector {
-            all.push(raw(format!("guards.{field}"), "guard", selector));
+            let path = format!("guards.{field}");
+            all.push(raw(path.clone(), path, "guard", selector));
         }
     }
-    for limit in &settings.thresholds {
+    for (number, limit) in settings.thresholds.iter().enumerate() {
         all.push(Wanted {
             name: limit.name.clone(),
+            path: format!("thresholds[{number}].query"),
             kind: "threshold",
             query: &limit.query,
             is_raw: false,
@@ -107,9 +123,10 @@ fn wanted(settings: &Settings) -> Vec<Wanted<'_>> {
             }),
         });
     }
-    for alarm in &settings.alarms {
+    for (number, alarm) in settings.alarms.iter().enumerate() {
         all.push(Wanted {
             name: alarm.alarm_name.clone(),
+            path: format!("alarms[{number}].Query"),
             kind: "alarm",
             query: &alarm.query,
             is_raw: false,
@@ -162,7 +179,7 @@ fn tried(
             say("SOURCE_DOWN", error.to_string());
             return tried;
         }
-        Err(error @ SourceError::Query(_)) => {
+        Err(error @ (SourceError::Query(_) | SourceError::Data(_))) => {
             say("MISTAKE", error.to_string());
             return tried;
         }

@@ -2,7 +2,7 @@
 //! waits for a watcher that never comes.
 
 use axum::http::StatusCode;
-use croft_deploy::server::{Refused, Seen};
+use croft_deploy::server::{Refused, Seen, check_all};
 use croft_deploy::{Group, GroupName, Refusal, State, is_of_group, verdict};
 use croft_ledger::Expected;
 use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
@@ -75,10 +75,7 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     let name = name_of(&call);
     let deploy = &call.state.farm.deploy;
     let mut notes = DeploymentGroup::notes(&given);
-    let own = settings.own.as_ref();
-    if let Some(written) = own.and_then(|own| own.verdicts.as_ref()) {
-        notes.extend(verdict::Settings::notes(written));
-    }
+    notes.extend(queries(&call, &given, &settings).await?);
     if settings.alarms().is_some() && !deploy.asks_for_alarms() {
         notes.push(
             "alarmConfiguration: nobody is asked for alarms, since this server runs without --alertmanager URL and --prometheus URL: only those that an Alertmanager pushes to it (/v1/alerts) end a deployment, and if none does none will"
@@ -197,6 +194,32 @@ pub(in super::super) async fn delete(call: Call) -> Answer {
         &json!({"deleted": name.group, "notes": notes}),
         Some(done.seq),
     )
+}
+
+/// What there is to say of what the group's releases are judged by.
+///
+/// # Errors
+/// Queries that are none.
+async fn queries(
+    call: &Call,
+    given: &Value,
+    settings: &DeploymentGroup,
+) -> Result<Vec<String>, Problem> {
+    let own = settings.own.as_ref();
+    let Some(written) = own.and_then(|own| own.verdicts.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let mut notes = verdict::Settings::notes(written);
+    let farm = &call.state.farm;
+    // They were read just before, and a server without a source refuses them.
+    if let (Ok(read), Some(source)) = (verdict::Settings::read(written), farm.deploy.metrics()) {
+        let checked = check_all(&**source, &read, farm.clock.now()).await;
+        if !checked.wrong.is_empty() {
+            return Err(Problem::no_queries(given, checked.wrong));
+        }
+        notes.extend(checked.notes);
+    }
+    Ok(notes)
 }
 
 /// What a group asks for and nobody here does yet.

@@ -255,3 +255,27 @@ async fn what_only_the_farm_knows_to_be_wrong_has_its_place_too() {
         assert_eq!(pointers(&problem), [pointer], "{problem}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_that_are_none_are_refused_where_they_stand() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    let group = json!({"x-croft": {"verdicts": {
+        "metrics": [{"name": "errors", "requests": "all", "bad": "all{code=\"500\""}],
+        "thresholds": [{"name": "p50", "query": "p50", "max": 1}, {"name": "p99", "query": "p99{", "max": 1}],
+    }}});
+    let path = "/v1/applications/shop/groups/canary";
+    let problem = rig.send("PUT", path, &group).await.is(400).json();
+    assert_eq!(
+        pointers(&problem),
+        [
+            "#/x-croft/verdicts/metrics/0/bad",
+            "#/x-croft/verdicts/thresholds/1/query"
+        ]
+    );
+    let said = problem["detail"].as_str().unwrap();
+    assert!(said.contains("does not take this query"), "{said}");
+    let within = &problem["invalidParams"][1]["within"];
+    assert_eq!(within, &json!({"line": 1, "column": 5}));
+    rig.get(path).await.is(404);
+}

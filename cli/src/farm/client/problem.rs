@@ -35,6 +35,15 @@ pub(crate) struct Place {
     /// A JSON pointer, as a fragment: `#/deploymentConfigName`.
     pointer: String,
     pub(crate) detail: String,
+    /// Where in the text that stands there.
+    pub(crate) within: Option<Within>,
+}
+
+/// A place within a text: its line, and the byte on it, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Within {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 impl Place {

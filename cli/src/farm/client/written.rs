@@ -97,7 +97,11 @@ impl Source {
         };
         for place in places {
             let pointer = format!("{at}{}", place.pointer());
-            sheet.wrong(&pointer, &Mistake::of_value(place.detail.clone()));
+            let mistake = Mistake::of_value(place.detail.clone());
+            match place.within {
+                Some(at) => sheet.wrong_within(&pointer, at.line, at.column, &mistake),
+                None => sheet.wrong(&pointer, &mistake),
+            }
         }
         sheet.finish()
     }
@@ -190,6 +194,11 @@ mod tests {
             told,
             ["shop.yml:4:25 there is no deployment configuration `nope`"]
         );
+        let body = r##"{"detail": "no query", "invalidParams": [{"pointer": "#/deploymentConfigName",
+            "detail": "unexpected", "within": {"line": 1, "column": 3}}]}"##;
+        let problem = Problem::read(400, body.as_bytes(), None, "a test");
+        let found = source.places("/1", &problem.places);
+        assert_eq!(found[0].place.to_string(), "shop.yml:4:27");
         let none = Problem::read(404, b"{}", None, "a test");
         assert!(source.refused("/1", &none).is_none());
     }

@@ -98,7 +98,7 @@ impl Prometheus {
         let mut bytes = Vec::new();
         while let Some(more) = answer.chunk().await.map_err(down)? {
             if bytes.len() + more.len() > ANSWER_BYTES_MAX {
-                return Err(SourceError::Query(format!(
+                return Err(SourceError::Data(format!(
                     "its answer is larger than {} MiB: name fewer series",
                     ANSWER_BYTES_MAX >> 20
                 )));
@@ -113,13 +113,9 @@ impl Prometheus {
     }
 }
 
-/// **Source.** Prometheus' HTTP API: 400 and 422 are mistakes in what was asked, all else is its own.
+/// **Source.** Prometheus' HTTP API: 400 is what is no query, 422 what cannot be worked out; all else is its own. VictoriaMetrics says 422 of both.
 fn read(status: StatusCode, bytes: &[u8]) -> Result<Vec<Series>, SourceError> {
     let parsed: Result<Answer, _> = serde_json::from_slice(bytes);
-    let is_mistake = matches!(
-        status,
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
-    );
     let answer = match parsed {
         Ok(answer) => answer,
         Err(_) if !status.is_success() => return Err(SourceError::Down(format!("HTTP {status}"))),
@@ -131,10 +127,13 @@ fn read(status: StatusCode, bytes: &[u8]) -> Result<Vec<Series>, SourceError> {
     };
     if answer.status != "success" {
         let why = answer.error.unwrap_or_else(|| format!("HTTP {status}"));
-        return Err(if is_mistake {
-            SourceError::Query(why)
-        } else {
-            SourceError::Down(why)
+        return Err(match status {
+            StatusCode::BAD_REQUEST => SourceError::Query(why),
+            StatusCode::UNPROCESSABLE_ENTITY if why.contains("cannot parse") => {
+                SourceError::Query(why)
+            }
+            StatusCode::UNPROCESSABLE_ENTITY => SourceError::Data(why),
+            _ => SourceError::Down(why),
         });
     }
     let data = answer

@@ -126,8 +126,40 @@ async fn a_real_prometheus_does_what_a_source_must() {
     }
     let refused = source.instant("up[5m]", begin).await;
     assert!(matches!(refused, Err(SourceError::Query(_))), "{refused:?}");
+    it_says_where_a_query_is_wrong(&source, begin).await;
     drop(server);
     suite::a_source_that_is_away_is_down(&source).await;
+}
+
+async fn it_says_where_a_query_is_wrong(source: &Prometheus, now: Timestamp) {
+    let serde_json::Value::Object(written) = serde_json::json!({
+        "metrics": [{"name": "errors", "requests": "up{job=\"shop\"", "bad": "up == 0"}],
+        "thresholds": [
+            {"name": "good", "query": "sum(rate(up{job=~\"a.*\"}[1m])) by (job) > bool 0", "max": 1},
+            {"name": "bad", "query": "sum(rate(up[1m])\n  andd up)", "max": 1},
+            {"name": "raw", "query": "rate(up)", "max": 1},
+        ],
+    }) else {
+        unreachable!("it is a map")
+    };
+    let written = croft_proto::deploy::VerdictSettings(written);
+    let settings = croft_deploy::verdict::Settings::read(&written).unwrap();
+    let found = croft_deploy::server::check_all(source, &settings, now).await;
+    assert_eq!(found.notes, Vec::<String>::new());
+    let place = |wrong: &croft_deploy::server::Wrong| {
+        let path = wrong.said.split(": ").next().unwrap_or_default();
+        let within = wrong.within.map(|at| (at.line, at.column));
+        (path.replace("x-croft.verdicts.", ""), within)
+    };
+    let places: Vec<_> = found.wrong.iter().map(place).collect();
+    let wanted = [
+        ("metrics[0].requests", Some((1, 14))),
+        ("metrics[0].bad", None),
+        ("thresholds[1].query", Some((2, 3))),
+        ("thresholds[2].query", Some((1, 6))),
+    ];
+    let wanted = wanted.map(|(path, within)| (path.to_owned(), within));
+    assert_eq!(places, wanted, "{:#?}", found.wrong);
 }
 
 #[test]
@@ -153,6 +185,11 @@ fn mistakes_are_told_from_outages_and_numbers_are_what_they_are() {
         Err(SourceError::Query("1:3: parse error".into()))
     );
     assert!(matches!(read_as(503, refused), Err(SourceError::Down(_))));
+    let beyond = br#"{"status":"error","errorType":"execution","error":"too many samples"}"#;
+    assert_eq!(
+        read_as(422, beyond),
+        Err(SourceError::Data("too many samples".into()))
+    );
     assert!(matches!(read_as(502, b"<html>"), Err(SourceError::Down(_))));
     let vector = br#"{"status":"success","data":{"resultType":"vector","result":[
         {"metric":{"a":"b"},"value":[1800000000.123,"+Inf"]}]}}"#;
