@@ -187,6 +187,8 @@ pub(crate) fn accepted_as(
             finding: None,
             rollback: None,
             rollback_message: None,
+            superseded_by: Some(id.clone()),
+            watch: None,
         };
         let row = Row::deployment(older, deployment.last).says(ended.into());
         intents.extend(row.intents);
@@ -290,6 +292,25 @@ pub fn go_on(
     };
     let row = Row::deployment(id, deployment.last).says(continued.into());
     Ok(row.intents)
+}
+
+/// Whether a deployment is in the step that somebody means. What is asked for twice must not let through the step after it.
+///
+/// # Errors
+/// When it is in another one, or over.
+pub(crate) fn is_in(state: &State, id: &DeploymentId, step: u32) -> Result<(), Refusal> {
+    let deployment = unfinished(state, id)?;
+    let steps = deployment.plan.as_ref().map_or(0, |plan| plan.steps.len());
+    if deployment.plan.is_none() || deployment.step == step {
+        return Ok(());
+    }
+    let doing = format!(
+        "step {} was meant, and it is in step {} of {steps}",
+        u64::from(step) + 1,
+        u64::from(deployment.step) + 1
+    );
+    let id = id.clone();
+    Err(Refusal::NotWaiting { id, doing })
 }
 
 /// What a deployment does that does not wait to be told to go on; none when it does.

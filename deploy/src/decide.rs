@@ -4,7 +4,7 @@
 /// Which hosts begin.
 mod begin;
 
-pub(crate) use begin::may_begin;
+pub(crate) use begin::{Ending, may_begin, may_begin_after};
 
 use std::collections::BTreeSet;
 

@@ -95,6 +95,9 @@ pub(crate) fn end(state: &State, deployment: &Deployment, cause: Cause) -> Optio
         finding: cause.finding,
         rollback: rollback.clone(),
         rollback_message: back.message.or(only_forward),
+        superseded_by: None,
+        // Whoever appends it and watches the deployment says how that stands.
+        watch: None,
     };
     let mut intents = Row::deployment(&deployment.id, deployment.last)
         .says(ended.into())

@@ -178,6 +178,13 @@ impl Deployment {
                 Some(TargetKind::Host) | None => ComputePlatform::Server,
             },
             own: OwnOfDeploymentInfo {
+                by: Some(self.accepted.by.clone()),
+                superseded_by: end.and_then(|end| end.superseded_by.clone()),
+                continued: self.continued.clone(),
+                step_times: self.step_times.clone(),
+                alarms: plan
+                    .map(|plan| plan.alarms.iter().map(|alarm| alarm.name.clone()).collect())
+                    .unwrap_or_default(),
                 generation: plan.map(|plan| plan.generation),
                 containers: plan.and_then(|plan| plan.containers),
                 steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
@@ -187,7 +194,7 @@ impl Deployment {
                     .map(|_| self.traffic_percent),
                 finding: end.and_then(|end| end.finding.clone()),
                 notes: self.notes.clone().unwrap_or_default(),
-                watch: None,
+                watch: end.and_then(|end| end.watch.as_deref().cloned()),
                 left: self.left().map(Box::new),
                 waits: Vec::new(),
                 rollback_on: plan
@@ -215,8 +222,19 @@ impl Deployment {
         shown.map(|target| self.target_shown(target)).collect()
     }
 
+    /// The same of one host, whichever of very many it is.
+    #[must_use]
+    pub fn host_shown(&self, host: &str) -> Vec<serde_json::Value> {
+        let numbers = [Side::New, Side::Old].map(|side| self.target(side, host));
+        let numbers = numbers.into_iter().flatten();
+        numbers
+            .map(|number| self.target_shown(self.at(number)))
+            .collect()
+    }
+
     fn target_shown(&self, target: &Target) -> serde_json::Value {
-        let containers = self.plan.as_ref().and_then(|plan| plan.containers);
+        let side = target.planned.side;
+        let label = self.plan.as_ref().and_then(|plan| plan.label(side));
         let events = self.target_events(target);
         let events = events.map(
             |(event, status)| serde_json::json!({"lifecycleEventName": event, "status": status}),
@@ -225,12 +243,24 @@ impl Deployment {
             "deploymentId": self.id,
             "targetId": target.planned.host,
             "status": self.target_status(target),
-            "instanceLabel": target.planned.side.label(containers),
             "zone": target.planned.zone,
             "lifecycleEvents": events.collect::<Vec<_>>(),
         });
-        if let Some(printed) = target.printed {
-            shown["x-croft"] = serde_json::json!({"printed": printed});
+        if let Some(label) = label {
+            shown["instanceLabel"] = label.into();
+        }
+        let own = [
+            (
+                "printed",
+                target.printed.map(|printed| serde_json::json!(printed)),
+            ),
+            ("beganAt", target.begun_at.map(|at| serde_json::json!(at))),
+            ("doneAt", target.done_at.map(|at| serde_json::json!(at))),
+        ];
+        for (name, value) in own {
+            if let Some(value) = value {
+                shown["x-croft"][name] = value;
+            }
         }
         shown
     }

@@ -7,7 +7,7 @@ mod hosts;
 use croft_proto::Timestamp;
 use croft_proto::deploy::{ActionOnTimeout, Plan, Step, Wait, WaitKind};
 
-use crate::decide::{SHIFT_MS_MAX, may_begin};
+use crate::decide::{Ending, SHIFT_MS_MAX, may_begin, may_begin_after};
 use crate::finish::named;
 use crate::health::Begin;
 use crate::state::{Deployment, State};
@@ -176,7 +176,40 @@ fn health(deployment: &Deployment, plan: &Plan) -> Option<Wait> {
         rule.at_once_max,
     );
     let wait = Wait::new(WaitKind::HealthyHosts, message).about(hosts.iter().copied());
-    Some(wait.then(format!("the next begins when {} is done", named(&hosts))))
+    Some(wait.then(next(deployment, plan, &hosts)))
+}
+
+/// When the next host begins, or that none does.
+fn next(deployment: &Deployment, plan: &Plan, hosts: &[&str]) -> String {
+    let running: Vec<u32> = deployment.running.iter().copied().collect();
+    let after = |numbers: &[u32], ending| may_begin_after(deployment, plan, numbers, ending);
+    let is_enough = |number: &u32, ending| after(&[*number], ending) == Some(Begin::Now);
+    let names = named(hosts);
+    let one = match hosts.len() {
+        1 => names.clone(),
+        _ => format!("one of {names}"),
+    };
+    if after(&running, Ending::Well) != Some(Begin::Now) {
+        return format!(
+            "no further host may begin, however it ends on {names}: too few are healthy, and the deployment fails then"
+        );
+    }
+    if running
+        .iter()
+        .all(|number| is_enough(number, Ending::Failed))
+    {
+        return format!("the next begins when {one} is done, well or not");
+    }
+    let who = match running.iter().all(|number| is_enough(number, Ending::Well)) {
+        true => format!("{one} has gone well"),
+        false => format!("enough of {names} have gone well"),
+    };
+    let else_ = match (after(&running, Ending::Failed), hosts.len()) {
+        (Some(Begin::Never), 1) => "; if it fails no other may, and the deployment fails",
+        (Some(Begin::Never), _) => "; if all of them fail no other may, and the deployment fails",
+        (_, _) => "",
+    };
+    format!("the next begins when {who}{else_}")
 }
 
 fn count(hosts: usize) -> String {

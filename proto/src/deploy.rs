@@ -66,7 +66,7 @@ pub use host::{
 };
 pub use id::DeploymentId;
 pub use info::{
-    DeploymentInfo, DeploymentInfoError, DeploymentOverview, ErrorCode, FirstFailure,
+    Continued, DeploymentInfo, DeploymentInfoError, DeploymentOverview, ErrorCode, FirstFailure,
     OwnOfDeploymentInfo, RollbackInfo, config_named,
 };
 pub use journal::{

@@ -25,4 +25,4 @@ pub use ndjson::Ndjson;
 pub use plain::Plain;
 pub use style::Style;
 pub use terminal::{Size, Terminal};
-pub use units::{clock, count, date, duration, size};
+pub use units::{clock, count, date, date_and_seconds, duration, size};

@@ -67,6 +67,12 @@ pub fn date(moment: Timestamp) -> String {
     local(moment).map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M").to_string())
 }
 
+/// The same with its seconds: `2026-02-01 03:31:20`.
+#[must_use]
+pub fn date_and_seconds(moment: Timestamp) -> String {
+    local(moment).map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// A moment beside now, to the second: `03:31:20` of a moment less than half a day away, else as [`date`].
 #[must_use]
 pub fn clock(moment: Timestamp, now: Timestamp) -> String {

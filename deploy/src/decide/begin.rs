@@ -47,13 +47,50 @@ impl Room {
     }
 
     fn take(&mut self, was: Was) {
+        self.count(|tally| tally.in_progress.add(was));
+    }
+
+    fn count(&mut self, count: impl Fn(&mut Tally)) {
         if let Some(paced) = &mut self.paced {
-            paced.fleet.1.in_progress.add(was);
+            count(&mut paced.fleet.1);
             if let Some((_, tally)) = &mut paced.zone {
-                tally.in_progress.add(was);
+                count(tally);
             }
         }
     }
+}
+
+/// How hosts end what they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Well,
+    Failed,
+}
+
+/// Whether the next host may begin once those have ended so; never when no other may either.
+pub(crate) fn may_begin_after(
+    deployment: &Deployment,
+    plan: &Plan,
+    numbers: &[u32],
+    ending: Ending,
+) -> Option<Begin> {
+    let mut room = Room::of(deployment, plan);
+    for number in numbers {
+        let was = deployment.at(*number).planned.was;
+        room.count(|tally| {
+            tally.in_progress.take(was);
+            match ending {
+                Ending::Well => tally.succeeded.add(was),
+                Ending::Failed => tally.failed.add(was),
+            }
+        });
+    }
+    let pending = deployment.pending.iter();
+    let all = pending.map(|number| room.begin(deployment.at(*number).planned.was));
+    all.reduce(|first, other| match first {
+        Begin::Never => other,
+        Begin::Now | Begin::Later => first,
+    })
 }
 
 /// Whether one of those that have not begun may, now or when others are over.

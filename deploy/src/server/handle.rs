@@ -112,7 +112,7 @@ impl Seen<'_> {
 pub(super) enum Wish {
     Start(DeploymentId, Box<StartDeployment>, String),
     Stop(DeploymentId, Then, String),
-    GoOn(DeploymentId, String),
+    GoOn(DeploymentId, Option<u32>, String),
     RollBack(GroupName, String),
     /// An event of a subject that only people change, when the check lets it.
     Record(Box<Record>),
@@ -274,8 +274,13 @@ impl Handle {
     ///
     /// # Errors
     /// When it does not wait, or why nothing could be decided.
-    pub async fn go_on(&self, id: DeploymentId, by: &str) -> Result<Done, Refused> {
-        self.wish(Wish::GoOn(id, by.to_string())).await
+    pub async fn go_on(
+        &self,
+        id: DeploymentId,
+        step: Option<u32>,
+        by: &str,
+    ) -> Result<Done, Refused> {
+        self.wish(Wish::GoOn(id, step, by.to_string())).await
     }
 
     /// Takes a group back.

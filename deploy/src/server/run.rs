@@ -7,6 +7,8 @@ mod observed;
 mod heard;
 /// What deployments wait for.
 mod waiting;
+/// What is recorded at their ends.
+mod ended;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,7 +36,7 @@ use super::verdicts::{Answered, Verdicts, both};
 use super::{Parts, Server};
 use crate::advice::Advice;
 use crate::alarm::Polled;
-use crate::ask::{admit, go_on, noted, roll_back, stop};
+use crate::ask::{admit, go_on, is_in, noted, roll_back, stop};
 use crate::intent::{GroupName, Intent, Recorded};
 use crate::state::{FoldError, Running};
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
@@ -208,7 +210,7 @@ impl Loop {
         for action in actions {
             match action {
                 Action::Answer(said) => answer = Some(said),
-                Action::Append(intents) => self.append(&intents),
+                Action::Append(intents) => self.append(&self.seen(intents)),
                 Action::Command { host, command } => self.mailbox.put(&host, command),
                 Action::SetWeights { weights, step } => self.tell(weights, step),
                 Action::Route {
@@ -579,7 +581,7 @@ impl Loop {
             return answer(wished.reply, Err(Failed::Closed.into()));
         }
         let (deployment, intents) = match self.granted(&wished.wish) {
-            Ok(granted) => granted,
+            Ok((deployment, intents)) => (deployment, self.seen(intents)),
             Err(refused) => return answer(wished.reply, Err(refused)),
         };
         let appending = append(Arc::clone(&self.parts.ledger), &intents);
@@ -595,7 +597,10 @@ impl Loop {
                 (Some(id.clone()), admit(state, id, (**asked).clone(), by)?)
             }
             Wish::Stop(id, then, by) => (Some(id.clone()), stop(state, id, *then, by)?),
-            Wish::GoOn(id, by) => {
+            Wish::GoOn(id, step, by) => {
+                if let Some(step) = step {
+                    is_in(state, id, *step)?;
+                }
                 let watchers = self.what_watchers_say(id);
                 (Some(id.clone()), go_on(state, id, watchers, by)?)
             }

@@ -335,7 +335,11 @@ async fn an_alarm_that_begins_in_the_bake_takes_it_back_and_one_from_before_does
     };
     farm.until("it bakes", wanted(DeploymentStatus::Baking))
         .await;
-    let done = farm.handle.go_on(first.clone(), "somebody").await.unwrap();
+    let done = farm
+        .handle
+        .go_on(first.clone(), None, "somebody")
+        .await
+        .unwrap();
     assert!(farm.handle.folded(done.seq, LIMIT).await);
     assert_eq!(
         farm.over(&first).await.info.status,
@@ -375,7 +379,7 @@ async fn what_is_stopped_by_hand_goes_back_when_that_is_asked_for() {
     };
     let first = farm.deploy('1').await;
     farm.until("it bakes", baking).await;
-    farm.handle.go_on(first.clone(), "x").await.unwrap();
+    farm.handle.go_on(first.clone(), None, "x").await.unwrap();
     farm.over(&first).await;
     let second = farm.deploy('2').await;
     farm.until("it bakes", baking).await;

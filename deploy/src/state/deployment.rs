@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, HashMap};
 use croft_ledger::{Entry, Seq};
 use croft_proto::Timestamp;
 use croft_proto::deploy::{
-    Accepted, DeploymentEvent, DeploymentId, DeploymentInfoError, DeploymentStatus, Diagnostics,
-    EventStatus, Finding, FirstFailure, LifecycleEvent, Pace, Plan, PlannedTarget, PrintedUntil,
-    ScriptErrorCode, Side, Span, Step, TargetEvent, TargetKind, Was,
+    Accepted, Continued, DeploymentEvent, DeploymentId, DeploymentInfoError, DeploymentStatus,
+    Diagnostics, EventStatus, Finding, FirstFailure, LifecycleEvent, Pace, Plan, PlannedTarget,
+    PrintedUntil, ScriptErrorCode, Side, Span, Step, TargetEvent, TargetKind, Was, Watched,
 };
 
 use super::{Change, FoldError, impossible};
@@ -66,6 +66,10 @@ pub struct End {
     pub rollback: Option<DeploymentId>,
     /// Why nothing does.
     pub rollback_message: Option<String>,
+    /// The newer one that took its place before it began.
+    pub superseded_by: Option<DeploymentId>,
+    /// How its detectors stood.
+    pub watch: Option<Box<Watched>>,
 }
 
 /// A deployment.
@@ -93,6 +97,10 @@ pub struct Deployment {
     pub step_since: Timestamp,
     /// Whether somebody said that its wait is over.
     pub is_continued: bool,
+    /// Who said so, of each step.
+    pub continued: Vec<Continued>,
+    /// When each step began.
+    pub step_times: Vec<Timestamp>,
     /// The hosts of all of it.
     pub tally: Tally,
     /// The hosts of the zone that it is in.
@@ -130,6 +138,8 @@ impl Deployment {
             step: 0,
             step_since: entry.at,
             is_continued: false,
+            continued: Vec::new(),
+            step_times: Vec::new(),
             tally: Tally::default(),
             zone: Tally::default(),
             pending: BTreeSet::new(),
@@ -294,7 +304,11 @@ impl Deployment {
                 }
                 self.begin(step, entry.at);
             }
-            DeploymentEvent::Continued { step, .. } => self.is_continued = step == self.step,
+            DeploymentEvent::Continued { by, step } => {
+                self.is_continued = step == self.step;
+                let at = entry.at;
+                self.continued.push(Continued { by, at, step });
+            }
             DeploymentEvent::Noted { notes } => self.notes = Some(notes),
             DeploymentEvent::Ended {
                 status,
@@ -302,6 +316,8 @@ impl Deployment {
                 finding,
                 rollback,
                 rollback_message,
+                superseded_by,
+                watch,
             } => {
                 self.pending.clear();
                 self.end = Some(End {
@@ -311,6 +327,8 @@ impl Deployment {
                     finding,
                     rollback,
                     rollback_message,
+                    superseded_by,
+                    watch,
                 });
             }
         }
@@ -345,6 +363,7 @@ impl Deployment {
     fn begin(&mut self, step: u32, at: Timestamp) {
         self.step = step;
         self.step_since = at;
+        self.step_times.push(at);
         self.is_continued = false;
         self.step_failed = 0;
         match self.current().cloned() {

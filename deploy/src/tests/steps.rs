@@ -299,6 +299,12 @@ fn a_busy_group_refuses_queues_or_supersedes_and_an_older_build_never_wins() {
     );
     let group = one.engine.state().group(&name("web")).unwrap();
     assert_eq!(group.queue, [id(5)]);
+    // AWS has one word for what is stopped; ours names what took its place.
+    let entries = one.farm.entries(Seq::ZERO);
+    let info = Deployment::of(&id(4), &entries).unwrap().unwrap().info();
+    assert_eq!(info.own.superseded_by, Some(id(5)));
+    let code = info.error_information.map(|error| error.code);
+    assert_eq!(code, Some(ErrorCode::ManualStop));
     one.answer(&[]);
     one.pass(1_000);
     one.answer(&[]);

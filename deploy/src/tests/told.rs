@@ -29,6 +29,34 @@ fn go(one: &mut One) {
     one.settle();
 }
 
+/// Who said so is kept, and a word that was meant for one step does not let the next one through.
+#[test]
+fn who_told_it_to_go_on_is_shown_and_only_the_step_that_is_meant_goes_on() {
+    let mut one = canary_first();
+    one.deploy(1, "web", 2);
+    one.answer(&[]);
+    let step = one.engine.state().deployment(&id(1)).unwrap().step;
+    let is_in = |one: &One, step| ask::is_in(one.engine.state(), &id(1), step);
+    assert_eq!(is_in(&one, step), Ok(()));
+    go(&mut one);
+    let info = one.engine.state().deployment(&id(1)).unwrap().info();
+    let told: Vec<_> = info
+        .own
+        .continued
+        .iter()
+        .map(|one| (one.by.as_str(), one.step))
+        .collect();
+    assert_eq!(told, [("me", step)]);
+    assert_eq!(info.own.by.as_deref(), Some("me"));
+    let times = info.own.step_times.len();
+    assert_eq!(times, usize::try_from(info.own.step.unwrap()).unwrap() + 1);
+    let refused = is_in(&one, step).unwrap_err().to_string();
+    assert!(
+        refused.ends_with("step 2 was meant, and it is in step 3 of 4"),
+        "{refused}"
+    );
+}
+
 const WAITS: [Option<String>; 2] = [None, None];
 
 /// What holds may be waived, and nothing else.

@@ -1,7 +1,7 @@
 //! What a deployment is said to wait for.
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{LifecycleEvent, Wait, WaitKind};
+use croft_proto::deploy::{EventStatus, LifecycleEvent, Wait, WaitKind};
 
 use super::farm::{haproxy, id, name};
 use super::one::One;
@@ -47,6 +47,12 @@ fn a_host_that_is_not_heard_is_named_with_since_when_and_when_its_event_fails() 
     assert_eq!(at_first[0].names, ["h1"]);
     let rule = "2 hosts to begin: 2 of 3 hosts must stay healthy and 2 are, 1 of at most 1 are being changed";
     assert_eq!(at_first[0].message, rule);
+    assert_eq!(
+        at_first[0].then.as_deref(),
+        Some(
+            "the next begins when h1 has gone well; if it fails no other may, and the deployment fails"
+        )
+    );
     one.pass(10_000);
     let silent = said(&one, 1, &["h1", "h2"], None);
     assert_eq!(
@@ -103,6 +109,37 @@ fn a_host_that_is_not_heard_is_named_with_since_when_and_when_its_event_fails() 
     assert!(
         revoked[0].message.ends_with("has been revoked"),
         "{revoked:?}"
+    );
+}
+
+/// Two hosts are not well, and both fail again: what would do for the third to begin is told each time.
+#[test]
+fn who_begins_next_is_told_as_it_is_when_hosts_fail() {
+    let mut one = One::with(serde_json::json!({
+        "deploymentConfigName": "CodeDeployDefault.AllAtOnce", "outdatedInstancesStrategy": "IGNORE"}));
+    one.deploy(1, "web", 2);
+    let event = LifecycleEvent::ApplicationStart;
+    one.answer(&[("h2", event), ("h3", event)]);
+    one.over_well(1);
+    let mut asked = super::farm::asked("web", 3);
+    asked.deployment_config_name = Some("CodeDeployDefault.OneAtATime".into());
+    let intents = admit(one.engine.state(), &id(2), asked, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    let then = |one: &One| {
+        let said = said(one, 2, &[], None);
+        let mut of_health = said.into_iter();
+        let of_health = of_health.find(|wait| wait.kind == WaitKind::HealthyHosts);
+        of_health.and_then(|wait| wait.then).unwrap_or_default()
+    };
+    assert_eq!(then(&one), "the next begins when h2 is done, well or not");
+    let (_, _, mut report) = one.commands.remove(0);
+    report.event = LifecycleEvent::ApplicationStop;
+    report.said = Said::Ended(EventStatus::Failed, None);
+    one.input(Input::Report(report));
+    assert_eq!(
+        then(&one),
+        "no further host may begin, however it ends on h3: too few are healthy, and the deployment fails then"
     );
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     AutoRollbackEvent, ComputePlatform, DeploymentConfig, DeploymentId, DeploymentStatus,
     DeploymentStyle, FileExistsBehavior, Finding, Left, LifecycleEvent, PlannedContainers,
-    Revision, ScriptErrorCode, Step, Wait, Watched,
+    Revision, ScriptErrorCode, Side, Step, Wait, Watched,
 };
 use crate::Timestamp;
 
@@ -108,10 +108,31 @@ pub struct RollbackInfo {
     pub rollback_message: Option<String>,
 }
 
+/// Somebody said that a wait of a deployment is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Continued {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// In which step, from 0.
+    pub step: u32,
+}
+
 /// Ours of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnOfDeploymentInfo {
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The newer one that took its place before it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<DeploymentId>,
+    /// Who said that it may go on, the earliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub continued: Vec<Continued>,
     /// Which containers are the new side, and where both serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containers: Option<PlannedContainers>,
@@ -124,6 +145,12 @@ pub struct OwnOfDeploymentInfo {
     /// The step that it is in, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<u32>,
+    /// When each step began that has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub step_times: Vec<Timestamp>,
+    /// The alarms that may end it, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
     /// How much of the traffic the new side has, of a hundred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_percent: Option<u32>,
@@ -133,7 +160,7 @@ pub struct OwnOfDeploymentInfo {
     /// What its detectors knew before it began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// How its detectors stand, while it is watched.
+    /// How its detectors stand while it is watched, and stood when it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watched>,
     /// What it waits for, and what is out of reach while it goes on; empty when it is over and no host runs anything of it.
@@ -148,6 +175,21 @@ pub struct OwnOfDeploymentInfo {
     /// What it has left on hosts, when it did not go well and nothing takes it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Box<Left>>,
+}
+
+impl OwnOfDeploymentInfo {
+    /// Which sides it has, and AWS's word for each; one without a word where hosts are changed where they are.
+    #[must_use]
+    pub fn sides(&self) -> Vec<(Side, Option<&'static str>)> {
+        let mut steps = self.steps.iter();
+        let moves = steps.any(|step| matches!(step, Step::Shift { .. }));
+        if !moves && self.containers.is_none() {
+            return vec![(Side::New, None)];
+        }
+        [Side::New, Side::Old]
+            .map(|side| (side, Some(side.label(self.containers))))
+            .into()
+    }
 }
 
 /// A deployment. AWS's `DeploymentInfo`; what is ours is under `x-croft`.

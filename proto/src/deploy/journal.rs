@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Accepted, Application, Colour, DeploymentConfig, DeploymentGroup, DeploymentId,
     DeploymentInfoError, DeploymentStatus, Diagnostics, EventStatus, LifecycleEvent, Plan,
-    PlannedTarget, RevisionRegistration, Tag,
+    PlannedTarget, RevisionRegistration, Tag, Watched,
 };
 
 /// Most bytes of a list in one event: an event's 64 KiB less room for its own words.
@@ -197,6 +197,12 @@ pub enum DeploymentEvent {
         /// Why there is none, or what it does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rollback_message: Option<String>,
+        /// The newer one that took its place before it began.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        superseded_by: Option<DeploymentId>,
+        /// How its detectors stood, as the server knew it that ended it; without their curves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watch: Option<Box<Watched>>,
     },
 }
 

@@ -229,6 +229,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// AWS's word for a side of it: none where there are no two sides.
+    #[must_use]
+    pub fn label(&self, side: Side) -> Option<&'static str> {
+        let has_two = self.has_sides() || self.containers.is_some();
+        has_two.then(|| side.label(self.containers))
+    }
+
     /// Whether one side takes the other's place and traffic moves between them, as with blue/green and canaries; else hosts are changed where
     /// they are.
     #[must_use]

@@ -6,7 +6,9 @@ use axum::http::header::HeaderName;
 use croft_deploy::server::Done;
 use croft_deploy::{GroupName, Refusal, Then};
 use croft_keys::AccessRole;
-use croft_proto::deploy::{DeploymentId, Revision, RevisionOrigin, StartDeployment};
+use croft_proto::deploy::{
+    DeploymentId, DeploymentInfo, Revision, RevisionOrigin, StartDeployment,
+};
 use croft_proto::shape::{self, Strays, Written as _};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
@@ -16,7 +18,7 @@ use super::super::call::{Answer, Call, build_id, changed, json as answer_json, n
 use super::super::limits::{BODY_BYTES_MAX, READ_WAIT};
 use super::super::problem::Problem;
 use super::built;
-use super::known::known;
+use super::known::{Known, known};
 use super::revisions::keep;
 
 /// Asked twice with the same one, there is one deployment.
@@ -158,9 +160,26 @@ struct Stopping {
     auto_rollback_enabled: bool,
 }
 
+/// What may be said when a deployment is to go on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Continuing {
+    /// AWS's. What it waits for is known.
+    #[serde(default, rename = "deploymentWaitType")]
+    _wait: Option<String>,
+    #[serde(default, rename = "x-croft")]
+    own: OwnOfContinuing,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OwnOfContinuing {
+    /// The step that is meant, from 0: no other one is let through, and once however often it is asked.
+    step: Option<u32>,
+}
+
 /// The deployment that the path names, unless it is over.
-fn going_on(call: &mut Call) -> Result<DeploymentId, Problem> {
-    let info = call.deployment()?.info;
+fn going_on(info: DeploymentInfo) -> Result<DeploymentId, Problem> {
     let id = info.deployment_id;
     match info.complete_time {
         None => Ok(id),
@@ -173,7 +192,7 @@ fn going_on(call: &mut Call) -> Result<DeploymentId, Problem> {
 
 /// `POST /v1/deployments/{id}/stop`
 pub(in super::super) async fn stop(mut call: Call) -> Answer {
-    let id = going_on(&mut call)?;
+    let id = going_on(call.deployment()?.info)?;
     let bytes = call.bytes(BODY_BYTES_MAX).await?;
     let asked: Stopping = match bytes.is_empty() {
         true => Stopping::default(),
@@ -190,10 +209,33 @@ pub(in super::super) async fn stop(mut call: Call) -> Answer {
 
 /// `POST /v1/deployments/{id}/continue`
 pub(in super::super) async fn go_on(mut call: Call) -> Answer {
-    let id = going_on(&mut call)?;
-    let by = call.actor();
-    let done = call.state.farm.deploy.go_on(id, &by).await?;
-    shown(&call, done, StatusCode::OK).await
+    let bytes = call.bytes(BODY_BYTES_MAX).await?;
+    let asked: Continuing = match bytes.is_empty() {
+        true => Continuing::default(),
+        false => serde_json::from_slice(&bytes).map_err(|error| not_json(&error))?,
+    };
+    let (by, step) = (call.actor(), asked.own.step);
+    // Who asks again, since he was not answered, is told what he would have been.
+    let has_said = |known: &Known| {
+        let mut said = known.info.own.continued.iter();
+        said.any(|one| Some(one.step) == step && one.by == by)
+    };
+    let there = call.deployment()?;
+    if has_said(&there) {
+        return answer_json(StatusCode::OK, &there.shown());
+    }
+    let info = there.info;
+    let id = going_on(info)?;
+    match call.state.farm.deploy.go_on(id.clone(), step, &by).await {
+        Ok(done) => shown(&call, done, StatusCode::OK).await,
+        Err(refused) => {
+            let there = known(&call.state, &id).await?;
+            match has_said(&there) {
+                true => answer_json(StatusCode::OK, &there.shown()),
+                false => Err(refused.into()),
+            }
+        }
+    }
 }
 
 /// `POST /v1/applications/{name}/groups/{group}/rollback`

@@ -121,7 +121,7 @@ impl Looked {
             });
         };
         let mut info = deployment.info();
-        info.own.watch = seen.watched(id);
+        info.own.watch = seen.watched(id).or(info.own.watch);
         info.own.waits = seen.waits(id);
         let lasts = deployment.targets.iter().map(|target| target.last);
         let changed = stamps.changed(deployment);

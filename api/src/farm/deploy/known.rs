@@ -89,7 +89,8 @@ pub(super) async fn folded(state: &State, id: &DeploymentId) -> Result<Option<Kn
     let look = state.farm.deploy.look(move |seen| {
         if let Some(deployment) = seen.state.deployment(&id) {
             let mut known = Known::of(deployment);
-            known.info.own.watch = seen.watched(&id);
+            let watch = known.info.own.watch.take();
+            known.info.own.watch = seen.watched(&id).or(watch);
             known.wait_for(seen.waits(&id));
             return Some(known);
         }
@@ -122,6 +123,25 @@ pub(in super::super) async fn anew(
     }
     let whole = Deployment::of(id, entries.values()).map_err(|error| Problem::internal(&error))?;
     Ok(whole.as_ref().map(Known::of))
+}
+
+/// The targets of one host of a deployment, as far as its own entries tell: also of very many, of which not all are shown.
+pub(super) async fn of_host(
+    state: &State,
+    id: &DeploymentId,
+    host: &str,
+) -> Result<Vec<Value>, Problem> {
+    let (asked, name) = (id.clone(), host.to_string());
+    let look = state.farm.deploy.look(move |seen| {
+        let deployment = seen.state.deployment(&asked);
+        deployment.map(|deployment| deployment.host_shown(&name))
+    });
+    if let Some(found) = look.await? {
+        return Ok(found);
+    }
+    let own = all_of(&*state.farm.ledger, &deployment_subject(id)).await?;
+    let alone = Deployment::of(id, &own).map_err(|error| Problem::internal(&error))?;
+    Ok(alone.map_or_else(Vec::new, |alone| alone.host_shown(host)))
 }
 
 /// All entries of a subject.

@@ -52,7 +52,7 @@ pub(in super::super) async fn follow(mut call: Call) -> Answer {
     let host = host.transpose()?;
     let follows = call.parsed::<bool>("follow")?.unwrap_or(true);
     if let Some(host) = &host {
-        check_host(&known, host.as_str())?;
+        check_host(&call.state, &known, host.as_str()).await?;
     }
     let following = call.state.follow(record.id).ok_or_else(|| {
         Problem::throttled(
@@ -93,12 +93,18 @@ pub(in super::super) async fn follow(mut call: Call) -> Answer {
 }
 
 /// Passes when the deployment has that host, or its hosts are not chosen yet.
-fn check_host(known: &Known, host: &str) -> Result<(), Problem> {
+async fn check_host(state: &State, known: &Known, host: &str) -> Result<(), Problem> {
     let mut hosts = known.targets.iter().filter_map(host_of);
+    let is_open = known.targets.is_empty() && !known.info.status.is_final();
+    if is_open || hosts.any(|other| other == host) {
+        return Ok(());
+    }
     // Of very many not all are at hand.
-    let is_open = known.targets.is_empty() && !known.info.status.is_final()
-        || known.targets.len() >= TARGETS_SHOWN_MAX;
-    match is_open || hosts.any(|other| other == host) {
+    let is_there = known.targets.len() >= TARGETS_SHOWN_MAX
+        && !known::of_host(state, &known.info.deployment_id, host)
+            .await?
+            .is_empty();
+    match is_there {
         true => Ok(()),
         false => Err(no_target(known, host)),
     }

@@ -2,16 +2,16 @@
 //! as the ledger has them.
 
 use axum::http::StatusCode;
-use croft_deploy::target_subject;
+use croft_deploy::{TARGETS_SHOWN_MAX, target_subject};
 use croft_ledger::Entry;
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Diagnostics, EventStatus, LifecycleEvent, Side, TargetEvent};
+use croft_proto::deploy::{Diagnostics, EventStatus, LifecycleEvent, TargetEvent};
 use croft_proto::{listed, nearest};
 use serde_json::{Value, json};
 
 use super::super::call::{Answer, Call, json as answer_json, short};
 use super::super::problem::Problem;
-use super::known::{Known, all_of};
+use super::known::{self, Known, all_of};
 
 /// Hosts that are named where another one was asked for: what a person looks through.
 const HOSTS_NAMED_MAX: usize = 10;
@@ -35,19 +35,29 @@ pub(in super::super) async fn get(mut call: Call) -> Answer {
     let ledger = &call.state.farm.ledger;
     let id = &known.info.deployment_id;
     let mut targets = Vec::new();
-    // In containers the old side and the new one are on the same host.
-    for side in [Side::New, Side::Old] {
-        let label = side.label(known.info.own.containers);
-        let of_side = |target: &&Value| {
-            target["targetId"] == host.as_str() && target["instanceLabel"] == label
+    let is_shown = |target: &Value| host_of(target) == Some(host.as_str());
+    // Of very many not all are at hand.
+    let others =
+        match known.targets.len() >= TARGETS_SHOWN_MAX && !known.targets.iter().any(is_shown) {
+            true => known::of_host(&call.state, id, &host).await?,
+            false => Vec::new(),
         };
-        let shown = known.targets.iter().find(of_side).cloned();
+    // In containers the old side and the new one are on the same host.
+    for (side, label) in known.info.own.sides() {
+        let of_side = |target: &&Value| {
+            target["targetId"] == host.as_str() && target["instanceLabel"].as_str() == label
+        };
+        let shown = known.targets.iter().chain(&others).find(of_side).cloned();
         let entries = all_of(&**ledger, &target_subject(id, side, &host)?).await?;
         if shown.is_none() && entries.is_empty() {
             continue;
         }
         let mut target = shown.unwrap_or_else(|| {
-            json!({"deploymentId": id, "targetId": host, "status": "Unknown", "instanceLabel": label})
+            let mut target = json!({"deploymentId": id, "targetId": host, "status": "Unknown"});
+            if let Some(label) = label {
+                target["instanceLabel"] = label.into();
+            }
+            target
         });
         let events = events(&entries)?;
         if !events.is_empty() {
@@ -74,6 +84,9 @@ pub(super) fn no_target(known: &Known, host: &str) -> Problem {
         _ if hosts.is_empty() => "it has none".to_string(),
         (Some(meant), _) => format!("did you mean `{meant}`?"),
         (None, 0) => format!("it has {}", listed(shown)),
+        (None, _) if hosts.len() >= TARGETS_SHOWN_MAX => {
+            format!("it has {}, and very many more", listed(shown))
+        }
         (None, more) => format!("it has {}, and {more} more", listed(shown)),
     };
     Problem::new(

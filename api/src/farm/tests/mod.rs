@@ -12,6 +12,8 @@ mod agents;
 mod builds;
 /// What is deployed, where and how.
 mod deployments;
+/// The same, told to go on, and of very many hosts.
+mod continued;
 /// The same, followed.
 mod deployment_events;
 /// What cannot be of that.

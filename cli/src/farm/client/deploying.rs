@@ -11,6 +11,8 @@ mod revision;
 mod start;
 /// What a followed deployment has told.
 mod story;
+/// What has happened and what was printed, in one order.
+mod order;
 /// A stream of a deployment.
 mod follow;
 /// What its hosts print.
@@ -21,6 +23,8 @@ mod watch;
 mod deployment;
 /// Why a deployment ended as it did.
 mod explain;
+/// What a deployment did that went well.
+mod well;
 /// How a deployment goes.
 mod going;
 /// `croft host`.

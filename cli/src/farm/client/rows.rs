@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::output::Rows;
-use crate::render::{date, duration, size};
+use crate::render::{date, date_and_seconds, duration, size};
 use crate::surroundings::now;
 
 /// What stands at that place of the JSON, for a table's cell.
@@ -40,6 +40,11 @@ fn moment(value: &Value, pointer: &str) -> Option<Timestamp> {
 
 fn when(value: &Value, pointer: &str) -> String {
     moment(value, pointer).map_or_else(|| "-".into(), date)
+}
+
+/// The same to the second: of what takes seconds.
+fn to_the_second(value: &Value, pointer: &str) -> String {
+    moment(value, pointer).map_or_else(|| "-".into(), date_and_seconds)
 }
 
 /// A build.
@@ -342,7 +347,7 @@ rows!(
         ("STATUS", |row| text(row, "/status")),
         ("REVISION", |row| digest(row, "/revision/digest")),
         ("STARTED", |row| when(row, "/createTime")),
-        ("ERROR", |row| text(row, "/errorInformation/code")),
+        ("ERROR", why),
         ("ENDED", |row| when(row, "/completeTime")),
         ("BY", |row| text(row, "/creator")),
         ("CONFIG", |row| text(row, "/deploymentConfigName")),
@@ -371,7 +376,7 @@ rows!(
     TargetEventRow, "/lifecycleEventName", 6, [
         ("EVENT", |row| text(row, "/lifecycleEventName")),
         ("STATUS", |row| text(row, "/status")),
-        ("BEGAN", |row| when(row, "/startTime")),
+        ("BEGAN", |row| to_the_second(row, "/startTime")),
         ("TOOK", event_took),
         ("SCRIPT", |row| text(row, "/diagnostics/scriptName")),
         ("SAID", |row| text(row, "/diagnostics/message")),
@@ -379,6 +384,14 @@ rows!(
         ("LAST LINES", |row| text(row, "/diagnostics/logTail")),
     ]
 );
+
+/// Why a deployment did not go well, or that a newer one took its place.
+fn why(row: &Value) -> String {
+    match text(row, "/x-croft/supersededBy").as_str() {
+        "-" => text(row, "/errorInformation/code"),
+        newer => format!("{newer} TOOK ITS PLACE"),
+    }
+}
 
 fn last_event(row: &Value, pointer: &str) -> String {
     let events = row["lifecycleEvents"].as_array();

@@ -90,7 +90,10 @@ async fn who_waits_who_is_baked_and_which_alarm_fires_is_shown_while_it_is_so() 
         r#"croft_deployments_total{application="shop",creator="user",group="web",result="stopped",strategy="not_begun",target="none"} 1"#,
     )
     .await;
-    farm.handle.go_on(first.clone(), "somebody").await.unwrap();
+    farm.handle
+        .go_on(first.clone(), None, "somebody")
+        .await
+        .unwrap();
     farm.over(&first).await;
     farm.shows(&active("waiting", 0)).await;
     let later = Timestamp::from_millis(Clock::system().now().millis() + 1_000);

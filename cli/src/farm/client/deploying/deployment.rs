@@ -55,13 +55,17 @@ async fn act(farm: &Farm, command: &DeploymentCommand) -> anyhow::Result<Exit> {
             show(farm, &call, output.output).await
         }
         DeploymentCommand::Continue { name, output } => {
+            // The step that is meant is named: asked again after an answer that was lost, it is no other one that is let through.
+            let path = ["v1", "deployments", &name.id];
+            let now: Value = farm.json(&Call::get(&path)).await?;
+            let step = &now["deploymentInfo"]["x-croft"]["step"];
             let path = ["v1", "deployments", &name.id, "continue"];
-            show(
-                farm,
-                &Call::new(Method::POST, &path).only_unsent(),
-                output.output,
-            )
-            .await
+            let call = Call::new(Method::POST, &path);
+            let call = match step.is_u64() {
+                true => call.json(&json!({"x-croft": {"step": step}})),
+                false => call.only_unsent(),
+            };
+            show(farm, &call, output.output).await
         }
         DeploymentCommand::Rollback(words) => roll_back(farm, words).await,
         DeploymentCommand::Explain { name, output } => {
@@ -143,6 +147,13 @@ async fn show(farm: &Farm, call: &Call, format: Format) -> anyhow::Result<Exit> 
     let info = info.0;
     tell(&waits::waits(&info["x-croft"]["waits"], now()), format)?;
     if matches!(format, Format::Table | Format::Wide) {
+        for one in info["x-croft"]["continued"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            output::text(&format!("  went on  {}\n", waits::continued(one, now())))?;
+        }
         if let Some(left) = waits::left(&info) {
             output::text(&format!("  left     {left}\n"))?;
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::call::{Call, Farm};
 use super::super::rows::text;
-use super::{evidence, going, waits};
+use super::{evidence, going, waits, well};
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::output;
@@ -21,10 +21,14 @@ pub(super) async fn explain(farm: &Farm, id: &str, format: Format) -> anyhow::Re
     match format {
         Format::Table | Format::Wide => {
             let mut said = heading(&info) + "\n";
-            let lines = match info["completeTime"].is_number() {
+            let mut lines = Vec::new();
+            if info["status"] == "Succeeded" {
+                lines.extend(well(farm, id, &info).await?);
+            }
+            lines.extend(match info["completeTime"].is_number() {
                 true => over(&info, back.as_ref()),
                 false => going::lines(&info, now()),
-            };
+            });
             for line in lines {
                 said += &format!("  {line}\n");
             }
@@ -37,6 +41,32 @@ pub(super) async fn explain(farm: &Farm, id: &str, format: Format) -> anyhow::Re
         }
     }
     Ok(Exit::Succeeded)
+}
+
+/// What one did that went well.
+async fn well(farm: &Farm, id: &str, info: &Value) -> anyhow::Result<Vec<String>> {
+    let targets = targets(farm, &["v1", "deployments", id, "targets"]).await?;
+    let slowest = well::slowest(&targets);
+    let events = match slowest.and_then(|target| target["targetId"].as_str()) {
+        Some(host) => targets_of(farm, id, host).await?,
+        None => Vec::new(),
+    };
+    let label = slowest.map(|target| &target["instanceLabel"]);
+    let mut events = events.iter();
+    let events = events.find(|target| Some(&target["instanceLabel"]) == label);
+    Ok(well::lines(info, &targets, events, now()))
+}
+
+async fn targets_of(farm: &Farm, id: &str, host: &str) -> anyhow::Result<Vec<Value>> {
+    targets(farm, &["v1", "deployments", id, "targets", host]).await
+}
+
+async fn targets(farm: &Farm, path: &[&str]) -> anyhow::Result<Vec<Value>> {
+    let answer: Value = farm.json(&Call::get(path)).await?;
+    let found = answer["deploymentTargets"].as_array().into_iter().flatten();
+    Ok(found
+        .map(|target| target["instanceTarget"].clone())
+        .collect())
 }
 
 async fn info(farm: &Farm, id: &str) -> anyhow::Result<Value> {
@@ -56,11 +86,8 @@ fn heading(info: &Value) -> String {
         text(info, "/deploymentGroupName"),
         text(info, "/status"),
     );
-    if let Some(code) = info
-        .pointer("/errorInformation/code")
-        .and_then(Value::as_str)
-    {
-        heading += &format!(", {code}");
+    if let Some(why) = waits::why(info) {
+        heading += &format!(", {why}");
     }
     heading
 }
@@ -68,11 +95,21 @@ fn heading(info: &Value) -> String {
 /// Of one that is over: why, what it has left, and what followed.
 fn over(info: &Value, back: Option<&Value>) -> Vec<String> {
     let mut lines = reasons(info);
+    lines.extend(continued(info));
     lines.extend(waits::left(info).map(|left| row("left", &left)));
     lines.extend(after(info, back));
     let waiting = waits::waits(&info["x-croft"]["waits"], now());
     lines.extend(waiting.iter().map(|wait| row("waits", wait)));
     lines
+}
+
+/// Who said that it may go on.
+pub(super) fn continued(info: &Value) -> impl Iterator<Item = String> {
+    let all = info["x-croft"]["continued"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    all.map(|one| row("went on", &waits::continued(one, now())))
 }
 
 pub(super) fn row(title: &str, said: &str) -> String {

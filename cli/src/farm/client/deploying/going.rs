@@ -4,7 +4,7 @@ use croft_proto::Timestamp;
 use serde_json::Value;
 
 use super::super::rows::text;
-use super::explain::{first_failure, row};
+use super::explain::{continued, first_failure, row};
 use super::{evidence, waits};
 use crate::render::{clock, duration};
 
@@ -44,6 +44,7 @@ pub(super) fn lines(info: &Value, now: Timestamp) -> Vec<String> {
             lines.push(row("now", &said));
         }
     }
+    lines.extend(continued(info));
     for (_, _, said) in evidence::stands(&info["x-croft"]["watch"]) {
         lines.push(row("judged", &said));
     }

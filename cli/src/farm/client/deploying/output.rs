@@ -19,8 +19,8 @@ pub(super) struct Line {
     deployment_id: String,
     /// `output`, or `missed`.
     kind: &'static str,
-    host: String,
-    event: LifecycleEvent,
+    pub(super) host: String,
+    pub(super) event: LifecycleEvent,
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +32,20 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// That a host printed this.
+    pub(super) fn of(id: &str, host: &str, event: LifecycleEvent, text: &str) -> Self {
+        Self {
+            deployment_id: id.to_string(),
+            kind: "output",
+            host: host.to_string(),
+            event,
+            script: None,
+            stream: None,
+            bytes: None,
+            text: text.to_string(),
+        }
+    }
+
     /// For people.
     pub(super) fn shown(&self) -> String {
         let text = croft_exec::output::plain_text(&self.text, usize::MAX);
@@ -58,7 +72,9 @@ pub(super) async fn output(farm: &Farm, words: &PrintedWords) -> anyhow::Result<
     };
     let format = words.output.output;
     let mut all = Vec::new();
+    let mut is_empty = true;
     let mut tell = |line: &Line| {
+        is_empty = false;
         match format {
             Format::Table | Format::Wide => printing::text(&format!("{}\n", line.shown()))?,
             Format::Name => printing::text(&format!("{}\n", line.text))?,
@@ -68,10 +84,28 @@ pub(super) async fn output(farm: &Farm, words: &PrintedWords) -> anyhow::Result<
         Ok(())
     };
     lines(farm, wanted, &mut tell).await?;
+    if is_empty {
+        // Beside what is printed: a script that reads it gets nothing, as there is nothing.
+        printing::say(&nothing(wanted));
+    }
     if matches!(format, Format::Json | Format::Yaml) {
         printing::value(&all, format)?;
     }
     Ok(Exit::Succeeded)
+}
+
+/// That there was nothing to print.
+fn nothing(wanted: Wanted<'_>) -> String {
+    let whose = match wanted.host {
+        Some(host) => format!("{host} has"),
+        None => "its hosts have".to_string(),
+    };
+    match wanted.follow {
+        true => format!("{} is over, and {whose} printed nothing", wanted.id),
+        false => format!(
+            "{whose} printed nothing yet that the farm has: the scripts' output is kept here for a while, and in each host's scripts.log"
+        ),
+    }
 }
 
 /// Hands on the lines that are wanted.
@@ -173,16 +207,7 @@ impl Hearing for Reading<'_> {
 fn lines_of(id: &str, printed: PrintedOutput) -> Vec<Line> {
     let PrintedOutput { host, output } = printed;
     let event = output.event;
-    let line = |kind, text| Line {
-        deployment_id: id.to_string(),
-        kind,
-        host: host.clone(),
-        event,
-        script: None,
-        stream: None,
-        bytes: None,
-        text,
-    };
+    let line = |text: &str| Line::of(id, &host, event, text);
     let mut lines = Vec::new();
     if output.left_out > 0 {
         let left_out = output.left_out;
@@ -190,8 +215,9 @@ fn lines_of(id: &str, printed: PrintedOutput) -> Vec<Line> {
             "{left_out} bytes were left out: more was printed than the farm takes; the host's scripts.log has them"
         );
         lines.push(Line {
+            kind: "missed",
             bytes: Some(left_out),
-            ..line("missed", text)
+            ..line(&text)
         });
     }
     let mut script = None;
@@ -200,7 +226,7 @@ fn lines_of(id: &str, printed: PrintedOutput) -> Vec<Line> {
         lines.push(Line {
             script: script.clone(),
             stream: Some(said.stream),
-            ..line("output", said.text)
+            ..line(&said.text)
         });
     }
     lines
@@ -214,14 +240,9 @@ fn missed_of(id: &str, missed: Missed) -> Line {
         None => "some bytes before this may be missing; the host's scripts.log has them".into(),
     };
     Line {
-        deployment_id: id.to_string(),
         kind: "missed",
-        host: missed.host,
-        event: missed.event,
-        script: None,
-        stream: None,
         bytes: missed.bytes,
-        text,
+        ..Line::of(id, &missed.host, missed.event, &text)
     }
 }
 

@@ -18,7 +18,7 @@ const NAMED_MAX: usize = 8;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Told {
     pub(super) deployment_id: String,
-    /// `status`, `step`, `batch`, `event`, `host`, `note`, `wait` or `detector`.
+    /// `status`, `step`, `batch`, `event`, `host`, `note`, `wait`, `continued` or `detector`.
     pub(super) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
@@ -36,6 +36,8 @@ pub(super) struct Story {
     id: String,
     status: String,
     step: Option<u64>,
+    /// How many have said that it may go on.
+    continued: usize,
     /// What its detectors knew before, whether that was told.
     is_noted: bool,
     /// What it waits for: without its numbers, and as it was told.
@@ -65,15 +67,18 @@ impl Story {
         let mut told = Vec::new();
         let status = text(info, "/status");
         let is_over = info["completeTime"].is_number();
+        let (ended, begun) = self.next_hosts(targets, info);
+        told.extend(ended);
         if status != self.status && !is_over {
             told.push(
                 self.line("status", format!("{} {status}", self.id))
                     .with(&status),
             );
         }
+        told.extend(self.next_continued(&info["x-croft"]));
         told.extend(self.next_step(info));
         told.extend(self.next_watch(&info["x-croft"]));
-        told.extend(self.next_hosts(targets));
+        told.extend(begun);
         if status != self.status && is_over {
             told.push(self.line("status", closing(&self.id, info)).with(&status));
         }
@@ -148,7 +153,31 @@ impl Story {
         told
     }
 
-    fn next_hosts(&mut self, targets: &[Value]) -> Vec<Told> {
+    /// Who said that it may go on.
+    fn next_continued(&mut self, own: &Value) -> Vec<Told> {
+        let all = own["continued"].as_array().into_iter().flatten();
+        let new = all.skip(self.continued);
+        let told = new.map(|one| {
+            let said = format!("  {}", waits::continued(one, surroundings::now()));
+            self.line("continued", said)
+        });
+        let told: Vec<Told> = told.collect();
+        self.continued += told.len();
+        told
+    }
+
+    /// What is new of hosts: what is over of the step before, where there is a new one, and all else.
+    fn next_hosts(&mut self, targets: &[Value], info: &Value) -> (Vec<Told>, Vec<Told>) {
+        let step = info.pointer("/x-croft/step").and_then(Value::as_u64);
+        let is_new_step = self.step.is_some() && self.step != step;
+        let told = self.hosts(targets);
+        match is_new_step {
+            true => told.into_iter().partition(Told::is_end),
+            false => (Vec::new(), told),
+        }
+    }
+
+    fn hosts(&mut self, targets: &[Value]) -> Vec<Told> {
         let mut begun = Vec::new();
         let mut told = Vec::new();
         for target in targets {
@@ -166,9 +195,7 @@ impl Story {
                 if how == "Pending" || known.events.get(place) == Some(&line) {
                     continue;
                 }
-                let mut line = self.line("event", format!("  {name}: {event} {how}"));
-                (line.host, line.event) = (Some(name.clone()), Some(event.clone()));
-                told.push(line.with(how));
+                told.push(Told::event(&self.id, &name, event, how));
             }
             if status == "Failed" && known.status != "Failed" {
                 let mut line = self.line("host", format!("  {name}: Failed"));
@@ -191,6 +218,24 @@ impl Story {
 }
 
 impl Told {
+    /// That an event of a host stands so.
+    pub(super) fn event(id: &str, host: &str, event: &str, how: &str) -> Self {
+        Self {
+            deployment_id: id.to_string(),
+            kind: "event",
+            host: Some(host.to_string()),
+            event: Some(event.to_string()),
+            status: Some(how.to_string()),
+            text: format!("  {host}: {event} {how}"),
+        }
+    }
+
+    /// Whether it tells that something of a host is over.
+    fn is_end(&self) -> bool {
+        let status = self.status.as_deref().unwrap_or_default();
+        self.host.is_some() && !matches!(status, "InProgress" | "Pending")
+    }
+
     fn with(mut self, status: &str) -> Self {
         self.status = Some(status.to_string());
         self
@@ -211,7 +256,7 @@ fn events(target: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-fn named(hosts: &[String]) -> String {
+pub(super) fn named(hosts: &[String]) -> String {
     let shown = hosts.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>();
     match hosts.len().checked_sub(NAMED_MAX) {
         None | Some(0) => shown.join(", "),
@@ -229,11 +274,8 @@ fn closing(id: &str, info: &Value) -> String {
         )
     });
     let mut closing = format!("{id} {} ({})", text(info, "/status"), counts.join(", "));
-    if let Some(code) = info
-        .pointer("/errorInformation/code")
-        .and_then(Value::as_str)
-    {
-        closing += &format!(": {code}");
+    if let Some(why) = waits::why(info) {
+        closing += &format!(": {why}");
     }
     closing
 }
@@ -306,15 +348,37 @@ mod tests {
         assert_eq!(
             baking,
             [
-                "d-A Baking",
-                "  step 2 of 2: all is done, and is watched for 1m 00s",
                 "  h1: Install Succeeded",
                 "  h2: BeforeInstall Failed",
-                "  h2: Failed"
+                "  h2: Failed",
+                "d-A Baking",
+                "  step 2 of 2: all is done, and is watched for 1m 00s"
             ]
         );
         let end = texts(story.next(&info("Succeeded", 1), &done));
         assert_eq!(end, ["d-A Succeeded (1 succeeded, 0 failed, 0 skipped)"]);
+    }
+
+    #[test]
+    fn who_continued_it_and_what_took_its_place_are_told() {
+        let mut story = Story::of("d-A");
+        story.next(&info("InProgress", 0), &[]);
+        let mut continued = info("InProgress", 0);
+        let at = surroundings::now();
+        continued["x-croft"]["continued"] = json!([{"by": "alice", "at": at, "step": 0}]);
+        let when = crate::render::clock(at, at);
+        assert_eq!(
+            texts(story.next(&continued, &[])),
+            [format!("  continued by alice in step 1 at {when}")]
+        );
+        assert!(story.next(&continued, &[]).is_empty());
+        let stopped = json!({"status": "Stopped", "completeTime": 1.0,
+            "errorInformation": {"code": "MANUAL_STOP"}, "x-croft": {"supersededBy": "d-B"},
+            "deploymentOverview": {"Succeeded": 0, "Failed": 0, "Skipped": 0}});
+        assert_eq!(
+            texts(Story::of("d-A").next(&stopped, &[])),
+            ["d-A Stopped (0 succeeded, 0 failed, 0 skipped): the newer d-B took its place"]
+        );
     }
 
     #[test]

@@ -64,6 +64,26 @@ pub(super) fn step(step: &Value, id: &str) -> Option<String> {
     })
 }
 
+/// Who said that it may go on.
+pub(super) fn continued(one: &Value, now: Timestamp) -> String {
+    let step = one["step"].as_u64().unwrap_or_default() + 1;
+    let said = format!("continued by {} in step {step}", text(one, "/by"));
+    match moment(&one["at"]) {
+        Some(at) => format!("{said} at {}", clock(at, now)),
+        None => said,
+    }
+}
+
+/// Why it did not go well, in a word, or which newer one took its place; none when it did.
+pub(super) fn why(info: &Value) -> Option<String> {
+    let newer = text(info, "/x-croft/supersededBy");
+    if newer != "-" {
+        return Some(format!("the newer {newer} took its place"));
+    }
+    let code = text(info, "/errorInformation/code");
+    (code != "-").then_some(code)
+}
+
 /// Where one is that goes on: its step, and how many there are.
 pub(super) fn place(info: &Value) -> Option<(usize, &[Value])> {
     let own = &info["x-croft"];

@@ -1,15 +1,18 @@
 //! Following a deployment to its end, and then what takes it back. A signal ends only the following.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use super::super::call::Farm;
 use super::explain::reasons;
 use super::follow::{self, Look};
+use super::order::{Order, Shown};
 use super::output::{Line, Wanted, lines};
-use super::story::{Story, Told};
+use super::story::Story;
 use super::waits;
 use crate::args::Format;
 use crate::exit::Exit;
@@ -17,6 +20,8 @@ use crate::output;
 
 /// How long the last lines of hosts are waited for when a deployment is over.
 const LAST_LINES: Duration = Duration::from_secs(5);
+/// How often it is looked what may be shown: faster than anybody reads.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Follows the deployment to its end, and ends as it does.
 pub(in super::super) async fn watch(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Exit> {
@@ -81,54 +86,72 @@ const fn is_for_people(format: Format) -> bool {
 /// Tells what happens in a deployment and what its hosts print, until it is over.
 async fn follow(farm: &Farm, id: &str, format: Format) -> anyhow::Result<Value> {
     let mut story = Story::of(id);
-    let mut last = Vec::new();
+    let order = RefCell::new(Order::default());
     let mut tell = |look: &Look| -> anyhow::Result<()> {
         let told = story.next(&look.info, &look.targets);
-        if look.info["completeTime"].is_number() {
-            // What hosts printed comes before how it ended.
-            last.extend(told);
-            return Ok(());
-        }
-        told.iter().try_for_each(|told| show(told, format))
+        // Of one that is over what hosts printed comes before how it ended.
+        order.borrow_mut().told(told, Instant::now());
+        Ok(())
+    };
+    let mut hear = |line: &Line| -> anyhow::Result<()> {
+        order.borrow_mut().printed(line.clone(), Instant::now());
+        Ok(())
     };
     let info = {
         let mut following = std::pin::pin!(follow::follow(farm, id, &mut tell));
-        let mut printing = std::pin::pin!(printed(farm, id, format));
-        tokio::select! {
-            info = &mut following => {
-                let rest = tokio::time::timeout(LAST_LINES, printing).await;
-                rest.unwrap_or_default();
-                info?
+        let mut printing = std::pin::pin!(printed(farm, id, format, &mut hear));
+        let mut look = tokio::time::interval(LOOK);
+        let mut is_printing = true;
+        loop {
+            tokio::select! {
+                info = &mut following => {
+                    if is_printing {
+                        let rest = tokio::time::timeout(LAST_LINES, printing.as_mut()).await;
+                        rest.unwrap_or_default();
+                    }
+                    break info;
+                }
+                () = &mut printing, if is_printing => is_printing = false,
+                _ = look.tick() => {
+                    let due = order.borrow_mut().due(Instant::now());
+                    due.iter().try_for_each(|shown| show(shown, format))?;
+                }
             }
-            () = &mut printing => following.await?,
         }
     };
-    last.iter().try_for_each(|told| show(told, format))?;
-    Ok(info)
+    let rest = order.borrow_mut().rest();
+    rest.iter().try_for_each(|shown| show(shown, format))?;
+    info
 }
 
-fn show(told: &Told, format: Format) -> anyhow::Result<()> {
-    match format {
-        Format::Table | Format::Wide => output::text(&format!("{}\n", told.text)),
-        Format::Ndjson => output::value(told, format),
-        Format::Json | Format::Yaml | Format::Name => Ok(()),
+fn show(shown: &Shown, format: Format) -> anyhow::Result<()> {
+    match (shown, format) {
+        (Shown::Told(told), Format::Table | Format::Wide) => {
+            output::text(&format!("{}\n", told.text))
+        }
+        (Shown::Printed(line), Format::Table | Format::Wide) => {
+            output::text(&format!("    {}\n", line.shown()))
+        }
+        (Shown::Told(told), Format::Ndjson) => output::value(told, format),
+        (Shown::Printed(line), Format::Ndjson) => output::value(line, format),
+        (_, Format::Json | Format::Yaml | Format::Name) => Ok(()),
     }
 }
 
-/// Tells what hosts print. A deployment can be followed without: an older server does not know of it.
-async fn printed(farm: &Farm, id: &str, format: Format) {
+/// Hears what hosts print. A deployment can be followed without: an older server does not know of it.
+async fn printed(
+    farm: &Farm,
+    id: &str,
+    format: Format,
+    hear: &mut dyn FnMut(&Line) -> anyhow::Result<()>,
+) {
     let wanted = Wanted {
         id,
         host: None,
         follow: true,
     };
-    let mut tell = |line: &Line| match format {
-        Format::Table | Format::Wide => output::text(&format!("    {}\n", line.shown())),
-        Format::Ndjson => output::value(line, format),
-        Format::Json | Format::Yaml | Format::Name => Ok(()),
-    };
     if matches!(format, Format::Table | Format::Wide | Format::Ndjson)
-        && let Err(error) = lines(farm, wanted, &mut tell).await
+        && let Err(error) = lines(farm, wanted, hear).await
     {
         tracing::warn!(
             error = format!("{error:#}"),
