@@ -65,7 +65,7 @@ pub use state::{
     App, Deployment, End, FoldError, Good, Group, Host, Installed, Running, State, Target,
 };
 pub use step::{Action, Answer, Engine, Input, Now, Report, Said};
-pub use traffic::{Needs, WEIGHT_FULL, Weight, Weights, weights};
+pub use traffic::{Needs, WEIGHT_FULL, Weight, Weights, host_of, weights};
 
 #[cfg(test)]
 mod tests;

@@ -230,13 +230,12 @@ fn moves_traffic(settings: &DeploymentGroup) -> bool {
     is_asked && settings.router().is_some()
 }
 
-/// Whether guard rails can see what is taken back to. Containers of two sides share their hosts, and cannot be told apart by them.
+/// Whether guard rails can see what is taken back to.
 fn is_guarded(given: &Given<'_>) -> bool {
     let own = given.settings.own.as_ref();
     let written = own.and_then(|own| own.verdicts.as_ref());
     let settings = written.and_then(|written| Settings::read(written).ok());
-    let has_guards = settings.is_some_and(|settings| settings.has_guards());
-    has_guards && kind(given) == TargetKind::Host
+    settings.is_some_and(|settings| settings.has_guards())
 }
 
 /// How long it is watched at the end. A rollback is as long as guard rails need, at most: the good revision serves already.

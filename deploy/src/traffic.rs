@@ -4,7 +4,7 @@
 //! A host whose revision is not its group's has none, whatever the balancer believes: a host that was away comes back closed.
 
 use croft_proto::deploy::{
-    Colour, Creator, EventStatus, LifecycleEvent, RevisionHealth, Side, Standing,
+    Colour, Creator, DeploymentStatus, EventStatus, LifecycleEvent, RevisionHealth, Side, Standing,
 };
 
 use crate::intent::GroupName;
@@ -40,6 +40,14 @@ pub(crate) fn server(host: &str, colour: Option<Colour>) -> String {
         None => host.to_string(),
         Some(colour) => format!("{host}-{colour}"),
     }
+}
+
+/// The host of what [`server`] calls a container; the name itself when it is none's.
+#[must_use]
+pub fn host_of(server: &str) -> &str {
+    let mut colours = Colour::BOTH.iter();
+    let host = colours.find_map(|colour| server.strip_suffix(colour.name())?.strip_suffix('-'));
+    host.unwrap_or(server)
 }
 
 /// How many of those that get traffic must be well before those that had it lose it: what a balancer sees down gets nothing, whatever its
@@ -106,12 +114,12 @@ fn needs(deployment: &Deployment) -> Needs {
     }
 }
 
-/// The new side has its part, unless the deployment is over badly: then the old side has all.
+/// The new side has its part, unless the deployment is over badly: then the old side has all. Of one that takes back the old side is what it
+/// takes back, which never gets traffic again, however it ends.
 fn of_sides(deployment: &Deployment) -> Vec<Weight> {
-    let is_over_badly = deployment
-        .end
-        .as_ref()
-        .is_some_and(|end| end.status != croft_proto::deploy::DeploymentStatus::Succeeded);
+    let end = deployment.end.as_ref();
+    let is_bad = end.is_some_and(|end| end.status != DeploymentStatus::Succeeded);
+    let is_over_badly = is_bad && deployment.accepted.creator != Creator::Rollback;
     let serves = |target: &&Target| !target.is_failed;
     let of = |side| {
         let targets = deployment.targets.iter();

@@ -138,7 +138,20 @@ pub struct Watch {
     mistakes: Vec<(String, String)>,
     /// Whether a round has been answered.
     has_read: bool,
+    /// Whether containers can be told apart.
+    apart: Apart,
     scrapes: scrapes::Seen,
+}
+
+/// Whether series say of which container they are; known once there are some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Apart {
+    /// Nothing was scraped, or the instances are hosts.
+    #[default]
+    Unknown,
+    Yes,
+    /// They do not: one of their instances.
+    No(String),
 }
 
 impl Watch {
@@ -151,11 +164,10 @@ impl Watch {
         };
         // Half of those that are back yet may be one: what takes back is halted for a share of all.
         let (settings, of) = match scope {
-            Scope::Rollback => (settings.guards_only(), hosts_of(deployment)),
+            Scope::Rollback => (settings.guards_only(), new_side(deployment)),
             Scope::Release => (settings, Vec::new()),
         };
         let began = deployment.began.unwrap_or(deployment.created);
-        let timeline = Timeline::of(deployment, &settings.hosts);
         let ignores_blindness = deployment
             .plan
             .as_ref()
@@ -166,11 +178,7 @@ impl Watch {
             ..settings.missing.clone()
         };
         let sharing = u32::try_from(settings.metrics.len()).unwrap_or(u32::MAX);
-        // Sides that share their hosts cannot be told apart by them.
-        let metrics = settings
-            .metrics
-            .iter()
-            .filter(|_| !timeline.is_of_containers);
+        let metrics = settings.metrics.iter();
         let metrics = metrics
             .filter_map(|metric| MetricWatch::new(metric, settings.baseline, sharing, &policy));
         let limits = settings.thresholds.iter();
@@ -198,6 +206,7 @@ impl Watch {
             source_error: None,
             mistakes: Vec::new(),
             has_read: false,
+            apart: Apart::default(),
             scrapes: scrapes::Seen::default(),
             settings,
         }
@@ -301,7 +310,8 @@ impl Watch {
         let expected = timeline.canary_from().filter(|from| *from <= self.read_to);
         let (at, scrape_ms) = (self.read_to, self.rhythm.scrape_ms());
         // Where the source collects nothing, or has not scraped everybody again, no metric is to blame.
-        if self.heart.is_alive(at, scrape_ms) {
+        let is_apart = !matches!(self.apart, Apart::No(_));
+        if is_apart && self.heart.is_alive(at, scrape_ms) {
             for metric in &mut self.metrics {
                 metric.look(at, expected, scrape_ms);
             }
@@ -348,6 +358,9 @@ impl Watch {
             (self.chunk_ms * 2).min(self.chunk_ms_max)
         };
         self.scrapes.look(&scrapes);
+        if timeline.is_of_containers() {
+            self.look_apart(timeline, scrapes.keys().map(|(_, instance)| *instance));
+        }
         for ((at, instance), scrape) in scrapes {
             match self.scrapes.moment(instance, at, &scrape) {
                 Moment::Known => {}
@@ -372,6 +385,20 @@ impl Watch {
             for metric in &mut self.metrics {
                 metric.learn(scrape_ms);
             }
+        }
+    }
+
+    /// Looks whether an instance is a container of the deployment. Of one that is not, others may be still.
+    fn look_apart<'i>(
+        &mut self,
+        timeline: &Timeline,
+        mut instances: impl Iterator<Item = &'i str> + Clone,
+    ) {
+        let first = instances.clone().next().map(str::to_owned);
+        if self.apart == Apart::Yes || instances.any(|instance| timeline.host(instance).is_some()) {
+            self.apart = Apart::Yes;
+        } else if let Some(first) = first {
+            self.apart = Apart::No(first);
         }
     }
 
@@ -528,13 +555,14 @@ impl Watch {
     }
 }
 
-/// The hosts that a deployment brings its revision to.
-fn hosts_of(deployment: &Deployment) -> Vec<String> {
+/// The instances that a deployment brings its revision to.
+fn new_side(deployment: &Deployment) -> Vec<String> {
     let new = deployment
         .targets
         .iter()
         .filter(|target| target.planned.side == Side::New);
-    new.map(|target| target.planned.host.clone()).collect()
+    new.map(|target| timeline::instance(deployment, &target.planned))
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Rollbacks under guard rails: one whose hosts do not stay up is halted, once, and says what stands where; a monitor holds none.
 
-use croft_proto::deploy::{DeploymentId, DeploymentStatus, Finding, Step};
+use croft_proto::deploy::{DeploymentId, DeploymentStatus, Finding, Side, Step};
 use serde_json::{Value, json};
 
 use super::farm::{Farm, group, haproxy, id};
@@ -194,37 +194,70 @@ fn until_it_bakes(one: &mut One, number: u64) {
     panic!("it does not bake");
 }
 
+/// Two sides whose second deployment has all traffic and is stopped: its rollback.
+fn sides_going_back(of: &str) -> One {
+    let farm = Farm::new();
+    let mut own = json!({"bakeMinutes": 10, "verdicts": guards(), "router": haproxy()});
+    if of == "box" {
+        own["containers"] = json!({"ports": {"blue": 81, "green": 82}});
+    }
+    let style = json!({"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"});
+    farm.group(group(of, json!({"x-croft": own, "deploymentStyle": style})));
+    farm.host("h1", None);
+    let mut one = One::new(farm);
+    one.deploy(1, of, 2);
+    until_it_bakes(&mut one, 1);
+    let intents = go_on(one.engine.state(), &id(1), Watchers::LetGo, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one.see(1);
+    one.pass(1_000);
+    assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
+    // Of hosts the new side is the one that comes now.
+    one.farm.host("h2", None);
+    one.settle();
+    one.deploy(2, of, 3);
+    until_it_bakes(&mut one, 2);
+    let intents = stop(one.engine.state(), &id(2), Then::GoBack, "me").unwrap();
+    assert!(one.farm.intend(&intents));
+    one.settle();
+    one
+}
+
 #[test]
-fn traffic_that_went_back_to_hosts_is_watched_there_and_to_containers_is_not() {
-    for (of, is_watched) in [("web", true), ("box", false)] {
-        let farm = Farm::new();
-        let mut own = json!({"bakeMinutes": 10, "verdicts": guards(), "router": haproxy()});
-        if of == "box" {
-            own["containers"] = json!({"ports": {"blue": 81, "green": 82}});
+fn traffic_that_went_back_is_watched_there_and_stays_there_when_that_is_halted() {
+    for of in ["web", "box"] {
+        let mut one = sides_going_back(of);
+        assert!(deployment(&one).plan.as_ref().unwrap().verdicts.is_some());
+        assert_eq!(watched_ms(&one), Some(60_000), "{of}");
+        for _ in 0..40 {
+            if deployment(&one).status() == DeploymentStatus::Baking {
+                break;
+            }
+            one.answer(&[]);
+            for (deployment, step) in std::mem::take(&mut one.routed) {
+                one.input(Input::Routed(deployment, step));
+            }
+            one.pass(1_000);
         }
-        let style =
-            json!({"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"});
-        farm.group(group(of, json!({"x-croft": own, "deploymentStyle": style})));
-        farm.host("h1", None);
-        let mut one = One::new(farm);
-        one.deploy(1, of, 2);
-        until_it_bakes(&mut one, 1);
-        let intents = go_on(one.engine.state(), &id(1), Watchers::LetGo, "me").unwrap();
-        assert!(one.farm.intend(&intents));
-        one.settle();
-        one.see(1);
-        one.pass(1_000);
-        assert_eq!(one.status(1), Some(DeploymentStatus::Succeeded));
-        // Of hosts the new side is the one that comes now.
-        one.farm.host("h2", None);
-        one.settle();
-        one.deploy(2, of, 3);
-        until_it_bakes(&mut one, 2);
-        let intents = stop(one.engine.state(), &id(2), Then::GoBack, "me").unwrap();
-        assert!(one.farm.intend(&intents));
-        one.settle();
-        let verdicts = &deployment(&one).plan.as_ref().unwrap().verdicts;
-        assert_eq!(verdicts.is_some(), is_watched, "{of}");
-        assert_eq!(watched_ms(&one), is_watched.then_some(60_000), "{of}");
+        let traffic = |one: &One| {
+            let weights = one.weights.as_ref().unwrap().weights.iter();
+            let of_side = |side| {
+                let mine = weights.clone().filter(move |weight| weight.side == side);
+                mine.map(|weight| weight.weight).max()
+            };
+            (of_side(Side::New), of_side(Side::Old))
+        };
+        let back_to_all = traffic(&one);
+        assert_eq!(back_to_all.1, Some(0), "{of}");
+        assert!(back_to_all.0 > Some(0), "{of}");
+        one.input(Input::Advised(back(), loops()));
+        assert_eq!(one.end(&back()).status, DeploymentStatus::Halted, "{of}");
+        one.pass(10_000);
+        assert_eq!(
+            traffic(&one),
+            back_to_all,
+            "{of}: it has what is taken back stopped"
+        );
     }
 }

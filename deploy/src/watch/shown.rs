@@ -3,8 +3,8 @@
 use croft_proto::Timestamp;
 use croft_proto::deploy::{Watched, WatchedCounts, WatchedMetric, WatchedPoint, WatchedQuery};
 
-use super::Watch;
 use super::metric::MetricWatch;
+use super::{Apart, Watch};
 use crate::alarm::AlarmState;
 use crate::state::Deployment;
 use crate::verdict::{
@@ -102,14 +102,17 @@ impl Watch {
     #[must_use]
     pub fn notes(&self, deployment: &Deployment) -> Vec<String> {
         let mut notes = Vec::new();
-        if !self.settings.metrics.is_empty() && self.metrics.is_empty() {
-            notes.push(
-                "canary metrics: the sides of containers share their hosts, so they are not compared".to_owned(),
-            );
-        }
         let canary = Canary::of(deployment);
-        for metric in &self.metrics {
-            notes.extend(self.notes_of(metric, canary));
+        match &self.apart {
+            Apart::No(instance) => notes.push(format!(
+                "no series is of one container alone ({} is `{instance}`), so neither metrics nor guard rails see any: it has to end in the port \
+                 of one, or x-croft.verdicts.hosts.map has to name it as `<host>-blue` or `<host>-green`",
+                self.settings.hosts.label
+            )),
+            Apart::Unknown | Apart::Yes => {
+                let of_metrics = self.metrics.iter();
+                notes.extend(of_metrics.flat_map(|metric| self.notes_of(metric, canary)));
+            }
         }
         for query in &self.queries {
             if let Some(why) = &query.mistake {

@@ -4,6 +4,8 @@
 mod history;
 /// What takes back.
 mod back;
+/// Containers of two sides.
+mod sides;
 
 use std::collections::BTreeMap;
 
@@ -98,6 +100,8 @@ struct World {
     /// Hosts that the monitor has not come to.
     unseen: [bool; 4],
     down: [bool; 4],
+    /// What the monitor calls them.
+    instances: [String; 4],
 }
 
 fn series(name: &str, instance: &str, second: i64, value: f64) -> Series {
@@ -117,6 +121,12 @@ fn series(name: &str, instance: &str, second: i64, value: f64) -> Series {
 impl World {
     /// A service with an hour of errors at one of a thousand, and the first host on the new revision from its tenth second on.
     fn new(more: Value) -> Self {
+        let instances = [0, 1, 2, 3].map(|number| format!("h{number}:80"));
+        Self::of(deployment(), instances, more)
+    }
+
+    /// The same of another deployment, whose targets the monitor calls so.
+    fn of(deployment: Deployment, instances: [String; 4], more: Value) -> Self {
         let mut written = json!({
             "metrics": [{"name": "errors", "requests": "requests", "bad": "bad"}],
             "guards": {"up": "up", "started": "started"},
@@ -127,7 +137,6 @@ impl World {
             .extend(more.as_object().unwrap().clone());
         let written = VerdictSettings(written.as_object().unwrap().clone());
         let settings = Settings::read(&written).unwrap();
-        let deployment = deployment();
         let mut world = Self {
             source: Scripted::default(),
             watch: Watch::new(settings.clone(), &deployment),
@@ -145,6 +154,7 @@ impl World {
             is_collecting: true,
             unseen: [false; 4],
             down: [false; 4],
+            instances,
         };
         while world.second < 0 {
             world.serve();
@@ -188,7 +198,7 @@ impl World {
                     self.processes[number].bad += 1.0;
                 }
             }
-            let (process, instance) = (self.processes[number], format!("h{number}:80"));
+            let (process, instance) = (self.processes[number], self.instances[number].clone());
             let is_up = !self.down[number];
             let record = |name: &str, value: f64| {
                 if self.is_collecting && !self.unseen[number] {

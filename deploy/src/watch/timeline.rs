@@ -1,12 +1,16 @@
 //! Which hosts had the new revision and which the old one, at any moment of a deployment. Made from what is folded, so that whoever looks
 //! later, or on another server, sees the same.
+//!
+//! Of containers each is an instance of its own, called as its balancer calls it (`web-1-blue`): the sides share their hosts, and each has a
+//! port for itself, which is what tells their series apart.
 
 use std::collections::HashMap;
 
 use croft_proto::Timestamp;
-use croft_proto::deploy::{Side, TargetKind};
+use croft_proto::deploy::{Colour, ContainerPorts, PlannedTarget, Side, Step};
 
 use crate::state::Deployment;
+use crate::traffic::server;
 use crate::verdict::Hosts;
 
 /// On which side a host is.
@@ -43,8 +47,24 @@ pub(crate) struct Timeline {
     /// The new side's share, where sides replace each other.
     shifts: Option<Vec<(Timestamp, f64)>>,
     by_value: HashMap<String, String>,
-    /// Whether sides cannot be told apart by their hosts.
-    pub(crate) is_of_containers: bool,
+    /// Where containers serve: the same on all hosts.
+    ports: Option<ContainerPorts>,
+}
+
+/// What the watch calls a target.
+pub(super) fn instance(deployment: &Deployment, planned: &PlannedTarget) -> String {
+    let plan = deployment.plan.as_ref();
+    server(
+        &planned.host,
+        plan.and_then(|plan| plan.colour(planned.side)),
+    )
+}
+
+/// Whether traffic goes back to what was never taken down: all of that serves from the moment on in which it has it.
+fn is_back(deployment: &Deployment) -> bool {
+    let plan = deployment.plan.as_ref();
+    let first = plan.and_then(|plan| plan.steps.first());
+    matches!(first, Some(Step::Shift { .. }))
 }
 
 impl Timeline {
@@ -63,16 +83,20 @@ impl Timeline {
                     } else {
                         target.begun_at
                     },
-                    new_from: target
-                        .done_at
-                        .filter(|_| !target.is_failed)
-                        .and_then(|done| {
-                            if has_sides {
-                                traffic_from.map(|from| from.max(done))
-                            } else {
-                                Some(done)
-                            }
-                        }),
+                    new_from: if is_back(deployment) {
+                        traffic_from
+                    } else {
+                        target
+                            .done_at
+                            .filter(|_| !target.is_failed)
+                            .and_then(|done| {
+                                if has_sides {
+                                    traffic_from.map(|from| from.max(done))
+                                } else {
+                                    Some(done)
+                                }
+                            })
+                    },
                 },
                 Side::Old => Place {
                     old_until: target.begun_at,
@@ -85,7 +109,7 @@ impl Timeline {
             }
             news.extend(place.new_from);
             awaited += usize::from(target.planned.side == Side::New && !target.is_failed);
-            places.insert(target.planned.host.clone(), place);
+            places.insert(instance(deployment, &target.planned), place);
         }
         news.sort_unstable();
         lefts.sort_unstable();
@@ -103,12 +127,20 @@ impl Timeline {
                 .iter()
                 .map(|(host, value)| (value.clone(), host.clone()))
                 .collect(),
-            is_of_containers: plan.is_some_and(|plan| plan.target_kind == TargetKind::Container),
+            ports: plan.and_then(|plan| plan.containers).map(|of| of.ports),
         }
     }
 
-    /// The host that a label's value means; none when it is none of the deployment's.
+    /// Whether its instances are containers.
+    pub(crate) const fn is_of_containers(&self) -> bool {
+        self.ports.is_some()
+    }
+
+    /// The host, or its container, that a label's value means; none when it is none of the deployment's.
     pub(crate) fn host<'t>(&'t self, value: &'t str) -> Option<&'t str> {
+        if let Some(ports) = self.ports {
+            return self.container(value, ports);
+        }
         if let Some(host) = self.by_value.get(value) {
             return Some(host);
         }
@@ -118,6 +150,27 @@ impl Timeline {
         let (host, _port) = value.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         self.hosts.contains_key(host).then_some(host)
+    }
+
+    /// The container: named as a whole, or by its host and its port.
+    fn container(&self, value: &str, ports: ContainerPorts) -> Option<&str> {
+        let known = |name: &str| {
+            self.hosts
+                .get_key_value(name)
+                .map(|(name, _)| name.as_str())
+        };
+        let named = |value: &str| self.by_value.get(value).map(String::as_str);
+        if let Some(found) = known(named(value).unwrap_or(value)) {
+            return Some(found);
+        }
+        let (host, port) = value.rsplit_once(':')?;
+        let port: u16 = port.parse().ok()?;
+        let colour = Colour::BOTH
+            .into_iter()
+            .find(|colour| ports.of(*colour) == port)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = named(value).or_else(|| named(host)).unwrap_or(host);
+        known(&server(host, Some(colour)))
     }
 
     pub(crate) fn arm(&self, host: &str, at: Timestamp) -> Arm {

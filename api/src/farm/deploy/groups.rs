@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use croft_deploy::server::{Refused, Seen, check_all};
-use croft_deploy::{Group, GroupName, Refusal, State, is_of_group, verdict};
+use croft_deploy::{Group, GroupName, Refusal, State, host_of, is_of_group, verdict};
 use croft_ledger::Expected;
 use croft_proto::deploy::{DeploymentGroup, GroupEvent, Router};
 use croft_proto::shape::Mistake;
@@ -262,7 +262,11 @@ fn strangers(state: &State, settings: &DeploymentGroup) -> Vec<String> {
     let verdicts = verdicts.and_then(|written| verdict::Settings::read(written).ok());
     let of_verdicts = verdicts
         .iter()
-        .flat_map(|verdicts| verdicts.hosts.map.keys().map(String::as_str));
+        .flat_map(|verdicts| verdicts.hosts.map.keys())
+        .map(|name| match of_containers {
+            true => host_of(name),
+            false => name.as_str(),
+        });
     let named = [
         ("x-croft.router.servers", of_router.unwrap_or_default()),
         ("x-croft.verdicts.hosts.map", of_verdicts.collect()),
