@@ -229,6 +229,7 @@ pub(crate) struct RunWords {
         long,
         env = "CROFT_PIDS",
         value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
         help_heading = "Where it runs"
     )]
     pub(crate) pids: Option<u32>,

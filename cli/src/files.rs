@@ -1,6 +1,7 @@
 //! Values out of files and words: variables, secrets, sizes, times. Pure but for the reading.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,7 +84,19 @@ pub(crate) fn secret_file(path: &Path) -> Result<BTreeMap<String, String>, Wrong
 }
 
 fn read(path: &Path) -> Result<String, Wrong> {
-    std::fs::read_to_string(path).map_err(|error| Wrong(format!("{}: {error}", path.display())))
+    let refused = |error: io::Error| Wrong(format!("{}: {}", path.display(), why(&error)));
+    std::fs::read_to_string(path).map_err(refused)
+}
+
+/// Why a file that somebody named cannot be read, in a person's words where there are some.
+pub(crate) fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_string(),
+        io::ErrorKind::PermissionDenied => "it may not be read by this user".to_string(),
+        io::ErrorKind::IsADirectory => "it is a folder, not a file".to_string(),
+        io::ErrorKind::InvalidData => "it is no text".to_string(),
+        _ => error.to_string(),
+    }
 }
 
 /// A time out of `90s`, `30m`, `2h`; a plain number is minutes, as AWS counts them.

@@ -45,7 +45,7 @@ pub mod render;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
-use clap::{CommandFactory, FromArgMatches, Parser as _};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{AgentAlone, Cli, Command};
 use exit::Exit;
@@ -79,21 +79,26 @@ fn agent_alone(arguments: &[OsString]) -> Option<Cli> {
     if arguments.get(1)? != "agent" || config::has_files() {
         return None;
     }
-    Some(AgentAlone::try_parse_from(arguments).ok()?.into())
+    let words = AgentAlone::command();
+    let found = words.clone().try_get_matches_from(arguments).ok()?;
+    usage::refuse_empty(&words, &found).ok()?;
+    Some(AgentAlone::from_arg_matches(&found).ok()?.into())
 }
 
 /// The words; or what a mistake in them was answered with, or a question for help.
 fn parsed(arguments: &[OsString]) -> Result<Cli, Exit> {
-    let words = config::apply(Cli::command()).map_err(|wrong| {
+    let refused = |wrong: exit::Wrong| {
         output::complain(&wrong.into());
         Exit::Usage
-    })?;
-    let parsed = words
-        .clone()
-        .try_get_matches_from(arguments)
-        .and_then(|found| Cli::from_arg_matches(&found));
-    parsed.map_err(|mut error| {
-        usage::whole(&mut error, words, arguments);
+    };
+    let words = config::apply(Cli::command()).map_err(refused)?;
+    let found = words.clone().try_get_matches_from(arguments);
+    if let Ok(found) = &found {
+        usage::refuse_empty(&words, found).map_err(refused)?;
+    }
+    let parsed = found.and_then(|found| Cli::from_arg_matches(&found));
+    parsed.map_err(|error| {
+        let error = usage::whole(error, words, arguments);
         // Nobody reads it when even this cannot be written.
         error.print().unwrap_or_default();
         if error.use_stderr() {

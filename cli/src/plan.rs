@@ -238,8 +238,13 @@ pub(crate) fn credentials(words: &RunWords) -> (Variables, Folders) {
 /// A folder that is there, without links on its way.
 pub(crate) fn folder_of(word: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(word);
-    let found = std::fs::canonicalize(path)
-        .map_err(|error| Wrong(format!("{word}: {error}: give a folder or a git URL")))?;
+    let found = std::fs::canonicalize(path).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such folder".to_string(),
+            _ => files::why(&error),
+        };
+        Wrong(format!("{word}: {why}: give a folder or a git URL"))
+    })?;
     if !found.is_dir() {
         let hint = if word.ends_with(".yml") || word.ends_with(".yaml") {
             format!("; did you mean -b {word}?")

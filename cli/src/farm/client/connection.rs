@@ -25,7 +25,7 @@ pub(crate) const UP_FILE: &str = "up.json";
 /// What `croft up` left in `up.json`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Up {
-    server: String,
+    pub(crate) server: String,
     pub(crate) token: String,
 }
 
@@ -120,7 +120,8 @@ impl Connection {
             .ca_file
             .clone()
             .or_else(|| found.table.ca_file.clone());
-        let certificates = ca_file.map(|path| read(&path)).transpose()?;
+        let certificates = ca_file.map(|path| read("--ca-file", &path));
+        let certificates = certificates.transpose()?;
         let retry = found
             .words
             .retry
@@ -208,7 +209,8 @@ fn token(found: &Found<'_>, server: &Url) -> Result<(Option<String>, String), Wr
     let variable = found.token_variable.as_deref().map(str::trim);
     let from_variable = variable.filter(|token| !token.is_empty());
     if let Some(path) = &found.words.token_file {
-        let token = String::from_utf8_lossy(&read(path)?).trim().to_string();
+        let token = read("--token-file", path)?;
+        let token = String::from_utf8_lossy(&token).trim().to_string();
         if token.is_empty() {
             return Err(Wrong(format!(
                 "{}: there is no token in it",
@@ -231,7 +233,8 @@ fn token(found: &Found<'_>, server: &Url) -> Result<(Option<String>, String), Wr
     if let Some(path) = &table.token_file
         && table.server.as_ref().is_none_or(meant)
     {
-        let token = String::from_utf8_lossy(&read(path)?).trim().to_string();
+        let token = read("token-file in croft.toml", path)?;
+        let token = String::from_utf8_lossy(&token).trim().to_string();
         return Ok((Some(token), path.display().to_string()));
     }
     match &found.up {
@@ -240,8 +243,15 @@ fn token(found: &Found<'_>, server: &Url) -> Result<(Option<String>, String), Wr
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
-    std::fs::read(path).map_err(|error| Wrong(format!("{}: {error}", path.display())))
+fn read(named_by: &str, path: &Path) -> Result<Vec<u8>, Wrong> {
+    let refused = |error: std::io::Error| {
+        Wrong(format!(
+            "{named_by} {}: {}",
+            path.display(),
+            crate::files::why(&error)
+        ))
+    };
+    std::fs::read(path).map_err(refused)
 }
 
 #[cfg(test)]

@@ -30,7 +30,13 @@ pub(super) fn way(
     let base = format!("{}/", text.trim_end_matches('/'));
     let url = Url::parse(&base)
         .and_then(|base| base.join(path))
-        .map_err(|error| Wrong(format!("{flag} {text}: {error}")))?;
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| {
+            Wrong(format!(
+                "{flag} {text}: write its address, such as http://127.0.0.1:9090"
+            ))
+        })?;
     choose_tls();
     let http = Client::builder()
         .timeout(answer)

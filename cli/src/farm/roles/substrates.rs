@@ -107,9 +107,8 @@ pub(crate) fn broker(words: &NatsWords) -> anyhow::Result<croft_nats::Broker> {
 
 /// How long attempts may be silent.
 pub(crate) fn lease(words: &FarmWords) -> anyhow::Result<Lease> {
-    let time = crate::files::parse_time(&words.lease)
+    let ms = crate::files::parse_span_ms(&words.lease)
         .map_err(|reason| Wrong(format!("--lease: {reason}")))?;
-    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Lease::new(ms).map_err(|reason| Wrong(format!("--lease: {reason}")).into())
 }
 

@@ -8,6 +8,9 @@ use clap::builder::BoolishValueParser;
 
 use crate::args::Format;
 
+/// More builds at once than any machine can run are a slip.
+const SLOTS_MAX: i64 = 1024;
+
 /// Where the farm's broker is, and as whom.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct NatsWords {
@@ -162,6 +165,7 @@ pub(crate) struct SlotWords {
         long,
         env = "CROFT_SLOTS",
         value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX),
         help_heading = "The worker"
     )]
     pub(crate) slots: Option<u32>,
