@@ -29,6 +29,8 @@ pub enum Shape {
     Number,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// One of these words for who writes it now; what was recorded earlier may have others, and the type keeps them.
+    Choice(&'static [&'static str]),
     /// A map of these keys.
     Map(&'static [Key]),
     /// A map of that, by names.
@@ -49,8 +51,8 @@ pub struct Key {
 enum Means {
     /// It is looked at.
     Read(Shape),
-    /// AWS has it, and nothing here looks at it, for a reason.
-    Idle(&'static str),
+    /// AWS has it in that shape, and nothing here looks at it, for a reason.
+    Idle(Shape, &'static str),
     /// AWS's tools or ours print it, and nobody sets it.
     Told,
 }
@@ -91,6 +93,11 @@ impl Key {
         Self::of(name, Shape::Word(words))
     }
 
+    /// One of these words, and of what was recorded earlier any.
+    pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self::of(name, Shape::Choice(words))
+    }
+
     /// What is looked at in that shape.
     pub const fn of(name: &'static str, shape: Shape) -> Self {
         Self::meaning(name, Means::Read(shape))
@@ -98,7 +105,12 @@ impl Key {
 
     /// What does nothing here, and why.
     pub const fn idle(name: &'static str, why: &'static str) -> Self {
-        Self::meaning(name, Means::Idle(why))
+        Self::idle_of(name, Shape::Value, why)
+    }
+
+    /// The same, whose shape is looked at all the same: nobody means what cannot be.
+    pub const fn idle_of(name: &'static str, shape: Shape, why: &'static str) -> Self {
+        Self::meaning(name, Means::Idle(shape, why))
     }
 
     /// What is only printed.
@@ -267,6 +279,8 @@ pub struct Strays {
     pub unknown: Vec<Mistake>,
     /// Values that are something else than is expected, and what is missing.
     pub unfit: Vec<Mistake>,
+    /// Keys that are looked at and stand without a value: the same as if they were not there, and hardly meant.
+    pub empty: Vec<Mistake>,
     /// A sentence for each key that does nothing, beginning with its path.
     pub idle: Vec<String>,
     /// What is left out to read the rest.
@@ -341,11 +355,18 @@ impl Strays {
         let at = within.key(name, needed);
         let path = &at.path;
         match known.map(|key| key.means) {
+            // What is needed and not there is told as missing.
+            Some(Means::Read(shape)) if value.is_null() => {
+                if needed == Needed::No {
+                    self.empty.push(fit::empty(&shape, &at.path));
+                }
+            }
             Some(Means::Read(shape)) => self.walk(value, &shape, &at),
-            Some(Means::Idle(why)) => {
+            Some(Means::Idle(shape, why)) => {
                 if is_set(value) {
                     self.idle.push(format!("{path} does nothing here: {why}"));
                 }
+                self.walk(value, &shape, &at);
             }
             Some(Means::Told) => {}
             None => {
@@ -365,7 +386,10 @@ impl Strays {
             .iter()
             .filter(|key| key.is_needed && !is_there(key.name));
         for key in missing {
-            self.unfit.push(fit::missing(key, &at.path));
+            self.unfit.push(match map.contains_key(key.name) {
+                true => fit::valueless(key, &at.path),
+                false => fit::missing(key, &at.path),
+            });
             self.asides.value(at);
         }
     }

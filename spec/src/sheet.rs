@@ -150,11 +150,26 @@ fn read(findings: &mut Findings<'_>) -> Option<(Value, Places)> {
             let (line, column) = (number(error.line()), number(error.column()));
             let at = findings.lines.offset(line, column);
             let why = error.to_string();
-            let why = why.split(" at line ").next().unwrap_or_default();
+            let why = in_our_words(why.split(" at line ").next().unwrap_or_default());
             let help = "JSON has its keys and texts in double quotes, and a comma between two entries and after none";
             findings.add(Code::JsonSyntax, Span::new(at, at + 1), why, help);
             None
         }
+    }
+}
+
+/// What the reader of JSON says, for who does not know how one is made.
+fn in_our_words(why: &str) -> &str {
+    match why {
+        "EOF while parsing an object" => "the file ends within a map: a `}` is missing",
+        "EOF while parsing a list" => "the file ends within a list: a `]` is missing",
+        "EOF while parsing a string" => "the file ends within a text: a `\"` is missing",
+        "EOF while parsing a value" => "the file ends where a value is expected",
+        "trailing comma" => "a comma stands before the closing bracket",
+        "key must be a string" => "a key stands without double quotes",
+        "expected value" => "expected a value",
+        "trailing characters" => "something follows the end of the document",
+        why => why,
     }
 }
 

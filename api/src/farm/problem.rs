@@ -145,6 +145,26 @@ impl Problem {
         }
     }
 
+    /// What would be refused for several things in its body, each at a key of it. There is at least one.
+    pub(super) fn refused_for_all(
+        body: &Value,
+        refusals: Vec<(&'static str, croft_deploy::Refusal)>,
+    ) -> Self {
+        let problems = refusals.into_iter().map(|(key, refusal)| {
+            Self::refused_for(body, key, croft_deploy::server::Refused::Rule(refusal))
+        });
+        let merged = problems.reduce(|mut first, next| {
+            first.detail = format!("{}; {}", first.detail, next.detail);
+            first.errors.extend(next.errors);
+            let places = next.places.into_iter().flat_map(|places| places.0);
+            if let Some(of_first) = &mut first.places {
+                of_first.0.extend(places);
+            }
+            first
+        });
+        merged.unwrap_or_else(|| Self::invalid("nothing stands against it"))
+    }
+
     pub(super) fn not_found(what: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", what)
     }

@@ -77,6 +77,13 @@ pub(super) async fn put(mut call: Call) -> Answer {
     changed(status, &json!({"project": shown, "notes": notes}), seq)
 }
 
+/// `POST /v1/projects/{name}/check`
+pub(super) async fn check(mut call: Call) -> Answer {
+    let (_, project): (Value, Project) = named(&mut call, &[("name", "name")]).await?;
+    project.rules().map_err(Problem::all_invalid)?;
+    answer_json(StatusCode::OK, &json!({}))
+}
+
 /// `DELETE /v1/projects/{name}`
 pub(super) async fn delete(call: Call) -> Answer {
     let name = call.param("name").to_string();

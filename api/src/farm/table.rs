@@ -106,6 +106,7 @@ routes! {
     Get "/v1/openapi.json" Viewer Role Reads "GetApi" "This document." => openapi::show;
     Get "/v1/projects" Viewer Listed Reads "ListProjects" "Projects by name." => projects::list;
     Put "/v1/projects/{name}" Builder Project Changes "PutProject" "Makes a project, or configures it anew." => projects::put;
+    Post "/v1/projects/{name}/check" Builder Project Reads "CheckProject" "Whether a project would be taken; changes nothing." => projects::check;
     Get "/v1/projects/{name}" Viewer Project Reads "GetProject" "A project." => projects::get;
     Delete "/v1/projects/{name}" Builder Project Changes "DeleteProject" "Deletes a project; its builds stay." => projects::delete;
     Post "/v1/builds" Builder Body Changes "StartBuild" "Starts a build." => start::start;
@@ -138,10 +139,12 @@ routes! {
     Post "/v1/revisions/trees" Deployer Role Changes "PutRevision" "Makes a revision of chunks that are here." => sources::trees;
     Get "/v1/applications" Viewer Listed Reads "ListApplications" "Applications by name." => applications::list;
     Put "/v1/applications/{name}" Deployer Project Changes "PutApplication" "Makes an application." => applications::put;
+    Post "/v1/applications/{name}/check" Deployer Project Reads "CheckApplication" "Whether an application would be taken; changes nothing." => applications::check;
     Get "/v1/applications/{name}" Viewer Project Reads "GetApplication" "An application." => applications::get;
     Delete "/v1/applications/{name}" Deployer Project Changes "DeleteApplication" "Deletes an application without groups; its deployments stay." => applications::delete;
     Get "/v1/applications/{name}/groups" Viewer Project Reads "ListDeploymentGroups" "An application's deployment groups." => groups::list;
     Put "/v1/applications/{name}/groups/{group}" Deployer Project Changes "PutDeploymentGroup" "Makes a deployment group, or configures it anew." => groups::put;
+    Post "/v1/applications/{name}/groups/{group}/check" Deployer Project Reads "CheckDeploymentGroup" "Whether a deployment group would be taken; changes nothing." => groups::check;
     Get "/v1/applications/{name}/groups/{group}" Viewer Project Reads "GetDeploymentGroup" "A deployment group." => groups::get;
     Delete "/v1/applications/{name}/groups/{group}" Deployer Project Changes "DeleteDeploymentGroup" "Deletes a deployment group; its hosts keep what they have." => groups::delete;
     Post "/v1/applications/{name}/groups/{group}/rollback" Deployer Project Changes "RollBack" "Takes a group back to the revision before." => ask::roll_back;
@@ -149,6 +152,7 @@ routes! {
     Post "/v1/applications/{name}/groups/{group}/alarms/test" Deployer Project Reads "TestAlarms" "Asks each query of a group once, and says what it gives." => alarms::test;
     Get "/v1/deployment-configs" Viewer Role Reads "ListDeploymentConfigs" "Deployment configurations, the predefined ones first." => configs::list;
     Put "/v1/deployment-configs/{name}" Deployer Farm Changes "PutDeploymentConfig" "Makes a deployment configuration, which never changes." => configs::put;
+    Post "/v1/deployment-configs/{name}/check" Deployer Farm Reads "CheckDeploymentConfig" "Whether a deployment configuration would be taken; changes nothing." => configs::check;
     Get "/v1/deployment-configs/{name}" Viewer Role Reads "GetDeploymentConfig" "A deployment configuration." => configs::get;
     Delete "/v1/deployment-configs/{name}" Deployer Farm Changes "DeleteDeploymentConfig" "Deletes a deployment configuration that nothing uses." => configs::delete;
     Post "/v1/deployments" Deployer Body Changes "CreateDeployment" "Starts a deployment." => ask::start;

@@ -27,6 +27,8 @@ mod artifacts;
 mod explain;
 /// Documents that people write.
 mod written;
+/// Applying them.
+mod applying;
 /// `croft project`.
 mod project;
 /// `croft secret`.

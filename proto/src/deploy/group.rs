@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::wrong_name;
 use super::tags::{Ec2TagSet, OnPremisesTagSet, TagFilter, wrong_list, wrong_set};
-use super::{ComputePlatform, ContainerSettings, DeploymentType, Router};
+use super::{ComputePlatform, ContainerSettings, DeploymentConfig, DeploymentType, Router};
 use crate::shape::{Strays, Written as _};
 
 /// AWS's largest number of alarms of a group.
@@ -329,6 +329,27 @@ impl DeploymentGroup {
             }
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// Whether its hosts can be deployed to as a configuration says.
+    ///
+    /// # Errors
+    /// What would be otherwise, beginning with the path.
+    pub fn check_config(&self, config: &DeploymentConfig) -> Result<(), String> {
+        let moves_in_steps = config.traffic_steps().len() > 1;
+        let is_in_place = self.deployment_style.deployment_type == DeploymentType::InPlace;
+        if !(moves_in_steps && is_in_place) {
+            return Ok(());
+        }
+        let name = &config.deployment_config_name;
+        let pace = match config.minimum_healthy_hosts {
+            Some(_) => "the steps would never be",
+            None => "all of them would be changed at once",
+        };
+        Err(format!(
+            "deploymentConfigName: `{name}` moves traffic step by step, and hosts that are changed in place have none that moves: {pace}; \
+             name one for hosts, such as CodeDeployDefault.OneAtATime or one of yours with x-croft.canary, or write deploymentStyle.deploymentType BLUE_GREEN"
+        ))
     }
 
     fn wrong_tags(&self) -> Vec<String> {

@@ -86,8 +86,10 @@ impl Router {
             Self::Haproxy {
                 socket, backend, ..
             } => {
-                if socket.is_empty() {
-                    wrong.push(format!("{at}.socket: empty"));
+                if !socket.starts_with('/') {
+                    wrong.push(format!(
+                        "{at}.socket `{socket}`: an absolute path, such as /run/haproxy/admin.sock"
+                    ));
                 }
                 // They become words of HAProxy's own language, in which a blank or a slash begins another word.
                 if backend.is_empty() || backend.contains(|part: char| !is_word(part)) {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{Concurrency, ConcurrencyMode, Priority, ProjectRules, Weight};
 use crate::shape::{Strays, Written as _};
 
+/// Lists whose entries have names.
+mod several;
+
 /// The pool of a project that names none.
 pub const DEFAULT_POOL: &str = "default";
 /// AWS's time limit of a build that has none, in minutes.
@@ -394,6 +397,7 @@ impl Project {
         if unnamed {
             wrong.push("secondarySources: each needs a sourceIdentifier".to_string());
         }
+        wrong.extend(several::wrong(self));
         if let Some(credential) = &self.environment.registry_credential
             && let Err(why) = credential.check()
         {

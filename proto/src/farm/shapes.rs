@@ -28,7 +28,10 @@ const SOURCE: Shape = Shape::Map(&[
     Key::text("buildspec"),
     Key::of(
         "auth",
-        Shape::Map(&[Key::text("type").needed(), Key::text("resource")]),
+        Shape::Map(&[
+            Key::choice("type", &["OAUTH", "CODECONNECTIONS", "SECRETS_MANAGER"]).needed(),
+            Key::text("resource"),
+        ]),
     ),
     Key::text("sourceIdentifier"),
     Key::of("x-croft", Shape::Map(&[Key::text("tree")])),
@@ -44,8 +47,8 @@ const SOURCE: Shape = Shape::Map(&[
 ]);
 
 const ARTIFACTS: Shape = Shape::Map(&[
-    Key::text("type"),
-    Key::text("packaging"),
+    Key::choice("type", &["NO_ARTIFACTS", "S3", "CODEPIPELINE"]),
+    Key::choice("packaging", &["NONE", "ZIP"]),
     Key::text("artifactIdentifier"),
     Key::idle("location", "artifacts are kept in the farm's store"),
     Key::idle("path", "artifacts are kept in the farm's store"),
@@ -59,10 +62,56 @@ const ARTIFACTS: Shape = Shape::Map(&[
     ),
 ]);
 
+/// AWS's kinds of machines. Which of them builds run on is the pool's affair.
+const ENVIRONMENT_TYPES: &[&str] = &[
+    "LINUX_CONTAINER",
+    "ARM_CONTAINER",
+    "LINUX_GPU_CONTAINER",
+    "WINDOWS_CONTAINER",
+    "WINDOWS_SERVER_2019_CONTAINER",
+    "WINDOWS_SERVER_2022_CONTAINER",
+    "LINUX_LAMBDA_CONTAINER",
+    "ARM_LAMBDA_CONTAINER",
+    "LINUX_EC2",
+    "ARM_EC2",
+    "WINDOWS_EC2",
+    "MAC_ARM",
+];
+
+/// AWS's sizes of them.
+const COMPUTE_TYPES: &[&str] = &[
+    "BUILD_GENERAL1_SMALL",
+    "BUILD_GENERAL1_MEDIUM",
+    "BUILD_GENERAL1_LARGE",
+    "BUILD_GENERAL1_XLARGE",
+    "BUILD_GENERAL1_2XLARGE",
+    "BUILD_LAMBDA_1GB",
+    "BUILD_LAMBDA_2GB",
+    "BUILD_LAMBDA_4GB",
+    "BUILD_LAMBDA_8GB",
+    "BUILD_LAMBDA_10GB",
+    "ATTRIBUTE_BASED_COMPUTE",
+    "CUSTOM_INSTANCE_TYPE",
+];
+
+const CACHE: Shape = Shape::Map(&[
+    Key::choice("type", &["NO_CACHE", "S3", "LOCAL"]),
+    Key::text("location"),
+    Key::of(
+        "modes",
+        Shape::List(&Shape::Choice(&[
+            "LOCAL_SOURCE_CACHE",
+            "LOCAL_DOCKER_LAYER_CACHE",
+            "LOCAL_CUSTOM_CACHE",
+        ])),
+    ),
+    Key::text("cacheNamespace"),
+]);
+
 const ENVIRONMENT: Shape = Shape::Map(&[
-    Key::text("type"),
+    Key::choice("type", ENVIRONMENT_TYPES),
     Key::text("image"),
-    Key::text("computeType"),
+    Key::choice("computeType", COMPUTE_TYPES),
     Key::of(
         "environmentVariables",
         Shape::List(&Shape::Map(&[
@@ -76,7 +125,7 @@ const ENVIRONMENT: Shape = Shape::Map(&[
         "registryCredential",
         Shape::Map(&[
             Key::text("credential").needed(),
-            Key::text("credentialProvider"),
+            Key::choice("credentialProvider", &["SECRETS_MANAGER"]),
         ]),
     ),
     Key::idle("certificate", "an image brings its certificates"),
@@ -133,7 +182,7 @@ impl Written for Project {
         Key::idle("badge", "there are no badges"),
         Key::idle("badgeEnabled", "there are no badges"),
         Key::idle("webhook", "there are no webhooks yet"),
-        Key::idle("cache", "the buildspec's own cache section decides"),
+        Key::idle_of("cache", CACHE, "the buildspec's own cache section decides"),
         Key::idle("serviceRole", "there are no roles of AWS's"),
         Key::idle("tags", "tags are kept and not used"),
         Key::idle("projectVisibility", "tokens say who sees a project"),

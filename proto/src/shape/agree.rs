@@ -71,7 +71,7 @@ fn otherwise(json: &Value, shape: &Shape, pointer: &str, others: &mut Vec<Other>
     };
     match (shape, json) {
         (Shape::Value, _) => {}
-        (Shape::Text, _) => put(json!(7), false),
+        (Shape::Text | Shape::Choice(_), _) => put(json!(7), false),
         (Shape::Flag, _) => {
             put(json!("true"), false);
             put(json!(false), true);
@@ -168,6 +168,7 @@ fn known_paths(shape: &Shape, at: &str, paths: &mut BTreeSet<String>) {
         | Shape::Whole(..)
         | Shape::Number
         | Shape::Word(_)
+        | Shape::Choice(_)
         | Shape::Named(_) => {}
     }
 }

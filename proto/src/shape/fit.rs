@@ -87,7 +87,9 @@ pub(super) fn unfit(json: &Value, shape: &Shape, path: &str) -> Option<Mistake> 
             let whole = number.as_u64();
             whole.is_some_and(|whole| (*least..=*most).contains(&whole))
         }
-        (Shape::Word(words), Value::String(word)) => words.contains(&word.as_str()),
+        (Shape::Word(words) | Shape::Choice(words), Value::String(word)) => {
+            words.contains(&word.as_str())
+        }
         _ => false,
     };
     (!fits).then(|| Mistake {
@@ -106,13 +108,37 @@ pub(super) fn unfit(json: &Value, shape: &Shape, path: &str) -> Option<Mistake> 
 pub(super) fn missing(key: &Key, path: &str) -> Mistake {
     let expected = match key.means {
         Means::Read(shape) => expected(&shape),
-        Means::Idle(_) | Means::Told => "a value".into(),
+        Means::Idle(..) | Means::Told => "a value".into(),
     };
     Mistake::of_value(format!(
         "{}`{}` is missing, {expected}",
         before(path),
         key.name
     ))
+}
+
+/// The same of a key that stands there with nothing after it.
+pub(super) fn valueless(key: &Key, path: &str) -> Mistake {
+    let path = match path {
+        "" => key.name.to_string(),
+        within => format!("{within}.{}", key.name),
+    };
+    match key.means {
+        Means::Read(shape) => Mistake {
+            help: Some("write one".into()),
+            ..empty(&shape, &path)
+        },
+        Means::Idle(..) | Means::Told => empty(&Shape::Value, &path),
+    }
+}
+
+/// What may be meant by a key without a value.
+pub(super) fn empty(shape: &Shape, path: &str) -> Mistake {
+    Mistake {
+        said: format!("{path}: expected {}, found nothing", expected(shape)),
+        help: Some("write one, or leave the key out".into()),
+        of: Part::Value,
+    }
 }
 
 fn before(path: &str) -> String {
@@ -130,8 +156,8 @@ fn expected(shape: &Shape) -> String {
         Shape::Whole(0, most) if *most >= u64::from(u32::MAX) => "a whole number".into(),
         Shape::Whole(least, most) => format!("a whole number from {least} to {most}"),
         Shape::Number => "a number".into(),
-        Shape::Word([word]) => format!("`{word}`"),
-        Shape::Word(words) => format!("one of {}", listed(words)),
+        Shape::Word([word]) | Shape::Choice([word]) => format!("`{word}`"),
+        Shape::Word(words) | Shape::Choice(words) => format!("one of {}", listed(words)),
         Shape::Map(_) | Shape::Named(_) => "a map".into(),
         Shape::List(_) => "a list".into(),
     }
@@ -155,7 +181,7 @@ fn found(json: &Value) -> String {
 fn help(json: &Value, shape: &Shape) -> Option<String> {
     match (shape, json) {
         (Shape::Text, Value::Number(_) | Value::Bool(_)) => Some(QUOTES.into()),
-        (Shape::Word(words), Value::String(word)) => {
+        (Shape::Word(words) | Shape::Choice(words), Value::String(word)) => {
             nearest(word, words).map(|meant| format!("did you mean `{meant}`?"))
         }
         (Shape::Flag, Value::String(text)) if matches!(text.as_str(), "true" | "false") => {

@@ -154,6 +154,21 @@ fn values_that_do_not_fit_are_all_told_beside_what_is_wrong_with_the_rest() {
 }
 
 #[test]
+fn keys_without_a_value_are_found() {
+    let json = json!({"name": null, "tags": [{"Key": null}], "role": null, "made": null});
+    let strays = Strays::of(&json, &SHAPE);
+    let told = |found: &[Mistake]| found.iter().map(Mistake::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        told(&strays.empty),
+        ["tags[0].Key: expected a value, found nothing; write one, or leave the key out"]
+    );
+    assert_eq!(
+        told(&strays.unfit),
+        ["name: expected a text, found nothing; write one"]
+    );
+}
+
+#[test]
 fn a_path_leads_as_far_as_there_is_something() {
     let json = json!({"a": [{"b": 1}], "servers": {"h": {}, "h.example": {}}, "x/y": 1, "ab": 1});
     for (path, pointed) in [

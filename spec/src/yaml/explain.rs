@@ -95,7 +95,10 @@ pub(super) fn explain(kind: &ErrorKind, at: usize, findings: &Findings<'_>) -> C
         Code::YamlSyntax
     };
     let in_value = at >= value;
-    let (start, (message, help)) = if let Some(found) = quoting(kind, text, in_value) {
+    let rest = findings.source().get(value..).unwrap_or_default();
+    let (start, (message, help)) = if let Some(found) = unclosed(kind, text, rest) {
+        (value, found)
+    } else if let Some(found) = quoting(kind, text, in_value) {
         (value, found)
     } else if let Some(found) = layout(kind, text, in_value) {
         (
@@ -117,7 +120,41 @@ pub(super) fn explain(kind: &ErrorKind, at: usize, findings: &Findings<'_>) -> C
     }
 }
 
+/// A list or a map in brackets that nothing ends: `rest` is all of the file from its bracket on.
+fn unclosed(kind: &ErrorKind, line: Line<'_>, rest: &str) -> Option<(String, String)> {
+    let is_broken_off = matches!(
+        kind,
+        ErrorKind::ExpectedFlowSequenceSeparator
+            | ErrorKind::ExpectedFlowMappingSeparator
+            | ErrorKind::UnclosedFlowCollection { .. }
+            | ErrorKind::SimpleKeyExpected
+            | ErrorKind::InvalidSimpleKey
+            | ErrorKind::BlockEntryInFlowCollection
+    );
+    let (opening, closing, what) = match line.rest.chars().next()? {
+        '[' => ('[', ']', "a list"),
+        '{' => ('{', '}', "a map"),
+        _ => return None,
+    };
+    let is_closed = rest.matches(closing).count() >= rest.matches(opening).count();
+    (is_broken_off && !is_closed).then(|| {
+        (
+            format!("`{opening}` begins {what} here, and nothing ends it"),
+            format!(
+                "end it with `{closing}`; if it is a text, quote it: {}",
+                line.quoted()
+            ),
+        )
+    })
+}
+
 fn otherwise(kind: &ErrorKind) -> (String, String) {
+    if kind.to_string() == "misplaced bracket" {
+        return (
+            "this bracket closes nothing".to_owned(),
+            "remove it, or open it before; a text with brackets stands in quotes".to_owned(),
+        );
+    }
     (
         format!("this is not YAML: {kind}"),
         "check the quotes and the indentation here".to_owned(),

@@ -10,7 +10,7 @@ use crate::harness::rig::{Rig, each_size};
 each_size!(small large |plan| plan;
     a_deployment_without_hosts_fails_and_is_explained,
     what_a_build_made_is_deployed_by_its_name,
-    what_a_file_had_before_a_refusal_is_named,
+    a_file_with_unknown_names_is_not_applied_at_all,
     what_is_wrong_is_refused_before_anything_happens,
 );
 
@@ -157,17 +157,38 @@ fn what_a_build_made_is_deployed_by_its_name(rig: &mut Rig) {
     );
 }
 
-fn what_a_file_had_before_a_refusal_is_named(rig: &mut Rig) {
+fn a_file_with_unknown_names_is_not_applied_at_all(rig: &mut Rig) {
     let half = file(
         rig,
         "half.yml",
-        "- {applicationName: there}\n- {applicationName: other, deploymentGroupName: prod}\n",
+        "- {applicationName: there}\n\
+         - {applicationName: other, deploymentGroupName: prod}\n\
+         - {applicationName: there, deploymentGroupName: prod, deploymentConfigName: carefull}\n\
+         - {applicationName: there, deploymentGroupName: test, deploymentConfigName: CodeDeployDefault.AllAtOnce}\n",
     );
     let ran = rig.ran(&["app", "apply", &half]);
     ran.assert_code(5);
-    let said =
-        "other/prod was refused; what came before it in the file is applied and stays: there.";
-    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    for part in [
+        "half.yml:2:",
+        "there is no application `other`",
+        "half.yml:3:",
+        "there is no deployment configuration `carefull`",
+        "for 2 mistakes; nothing of it is applied",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    assert_eq!(rig.told(&["app", "list", "-o", "name"]), "");
+    let paced = file(
+        rig,
+        "paced.yml",
+        "- {applicationName: there}\n\
+         - {applicationName: there, deploymentGroupName: prod, deploymentConfigName: CodeDeployDefault.ECSCanary10Percent5Minutes}\n",
+    );
+    let ran = rig.ran(&["app", "apply", &paced]);
+    ran.assert_code(5);
+    for part in ["paced.yml:2:", "moves traffic step by step", "BLUE_GREEN"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
 }
 
 fn what_is_wrong_is_refused_before_anything_happens(rig: &mut Rig) {

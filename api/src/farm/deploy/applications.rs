@@ -11,6 +11,10 @@ use super::super::body::named;
 use super::super::call::{Answer, Call, changed, json as answer_json};
 use super::super::limits::READ_WAIT;
 use super::super::problem::Problem;
+use super::checks::{self, Coming};
+
+/// The key that never changes.
+const PLATFORM: &str = "computePlatform";
 
 /// `GET /v1/applications`
 pub(in super::super) async fn list(call: Call) -> Answer {
@@ -43,6 +47,28 @@ pub(in super::super) async fn get(call: Call) -> Answer {
     answer_json(StatusCode::OK, &json!({"application": application}))
 }
 
+/// What stands against an application as it is wanted.
+fn refusal(state: &State, wanted: &Application) -> Option<Refusal> {
+    let name = &wanted.application_name;
+    let known = state.app(name)?.application.as_ref()?;
+    (known.compute_platform != wanted.compute_platform).then(|| {
+        Refusal::Exists(format!(
+            "the application `{name}` is there, and its computePlatform cannot be changed"
+        ))
+    })
+}
+
+/// `POST /v1/applications/{name}/check`
+pub(in super::super) async fn check(mut call: Call) -> Answer {
+    call.catch_up_deployments().await?;
+    let (given, wanted): (Value, Application) =
+        named(&mut call, &[("applicationName", "name")]).await?;
+    let deploy = &call.state.farm.deploy;
+    let refusal = deploy.look(move |seen| refusal(seen.state, &wanted));
+    let refusals = refusal.await?.map(|refusal| (PLATFORM, refusal));
+    checks::answer(&given, refusals.into_iter().collect(), &Coming::default())
+}
+
 /// `PUT /v1/applications/{name}`
 pub(in super::super) async fn put(mut call: Call) -> Answer {
     let (given, application): (Value, Application) =
@@ -58,14 +84,10 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     };
     let wanted = application.clone();
     let check = move |state: &State| {
-        let there = state.app(&wanted.application_name);
-        let known = there.and_then(|app| app.application.as_ref());
-        if known.is_some_and(|known| known.compute_platform != wanted.compute_platform) {
-            return Err(Refusal::Exists(format!(
-                "the application `{}` is there, and its computePlatform cannot be changed",
-                wanted.application_name
-            )));
+        if let Some(refusal) = refusal(state, &wanted) {
+            return Err(refusal);
         }
+        let there = state.app(&wanted.application_name);
         Ok(there.map_or(Expected::NEW, |app| Expected::Last(app.last)))
     };
     let event = AppEvent::Applied {
@@ -78,8 +100,7 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
             check,
         )
         .await;
-    let key = "computePlatform";
-    let done = done.map_err(|refused| Problem::refused_for(&given, key, refused))?;
+    let done = done.map_err(|refused| Problem::refused_for(&given, PLATFORM, refused))?;
     deploy.folded(done.seq, READ_WAIT).await;
     let body = json!({"application": application, "notes": notes});
     changed(status, &body, Some(done.seq))

@@ -46,10 +46,30 @@ pub(in super::super) async fn start(mut call: Call) -> Answer {
         asked.revision = of_build(&asked.revision.digest, made)?;
     }
     asked.check().map_err(Problem::all_invalid)?;
+    refuse_unfit_pace(&call, &asked).await?;
     keep(&call.state, &asked.revision.digest).await?;
     let by = call.actor();
     let done = call.state.farm.deploy.start(id, asked, &by).await?;
     shown(&call, done, StatusCode::CREATED).await
+}
+
+/// A configuration of its own, in place of its group's, must be one for what the group deploys to.
+async fn refuse_unfit_pace(call: &Call, asked: &StartDeployment) -> Result<(), Problem> {
+    let Some(config) = asked.deployment_config_name.clone() else {
+        return Ok(());
+    };
+    let name = GroupName {
+        application: asked.application_name.clone(),
+        group: asked.deployment_group_name.clone(),
+    };
+    let unfit = call.state.farm.deploy.look(move |seen| {
+        let settings = seen.state.group(&name)?.settings.as_ref()?;
+        settings.check_config(&seen.state.config(&config)?).err()
+    });
+    match unfit.await? {
+        Some(wrong) => Err(Problem::invalid(wrong)),
+        None => Ok(()),
+    }
 }
 
 /// The revision that a build made. What is told to be of a build is of it: a digest beside it may say the same, and nothing else.

@@ -10,6 +10,10 @@ use super::super::body::named;
 use super::super::call::{Answer, Call, changed, json as answer_json, short};
 use super::super::limits::READ_WAIT;
 use super::super::problem::Problem;
+use super::checks::{self, Coming};
+
+/// The key with its name.
+const NAME: &str = "deploymentConfigName";
 
 /// `GET /v1/deployment-configs`
 pub(in super::super) async fn list(call: Call) -> Answer {
@@ -40,6 +44,27 @@ pub(in super::super) async fn get(call: Call) -> Answer {
     answer_json(StatusCode::OK, &json!({"deploymentConfigInfo": config}))
 }
 
+/// `POST /v1/deployment-configs/{name}/check`
+pub(in super::super) async fn check(mut call: Call) -> Answer {
+    call.catch_up_deployments().await?;
+    let (given, wanted): (Value, DeploymentConfig) =
+        named(&mut call, &[("deploymentConfigName", "name")]).await?;
+    let deploy = &call.state.farm.deploy;
+    let refusal = deploy.look(move |seen| {
+        let name = &wanted.deployment_config_name;
+        let there = seen.state.config(name)?;
+        (there != wanted).then(|| never_changes(name))
+    });
+    let refusals = refusal.await?.map(|refusal| (NAME, refusal));
+    checks::answer(&given, refusals.into_iter().collect(), &Coming::default())
+}
+
+fn never_changes(name: &str) -> Refusal {
+    Refusal::Exists(format!(
+        "the configuration `{name}` is there already, and configurations never change: give this one another name"
+    ))
+}
+
 /// `PUT /v1/deployment-configs/{name}`
 pub(in super::super) async fn put(mut call: Call) -> Answer {
     let (given, config): (Value, DeploymentConfig) =
@@ -54,9 +79,7 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     }
     let asked = name.clone();
     let check = move |state: &State| match there_as(state, &asked) {
-        Some((Some(_), _)) => Err(Refusal::Exists(format!(
-            "the configuration `{asked}` is there already, and configurations never change: give this one another name"
-        ))),
+        Some((Some(_), _)) => Err(never_changes(&asked)),
         Some((None, last)) => Ok(Expected::Last(last)),
         None => Ok(Expected::NEW),
     };
@@ -68,8 +91,7 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
             check,
         )
         .await;
-    let key = "deploymentConfigName";
-    let done = done.map_err(|refused| Problem::refused_for(&given, key, refused))?;
+    let done = done.map_err(|refused| Problem::refused_for(&given, NAME, refused))?;
     deploy.folded(done.seq, READ_WAIT).await;
     changed(StatusCode::CREATED, &body, Some(done.seq))
 }

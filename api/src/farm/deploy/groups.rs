@@ -14,7 +14,15 @@ use super::super::call::{Answer, Call, changed, json as answer_json};
 use super::super::limits::READ_WAIT;
 use super::super::problem::Problem;
 use super::applications::is_there;
+use super::checks;
 use super::having::{self, Having};
+
+/// Keys of a group's document that name what is elsewhere.
+const APPLICATION: &str = "applicationName";
+const CONFIG: &str = "deploymentConfigName";
+/// What is wrong with what the application runs on, or with the configuration that there is, names its own keys.
+const PLATFORM: &str = "computePlatform";
+const PACE: &str = "minimumHealthyHosts";
 
 pub(super) fn name_of(call: &Call) -> GroupName {
     GroupName {
@@ -63,15 +71,38 @@ pub(in super::super) async fn get(call: Call) -> Answer {
     answer_json(StatusCode::OK, &json!({"deploymentGroupInfo": group}))
 }
 
-/// `PUT /v1/applications/{name}/groups/{group}`
-pub(in super::super) async fn put(mut call: Call) -> Answer {
+/// The group that a call's body is, as it is written and as what it is.
+async fn read(call: &mut Call) -> Result<(Value, DeploymentGroup), Problem> {
     let names = [
         ("applicationName", "name"),
         ("deploymentGroupName", "group"),
     ];
     let measures = call.state.farm.deploy.metrics().is_some();
-    let beyond_us = |settings: &DeploymentGroup| beyond_us(settings, measures);
-    let (given, mut settings) = named_with(&mut call, &names, beyond_us).await?;
+    named_with(call, &names, |settings| beyond_us(settings, measures)).await
+}
+
+/// `POST /v1/applications/{name}/groups/{group}/check`
+pub(in super::super) async fn check(mut call: Call) -> Answer {
+    call.catch_up_deployments().await?;
+    let (given, wanted) = read(&mut call).await?;
+    // Whoever applies it is told what could not be asked.
+    queries(&call, &given, &wanted).await?;
+    let name = name_of(&call);
+    let comes = checks::Coming::of(&call);
+    let comes_asked = comes.clone();
+    let refusals = call.state.farm.deploy.look(move |seen| {
+        let is_new = comes_asked.has(APPLICATION) && !is_there(seen.state, &name.application);
+        let mut refusals = refusals(seen.state, &name, &wanted);
+        // What an application runs on that is not there yet is known to whoever makes it.
+        refusals.retain(|(key, _)| !(is_new && *key == PLATFORM));
+        refusals
+    });
+    checks::answer(&given, refusals.await?, &comes)
+}
+
+/// `PUT /v1/applications/{name}/groups/{group}`
+pub(in super::super) async fn put(mut call: Call) -> Answer {
+    let (given, mut settings) = read(&mut call).await?;
     let name = name_of(&call);
     let deploy = &call.state.farm.deploy;
     let mut notes = DeploymentGroup::notes(&given);
@@ -104,13 +135,13 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
         format!("the group was there before, and finds {left}: the next deployment takes that up")
     }));
     settings.deployment_group_id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let check = check(name.clone(), settings.clone());
+    let check = may_be(name.clone(), settings.clone());
     let event = GroupEvent::Applied(Box::new(settings));
     let done = deploy.record(name.subject()?, event.into(), check).await;
     let done = done.map_err(|refused| {
         let key = match refused {
-            Refused::Rule(Refusal::NoConfig(_)) => "deploymentConfigName",
-            Refused::Rule(Refusal::NoApplication(_)) => "applicationName",
+            Refused::Rule(Refusal::NoConfig(_)) => CONFIG,
+            Refused::Rule(Refusal::NoApplication(_)) => APPLICATION,
             Refused::Rule(_) | Refused::Failed(_) => "deploymentGroupName",
         };
         Problem::refused_for(&given, key, refused)
@@ -125,25 +156,44 @@ pub(in super::super) async fn put(mut call: Call) -> Answer {
     changed(status, &body, Some(done.seq))
 }
 
+/// What stands against a group as it is wanted, with the key of its document that each is about.
+fn refusals(
+    state: &State,
+    name: &GroupName,
+    wanted: &DeploymentGroup,
+) -> Vec<(&'static str, Refusal)> {
+    let mut refusals = Vec::new();
+    if !is_there(state, &name.application) {
+        let none = Refusal::NoApplication(name.application.clone());
+        refusals.push((APPLICATION, none));
+    }
+    let application = state.app(&name.application);
+    let application = application.and_then(|app| app.application.as_ref());
+    let platform = application.map(|application| application.compute_platform);
+    if let Err(wrong) = wanted.check_platform(platform.unwrap_or_default()) {
+        refusals.push((PLATFORM, Refusal::Wrong(wrong)));
+    }
+    if let Some(config) = &wanted.deployment_config_name {
+        match state.config(config) {
+            None => refusals.push((CONFIG, Refusal::NoConfig(config.clone()))),
+            Some(config) => {
+                let unfit = wanted.check_config(&config).err();
+                refusals.extend(unfit.map(|wrong| (PACE, Refusal::Wrong(vec![wrong]))));
+            }
+        }
+    }
+    refusals
+}
+
 /// Whether a group may be as it is wanted.
-fn check(
+fn may_be(
     name: GroupName,
     wanted: DeploymentGroup,
 ) -> impl Fn(&State) -> Result<Expected, Refusal> + Send + Sync + 'static {
     move |state| {
-        if !is_there(state, &name.application) {
-            return Err(Refusal::NoApplication(name.application.clone()));
-        }
-        let application = state.app(&name.application);
-        let application = application.and_then(|app| app.application.as_ref());
-        let platform = application.map(|application| application.compute_platform);
-        wanted
-            .check_platform(platform.unwrap_or_default())
-            .map_err(Refusal::Wrong)?;
-        if let Some(config) = &wanted.deployment_config_name
-            && state.config(config).is_none()
-        {
-            return Err(Refusal::NoConfig(config.clone()));
+        let refusal = refusals(state, &name, &wanted).into_iter().next();
+        if let Some((_, refusal)) = refusal {
+            return Err(refusal);
         }
         let Some(group) = state.group(&name) else {
             return Ok(Expected::NEW);

@@ -11,6 +11,8 @@ mod having;
 pub(super) mod alarms;
 /// How many hosts at once, and how traffic moves.
 pub(super) mod configs;
+/// Whether they would be taken.
+mod checks;
 /// Revisions that are needed still.
 pub(super) mod revisions;
 /// What a build made, as a revision.

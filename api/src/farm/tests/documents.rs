@@ -279,3 +279,63 @@ async fn queries_that_are_none_are_refused_where_they_stand() {
     assert_eq!(within, &json!({"line": 1, "column": 5}));
     rig.get(path).await.is(404);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_a_document_would_be_taken_is_said_and_nothing_is_changed() {
+    let rig = Rig::start().await;
+    shop(&rig).await;
+    for (path, body, places) in [
+        ("/v1/applications/toys/check", json!({}), None),
+        (
+            "/v1/applications/shop/check",
+            json!({"computePlatform": "ECS"}),
+            Some(vec!["#/computePlatform"]),
+        ),
+        (
+            "/v1/projects/web/check",
+            json!({"environment": {"image": "x"}}),
+            None,
+        ),
+        (
+            "/v1/deployment-configs/CodeDeployDefault.X/check",
+            json!({"minimumHealthyHosts": {"type": "HOST_COUNT", "value": 1}}),
+            Some(vec![""]),
+        ),
+        ("/v1/applications/shop/groups/test/check", json!({}), None),
+        (
+            "/v1/applications/none/groups/test/check",
+            json!({"applicationName": "none", "deploymentConfigName": "none"}),
+            Some(vec!["#/applicationName", "#/deploymentConfigName"]),
+        ),
+        (
+            "/v1/applications/none/groups/test/check?coming=applicationName,deploymentConfigName",
+            json!({"applicationName": "none", "deploymentConfigName": "none"}),
+            None,
+        ),
+        (
+            "/v1/applications/shop/groups/test/check",
+            json!({"deploymentConfigName": "CodeDeployDefault.ECSLinear10PercentEvery1Minutes"}),
+            Some(vec!["#/deploymentConfigName"]),
+        ),
+    ] {
+        let answer = rig.send("POST", path, &body).await;
+        match places {
+            None => assert_eq!(answer.is(200).json(), json!({}), "{path}"),
+            Some(places) => {
+                let problem = answer.json();
+                let status = problem["status"].as_u64().unwrap();
+                assert!((400..500).contains(&status), "{path} {problem}");
+                if places != [""] {
+                    assert_eq!(pointers(&problem), places, "{path} {problem}");
+                }
+            }
+        }
+    }
+    let groups = rig.get("/v1/applications/shop/groups").await.is(200).json();
+    assert_eq!(groups["deploymentGroups"].as_array().unwrap().len(), 1);
+    let asked = json!({"applicationName": "shop", "deploymentGroupName": "prod", "revision": {"digest": "ab".repeat(32)},
+        "deploymentConfigName": "CodeDeployDefault.ECSCanary10Percent5Minutes"});
+    let refused = rig.send("POST", "/v1/deployments", &asked).await.is(400);
+    let detail = refused.json()["detail"].as_str().unwrap().to_string();
+    assert!(detail.contains("moves traffic step by step"), "{detail}");
+}

@@ -47,6 +47,15 @@ pub(crate) struct Within {
 }
 
 impl Place {
+    /// What is wrong with all of it.
+    pub(crate) const fn of_all(detail: String) -> Self {
+        Self {
+            pointer: String::new(),
+            detail,
+            within: None,
+        }
+    }
+
     /// Its JSON pointer.
     pub(crate) fn pointer(&self) -> &str {
         self.pointer.trim_start_matches('#')
@@ -97,6 +106,17 @@ impl Problem {
     /// True when what was asked for cannot be had, however often one asks.
     pub(crate) const fn is_callers(&self) -> bool {
         matches!(self.status, 400..=499) && !matches!(self.status, 408 | 425 | 429)
+    }
+
+    /// True when the server is of a version that has no such path.
+    pub(crate) fn is_no_route(&self) -> bool {
+        let is_unknown = self.status == 404 && self.code == "ResourceNotFoundException";
+        self.status == 405 || (is_unknown && self.places.is_empty())
+    }
+
+    /// True when it is about what was sent, and not about who sent it.
+    pub(crate) const fn is_of_what_was_sent(&self) -> bool {
+        matches!(self.status, 400 | 404 | 409 | 413 | 422)
     }
 
     /// True when the same may go well a little later.

@@ -7,7 +7,8 @@ use croft_spec::{Diagnostic, Sheet};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::call::{Call, Failure, Farm};
+use super::applying::{self, Change};
+use super::call::{Call, Farm};
 use super::rows::ProjectRow;
 use super::written::{self, Around, NEXT, Source, Written, mistake};
 use super::{block_on, farm, pages};
@@ -54,46 +55,39 @@ async fn act(farm: &Farm, command: &ProjectCommand) -> anyhow::Result<Exit> {
     }
 }
 
-/// Each project is its own change: should one be refused, those before it stay applied.
+/// Each project is its own change; all of them are asked about first.
 async fn apply(
     farm: &Farm,
     source: &Source,
     projects: Vec<Written>,
     format: Format,
 ) -> anyhow::Result<Exit> {
-    let mut rows = Vec::new();
-    for project in projects {
-        let name = project.json["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_string();
-        let call = Call::new(Method::PUT, &["v1", "projects", &name]).json(&project.json);
-        let answer = match farm.open(&call).await {
-            Ok(answer) => answer,
-            Err(Failure::Refused(problem)) => {
-                let placed = source.refused(&project.at, &problem);
-                let refused = Failure::Refused(problem);
-                return Err(placed.map_or_else(|| refused.into(), anyhow::Error::from));
-            }
-            Err(failure) => return Err(failure.into()),
-        };
-        let how = if answer.status().as_u16() == 201 {
-            "made"
-        } else {
-            "configured"
-        };
-        let mut answer: Value = farm.understood(&farm.whole(answer).await?)?;
-        for note in answer["notes"].as_array().into_iter().flatten() {
-            let note = note.as_str().unwrap_or_default();
-            eprintln!("croft: warning: {name}: {note}");
+    let changes = projects.into_iter().map(|project| {
+        let name = name_of(&project);
+        Change {
+            path: ["v1", "projects", &name].map(str::to_string).into(),
+            name,
+            at: project.at,
+            json: project.json,
+            coming: Vec::new(),
         }
-        rows.push(ProjectRow {
-            project: answer["project"].take(),
-            how,
-        });
-    }
+    });
+    let changes: Vec<Change> = changes.collect();
+    let applied = applying::apply(farm, source, &changes).await?;
+    let rows = applied.into_iter().map(|mut one| ProjectRow {
+        project: one.answer["project"].take(),
+        how: one.how,
+    });
+    let rows: Vec<ProjectRow> = rows.collect();
     output::rows(&rows, format)?;
     Ok(Exit::Succeeded)
+}
+
+fn name_of(project: &Written) -> String {
+    project.json["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_string()
 }
 
 /// What AWS's tools and ours print around projects.
@@ -114,10 +108,12 @@ fn projects(file_name: &str, bytes: &[u8]) -> Result<Vec<Written>, Vec<Diagnosti
     let projects = written::documents(&mut sheet, &AROUND);
     for project in &projects {
         let wrong = shape::read::<Project>(&project.json).err();
-        for mistake in wrong.unwrap_or_default() {
-            project.wrong(&mut sheet, &mistake);
-        }
+        written::say::<Project>(project, wrong.unwrap_or_default(), &mut sheet);
     }
+    let named = projects
+        .iter()
+        .map(|project| (name_of(project), project.at.clone(), "name"));
+    written::refuse_twice(&mut sheet, named.filter(|(name, ..)| !name.is_empty()));
     if projects.is_empty() && !sheet.is_wrong() {
         sheet.wrong("", &mistake("there is no project in the file".into(), None));
     }

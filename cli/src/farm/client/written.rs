@@ -1,10 +1,11 @@
 //! Documents that people write, in YAML or JSON, one or several in a file, as they are or as tools print them. Received as a file's name;
 //! handed on with the place of each, so that whatever is wrong with one is shown where it stands.
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::Path;
 
-use croft_proto::shape::{Key, Mistake, Part, Shape, Strays, pointer};
+use croft_proto::shape::{Key, Mistake, Part, Shape, Strays, Written as Shaped, pointer};
 use croft_spec::{Diagnostic, Sheet};
 use serde_json::Value;
 
@@ -39,6 +40,20 @@ impl Written {
     }
 }
 
+/// Says which keys of a document stand without a value, and tells the others of what is wrong with it.
+pub(super) fn say<W: Shaped>(one: &Written, wrong: Vec<Mistake>, sheet: &mut Sheet<'_>) {
+    let empty = Strays::of(&one.json, &W::SHAPE).empty;
+    // What is said of a value that is not there is said once.
+    let is_of_nothing = |mistake: &Mistake| {
+        let path = |mistake: &Mistake| mistake.said.split(": ").next().map(str::to_string);
+        empty.iter().any(|empty| path(empty) == path(mistake))
+    };
+    let others = wrong.into_iter().filter(|mistake| !is_of_nothing(mistake));
+    for mistake in others.chain(empty.iter().cloned()) {
+        one.wrong(sheet, &mistake);
+    }
+}
+
 /// A file as it was read, to show where in it something is.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -59,7 +74,7 @@ impl Source {
             true => std::io::stdin().read_to_end(&mut bytes).map(drop),
             false => std::fs::read(file).map(|read| bytes = read),
         };
-        result.map_err(|error| Wrong(format!("{shown}: {error}")))?;
+        result.map_err(|error| Wrong(format!("{shown}: {}", crate::files::why(&error))))?;
         Ok(Self { shown, bytes })
     }
 
@@ -90,6 +105,24 @@ impl Source {
         )))
     }
 
+    /// What the farm says of the document at that JSON pointer of the file: where it names no part of it, of the whole.
+    pub(super) fn places_of(&self, at: &str, problem: &Problem) -> Vec<Diagnostic> {
+        match problem.places.is_empty() {
+            true => self.places(at, &[Place::of_all(problem.to_string())]),
+            false => self.places(at, &problem.places),
+        }
+    }
+
+    /// Prints what the farm would refuse of the file, of which nothing is applied yet.
+    pub(super) fn refused_whole(&self, mut found: Vec<Diagnostic>) -> Wrong {
+        found.sort_by_key(|found| (found.start, found.end));
+        self.print(&found);
+        let (shown, mistakes) = (&self.shown, counted(found.len()));
+        Wrong(format!(
+            "the farm refuses what {shown} says, for {mistakes}; nothing of it is applied"
+        ))
+    }
+
     fn places(&self, at: &str, places: &[Place]) -> Vec<Diagnostic> {
         // It was read before.
         let Ok(mut sheet) = Sheet::read(&self.shown, &self.bytes) else {
@@ -117,6 +150,21 @@ fn counted(mistakes: usize) -> String {
     match mistakes {
         1 => "a mistake".to_string(),
         count => format!("{count} mistakes"),
+    }
+}
+
+/// Says which documents have a name that one before them has: the last would be all that is left.
+pub(super) fn refuse_twice(
+    sheet: &mut Sheet<'_>,
+    named: impl Iterator<Item = (String, String, &'static str)>,
+) {
+    let mut seen: HashSet<(&'static str, String)> = HashSet::new();
+    for (name, at, key) in named {
+        if !seen.insert((key, name.clone())) {
+            let said = format!("{key}: `{name}` stands in the file already, above");
+            let help = "keep one of the two, or give this one another name";
+            sheet.wrong(&format!("{at}/{key}"), &mistake(said, Some(help.into())));
+        }
     }
 }
 
@@ -159,7 +207,15 @@ fn take_apart(
         }),
         Value::Null => {}
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            sheet.wrong(&at, &mistake(format!("`{value}` is no document"), None));
+            let shown = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_string);
+            let said =
+                format!("`{shown}` is no document: one is a map of keys, such as `name: web`");
+            let help = shown
+                .contains(':')
+                .then(|| "a key needs a space after its `:`".into());
+            sheet.wrong(&at, &mistake(said, help));
         }
     }
 }

@@ -3,10 +3,11 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use super::super::call::{Call, Failure, Farm};
+use super::super::applying::{self, Change};
+use super::super::call::{Call, Farm};
 use super::super::rows::{AppRow, AppliedRow, ConfigRow, GroupRow, InstanceRow};
 use super::super::{block_on, farm, pages};
-use super::documents::{self, Document};
+use super::documents;
 use crate::args::{Format, Global};
 use crate::exit::Exit;
 use crate::farm::words::{
@@ -116,75 +117,25 @@ async fn act_on_config(farm: &Farm, command: &ConfigCommand) -> anyhow::Result<E
     Ok(Exit::Succeeded)
 }
 
-/// Each document is its own change: should one be refused, those before it stay applied, and are named.
+/// Each document is its own change; all of them are asked about first.
 async fn apply(farm: &Farm, words: &ApplyWords) -> anyhow::Result<Exit> {
-    let mut rows = Vec::new();
     let (source, documents) = documents::read(words.path()?)?;
-    for document in documents {
-        let (name, at) = (document.name(), document.at.clone());
-        match apply_one(farm, document).await {
-            Ok(row) => rows.push(row),
-            Err(wrong) => {
-                let problem = if let Some(Failure::Refused(problem)) = wrong.downcast_ref() {
-                    Some(problem)
-                } else {
-                    None
-                };
-                let placed = problem.and_then(|problem| source.refused(&at, problem));
-                tell_what_stays(&name, problem.is_some(), &rows);
-                return Err(placed.map_or(wrong, anyhow::Error::from));
-            }
-        }
-    }
-    show(rows, words.output.output)
-}
-
-fn tell_what_stays(name: &str, is_refused: bool, applied: &[AppliedRow]) {
-    if is_refused && applied.is_empty() {
-        return;
-    }
-    let what = if is_refused {
-        "was refused"
-    } else {
-        "may be applied or not"
-    };
-    let names: Vec<&str> = applied.iter().map(|row| row.name.as_str()).collect();
-    let before = match names.as_slice() {
-        [] => String::new(),
-        names => format!(
-            "; what came before it in the file is applied and stays: {}",
-            names.join(", ")
-        ),
-    };
-    eprintln!("croft: {name} {what}{before}. Apply the whole file again once that is mended");
-}
-
-async fn apply_one(farm: &Farm, document: Document) -> anyhow::Result<AppliedRow> {
-    let path = document.path();
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let call = Call::new(Method::PUT, &path).json(&document.json);
-    let answer = farm.open(&call).await?;
-    let how = if answer.status().as_u16() == 201 {
-        "made"
-    } else {
-        "configured"
-    };
-    let mut answer: Value = farm.understood(&farm.whole(answer).await?)?;
-    let name = document.name();
-    for note in answer["notes"].as_array().into_iter().flatten() {
-        let note = note.as_str().unwrap_or_default();
-        eprintln!("croft: warning: {name}: {note}");
-    }
+    let changes: Vec<Change> = documents
+        .iter()
+        .map(|document| document.change(&documents))
+        .collect();
+    let applied = applying::apply(farm, &source, &changes).await?;
     let fields = ["application", "deploymentGroupInfo", "deploymentConfigInfo"];
-    let field = fields.into_iter().find(|field| answer.get(field).is_some());
-    Ok(AppliedRow {
-        json: field.map_or(Value::Null, |field| answer[field].take()),
-        name,
-        how,
-    })
-}
-
-fn show(rows: Vec<AppliedRow>, format: Format) -> anyhow::Result<Exit> {
-    output::rows(&rows, format)?;
+    let rows = applied.into_iter().map(|mut one| {
+        let mut fields = fields.into_iter();
+        let field = fields.find(|field| one.answer.get(field).is_some());
+        AppliedRow {
+            json: field.map_or(Value::Null, |field| one.answer[field].take()),
+            name: one.name,
+            how: one.how,
+        }
+    });
+    let rows: Vec<AppliedRow> = rows.collect();
+    output::rows(&rows, words.output.output)?;
     Ok(Exit::Succeeded)
 }

@@ -10,6 +10,7 @@ use croft_proto::shape::{self, Key, Mistake, Shape};
 use croft_spec::{Diagnostic, Sheet};
 use serde_json::Value;
 
+use super::super::applying::Change;
 use super::super::written::{self, Around, NEXT, Source, Written, mistake};
 use crate::exit::Wrong;
 
@@ -45,8 +46,26 @@ impl Document {
         }
     }
 
+    /// It, to be applied beside the others of its file.
+    pub(super) fn change(&self, all: &[Self]) -> Change {
+        let names = |key: &str, kind: Kind| {
+            let named = self.kind == Kind::Group && self.json[key].is_string();
+            let is_it = |other: &&Self| other.kind == kind && other.json[key] == self.json[key];
+            named && all.iter().any(|other| is_it(&other))
+        };
+        let coming = [(APPLICATION, Kind::App), (CONFIG, Kind::Config)];
+        let coming = coming.into_iter().filter(|&(key, kind)| names(key, kind));
+        Change {
+            name: self.name(),
+            at: self.at.clone(),
+            path: self.path(),
+            json: self.json.clone(),
+            coming: coming.map(|(key, _)| key).collect(),
+        }
+    }
+
     /// Where it goes.
-    pub(super) fn path(&self) -> Vec<String> {
+    fn path(&self) -> Vec<String> {
         let field = |name: &str| self.json[name].as_str().unwrap_or_default().to_string();
         let app = ["v1".into(), "applications".into(), field("applicationName")];
         match self.kind {
@@ -103,9 +122,12 @@ const AROUND: Around = Around {
 /// The key that tells what a document is about, the most telling one first.
 const NAMES: [(&str, Kind); 3] = [
     ("deploymentGroupName", Kind::Group),
-    ("applicationName", Kind::App),
-    ("deploymentConfigName", Kind::Config),
+    (APPLICATION, Kind::App),
+    (CONFIG, Kind::Config),
 ];
+
+const APPLICATION: &str = "applicationName";
+const CONFIG: &str = "deploymentConfigName";
 
 fn documents(file_name: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagnostic>> {
     let mut sheet = Sheet::read(file_name, bytes)?;
@@ -125,6 +147,15 @@ fn documents(file_name: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagnos
             None => one.wrong(&mut sheet, &unnamed(&one.json)),
         }
     }
+    let named = documents.iter().map(|document| {
+        let key = match document.kind {
+            Kind::Config => CONFIG,
+            Kind::App => APPLICATION,
+            Kind::Group => "deploymentGroupName",
+        };
+        (document.name(), document.at.clone(), key)
+    });
+    written::refuse_twice(&mut sheet, named.filter(|(name, ..)| !name.contains('?')));
     if found.is_empty() && !sheet.is_wrong() {
         let said = "there is no application, group or configuration in the file";
         sheet.wrong("", &mistake(said.into(), None));
@@ -139,16 +170,23 @@ fn documents(file_name: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagnos
 
 /// Says what is wrong with a document, also beside the others of its file.
 fn check(one: &Written, kind: Kind, all: &[Written], sheet: &mut Sheet<'_>) {
-    let wrong = match kind {
-        Kind::Config => shape::read::<DeploymentConfig>(&one.json).err(),
-        Kind::App => shape::read::<Application>(&one.json).err(),
-        Kind::Group => {
-            let platform = platform(&one.json, all);
-            shape::read_with(&one.json, |group| beyond_form(group, platform)).err()
+    match kind {
+        Kind::Config => {
+            let wrong = shape::read::<DeploymentConfig>(&one.json).err();
+            written::say::<DeploymentConfig>(one, wrong.unwrap_or_default(), sheet);
         }
-    };
-    for mistake in wrong.unwrap_or_default() {
-        one.wrong(sheet, &mistake);
+        Kind::App => {
+            let wrong = shape::read::<Application>(&one.json).err();
+            written::say::<Application>(one, wrong.unwrap_or_default(), sheet);
+        }
+        Kind::Group => {
+            let beside = Beside {
+                platform: platform(&one.json, all),
+                config: config(&one.json, all),
+            };
+            let wrong = shape::read_with(&one.json, |group| beyond_form(group, &beside)).err();
+            written::say::<DeploymentGroup>(one, wrong.unwrap_or_default(), sheet);
+        }
     }
 }
 
@@ -163,13 +201,34 @@ fn platform(group: &Value, all: &[Written]) -> Option<ComputePlatform> {
     Some(application.compute_platform)
 }
 
-fn beyond_form(group: &DeploymentGroup, platform: Option<ComputePlatform>) -> Vec<Mistake> {
+/// What the file says of the configuration that the group names, or is known of that name.
+fn config(group: &Value, all: &[Written]) -> Option<DeploymentConfig> {
+    let name = group[CONFIG].as_str()?;
+    if let Some(predefined) = DeploymentConfig::predefined(name) {
+        return Some(predefined);
+    }
+    let is_it = |json: &&Value| json.get(APPLICATION).is_none() && json[CONFIG] == name;
+    let config = all.iter().map(|one| &one.json).find(is_it)?;
+    serde_json::from_value(config.clone()).ok()
+}
+
+/// What of its file a group is judged beside.
+struct Beside {
+    platform: Option<ComputePlatform>,
+    config: Option<DeploymentConfig>,
+}
+
+fn beyond_form(group: &DeploymentGroup, beside: &Beside) -> Vec<Mistake> {
     let verdicts = group.own.as_ref().and_then(|own| own.verdicts.as_ref());
     let of_verdicts = verdicts.and_then(|written| Settings::applied(written).err());
-    let of_platform = platform.and_then(|platform| group.check_platform(platform).err());
+    let of_platform = beside
+        .platform
+        .and_then(|platform| group.check_platform(platform).err());
+    let config = beside.config.as_ref();
+    let of_config = config.and_then(|config| group.check_config(config).err());
     let mut wrong = of_verdicts.unwrap_or_default();
     let of_platform = of_platform.unwrap_or_default().into_iter();
-    wrong.extend(of_platform.map(Mistake::of_value));
+    wrong.extend(of_platform.chain(of_config).map(Mistake::of_value));
     wrong
 }
 
