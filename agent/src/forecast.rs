@@ -92,7 +92,7 @@ pub(crate) fn forecast(
     archive: &Path,
     environment: &[(OsString, OsString)],
 ) -> Result<Forecast, ForecastError> {
-    let spec = revision::spec(archive, command.app_spec_filename.as_deref())?;
+    let spec = revision::whole(archive, command.app_spec_filename.as_deref())?;
     let plan = planning::plan(&Given {
         deployment: &command.deployment_id,
         archive,

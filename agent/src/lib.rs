@@ -40,7 +40,7 @@ pub use container::Containers;
 pub use forecast::{Forecast, ForecastError, Hook, HookScript};
 pub use host::{Host, HostError, Settings};
 pub use install::{Permitted, PlanError, Preview};
-pub use revision::NoSpec;
+pub use revision::{Files, NoSpec};
 pub use spool::{Piece, Spool, Spooling};
 pub use state::durable::Error as StateError;
 pub use state::journal::Refusal;

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use croft_agent::Files;
 use croft_proto::{Diagnostic, Level};
-use croft_spec::appspec;
+use croft_spec::appspec::{self, Around};
 
 use crate::args::{Format, LintWords};
 use crate::exit::{Exit, Wrong};
+use crate::files;
 use crate::output::{self, Rows};
 
 impl Rows for Diagnostic {
@@ -46,9 +48,10 @@ pub(crate) fn lint(words: &LintWords) -> anyhow::Result<Exit> {
     let mut all = Vec::new();
     for file in files(words)? {
         let name = file.display().to_string();
-        let bytes = std::fs::read(&file).map_err(|error| Wrong(format!("{name}: {error}")))?;
+        let refused = |error| Wrong(format!("{name}: {}", files::why(&error)));
+        let bytes = std::fs::read(&file).map_err(refused)?;
         let found = if appspec::is_appspec(&name, &bytes) {
-            appspec::lint(&name, &bytes)
+            appspec_in_its_folder(&file, &bytes)
         } else {
             croft_spec::lint(&name, &bytes)
         };
@@ -70,6 +73,30 @@ pub(crate) fn lint(words: &LintWords) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// What is wrong with an AppSpec; one that has the name that hosts look for is in the folder of its revision, and what it names is
+/// looked for there.
+fn appspec_in_its_folder(file: &Path, bytes: &[u8]) -> Vec<Diagnostic> {
+    let shown = file.display().to_string();
+    let is_at_the_root = APPSPECS
+        .iter()
+        .any(|name| file.file_name() == Some(name.as_ref()));
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let files = match Files::open(folder) {
+        Ok(files) if is_at_the_root => files,
+        _ => return appspec::lint(&shown, bytes),
+    };
+    let is_built = BUILDSPECS.iter().any(|name| folder.join(name).is_file());
+    let around = if is_built {
+        Around::Source
+    } else {
+        Around::Revision
+    };
+    appspec::lint_in(&shown, bytes, &files, around)
+}
+
 /// The file that is named, or those of the folder that is, or that one is in.
 fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
     let folder = match &words.file {
@@ -77,6 +104,13 @@ fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
         Some(folder) => folder.as_path(),
         None => Path::new(""),
     };
+    if let Some(found) = misnamed(folder, BUILDSPECS[0]) {
+        let found = found.display();
+        return Err(Wrong(format!(
+            "{found}: builds read {} and no other name: rename it; to look at it as it is, `croft lint {found}`",
+            BUILDSPECS[0]
+        )));
+    }
     let of = |names: &[&str]| {
         let mut paths = names.iter().map(|name| folder.join(name));
         paths.find(|path| path.is_file())
@@ -85,6 +119,15 @@ fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
         .into_iter()
         .flatten()
         .collect();
+    if found.is_empty()
+        && let Some(found) = misnamed(folder, APPSPECS[0])
+    {
+        return Err(Wrong(format!(
+            "{}: hosts read {} and no such name: rename it",
+            found.display(),
+            APPSPECS[0]
+        )));
+    }
     if found.is_empty() {
         let folder = words.file.as_deref().unwrap_or(Path::new("."));
         return Err(Wrong(format!(
@@ -93,6 +136,21 @@ fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
         )));
     }
     Ok(found)
+}
+
+/// A file of the folder that may be meant by the name that is looked for, and has another one.
+pub(crate) fn misnamed(folder: &Path, wanted: &str) -> Option<PathBuf> {
+    let listed = match folder == Path::new("") {
+        true => Path::new("."),
+        false => folder,
+    };
+    let entries = std::fs::read_dir(listed).ok()?.flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    croft_spec::misnamed(wanted, &names).map(|name| folder.join(name))
 }
 
 fn verdict(name: &str, found: &[Diagnostic]) -> String {

@@ -31,12 +31,15 @@ mod container;
 mod paths;
 /// What a valid file may still do wrong.
 mod traps;
+/// What it names, in the revision.
+mod bundle;
 
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{Around, Bundle, Found};
 pub use container::{Ask, Container, ContainerImage, HealthCheck};
-pub use parse::{Parsed, is_appspec, lint, parse};
+pub use parse::{Parsed, is_appspec, lint, lint_in, parse};
 pub use paths::path_in_bundle;
 
 /// Seconds a script may take when the file does not say.

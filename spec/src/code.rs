@@ -189,6 +189,11 @@ codes! {
     /// A container's setting that cannot be.
     BadContainer = "bad-container", Error;
 
+    /// A file that the revision lacks.
+    MissingFile = "missing-file", Error;
+    /// A file that a source lacks, of which a revision is made.
+    MissingFileOfSource = "missing-file-of-source", Warning;
+
     /// Neither files nor scripts.
     EmptyDeployment = "empty-deployment", Warning;
     /// Two entries that may put files at the same paths.

@@ -30,6 +30,8 @@ mod code;
 mod project;
 /// Documents of the farm, with places.
 mod sheet;
+/// Files of another name.
+mod misnamed;
 /// Findings for people.
 mod render;
 /// Which runtimes an image offers.
@@ -44,6 +46,7 @@ pub use buildspec::{
 };
 pub use code::Code;
 pub use croft_proto::{Diagnostic, Level, Place};
+pub use misnamed::misnamed;
 pub use parse::{FILE_BYTES_MAX, Parsed, lint, parse};
 pub use project::unmatched_secondary;
 pub use render::render;

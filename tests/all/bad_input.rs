@@ -156,6 +156,8 @@ const APPSPEC: &str = "version: \"0.0\"\nos: linux\nfiles:\n  - source: /\n    d
 #[test]
 fn an_appspec_is_known_by_its_name_and_by_its_contents() {
     let farm = farm();
+    farm.file("y.sh", "");
+    farm.file("deploy/y.sh", "");
     for name in ["appspec.yml", "deploy/appspec.yaml", "deploy.yml"] {
         farm.file(name, APPSPEC);
         let places = ["1:10", "5:18", "7:3", "10:17"].map(|place| format!("{name}:{place}"));
@@ -189,6 +191,46 @@ fn an_appspec_is_known_by_its_name_and_by_its_contents() {
             "absolute-script"
         ]
     );
+}
+
+#[test]
+fn what_an_appspec_names_is_looked_for_in_its_folder() {
+    let farm = farm();
+    let names = "files:\n  - {source: conf/ap.ini, destination: /srv/app}\nhooks:\n  AfterInstall:\n    - location: start.sh\n";
+    farm.file(
+        "shop/appspec.yml",
+        format!("version: 0.0\nos: linux\n{names}"),
+    );
+    farm.file("shop/conf/app.ini", "");
+    farm.file("shop/scripts/start.sh", "");
+    let words = [
+        "shop/appspec.yml:4:14",
+        "there is no `conf/ap.ini` in the revision",
+        "did you mean `conf/app.ini`?",
+        "shop/appspec.yml:7:17",
+        "did you mean `scripts/start.sh`?",
+        "2 error(s)",
+    ];
+    for lint in ["shop", "shop/appspec.yml"] {
+        assert_says(&farm.end(farm.croft(&["lint", lint])), 5, &words);
+    }
+    let local = farm.croft(&["agent", "--local", "shop"]);
+    assert_says(
+        &farm.end(local),
+        5,
+        &[
+            "appspec.yml:4:14",
+            "appspec.yml:7:17",
+            "nothing was deployed",
+        ],
+    );
+    // A build may make them.
+    farm.file(
+        "shop/buildspec.yml",
+        "version: 0.2\nphases:\n  build:\n    commands: ['true']\n",
+    );
+    let words = ["missing-file-of-source", "0 error(s), 2 warning(s)"];
+    assert_says(&farm.end(farm.croft(&["lint", "shop"])), 0, &words);
 }
 
 #[test]

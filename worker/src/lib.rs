@@ -71,7 +71,7 @@ pub use request::{
     AwsAccess, BuildRequest, BuildspecFile, Expected, NoValue, PrimarySource, Repository,
     SecretSource, SignIn, Vault,
 };
-pub use run::{Engine, Outcome, run};
+pub use run::{Engine, Outcome, look_at, run};
 
 /// An error and everything beneath it, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

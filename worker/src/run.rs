@@ -19,6 +19,7 @@ use crate::timeline::{Context, Timeline};
 /// The buildspec's file.
 mod read;
 
+pub use read::look_at;
 use read::read_early;
 pub(crate) use read::{Read, read_in, yaml_error};
 

@@ -28,6 +28,7 @@ pub(crate) mod event;
 
 pub use plan::{Permitted, Preview};
 pub use planning::PlanError;
+pub(crate) use wanted::is_absent;
 
 #[cfg(test)]
 mod tests;

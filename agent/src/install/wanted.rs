@@ -307,7 +307,7 @@ fn joined_below(folder: &str, name: &str) -> String {
 }
 
 /// Nothing is there, or it is below what is no folder: then it is below something that has a verdict of its own.
-pub(super) fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     let is_loop = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     let kinds = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     is_loop || kinds.contains(&error.kind())

@@ -10,7 +10,6 @@ use crate::lines::Span;
 use crate::read::{Fields, Reader};
 use crate::yaml::{Kind, Node};
 
-const OWN_KEYS: &[&str] = &["container"];
 const KEYS: &[&str] = &[
     "image",
     "port",
@@ -98,14 +97,20 @@ pub enum Ask {
     Command(Vec<String>),
 }
 
-/// The container; and its span, for those who warn.
+/// Where a container stands, for those who look at it again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ContainerSpans {
+    pub(super) whole: Span,
+    pub(super) image: Span,
+}
+
+/// The container of `own`, which is the top level's `x-croft`.
 pub(super) fn read(
     reader: &mut Reader<'_, '_>,
     top: &Fields<'_>,
+    own: &Fields<'_>,
     os: Os,
-) -> Option<(Container, Span)> {
-    let entry = top.entry("x-croft")?;
-    let own = reader.own_fields(entry, "`x-croft`", OWN_KEYS)?;
+) -> Option<(Container, ContainerSpans)> {
     let entry = own.entry("container")?;
     let fields = reader.own_fields(entry, "`container`", KEYS)?;
     for key in OF_FILES {
@@ -134,7 +139,11 @@ pub(super) fn read(
         image: image?,
         port: port?,
     };
-    Some((container, fields.at))
+    let spans = ContainerSpans {
+        whole: fields.at,
+        image: span(&fields, "image"),
+    };
+    Some((container, spans))
 }
 
 fn image(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<ContainerImage> {

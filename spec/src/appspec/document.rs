@@ -8,6 +8,7 @@ use croft_proto::{listed, nearest};
 
 use super::files::{self, MappingSpans};
 use super::hooks::{self, Hooks};
+use super::paths::{path_in_bundle, slashed};
 use super::permissions::{self, PermissionSpans};
 use super::{AppSpec, Os, container, platform};
 use crate::code::Code;
@@ -25,6 +26,9 @@ const KEYS: &[&str] = &[
     "hooks",
     "x-croft",
 ];
+
+/// What of the top level is Croft's own.
+const OWN_KEYS: &[&str] = &["container", "generated"];
 
 /// The one version there is.
 const VERSION: &str = "0.0";
@@ -51,6 +55,10 @@ pub(super) struct Draft {
     pub(super) empty_hooks: Vec<(LifecycleEvent, Span)>,
     /// Where the container stands.
     pub(super) container: Option<Span>,
+    /// Where its image does.
+    pub(super) image: Option<Span>,
+    /// Paths of the revision that a script makes on the host.
+    pub(super) generated: Vec<String>,
     /// Where the file begins, when it has neither `files` nor `hooks`.
     pub(super) idle: Option<Span>,
 }
@@ -99,7 +107,14 @@ fn sections(reader: &mut Reader<'_, '_>, entries: &[Entry]) -> Draft {
         scripts,
         empty,
     } = hooks::read(reader, &top, rules);
-    let (container, container_span) = container::read(reader, &top, rules).unzip();
+    let own = top
+        .entry("x-croft")
+        .and_then(|entry| reader.own_fields(entry, "`x-croft`", OWN_KEYS));
+    let read = own
+        .as_ref()
+        .and_then(|own| container::read(reader, &top, own, rules));
+    let (container, container_spans) = read.unzip();
+    let generated = own.map_or_else(Vec::new, |own| generated(reader, &own, rules));
     let idle = ["files", "hooks", "x-croft"]
         .iter()
         .all(|key| top.get(key).is_none());
@@ -116,9 +131,26 @@ fn sections(reader: &mut Reader<'_, '_>, entries: &[Entry]) -> Draft {
         permissions: permission_spans,
         scripts,
         empty_hooks: empty,
-        container: container_span,
+        container: container_spans.map(|spans| spans.whole),
+        image: container_spans.map(|spans| spans.image),
+        generated,
         idle: (idle && reader.is_sure(&top)).then_some(top.at),
     }
+}
+
+/// Paths of the revision; one that leads out of it is none.
+fn generated(reader: &mut Reader<'_, '_>, own: &Fields<'_>, os: Os) -> Vec<String> {
+    let mut generated = Vec::new();
+    for (text, span) in reader.texts(own, "generated") {
+        if path_in_bundle(&slashed(&text, os)).is_some() {
+            generated.push(text);
+            continue;
+        }
+        let message = format!("`generated` leads out of the bundle: `{text}`");
+        let help = "paths begin at the bundle's root";
+        reader.add(Code::ClimbingPath, span, message, help);
+    }
+    generated
 }
 
 fn check_top_keys(reader: &mut Reader<'_, '_>, entries: &[Entry]) {

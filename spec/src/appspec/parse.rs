@@ -4,7 +4,7 @@
 use croft_proto::Diagnostic;
 
 use super::document::{self, is_zero};
-use super::{AppSpec, traps};
+use super::{AppSpec, Around, Bundle, bundle, traps};
 use crate::findings::Findings;
 use crate::parse::{FILE_BYTES_MAX, examine, usable};
 use crate::yaml::{self, Kind};
@@ -39,6 +39,23 @@ pub fn lint(file_name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
     let read = |findings: &mut Findings<'_>| {
         let draft = document::read(findings)?;
         traps::check(&draft, findings);
+        Some(draft)
+    };
+    examine(file_name, bytes, read).1
+}
+
+/// Everything [`lint`] finds, and each file that the AppSpec names and that is not among the files around it.
+#[must_use]
+pub fn lint_in(
+    file_name: &str,
+    bytes: &[u8],
+    bundle: &dyn Bundle,
+    around: Around,
+) -> Vec<Diagnostic> {
+    let read = |findings: &mut Findings<'_>| {
+        let draft = document::read(findings)?;
+        traps::check(&draft, findings);
+        bundle::check(&draft, bundle, around, findings);
         Some(draft)
     };
     examine(file_name, bytes, read).1

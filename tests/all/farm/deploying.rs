@@ -233,6 +233,10 @@ fn what_is_wrong_is_refused_before_anything_happens(rig: &mut Rig) {
     says(&of("nowhere"), "nowhere");
     fs::create_dir_all(rig.folder().join("empty")).unwrap();
     says(&of("empty"), "no appspec.yml");
+    let lacking = format!("{APPSPEC}hooks:\n  AfterInstall:\n    - location: start.sh\n");
+    revision(rig, "lacking", &lacking);
+    says(&of("lacking"), "lacking/appspec.yml:8:17");
+    says(&of("lacking"), "there is no `start.sh` in the revision");
     revision(rig, "site", APPSPEC);
     says(
         &[&of("site")[..], &["--config", "none"]].concat(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use croft_beneath::Root;
 use croft_proto::{Diagnostic, Level, Place};
-use croft_spec::{Buildspec, FILE_BYTES_MAX};
+use croft_spec::{Buildspec, FILE_BYTES_MAX, misnamed};
 
 use crate::request::{BuildRequest, BuildspecFile, PrimarySource};
 
@@ -39,17 +39,49 @@ pub(crate) fn read_in(folder: &Path, file: &BuildspecFile) -> Read {
     let opened = Root::open(folder).and_then(|root| root.open_file(&relative));
     match opened.and_then(contents) {
         Ok(bytes) => parse(&name, &bytes),
-        Err(error) => {
-            let path = folder.join(&relative);
-            let outward = error.kind() == io::ErrorKind::NotFound && path.is_symlink();
-            let help = if outward {
-                "a link is followed only inside the source: put the file itself there, or name it with -b"
-            } else {
-                help_for(&error)
-            };
-            unreadable(&path, &name, &error, help)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => absent(folder, &relative),
+        // Where the source lies is a farm's own affair.
+        Err(error) => unreadable(&name, &cannot(&name, &error), help_for(&error)),
     }
+}
+
+/// What a person reads who has the folder before him.
+///
+/// **Shape.** The diagnostics of the buildspec that `file` means in the folder, and its text.
+#[must_use]
+pub fn look_at(folder: &Path, file: &BuildspecFile) -> (Vec<Diagnostic>, String) {
+    let read = read_in(folder, file);
+    (read.diagnostics, read.text)
+}
+
+/// A source without the buildspec that is looked for.
+fn absent(folder: &Path, relative: &Path) -> Read {
+    let name = relative.display().to_string();
+    let said = format!("there is no {name} in the source");
+    if folder.join(relative).is_symlink() {
+        let help = "a link is followed only inside the source: put the file itself there, or name it with -b";
+        return unreadable(&name, &cannot(&name, &io::ErrorKind::NotFound.into()), help);
+    }
+    let within = relative.parent().unwrap_or(Path::new(""));
+    let root = Root::open(folder).and_then(|root| root.read_dir(within));
+    let entries = root.unwrap_or_default();
+    let names: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry.name.to_str())
+        .collect();
+    let wanted = relative.file_name().unwrap_or_default().to_string_lossy();
+    let Some(found) = misnamed(&wanted, &names) else {
+        let help = "put a buildspec.yml into the source's top folder, or name another file with -b";
+        return unreadable(&name, &said, help);
+    };
+    let found = within.join(found);
+    let found = found.display();
+    let help = format!("there is a {found}: rename it to {name}, or name it with -b {found}");
+    unreadable(&name, &said, &help)
+}
+
+fn cannot(name: &str, error: &io::Error) -> String {
+    format!("{name} cannot be read: {error}")
 }
 
 /// The person's own file, wherever its links lead.
@@ -68,7 +100,7 @@ fn read_on_host(path: &Path) -> Read {
     });
     match opened.and_then(contents) {
         Ok(bytes) => parse(&name, &bytes),
-        Err(error) => unreadable(path, &name, &error, help_for(&error)),
+        Err(error) => unreadable(&name, &cannot(&name, &error), help_for(&error)),
     }
 }
 
@@ -91,7 +123,7 @@ fn parse(name: &str, bytes: &[u8]) -> Read {
 
 fn help_for(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::NotFound {
-        "put a buildspec.yml into the source's top folder, or name another file with -b"
+        "name a file that is there with -b"
     } else if error.kind() == io::ErrorKind::InvalidInput {
         "a buildspec is a regular file: no folder, pipe or device; name another file with -b"
     } else {
@@ -99,11 +131,11 @@ fn help_for(error: &io::Error) -> &'static str {
     }
 }
 
-fn unreadable(path: &Path, name: &str, error: &io::Error, help: &str) -> Read {
+fn unreadable(name: &str, said: &str, help: &str) -> Read {
     let diagnostic = Diagnostic {
         code: "no-buildspec".into(),
         level: Level::Error,
-        message: format!("{} cannot be read: {error}", path.display()),
+        message: said.into(),
         place: Place {
             file: name.into(),
             line: 0,
@@ -120,21 +152,30 @@ fn unreadable(path: &Path, name: &str, error: &io::Error, help: &str) -> Read {
     }
 }
 
-/// One sentence for the phase's context; the command line shows all findings.
+/// Mistakes that a phase's context names: it is shown in one place with others, and the command line shows all.
+const NAMED_MAX: usize = 10;
+
+/// The mistakes for the phase's context, a line each.
 pub(crate) fn yaml_error(diagnostics: &[Diagnostic]) -> String {
-    let errors: Vec<&Diagnostic> = diagnostics
+    let errors = diagnostics
         .iter()
-        .filter(|found| found.level == Level::Error)
+        .filter(|found| found.level == Level::Error);
+    let mut lines: Vec<String> = errors
+        .map(|found| match (&found.help, found.place.line) {
+            // A file that is not there.
+            (Some(help), 0) => format!("{}: {}; {help}", found.place, found.message),
+            (_, _) => format!("{}: {}", found.place, found.message),
+        })
         .collect();
-    let Some(first) = errors.first() else {
-        return "the buildspec cannot be used".to_string();
-    };
-    let more = if errors.len() > 1 {
-        format!(" (and {} more)", errors.len() - 1)
-    } else {
-        String::new()
-    };
-    format!("{}: {}{more}", first.place, first.message)
+    let more = lines.len().saturating_sub(NAMED_MAX);
+    lines.truncate(NAMED_MAX);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    match lines.is_empty() {
+        true => "the buildspec cannot be used".to_string(),
+        false => lines.join("\n"),
+    }
 }
 
 #[cfg(test)]

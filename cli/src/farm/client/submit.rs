@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use croft_cache::{Put, Store, TreeRef};
+use croft_proto::Level;
 use croft_proto::farm::{OwnOfStart, Priority, StartBuild, Variable, VariableType};
 use croft_worker::{BuildspecFile, PrimarySource};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::call::{Call, Farm};
+use super::call::{Call, Failure, Farm};
 use super::rows::BuildRow;
 use super::upload::{Purpose, upload};
 use super::{block_on, farm, watch};
@@ -20,7 +21,6 @@ use crate::exit::{Exit, Wrong};
 use crate::farm::words::SubmitWords;
 use crate::output;
 use crate::plan;
-use crate::render::{count, size};
 use crate::run::refuse_state_in;
 use crate::surroundings::{Surroundings, now};
 
@@ -34,18 +34,17 @@ pub(crate) fn submit(global: &Global, words: &SubmitWords) -> anyhow::Result<Exi
     let surroundings = Surroundings::read(global)?;
     refuse_state_in(&source, &surroundings)?;
     block_on(async {
-        let project = ready_project(&farm, words, &source).await?;
+        let (project, there) = find_project(&farm, words, &source).await?;
+        if !has_good_buildspec(words, &source, there.as_ref())? {
+            return Ok(Exit::Usage);
+        }
+        if there.is_none() {
+            make_project(&farm, words, &project).await?;
+        }
         let store = surroundings.open_cache()?;
         let tree = put(&store, &source)?;
         let uploaded = upload(&farm, &store, &tree, Purpose::Source).await?;
-        if uploaded.chunks > 0 {
-            eprintln!(
-                "croft: uploaded {} chunks, {} of {}",
-                count(uploaded.chunks),
-                size(uploaded.bytes),
-                size(uploaded.tree_bytes)
-            );
-        }
+        uploaded.tell(&words.directory);
         let build = start_build(&farm, start, &project, &tree).await?;
         let id = build["id"].as_str().unwrap_or_default().to_string();
         if words.detach {
@@ -97,28 +96,82 @@ fn buildspec(words: &SubmitWords, primary: &PrimarySource) -> anyhow::Result<Opt
     )
 }
 
-/// The project's name, once the farm has it.
-pub(super) async fn ready_project(
+/// Whether the build could begin: what is wrong with the buildspec that is in the folder, or that is given, is printed before anything is
+/// sent. What the farm alone has is the worker's to read.
+fn has_good_buildspec(
+    words: &SubmitWords,
+    source: &Path,
+    project: Option<&Value>,
+) -> anyhow::Result<bool> {
+    let primary = PrimarySource::Folder(source.to_path_buf());
+    let file = match plan::buildspec(words.buildspec.as_deref(), &primary)? {
+        BuildspecFile::Default => {
+            let of_project = project.and_then(|project| project["source"]["buildspec"].as_str());
+            match of_project {
+                None | Some("") => BuildspecFile::Default,
+                // The text itself, or an object in a bucket.
+                Some(text) if text.contains('\n') || text.contains(':') => return Ok(true),
+                Some(path) => BuildspecFile::InSource(path.into()),
+            }
+        }
+        named @ (BuildspecFile::InSource(_) | BuildspecFile::OnHost(_)) => named,
+    };
+    let (mut found, text) = croft_worker::look_at(source, &file);
+    let mistakes = found.iter().filter(|found| found.level == Level::Error);
+    let mistakes = mistakes.count();
+    if mistakes == 0 {
+        return Ok(true);
+    }
+    // As the person knows it.
+    if !matches!(file, BuildspecFile::OnHost(_)) && words.directory != Path::new(".") {
+        for found in &mut found {
+            let shown = words.directory.join(&found.place.file);
+            found.place.file = shown.display().to_string();
+        }
+    }
+    let color = output::style(&std::io::stderr()).color;
+    eprint!("{}", croft_spec::render(&found, &text, color));
+    eprintln!("croft: the buildspec has {mistakes} mistake(s); nothing was sent");
+    Ok(false)
+}
+
+/// The project's name, and its configuration when the farm has it.
+pub(super) async fn find_project(
     farm: &Farm,
     words: &SubmitWords,
     source: &Path,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<(String, Option<Value>)> {
     let name = match &words.project {
         Some(name) => plan::named_project(name)?,
         None => plan::project_of_folder(source),
     };
-    let there = farm.bytes(&Call::get(&["v1", "projects", &name])).await;
+    let there: Result<Value, Failure> = farm.json(&Call::get(&["v1", "projects", &name])).await;
     match there {
-        Ok(_) => return Ok(name),
+        Ok(mut answer) => {
+            // The project itself, or under its name.
+            let project = match answer.get_mut("project") {
+                Some(project) => project.take(),
+                None => answer,
+            };
+            Ok((name, Some(project)))
+        }
         Err(failure) if failure.is_not_found() && words.project.is_some() => {
-            return Err(Wrong(format!(
+            Err(Wrong(format!(
                 "there is no project {name}: `croft project apply -f FILE` makes one, `croft project list` shows which there are"
             ))
-            .into());
+            .into())
         }
-        Err(failure) if failure.is_not_found() => {}
-        Err(failure) => return Err(failure.into()),
+        Err(failure) if failure.is_not_found() => Ok((name, None)),
+        Err(failure) => Err(failure.into()),
     }
+}
+
+/// Makes the project of a folder that is submitted for the first time.
+pub(super) async fn make_project(
+    farm: &Farm,
+    words: &SubmitWords,
+    name: &str,
+) -> anyhow::Result<()> {
     let image = words.image.as_deref().unwrap_or(SANDBOX);
     let project = json!({
         "name": name,
@@ -126,10 +179,10 @@ pub(super) async fn ready_project(
         "artifacts": {"type": "NO_ARTIFACTS"},
         "environment": {"type": "LINUX_CONTAINER", "image": image, "computeType": "BUILD_GENERAL1_SMALL"},
     });
-    let call = Call::new(Method::PUT, &["v1", "projects", &name]).json(&project);
+    let call = Call::new(Method::PUT, &["v1", "projects", name]).json(&project);
     farm.bytes(&call).await?;
     eprintln!("croft: made the project {name}, on {image}");
-    Ok(name)
+    Ok(())
 }
 
 /// The folder's tree, in the local store.
@@ -138,8 +191,9 @@ pub(super) fn put(store: &Store, source: &Path) -> anyhow::Result<TreeRef> {
         directory: source,
         now: now(),
     };
-    let stored = with_bar(store, "storing", || store.put(&request));
-    let stored = stored.with_context(|| format!("cannot store {}", source.display()))?;
+    let stored = with_bar(store, "reading the folder", || store.put(&request));
+    let stored =
+        stored.with_context(|| format!("cannot bring {} into the cache", source.display()))?;
     for warning in &stored.warnings {
         eprintln!("croft: {warning}");
     }

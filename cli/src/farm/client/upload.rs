@@ -1,6 +1,8 @@
 //! A folder's tree on its way to the server: only the chunks that are lacking there. Receives a tree of the local store; when it
 //! returns, the server has the tree, or the reason is told.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use bytes::Bytes;
 use croft_cache::{Export, Id, Offer, Store, TreeRef, decode_ids};
@@ -8,6 +10,7 @@ use reqwest::Method;
 use tokio::sync::mpsc;
 
 use super::call::{Call, Failure, Farm};
+use crate::render::size;
 
 /// Batches that are read ahead while one is sent: the disk and the line work at once, in 12 MiB of memory.
 const BATCHES_AHEAD: usize = 2;
@@ -43,6 +46,32 @@ pub(super) struct Uploaded {
     pub(super) bytes: u64,
     /// Bytes of all the tree's chunks.
     pub(super) tree_bytes: u64,
+}
+
+impl Uploaded {
+    /// Says what was sent of it.
+    pub(super) fn tell(&self, folder: &Path) {
+        eprintln!("croft: {}", self.told(folder));
+    }
+
+    fn told(&self, folder: &Path) -> String {
+        let (folder, whole) = (shown(folder), size(self.tree_bytes));
+        match self.chunks {
+            0 => format!("the farm has all of {folder} already ({whole})"),
+            _ => format!(
+                "uploaded {folder}: {whole}, of which {} were sent, compressed",
+                size(self.bytes)
+            ),
+        }
+    }
+}
+
+/// A folder as a person knows it.
+fn shown(folder: &Path) -> String {
+    match folder == Path::new(".") {
+        true => "this folder".to_string(),
+        false => folder.display().to_string(),
+    }
 }
 
 /// Sends what the server lacks of the tree, and makes the tree visible there.
@@ -114,5 +143,29 @@ fn read_ahead(export: Export, batches: &mpsc::Sender<Result<Bytes, croft_cache::
         if batches.blocking_send(batch).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_told_by_its_folder_and_sizes() {
+        let uploaded = Uploaded {
+            chunks: 3,
+            bytes: 1 << 20,
+            tree_bytes: 5 << 20,
+        };
+        let told = uploaded.told(Path::new("web"));
+        assert!(
+            told.starts_with("uploaded web: ") && told.ends_with(" were sent, compressed"),
+            "{told}"
+        );
+        let told = Uploaded::default().told(Path::new("."));
+        assert!(
+            told.starts_with("the farm has all of this folder"),
+            "{told}"
+        );
     }
 }

@@ -10,6 +10,8 @@ mod keys;
 mod mistakes;
 /// Containers.
 mod container;
+/// What is named, in the revision.
+mod bundle;
 /// Warnings about what would happen.
 mod traps;
 /// Whole pages of findings.

@@ -4,8 +4,10 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use anyhow::Context as _;
+use croft_agent::Files;
 use croft_proto::Level;
-use croft_spec::appspec;
+use croft_spec::appspec::{self, Around};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,8 +21,9 @@ use super::watch;
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Wrong};
 use crate::farm::words::DeployWords;
+use crate::files;
+use crate::lint::misnamed;
 use crate::output;
-use crate::render::{count, size};
 use crate::run::refuse_state_in;
 use crate::surroundings::Surroundings;
 
@@ -58,14 +61,7 @@ pub(crate) fn deploy(global: &Global, words: &DeployWords) -> anyhow::Result<Exi
         let store = surroundings.open_cache()?;
         let tree = put(&store, source)?;
         let uploaded = upload(&farm, &store, &tree, Purpose::Revision).await?;
-        if uploaded.chunks > 0 {
-            eprintln!(
-                "croft: uploaded {} chunks, {} of {}",
-                count(uploaded.chunks),
-                size(uploaded.bytes),
-                size(uploaded.tree_bytes)
-            );
-        }
+        uploaded.tell(&shown);
         // The name that hosts look for by themselves need not be said.
         let named = (appspec != NAMES[0]).then_some(appspec.as_str());
         let asked = asked(words, Some(&tree.id.to_string()), files.origin(), named);
@@ -82,9 +78,13 @@ fn checked(words: &DeployWords, source: &Path, named: &Path) -> anyhow::Result<O
             .find(|name| source.join(name).is_file())
             .map(str::to_string)
             .ok_or_else(|| {
+                let other = misnamed(source, NAMES[0]);
+                let other = other.as_ref().and_then(|path| path.file_name());
+                let other = other.map(|name| format!("; there is a {}: rename it", name.display()));
                 Wrong(format!(
-                    "there is no appspec.yml in {}: name a folder with one by --revision, or the file by --app-spec-filename",
-                    named.display()
+                    "there is no appspec.yml in {}: name a folder with one by --revision, or the file by --app-spec-filename{}",
+                    named.display(),
+                    other.unwrap_or_default()
                 ))
             })?,
     };
@@ -93,9 +93,10 @@ fn checked(words: &DeployWords, source: &Path, named: &Path) -> anyhow::Result<O
         true => name.clone(),
         false => named.join(&name).display().to_string(),
     };
-    let bytes =
-        std::fs::read(source.join(&name)).map_err(|error| Wrong(format!("{shown}: {error}")))?;
-    let found = appspec::lint(&shown, &bytes);
+    let bytes = std::fs::read(source.join(&name));
+    let bytes = bytes.map_err(|error| Wrong(format!("{shown}: {}", files::why(&error))))?;
+    let files = Files::open(source).with_context(|| format!("cannot read {}", named.display()))?;
+    let found = appspec::lint_in(&shown, &bytes, &files, Around::Revision);
     if !found.is_empty() {
         let text = String::from_utf8_lossy(&bytes);
         let color = output::style(&std::io::stderr()).color;
@@ -231,6 +232,14 @@ mod tests {
         .unwrap();
         let found = checked(&words, folder.path(), Path::new("dist")).unwrap();
         assert_eq!(found.as_deref(), Some("appspec.yaml"));
+        let lacking =
+            "version: 0.0\nos: linux\nhooks:\n  AfterInstall:\n    - location: start.sh\n";
+        let appspec = folder.path().join("appspec.yaml");
+        std::fs::write(&appspec, lacking).unwrap();
+        let found = || checked(&words, folder.path(), Path::new("dist")).unwrap();
+        assert_eq!(found(), None);
+        std::fs::write(folder.path().join("start.sh"), "").unwrap();
+        assert_eq!(found().as_deref(), Some("appspec.yaml"));
         std::fs::write(folder.path().join("appspec.yml"), "version: 0.0\nos: mac\n").unwrap();
         assert_eq!(
             checked(&words, folder.path(), Path::new("dist")).unwrap(),

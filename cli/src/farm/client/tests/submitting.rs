@@ -5,7 +5,7 @@ use clap::Parser;
 use croft_cache::{Adoption, Offer, Put, ReceiveLimits, Store, TreeRef, encode_ids};
 use serde_json::{Value, json};
 
-use super::super::submit::{ready_project, start, start_build};
+use super::super::submit::{find_project, make_project, start, start_build};
 use super::super::upload::{Purpose, upload};
 use super::stub::{Reply, Stub};
 use crate::args::{Cli, Command};
@@ -201,15 +201,18 @@ async fn a_project_is_made_where_there_is_none_but_not_one_that_was_named() {
     .await;
     let farm = stub.farm();
     let source = Path::new("/srv/my.app");
-    let named = ready_project(&farm, &words("--project other"), source).await;
+    let named = find_project(&farm, &words("--project other"), source).await;
     let said = named.unwrap_err().to_string();
     assert!(
         said.contains("there is no project other") && said.contains("apply"),
         "{said}"
     );
-    for _ in 0..2 {
-        let name = ready_project(&farm, &words(""), source).await.unwrap();
-        assert_eq!(name, "my-app");
+    for is_there in [false, true] {
+        let (name, there) = find_project(&farm, &words(""), source).await.unwrap();
+        assert_eq!((name.as_str(), there.is_some()), ("my-app", is_there));
+        if !is_there {
+            make_project(&farm, &words(""), &name).await.unwrap();
+        }
     }
     let asked = stub.asked();
     let puts: Vec<_> = asked.iter().filter(|asked| asked.method == "PUT").collect();
