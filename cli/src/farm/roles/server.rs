@@ -55,26 +55,58 @@ pub(crate) struct Running {
     rest: watch::Sender<bool>,
 }
 
-impl Running {
-    /// Starts the loops and listens.
-    pub(crate) async fn start(
-        ground: Ground,
-        door: &DoorWords,
-        home: &Path,
-        key: croft_keys::MasterKey,
-    ) -> anyhow::Result<Self> {
+/// Where a server listens, before it is one: what cannot be had there keeps a farm from being begun.
+pub(crate) struct Front {
+    listener: TcpListener,
+    scheme: &'static str,
+    tls: Door,
+    metrics: MetricsAccess,
+}
+
+impl Front {
+    pub(crate) async fn open(door: &DoorWords) -> anyhow::Result<Self> {
         let metrics = metrics_access(door)?;
+        let (scheme, tls) = match (&door.tls_cert, &door.tls_key) {
+            (Some(chain), Some(key)) => ("https", tls_door(chain, key)?),
+            _ => ("http", Door::plain()),
+        };
         let listener = TcpListener::bind(door.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}; name another address and port with --listen",
                 door.listen
             )
         })?;
-        let address = listener.local_addr().context("cannot tell the address")?;
-        let (scheme, tls) = match (&door.tls_cert, &door.tls_key) {
-            (Some(chain), Some(key)) => ("https", tls_door(chain, key)?),
-            _ => ("http", Door::plain()),
-        };
+        Ok(Self {
+            listener,
+            scheme,
+            tls,
+            metrics,
+        })
+    }
+
+    pub(crate) fn url(&self) -> anyhow::Result<String> {
+        let address = self.listener.local_addr();
+        let address = address.context("cannot tell the address")?;
+        Ok(format!("{}://{address}", self.scheme))
+    }
+}
+
+impl Running {
+    /// Starts the loops, and answers.
+    pub(crate) async fn start(
+        ground: Ground,
+        at: Front,
+        door: &DoorWords,
+        home: &Path,
+        key: croft_keys::MasterKey,
+    ) -> anyhow::Result<Self> {
+        let url = at.url()?;
+        let Front {
+            listener,
+            tls,
+            metrics,
+            ..
+        } = at;
         let (front, front_stop) = watch::channel(false);
         let (rest, rest_stop) = watch::channel(false);
         let (server, handle) = Server::new(Parts {
@@ -124,7 +156,7 @@ impl Running {
         loops.spawn(async move { served.await.context("the API ended") });
         Ok(Self {
             farm,
-            url: format!("{scheme}://{address}"),
+            url,
             loops,
             front,
             rest,
@@ -260,6 +292,9 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
         };
         let last = broker.ledger.last().await;
         let has_past = last.context("cannot read the ledger")? > Seq::ZERO;
+        let front = Front::open(&words.door).await?;
+        let archive = substrates::Archive::of(&words.farm, &words.keep, &home)?;
+        let lease = substrates::lease(&words.farm)?;
         let path = master::path(words.door.master_key_file.as_deref());
         let key = master::read_or_create(&path, &home, has_past)?;
         master::claim(&key, &path, &*broker.ledger).await?;
@@ -267,13 +302,13 @@ pub(crate) fn server(global: &Global, words: &ServerWords) -> anyhow::Result<Exi
         let ground = Ground {
             broker,
             kept: substrates::kept(&words.farm, &home, Some(signer))?,
-            archive: substrates::Archive::of(&words.farm, &words.keep, &home)?,
-            lease: substrates::lease(&words.farm)?,
+            archive,
+            lease,
             name: name(words.name.as_deref(), &home)?,
             registry: observed::registry()?,
         };
         say_health(&ground.broker).await;
-        let mut running = Running::start(ground, &words.door, &home, key).await?;
+        let mut running = Running::start(ground, front, &words.door, &home, key).await?;
         if let Some(token) = croft_api::farm::first_token(&running.farm).await? {
             output::text(&format!("admin token, shown once: {token}\n"))?;
         }

@@ -4,13 +4,19 @@
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
+use croft_ledger::{OpenError, Seq};
+use croft_worker::Home;
 use croft_worker::farm::Standing;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::ending;
-use super::server::{self, Running};
+use super::server::{self, Front, Running};
+use super::substrates::Broker;
 use super::words::UpWords;
 use super::{enrolment, master, observed, substrates, worker};
 use crate::args::Global;
@@ -32,10 +38,13 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         sweep::sweep(&surroundings.home).await;
         let limit = worker::drain_limit(&words.farm)?;
         let lease = substrates::lease(&words.farm)?;
-        let path = master::path(words.door.master_key_file.as_deref());
-        let key = master::read_or_create(&path, &home, home.join("ledger.db").exists())?;
-        let broker = substrates::embedded(&surroundings.home)?;
-        master::claim(&key, &path, &*broker.ledger).await?;
+        worker::check_pool(&words.slots)?;
+        // Whatever can fail comes before the key: a farm that did not start was not begun.
+        let front = Front::open(&words.door).await?;
+        let broker = tokio::select! {
+            broker = broker(&surroundings.home, &front) => broker?,
+            () = signals.next() => return Ok(Exit::Succeeded),
+        };
         let kept = substrates::kept(&words.farm, &home, None)?;
         let registry = observed::registry()?;
         let ground = server::Ground {
@@ -46,7 +55,12 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             name: server::name(None, &home)?,
             registry: registry.clone(),
         };
-        let mut running = Running::start(ground, &words.door, &home, key).await?;
+        let last = broker.ledger.last().await;
+        let has_past = last.context("cannot read the ledger")? > Seq::ZERO;
+        let path = master::path(words.door.master_key_file.as_deref());
+        let key = master::read_or_create(&path, &home, has_past)?;
+        master::claim(&key, &path, &*broker.ledger).await?;
+        let mut running = Running::start(ground, front, &words.door, &home, key).await?;
         let keys = enrolment::within(&running.farm, &words.slots.pool).await?;
         let ground = worker::Ground {
             broker,
@@ -74,6 +88,55 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         running.stop().await?;
         Ok(Exit::Succeeded)
     })
+}
+
+/// How long one that is ending may take after it has stopped listening.
+const ENDING_MAX: Duration = Duration::from_secs(20);
+/// How often it is looked whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Of an address of this machine, to be answered.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// The ledger of this home. One `croft up` that is ending holds it for a few seconds after it has stopped listening: it is waited for.
+async fn broker(home: &Home, front: &Front) -> anyhow::Result<Broker> {
+    let until = Instant::now() + ENDING_MAX;
+    let mut is_said = false;
+    loop {
+        let refused = match substrates::embedded(home) {
+            Err(refused) if is_in_use(&refused) => refused,
+            opened => return opened,
+        };
+        if Instant::now() >= until || listens(home.path(), &front.url()?).await {
+            return Err(refused);
+        }
+        if !is_said {
+            output::say("another croft up is still ending; waiting for it");
+            is_said = true;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn is_in_use(refused: &anyhow::Error) -> bool {
+    let open = refused.downcast_ref::<OpenError>();
+    matches!(open, Some(OpenError::InUse { .. }))
+}
+
+/// Whether the `croft up` that this home was last used by still listens. Where this one listens now, it does not.
+async fn listens(home: &Path, ours: &str) -> bool {
+    let Some((up, _)) = Up::read(home).ok().flatten() else {
+        return false;
+    };
+    if up.server == ours {
+        return false;
+    }
+    let url = reqwest::Url::parse(&up.server).ok();
+    let addresses = url.and_then(|url| url.socket_addrs(|| None).ok());
+    let Some(address) = addresses.unwrap_or_default().into_iter().next() else {
+        return false;
+    };
+    let connected = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(address)).await;
+    matches!(connected, Ok(Ok(_)))
 }
 
 /// The token of the last start, if it is good still; else a new one.

@@ -259,6 +259,18 @@ pub(crate) fn host() -> String {
     host.nodename().to_string_lossy().into_owned()
 }
 
+/// Passes when a pool can be called so.
+pub(crate) fn check_pool(words: &SlotWords) -> Result<(), Wrong> {
+    let pool = &words.pool;
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    match (1..=64).contains(&pool.len()) && pool.chars().all(is_word) {
+        true => Ok(()),
+        false => Err(Wrong(format!(
+            "--pool `{pool}`: a pool's name has 1 to 64 letters, digits, - and _"
+        ))),
+    }
+}
+
 pub(crate) fn drain_limit(words: &FarmWords) -> Result<std::time::Duration, Wrong> {
     crate::files::parse_span_ms(&words.drain)
         .map(std::time::Duration::from_millis)
