@@ -265,7 +265,9 @@ async fn queries_that_are_none_are_refused_where_they_stand() {
         "thresholds": [{"name": "p50", "query": "p50", "max": 1}, {"name": "p99", "query": "p99{", "max": 1}],
     }}});
     let path = "/v1/applications/shop/groups/canary";
+    let check = rig.send("POST", &format!("{path}/check"), &group).await;
     let problem = rig.send("PUT", path, &group).await.is(400).json();
+    assert_eq!(pointers(&check.is(400).json()), pointers(&problem));
     assert_eq!(
         pointers(&problem),
         [
