@@ -13,7 +13,13 @@ pub(crate) struct Leases {
     /// When each was heard of last.
     heard: BTreeMap<BuildId, u64>,
     connected_since: Option<u64>,
+    /// When it was last looked at.
+    looked_ms: Option<u64>,
 }
+
+/// Who has not looked for so long was frozen, or had no processor: what it has not heard meanwhile proves nothing, and may lie before
+/// it unread. Of shorter leases it is less: a worker renews five times in each, so that three quarters of one are no silence yet.
+const LOOK_MS_MAX: u64 = 5_000;
 
 impl Leases {
     pub(crate) fn of(lease: Lease) -> Self {
@@ -45,8 +51,14 @@ impl Leases {
         self.heard.remove(&build);
     }
 
-    /// Those that were silent for longer than a lease, and for how long. None while this server is not connected.
-    pub(crate) fn silent(&self, now_ms: u64) -> Vec<(BuildId, u64)> {
+    /// Those that were silent for longer than a lease, and for how long. None while this server is not connected, and everybody has a
+    /// whole lease from here on when this was not asked for long.
+    pub(crate) fn silent(&mut self, now_ms: u64) -> Vec<(BuildId, u64)> {
+        let looked_ms = self.looked_ms.replace(now_ms).unwrap_or(now_ms);
+        let most = LOOK_MS_MAX.min(self.lease.ms() / 4 * 3);
+        if now_ms.saturating_sub(looked_ms) > most {
+            self.caught_up(now_ms);
+        }
         let Some(since) = self.connected_since else {
             return Vec::new();
         };
@@ -67,16 +79,35 @@ mod tests {
     const BUILD: [u8; 16] = [1; 16];
     const LEASE_MS: u64 = 15_000;
 
+    /// What is found at the end, when it is looked at each second until then.
+    fn looked(leases: &mut Leases, from_ms: u64, to_ms: u64) -> Vec<(BuildId, u64)> {
+        for ms in (from_ms..to_ms).step_by(1_000) {
+            assert_eq!(leases.silent(ms), []);
+        }
+        leases.silent(to_ms)
+    }
+
     #[test]
     fn silence_counts_from_the_last_renewal() {
         let mut leases = Leases::default();
         leases.connected(0);
         leases.hear(BuildId::derived(BUILD), 1_000);
-        assert_eq!(leases.silent(1_000 + LEASE_MS), []);
+        assert_eq!(looked(&mut leases, 0, 1_000 + LEASE_MS), []);
         let lost = leases.silent(1_001 + LEASE_MS);
         assert_eq!(lost, [(BuildId::derived(BUILD), LEASE_MS + 1)]);
         leases.hear(BuildId::derived(BUILD), 2_000);
         assert_eq!(leases.silent(1_001 + LEASE_MS), []);
+    }
+
+    #[test]
+    fn a_server_that_was_frozen_grants_everybody_a_lease() {
+        let mut leases = Leases::default();
+        leases.connected(0);
+        leases.hear(BuildId::derived(BUILD), 0);
+        assert_eq!(leases.silent(1_000), []);
+        let back_ms = 1_000 + 2 * LEASE_MS;
+        assert_eq!(looked(&mut leases, back_ms, back_ms + LEASE_MS), []);
+        assert_eq!(leases.silent(back_ms + LEASE_MS + 1).len(), 1);
     }
 
     #[test]
@@ -85,7 +116,7 @@ mod tests {
         leases.connected(0);
         leases.hear(BuildId::derived(BUILD), 0);
         leases.caught_up(2 * LEASE_MS);
-        assert_eq!(leases.silent(3 * LEASE_MS), []);
+        assert_eq!(looked(&mut leases, 2 * LEASE_MS, 3 * LEASE_MS), []);
         assert_eq!(leases.silent(3 * LEASE_MS + 1).len(), 1);
         leases.disconnected();
         leases.caught_up(4 * LEASE_MS);
@@ -98,11 +129,12 @@ mod tests {
         leases.hear(BuildId::derived(BUILD), 0);
         assert_eq!(leases.silent(10 * LEASE_MS), [], "it was never connected");
         leases.connected(10 * LEASE_MS);
-        assert_eq!(leases.silent(11 * LEASE_MS), []);
+        assert_eq!(looked(&mut leases, 10 * LEASE_MS, 11 * LEASE_MS), []);
         leases.disconnected();
-        assert_eq!(leases.silent(20 * LEASE_MS), []);
+        assert_eq!(looked(&mut leases, 11 * LEASE_MS, 20 * LEASE_MS), []);
         leases.connected(20 * LEASE_MS);
         leases.connected(20 * LEASE_MS + 5);
+        assert_eq!(looked(&mut leases, 20 * LEASE_MS, 21 * LEASE_MS), []);
         assert_eq!(leases.silent(21 * LEASE_MS + 1).len(), 1);
     }
 }

@@ -5,7 +5,8 @@
 //! are (Goyal, Vin, Cheng: Start-time Fair Queueing, 1996). Within a project, the first submitted goes first.
 //!
 //! **Starvation bound.** Each eighth turn belongs to the build that has waited longest, whatever its priority and project. So a
-//! build before which `n` others were submitted waits for at most `8 (n + 1)` turns of its pool.
+//! build before which `n` others were submitted waits for at most `8 (n + 1)` turns of its pool, those not counted that a limit
+//! of its own project held up.
 //!
 //! A turn costs logarithmic time. What leaves the line from its middle is only forgotten, and skipped when its turn comes.
 
@@ -16,9 +17,6 @@ use croft_proto::farm::{BuildId, PRIORITIES, Priority, Weight};
 
 /// Each so manieth turn belongs to who has waited longest.
 pub const AGE_EVERY: u64 = 8;
-
-/// Who has waited longest may be held up by a limit; so many behind it are looked at instead.
-const OLDEST_LOOKS_MAX: usize = 32;
 
 /// What a turn costs a project of weight 1. Divisible by every weight up to ten, and finely enough by the others.
 const TURN: u64 = 2_520_000;
@@ -39,6 +37,10 @@ pub(crate) struct Line {
     levels: [Level; PRIORITIES],
     /// Everybody who really waits.
     waiting: BTreeMap<Seq, Waiting>,
+    /// Who has waited longest of each project that is not known to be held up, by age.
+    eldest: BTreeSet<(Seq, u32)>,
+    /// The same by project.
+    eldest_of: HashMap<u32, Seq>,
     turns: u64,
 }
 
@@ -87,6 +89,24 @@ impl Line {
             level.ready.insert((flow.start, waiting.project));
         }
         self.waiting.insert(waiting.submitted, waiting);
+        match self.eldest_of.get(&waiting.project) {
+            Some(known) if *known <= waiting.submitted => {}
+            Some(_) | None => self.look_for_eldest(waiting.project),
+        }
+    }
+
+    /// Finds who has waited longest of a project.
+    fn look_for_eldest(&mut self, project: u32) {
+        if let Some(known) = self.eldest_of.remove(&project) {
+            self.eldest.remove(&(known, project));
+        }
+        let waiting = &self.waiting;
+        let flows = self.levels.iter_mut();
+        let flows = flows.filter_map(|level| level.flows.get_mut(&project));
+        if let Some(eldest) = flows.filter_map(|flow| flow.front(waiting)).min() {
+            self.eldest.insert((eldest, project));
+            self.eldest_of.insert(project, eldest);
+        }
     }
 
     /// It does not wait any more.
@@ -104,6 +124,16 @@ impl Line {
                 flow.start = flow.start.max(level.now);
                 level.ready.insert((flow.start, project));
             }
+        }
+        self.look_for_eldest(project);
+    }
+
+    /// The same of every project: limits are others.
+    pub(crate) fn release_all(&mut self) {
+        let flows = self.levels.iter().flat_map(|level| level.flows.keys());
+        let projects: BTreeSet<u32> = flows.copied().collect();
+        for project in projects {
+            self.release(project);
         }
     }
 
@@ -128,9 +158,20 @@ impl Line {
         next
     }
 
-    fn oldest(&self, is_open: &impl Fn(u32) -> bool) -> Option<Waiting> {
-        let mut oldest = self.waiting.values().take(OLDEST_LOOKS_MAX);
-        oldest.find(|waiting| is_open(waiting.project)).copied()
+    /// Who has waited longest of those whom no limit holds up. A project that one does is looked at again when it is released.
+    fn oldest(&mut self, is_open: &impl Fn(u32) -> bool) -> Option<Waiting> {
+        loop {
+            let (eldest, project) = *self.eldest.first()?;
+            if !is_open(project) {
+                self.eldest.pop_first();
+                self.eldest_of.remove(&project);
+                continue;
+            }
+            if let Some(waiting) = self.waiting.get(&eldest) {
+                return Some(*waiting);
+            }
+            self.look_for_eldest(project);
+        }
     }
 
     fn fair(
@@ -144,6 +185,19 @@ impl Line {
     }
 }
 
+impl Flow {
+    /// The first of them that really waits. Those before it are forgotten.
+    fn front(&mut self, waiting: &BTreeMap<Seq, Waiting>) -> Option<Seq> {
+        while let Some(front) = self.builds.front() {
+            if waiting.contains_key(front) {
+                return Some(*front);
+            }
+            self.builds.pop_front();
+        }
+        None
+    }
+}
+
 impl Level {
     fn take(
         &mut self,
@@ -154,14 +208,7 @@ impl Level {
         while let Some((start, project)) = self.ready.pop_first() {
             let flow = self.flows.get_mut(&project)?;
             flow.is_ready = false;
-            while flow
-                .builds
-                .front()
-                .is_some_and(|front| !waiting.contains_key(front))
-            {
-                flow.builds.pop_front();
-            }
-            let Some(front) = flow.builds.front().copied() else {
+            let Some(front) = flow.front(waiting) else {
                 if start <= self.now {
                     // Whoever comes back starts no earlier than this anyway.
                     self.flows.remove(&project);
@@ -245,6 +292,28 @@ mod tests {
         let turn = order.iter().position(|next| *next == (1, 1)).unwrap() + 1;
         assert_eq!(turn as u64, AGE_EVERY);
         assert_eq!(order.len(), 40);
+    }
+
+    #[test]
+    fn whoever_a_limit_holds_up_does_not_keep_the_eighth_turn_from_others() {
+        let mut line = Line::default();
+        for submitted in 1..=100 {
+            line.add(waiting(submitted, 1, 2));
+        }
+        line.add(waiting(101, 2, 0));
+        for submitted in 102..=200 {
+            line.add(waiting(submitted, 3, 4));
+        }
+        let is_open = |project| project != 1;
+        let taken: Vec<u64> = (0..8)
+            .map(|_| line.take(is_open, ten).unwrap().submitted.get())
+            .collect();
+        assert_eq!(taken.last(), Some(&101), "{taken:?}");
+        line.release(1);
+        let taken: Vec<u64> = (0..8)
+            .map(|_| line.take(|_| true, ten).unwrap().submitted.get())
+            .collect();
+        assert_eq!(taken.last(), Some(&1), "{taken:?}");
     }
 
     #[test]

@@ -72,5 +72,11 @@ impl Server {
     }
 }
 
-/// How often time passes for the decisions.
-const TICK: Duration = Duration::from_secs(1);
+/// How often time passes for the decisions: whoever is silent for a lease is noticed so much later at most.
+const TICK: Duration = Duration::from_millis(250);
+
+/// After so many of those the broker is asked whether it answers, and things are counted.
+const TICKS_A_SECOND: u64 = 4;
+
+/// Before a stream that ended is asked for again.
+const AGAIN: Duration = Duration::from_secs(1);

@@ -35,7 +35,7 @@ const EXPIRED_MAX: usize = 1_000;
 pub struct Now {
     /// Milliseconds of a clock that is never set: leases, hints.
     pub steady_ms: u64,
-    /// What people call the time: deadlines in the queue.
+    /// What people call the time, and may be set: taken only until the ledger has said what time it is.
     pub wall: Timestamp,
 }
 
@@ -76,7 +76,7 @@ pub enum Input<'a> {
     Renewed(Renewed),
     /// A build that was to be retried, as it was submitted: the answer to [`Action::Retry`].
     Before(BuildId, &'a Submitted),
-    /// About a second has passed.
+    /// A second has passed, or less.
     Tick,
 }
 
@@ -110,6 +110,8 @@ pub struct Scheduler {
     asked: BTreeMap<BuildId, u64>,
     /// Automatic retries that have not been seen yet: the failed build before each, and when it was last asked for.
     retries: BTreeMap<BuildId, (BuildId, Option<u64>)>,
+    /// The latest time that the ledger has told, and when by the steady clock.
+    told: Option<(Timestamp, u64)>,
     is_caught_up: bool,
 }
 
@@ -201,6 +203,15 @@ impl Scheduler {
         noted: &mut Vec<Noted>,
     ) -> Result<Vec<Action>, FoldError> {
         let mut actions = Vec::new();
+        if let Input::Entry(entry) = &input
+            && (self.told.is_none() || entry.at > self.time(now))
+        {
+            self.told = Some((entry.at, now.steady_ms));
+        }
+        let now = Now {
+            wall: self.time(now),
+            ..now
+        };
         match input {
             Input::Entry(entry) => {
                 let pool = self.fold(entry, now, noted)?;
@@ -226,6 +237,15 @@ impl Scheduler {
         Ok(actions)
     }
 
+    /// The ledger's time, as far as it is known: one server whose clock is set must not decide what has waited too long. It is never
+    /// ahead, and behind only while nothing is appended.
+    pub(crate) fn time(&self, now: Now) -> Timestamp {
+        self.told.map_or(now.wall, |(at, told_ms)| {
+            let since_ms = now.steady_ms.saturating_sub(told_ms);
+            Timestamp::from_millis(at.millis().saturating_add(since_ms))
+        })
+    }
+
     /// Folds an entry and keeps account of it; the pool in which a hint may go out now.
     fn fold(
         &mut self,
@@ -245,8 +265,9 @@ impl Scheduler {
                     .set(project, rules.and_then(|rules| rules.concurrency.as_ref()));
                 let counted = self.counted.iter().filter_map(|id| self.farm.build(*id));
                 self.gates.recount(counted.map(|build| build.project));
+                // A group's limit is also that of its other projects.
                 for pool in self.pools.values_mut() {
-                    pool.line.release(project);
+                    pool.line.release_all();
                 }
                 Ok(None)
             }

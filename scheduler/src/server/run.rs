@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use croft_bus::{Announcement, RenewalRequest};
-use croft_ledger::{Append, Entry, ReadError, Seq};
+use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::farm::{BuildEvent, BuildId, Submitted};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
@@ -16,9 +16,9 @@ use tokio::time::MissedTickBehavior;
 use super::behind;
 use super::handle::{Command, PoolLine, Progress};
 use super::seen::Seen;
-use super::surely::{self, Ended, chain};
+use super::surely::chain;
 use super::wishes::{Came, Wishes};
-use super::{Parts, Server, TICK};
+use super::{AGAIN, Parts, Server, TICK, TICKS_A_SECOND};
 use crate::step::Noted;
 use crate::{
     Action, Announced, FoldError, Hint, Input, Now, Renewed, Scheduler, Verdict, build_subject,
@@ -36,6 +36,7 @@ const GATHERED_MAX: usize = 16;
 
 /// Unfinished builds up to which they are all looked at each tick; of more, each tenth: a look takes a tenth of a microsecond each.
 const MEASURED_MAX: usize = 10_000;
+const MEASURED_TICKS: u64 = 10 * TICKS_A_SECOND;
 
 /// Why a server stopped.
 #[derive(Debug, thiserror::Error)]
@@ -223,19 +224,24 @@ impl Loop {
     }
 
     fn tick(&mut self) -> Result<(), ServerError> {
-        self.probe();
-        self.wishes.tell(self.scheduler.farm());
-        self.seen.tick(self.now().steady_ms);
+        self.ticks += 1;
+        let is_second = self.ticks.is_multiple_of(TICKS_A_SECOND);
+        if is_second {
+            self.probe();
+            self.wishes.tell(self.scheduler.farm());
+            self.seen.tick(self.now().steady_ms);
+        }
         self.step(Input::Tick)?;
-        self.measure();
+        if is_second {
+            self.measure();
+        }
         Ok(())
     }
 
-    fn measure(&mut self) {
-        self.ticks += 1;
+    fn measure(&self) {
         let farm = self.scheduler.farm();
         let is_small = farm.unfinished().len() <= MEASURED_MAX;
-        if self.progress.is_caught_up && (is_small || self.ticks.is_multiple_of(10)) {
+        if self.progress.is_caught_up && (is_small || self.ticks.is_multiple_of(MEASURED_TICKS)) {
             let now = self.now();
             let measured = self.scheduler.measure(now.wall);
             let workers = self.seen.all(now.steady_ms);
@@ -369,7 +375,7 @@ impl Loop {
         if !self.progress.is_caught_up {
             return;
         }
-        let now = self.now().wall;
+        let now = self.scheduler.time(self.now());
         let next = self
             .wishes
             .next(self.scheduler.farm(), &self.parts.ledger, now);
@@ -420,17 +426,23 @@ impl Loop {
         }
     }
 
+    /// Appends a decision, once. What came of it shows in the ledger; when it does not, it is decided again by what is known then: said
+    /// again as it is, it could come into a ledger in which it is not true any more.
     fn append(&self, appends: Vec<Append>) {
         let ledger = Arc::clone(&self.parts.ledger);
         self.send(async move {
-            match surely::append(ledger, appends, None).await {
-                Ended::There(_) | Ended::Conflict => {}
-                Ended::Unavailable(why) => {
-                    tracing::warn!(%why, "a decision could not be recorded; it is decided again");
+            match ledger.append(appends).await {
+                Ok(_) | Err(AppendError::Conflict { .. }) => Arrived::Done,
+                Err(AppendError::Unknown { source }) => {
+                    tracing::warn!(error = %source, "a decision's append was lost sight of");
+                    Arrived::Probed(None)
                 }
-                Ended::Unknown => tracing::warn!("a decision's append was lost sight of"),
+                Err(error) => {
+                    let why = chain(&error);
+                    tracing::warn!(%why, "a decision could not be recorded; it is decided again");
+                    Arrived::Done
+                }
             }
-            Arrived::Done
         });
     }
 
@@ -492,7 +504,7 @@ impl Loop {
         self.send(async move {
             let renewals = bus.renewals().await;
             if renewals.is_err() {
-                tokio::time::sleep(TICK).await;
+                tokio::time::sleep(AGAIN).await;
             }
             Arrived::Renewals(renewals.ok())
         });
@@ -503,7 +515,7 @@ impl Loop {
         self.send(async move {
             let announcements = bus.announcements().await;
             if announcements.is_err() {
-                tokio::time::sleep(TICK).await;
+                tokio::time::sleep(AGAIN).await;
             }
             Arrived::Announcements(announcements.ok())
         });

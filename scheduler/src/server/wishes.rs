@@ -93,9 +93,24 @@ impl Wishes {
         if self.landed.is_some_and(|seq| farm.last() >= seq) {
             self.tell(farm);
         }
-        if !self.may_depart(farm) {
-            return None;
+        while self.may_depart(farm) {
+            let before = self.waiting.len();
+            let next = self.decide(farm, ledger, now);
+            // Those who were decided about and append nothing keep nobody waiting.
+            if next.is_some() || self.waiting.len() >= before {
+                return next;
+            }
         }
+        None
+    }
+
+    /// Decides about one batch.
+    fn decide(
+        &mut self,
+        farm: &Farm,
+        ledger: &Arc<dyn Ledger>,
+        now: Timestamp,
+    ) -> Option<BoxFuture<'static, Came>> {
         let mut batch = Batch::default();
         let mut later = VecDeque::new();
         let alone = self.alone();

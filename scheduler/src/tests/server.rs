@@ -1,16 +1,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use croft_bus::{Announcement, Bus, Memory as MemoryBus, Renewal, Settings, Verdict};
-use croft_ledger::{Append, Clock, Entry, Expected, Ledger, Memory, ReadError, Seq, Through};
+use croft_ledger::{
+    Append, AppendError, Appended, Clock, Entry, Expected, Ledger, Memory, ReadError, Seq, Through,
+};
 use croft_proto::farm::{
     BuildEvent, BuildId, Concurrency, ConcurrencyMode, Lease, LossReason, ProjectEvent,
     ProjectRules, SettledBy,
 };
 use croft_proto::{Status, Timestamp};
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -33,6 +37,15 @@ fn now() -> Timestamp {
 }
 
 async fn farm(servers: usize, rules: ProjectRules) -> Farm {
+    farm_over(servers, rules, |ledger| ledger).await
+}
+
+/// The same, with servers that see the ledger through something.
+async fn farm_over(
+    servers: usize,
+    rules: ProjectRules,
+    through: impl Fn(Arc<Memory>) -> Arc<dyn Ledger>,
+) -> Farm {
     let ledger = Arc::new(Memory::new(Clock::system()));
     let bus = Arc::new(MemoryBus::new(&Settings::default()));
     let (stop, stopped) = watch::channel(false);
@@ -45,7 +58,7 @@ async fn farm(servers: usize, rules: ProjectRules) -> Farm {
     };
     for _ in 0..servers {
         let (server, handle) = Server::new(Parts {
-            ledger: Arc::clone(&farm.ledger) as Arc<dyn Ledger>,
+            ledger: through(Arc::clone(&farm.ledger)),
             bus: Arc::clone(&farm.bus) as Arc<dyn Bus>,
             lease: Lease::new(1_000).unwrap(),
             clock: Clock::system(),
@@ -395,4 +408,54 @@ async fn who_waits_for_what_is_in_the_ledger_is_told_when_the_server_stops() {
     let (started, ()) = tokio::join!(handle.start(asked()), stops);
     assert!(started.unwrap().seq.is_some());
     servers.join_next().await.unwrap().unwrap().unwrap();
+}
+
+/// Loses sight of the first loss that is appended, before it has happened.
+#[derive(Debug)]
+struct Lossy {
+    inner: Arc<Memory>,
+    has_lost: Arc<AtomicBool>,
+}
+
+impl Through for Lossy {
+    fn inner(&self) -> &dyn Ledger {
+        self.inner.as_ref()
+    }
+
+    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        let is_loss = batch.iter().any(|append| {
+            let text = String::from_utf8_lossy(&append.event);
+            text.contains("attemptLost")
+        });
+        if is_loss && !self.has_lost.swap(true, Ordering::SeqCst) {
+            let source = "the broker was cut off".into();
+            return async { Err(AppendError::Unknown { source }) }.boxed();
+        }
+        self.inner.append(batch)
+    }
+}
+
+#[tokio::test]
+async fn a_loss_that_did_not_arrive_is_not_said_again_of_whoever_is_heard_by_then() {
+    let has_lost = Arc::new(AtomicBool::new(false));
+    let known = Arc::clone(&has_lost);
+    let farm = farm_over(1, rules(), move |inner| {
+        let has_lost = Arc::clone(&known);
+        Arc::new(Lossy { inner, has_lost })
+    });
+    let farm = farm.await;
+    let started = farm.handles[0].start(asked()).await.unwrap();
+    assert_eq!(farm.claim().await, (started.build, 1));
+    let until = tokio::time::Instant::now() + SOON;
+    while !has_lost.load(Ordering::SeqCst) {
+        assert!(tokio::time::Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // For three leases, in which what was decided in the silence must not come up again.
+    for _ in 0..30 {
+        assert_eq!(farm.renew(started.build, 1).await, Verdict::Go);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(farm.events(started.build).await.len(), 2);
+    farm.end().await;
 }

@@ -94,7 +94,20 @@ impl Bench {
         self.scheduler.step(input, self.now).unwrap()
     }
 
+    /// Looked at once a second, as a server does.
     fn pass(&mut self, millis: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut left = millis;
+        while left > 0 {
+            let step = left.min(1_000);
+            left -= step;
+            actions.extend(self.sleep(step));
+        }
+        actions
+    }
+
+    /// Not looked at before the end.
+    fn sleep(&mut self, millis: u64) -> Vec<Action> {
         self.now.steady_ms += millis;
         self.now.wall = Timestamp::from_millis(self.now.wall.millis() + millis);
         self.input(Input::Tick)
@@ -726,4 +739,67 @@ pub(super) fn submitted_as(number: u64) -> croft_proto::farm::Submitted {
         initiator: "test".into(),
         request: Box::default(),
     }
+}
+
+#[test]
+fn a_server_that_was_frozen_calls_nobody_lost() {
+    let mut bench = Bench::new(rules());
+    bench.submit(asked(1));
+    bench.build(1, &started(1, "w"));
+    bench.pass(1_000);
+    assert_eq!(
+        appended(&bench.sleep(4 * LEASE_MS)),
+        [],
+        "what it was told lies unread"
+    );
+    assert_eq!(appended(&bench.pass(LEASE_MS)), []);
+    assert_eq!(
+        appended(&bench.pass(1)).len(),
+        1,
+        "a lease later it was silent"
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_gives_up_nothing_in_the_queue() {
+    let mut bench = Bench::new(rules());
+    bench.submit(asked(1));
+    let day_ms = 24 * 60 * 60_000;
+    bench.now.wall = Timestamp::from_millis(bench.now.wall.millis() + day_ms);
+    assert_eq!(appended(&bench.pass(60_000)), []);
+    bench.now.wall = Timestamp::from_millis(bench.now.wall.millis() - day_ms);
+    assert_eq!(appended(&bench.pass(478 * 60_000)), []);
+    let events = appended(&bench.sleep(60_000));
+    assert_eq!(
+        events.len(),
+        1,
+        "eight hours have passed by the ledger's time"
+    );
+}
+
+#[test]
+fn a_groups_limit_that_is_raised_by_one_project_lets_those_of_the_others_go() {
+    let grouped = |limit| {
+        let concurrency = Concurrency {
+            limit,
+            mode: ConcurrencyMode::Queue,
+            group: Some("g".into()),
+        };
+        ProjectRules {
+            concurrency: Some(concurrency),
+            ..rules()
+        }
+    };
+    let mut bench = Bench::new(grouped(1));
+    let other = project_subject("other").unwrap();
+    let rules_of = |limit| serde_json::to_vec(&applied(grouped(limit))).unwrap();
+    bench.entry(other.clone(), rules_of(1));
+    bench.announce(4);
+    bench.submit(asked(1));
+    bench.submit(asked(2));
+    assert_eq!(published(&bench.pass(1_000)), []);
+    bench.project(&applied(grouped(2)));
+    bench.entry(other, rules_of(2));
+    let offered = published(&bench.pass(1_000));
+    assert_eq!(offered, [(id(2), 1)]);
 }
