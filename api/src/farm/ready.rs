@@ -20,10 +20,11 @@ pub(super) async fn readyz(call: Call) -> Answer {
     let state = &call.state;
     let progress = state.farm.handle.progress();
     let view = is_in_step(state).await;
+    let is_written = !*state.is_stuck.borrow();
     let is_draining = state.draining.is_cancelled();
     let deploys = state.farm.deploy.progress().is_caught_up;
-    let is_ready =
-        progress.is_caught_up && progress.is_connected && deploys && view && !is_draining;
+    let knows = progress.is_caught_up && progress.is_connected && deploys && view;
+    let is_ready = knows && is_written && !is_draining;
     let status = match is_ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -34,6 +35,7 @@ pub(super) async fn readyz(call: Call) -> Answer {
         "deploymentsCaughtUp": deploys,
         "brokerConnected": progress.is_connected,
         "viewInStep": view,
+        "ledgerWritten": is_written,
         "draining": is_draining,
     });
     answer_json(status, &body)

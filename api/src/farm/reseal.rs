@@ -43,19 +43,25 @@ async fn sealed(state: &State) -> Result<(), Problem> {
     let views = &state.farm.views;
     let newest = views.ask(|read| read.newest_pool_keys()).await?;
     let mut after: Option<String> = None;
+    let mut failed = None;
     loop {
         let from = after.take();
         let page = views
             .ask(move |read| read.secrets(from.as_deref(), croft_views::ROWS_MAX))
             .await?;
         for secret in &page.rows {
-            if !lacking(&secret.sealed, &newest).is_empty() {
-                one(state, secret, &newest).await?;
+            if lacking(&secret.sealed, &newest).is_empty() {
+                continue;
+            }
+            // One that cannot be must not keep those after it from being sealed.
+            if let Err(problem) = one(state, secret, &newest).await {
+                tracing::warn!(secret = %secret.name, why = %problem.detail, "a secret is not sealed to every pool's key");
+                failed.get_or_insert(problem);
             }
         }
         after = page.next;
         if after.is_none() {
-            return Ok(());
+            return failed.map_or(Ok(()), Err);
         }
     }
 }

@@ -74,6 +74,23 @@ fn opened(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_too_large_for_so_many_pools_keeps_no_other_from_them() {
+    let rig = Rig::start().await;
+    for (name, value) in [("a", "x".repeat(10_000)), ("b", VALUE.to_string())] {
+        let (path, body) = (format!("/v1/secrets/{name}"), json!({"value": value}));
+        rig.send("PUT", &path, &body).await.is(200);
+    }
+    let pools = ["p1", "p2", "p3", "p4", "p5"];
+    let (_, token) = rig.token("worker", &pools).await;
+    for pool in pools {
+        let keys = enrol(&rig, &token, pool).await;
+        assert_eq!(opened("b", pool, &keys, &sealed(&rig, "b").await), VALUE);
+    }
+    let (_, large) = sealed(&rig, "a").await;
+    assert!(large.len() < pools.len(), "an event does not hold so many");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_reaches_workers_of_pools_old_and_new_and_nobody_else() {
     let rig = Rig::start().await;
     let body = json!({"value": VALUE, "kind": "PARAMETER_STORE", "projects": ["web*"]});

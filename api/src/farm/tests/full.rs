@@ -68,6 +68,11 @@ async fn who_is_refused_does_not_wait_for_a_note_that_nobody_can_write() {
     let wrong = json!({"projectName": "nope"});
     let refused = timeout(PATIENCE, rig.send("POST", "/v1/builds", &wrong));
     refused.await.unwrap().is(404);
+    let ready = rig.get("/readyz").await.is(503).json();
+    assert_eq!(
+        ready["ledgerWritten"], false,
+        "nobody should be sent here: {ready}"
+    );
     is_full.store(false, Ordering::SeqCst);
     let until = Instant::now() + PATIENCE;
     loop {
@@ -77,7 +82,9 @@ async fn who_is_refused_does_not_wait_for_a_note_that_nobody_can_write() {
             let mut entries = entries.iter();
             entries.any(|entry| entry["action"] == action && entry["outcome"] == outcome)
         };
-        if of("StartBuild", "ServiceUnavailableException")
+        let ready = rig.get("/readyz").await.json();
+        if ready["ledgerWritten"] == true
+            && of("StartBuild", "ServiceUnavailableException")
             && of("StartBuild", "ResourceNotFoundException")
         {
             break;
