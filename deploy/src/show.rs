@@ -177,36 +177,42 @@ impl Deployment {
                 Some(TargetKind::Container) => ComputePlatform::Ecs,
                 Some(TargetKind::Host) | None => ComputePlatform::Server,
             },
-            own: OwnOfDeploymentInfo {
-                by: Some(self.accepted.by.clone()),
-                superseded_by: end.and_then(|end| end.superseded_by.clone()),
-                continued: self.continued.clone(),
-                step_times: self.step_times.clone(),
-                alarms: plan
-                    .map(|plan| plan.alarms.iter().map(|alarm| alarm.name.clone()).collect())
-                    .unwrap_or_default(),
-                generation: plan.map(|plan| plan.generation),
-                containers: plan.and_then(|plan| plan.containers),
-                steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
-                step: plan.map(|_| self.step),
-                traffic_percent: plan
-                    .filter(|plan| plan.has_sides())
-                    .map(|_| self.traffic_percent),
-                finding: end.and_then(|end| end.finding.clone()),
-                notes: self.notes.clone().unwrap_or_default(),
-                watch: end.and_then(|end| end.watch.as_deref().cloned()),
-                left: self.left().map(Box::new),
-                waits: Vec::new(),
-                rollback_on: plan
-                    .filter(|_| end.is_none())
-                    .map(|plan| plan.rollback_on.clone())
-                    .unwrap_or_default(),
-                first_failure: self
-                    .first_failure
-                    .clone()
-                    .filter(|_| end.is_none())
-                    .map(Box::new),
-            },
+            own: self.own(),
+        }
+    }
+
+    /// What AWS has not.
+    fn own(&self) -> OwnOfDeploymentInfo {
+        let (plan, end) = (self.plan.as_ref(), self.end.as_ref());
+        OwnOfDeploymentInfo {
+            by: Some(self.accepted.by.clone()),
+            superseded_by: end.and_then(|end| end.superseded_by.clone()),
+            continued: self.continued.clone(),
+            step_times: self.step_times.clone(),
+            alarms: plan
+                .map(|plan| plan.alarms.iter().map(|alarm| alarm.name.clone()).collect())
+                .unwrap_or_default(),
+            generation: plan.map(|plan| plan.generation),
+            containers: plan.and_then(|plan| plan.containers),
+            steps: plan.map(|plan| plan.steps.clone()).unwrap_or_default(),
+            step: plan.map(|_| self.step),
+            traffic_percent: plan
+                .filter(|plan| plan.has_sides())
+                .map(|_| self.traffic_percent),
+            finding: end.and_then(|end| end.finding.clone()),
+            notes: self.notes.clone().unwrap_or_default(),
+            watch: end.and_then(|end| end.watch.as_deref().cloned()),
+            left: self.left().map(Box::new),
+            waits: Vec::new(),
+            rollback_on: plan
+                .filter(|_| end.is_none())
+                .map(|plan| plan.rollback_on.clone())
+                .unwrap_or_default(),
+            first_failure: self
+                .first_failure
+                .clone()
+                .filter(|_| end.is_none())
+                .map(Box::new),
         }
     }
 }
