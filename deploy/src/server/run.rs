@@ -5,6 +5,10 @@
 mod observed;
 /// Hosts that are not there.
 mod heard;
+/// What callers wish.
+mod wishes;
+/// What is watched.
+mod judging;
 /// What deployments wait for.
 mod waiting;
 /// What is recorded at their ends.
@@ -17,31 +21,28 @@ use std::time::Duration;
 use croft_bus::Presence;
 use croft_ledger::{Append, AppendError, Entry, ReadError, Seq};
 use croft_proto::Timestamp;
-use croft_proto::deploy::{
-    Colour, DeploymentEvent, DeploymentId, Has, LifecycleEvent, Plan, Router, Side,
-};
+use croft_proto::deploy::{Colour, DeploymentId, Has, LifecycleEvent, Router, Side};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::alarms::{Wanted, Watch};
+use super::alarms::Watch;
 use super::balancers::{Balancers, RouteKey, Told, Waiting};
 use super::book::Book;
-use super::handle::{Command, Done, Failed, Keys, Progress, Refused, Seen, Wish};
+use super::handle::{Command, Failed, Keys, Progress, Seen};
 use super::mailbox::Mailbox;
-use super::verdicts::{Answered, Verdicts, both};
+use super::verdicts::{Answered, Verdicts};
 use super::{Parts, Server};
-use crate::advice::Advice;
 use crate::alarm::Polled;
-use crate::ask::{admit, go_on, is_in, noted, roll_back, stop};
-use crate::intent::{GroupName, Intent, Recorded};
+use crate::intent::{GroupName, Intent};
 use crate::state::{FoldError, Running};
 use crate::step::{Action, Answer, Engine, Input, Now, Report, Said, is_the_balancers};
 use crate::traffic::{Weights, server};
 use heard::{Silences, TELL_TICKS};
+use wishes::Wished;
 
 /// How often time passes for the decisions.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,8 +50,6 @@ const TICK: Duration = Duration::from_secs(1);
 const POLL_TICKS: u64 = 5;
 /// Entries folded in one go before anything else is looked at.
 const ENTRIES_AT_ONCE: usize = 256;
-/// How often a wish is tried against subjects that change.
-const TRIES_MAX: u32 = 10;
 
 /// Why a server stopped.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +60,6 @@ pub enum ServerError {
     /// The ledger cannot be read any more.
     #[error("failed to follow the ledger")]
     Read(#[from] ReadError),
-}
-
-type Reply = oneshot::Sender<Result<Done, Refused>>;
-
-/// A wish that waits for its append, or for the next try.
-struct Wished {
-    wish: Wish,
-    reply: Reply,
-    tries: u32,
 }
 
 /// How an append ended.
@@ -321,124 +311,6 @@ impl Loop {
             .end_routes(|(id, host, event)| runs(state, id, host, *event));
     }
 
-    /// Asks for all alarms, when somebody is watched.
-    fn poll(&mut self) {
-        let Some(alerts) = self.parts.alerts.clone() else {
-            return;
-        };
-        if self.watched().is_empty() || std::mem::replace(&mut self.is_polling, true) {
-            return;
-        }
-        let asked = self.parts.clock.now();
-        let wanted = Wanted {
-            names: self.alarms(),
-            since: self.watched_since(asked),
-        };
-        self.on_their_way.push(Box::pin(async move {
-            Arrived::Polled(asked, alerts.all(&wanted).await)
-        }));
-    }
-
-    /// Asks for what the watches want to know next; each has one round on its way.
-    fn measure(&mut self) {
-        let judged = self.judged();
-        self.verdicts.keep(self.engine.state(), &judged);
-        let Some(metrics) = &self.parts.metrics else {
-            return;
-        };
-        for asking in self.verdicts.ask(metrics, self.parts.clock.now()) {
-            let arrives = async move { Arrived::Measured(asking.await) };
-            self.on_their_way.push(Box::pin(arrives));
-        }
-    }
-
-    fn measured(&mut self, answered: Answered) -> Result<(), FoldError> {
-        let (state, now) = (self.engine.state(), self.parts.clock.now());
-        let is_behind = self.verdicts.answered(state, answered, now);
-        for cause in self.verdicts.newly_lacking() {
-            self.parts.counts.missing(cause);
-        }
-        for (id, notes) in self.verdicts.to_note(state) {
-            let noted = state.deployment(&id).and_then(|one| noted(one, notes));
-            if let Some(intents) = noted {
-                self.append(&intents);
-            }
-        }
-        if is_behind {
-            self.measure();
-        }
-        self.advise()
-    }
-
-    /// Alarms that a group, or a deployment on its way, asks for.
-    fn alarms(&self) -> BTreeSet<String> {
-        let state = self.engine.state();
-        let of_groups = state.groups().flat_map(|(_, group)| {
-            let settings = group.settings.as_ref();
-            let alarms = settings.and_then(|settings| settings.alarm_configuration.as_ref());
-            alarms.map(|alarms| &alarms.alarms[..]).unwrap_or_default()
-        });
-        let plans = state.deployments().filter_map(|one| one.plan.as_ref());
-        let of_plans = plans.flat_map(|plan| &plan.alarms);
-        of_groups
-            .chain(of_plans)
-            .map(|alarm| alarm.name.clone())
-            .collect()
-    }
-
-    /// When the deployment began that is watched for the longest time.
-    fn watched_since(&self, now: Timestamp) -> Timestamp {
-        let state = self.engine.state();
-        let watched = self.watched();
-        let began = watched.iter().filter_map(|id| state.deployment(id)?.began);
-        began.min().unwrap_or(now)
-    }
-
-    /// Deployments on their way that alarms may end.
-    fn watched(&self) -> Vec<DeploymentId> {
-        self.active(|plan| plan.is_watched)
-    }
-
-    /// The same, and those that guard rails may halt.
-    fn judged(&self) -> Vec<DeploymentId> {
-        self.active(|plan| plan.is_watched || plan.verdicts.is_some())
-    }
-
-    fn active(&self, is: impl Fn(&Plan) -> bool) -> Vec<DeploymentId> {
-        let state = self.engine.state();
-        let active = state.groups().filter_map(|(_, group)| {
-            let deployment = state.deployment(group.active.as_ref()?)?;
-            let plan = deployment.plan.as_ref()?;
-            is(plan).then(|| deployment.id.clone())
-        });
-        active.collect()
-    }
-
-    /// Says of each deployment that is watched what is to become of it.
-    fn advise(&mut self) -> Result<(), FoldError> {
-        let (polls, now) = (self.parts.alerts.is_some(), self.parts.clock.now());
-        let (watched, judged) = (self.watched(), self.judged());
-        self.held.retain(|id, _| watched.contains(id));
-        for id in judged {
-            let Some(deployment) = self.engine.state().deployment(&id) else {
-                continue;
-            };
-            let is_watched = watched.contains(&id);
-            let alarms = match is_watched {
-                true => self.watch.advice(deployment, polls, now),
-                false => Advice::Continue,
-            };
-            let has_source = self.parts.metrics.is_some();
-            let measured = self.verdicts.advice(deployment, has_source, now);
-            if is_watched {
-                self.note_held(&id, &alarms, &measured);
-            }
-            let advice = both(alarms, measured);
-            self.step(Input::Advised(id, advice))?;
-        }
-        Ok(())
-    }
-
     fn probe(&mut self) {
         if std::mem::replace(&mut self.is_probing, true) {
             return;
@@ -576,72 +448,6 @@ impl Loop {
         }
     }
 
-    fn wish(&mut self, wished: Wished) {
-        if !self.progress.is_caught_up {
-            return answer(wished.reply, Err(Failed::Closed.into()));
-        }
-        let (deployment, intents) = match self.granted(&wished.wish) {
-            Ok((deployment, intents)) => (deployment, self.seen(intents)),
-            Err(refused) => return answer(wished.reply, Err(refused)),
-        };
-        let appending = append(Arc::clone(&self.parts.ledger), &intents);
-        self.on_their_way.push(Box::pin(async move {
-            Arrived::Wished(wished, deployment, appending.await)
-        }));
-    }
-
-    fn granted(&self, wish: &Wish) -> Result<(Option<DeploymentId>, Vec<Intent>), Refused> {
-        let state = self.engine.state();
-        Ok(match wish {
-            Wish::Start(id, asked, by) => {
-                (Some(id.clone()), admit(state, id, (**asked).clone(), by)?)
-            }
-            Wish::Stop(id, then, by) => (Some(id.clone()), stop(state, id, *then, by)?),
-            Wish::GoOn(id, step, by) => {
-                if let Some(step) = step {
-                    is_in(state, id, *step)?;
-                }
-                let watchers = self.what_watchers_say(id);
-                (Some(id.clone()), go_on(state, id, watchers, by)?)
-            }
-            Wish::RollBack(group, by) => {
-                let intents = roll_back(state, group, by)?;
-                // What takes back, and not what it ends; that alone is there when nothing can be taken back any more.
-                let back = accepted_in(&intents).or_else(|| deployment_in(&intents));
-                (back, intents)
-            }
-            Wish::Record(record) => {
-                let intent = Intent {
-                    subject: record.subject.clone(),
-                    expected: (record.check)(state)?,
-                    event: record.event.clone(),
-                };
-                (None, vec![intent])
-            }
-        })
-    }
-
-    fn wished(&mut self, mut wished: Wished, deployment: Option<DeploymentId>, ended: Ended) {
-        match ended {
-            Ended::There(seq) => answer(wished.reply, Ok(Done { deployment, seq })),
-            Ended::Failed(failed) => answer(wished.reply, Err(failed.into())),
-            Ended::Conflict if wished.tries >= TRIES_MAX => {
-                answer(wished.reply, Err(Failed::Contended.into()));
-            }
-            // The fold is behind: when it has moved on, the wish is looked at again.
-            Ended::Conflict => {
-                wished.tries += 1;
-                self.again.push(wished);
-            }
-        }
-    }
-
-    fn retry(&mut self) {
-        for wished in std::mem::take(&mut self.again) {
-            self.wish(wished);
-        }
-    }
-
     fn append(&self, intents: &[Intent]) {
         let appending = append(Arc::clone(&self.parts.ledger), intents);
         self.on_their_way
@@ -703,20 +509,6 @@ fn deployment_of(entry: &Entry) -> Option<DeploymentId> {
     entry.subject.parts().nth(1)?.parse().ok()
 }
 
-/// The deployment that a batch makes.
-fn accepted_in(intents: &[Intent]) -> Option<DeploymentId> {
-    let is_new = |intent: &&Intent| match &intent.event {
-        Recorded::Deployment(event) => matches!(**event, DeploymentEvent::Accepted(_)),
-        Recorded::App(_)
-        | Recorded::Config(_)
-        | Recorded::Group(_)
-        | Recorded::Target(_)
-        | Recorded::Host(_) => false,
-    };
-    let made = intents.iter().find(is_new)?;
-    deployment_in(std::slice::from_ref(made))
-}
-
 /// The deployment that a batch is about first.
 fn deployment_in(intents: &[Intent]) -> Option<DeploymentId> {
     let subjects = intents.iter().map(|intent| &intent.subject);
@@ -742,9 +534,4 @@ fn append(ledger: Arc<dyn croft_ledger::Ledger>, intents: &[Intent]) -> BoxFutur
             Err(error) => Ended::Failed(Failed::Unavailable(error.to_string())),
         }
     })
-}
-
-fn answer(reply: Reply, with: Result<Done, Refused>) {
-    // Who has gone looks when he is back.
-    reply.send(with).unwrap_or_default();
 }
