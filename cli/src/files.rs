@@ -89,6 +89,10 @@ fn read(path: &Path) -> Result<String, Wrong> {
 }
 
 /// Why a file that somebody named cannot be read, in a person's words where there are some.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the system knows forty errors; these are the slips people make"
+)]
 pub(crate) fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_string(),

@@ -239,9 +239,10 @@ pub(crate) fn credentials(words: &RunWords) -> (Variables, Folders) {
 pub(crate) fn folder_of(word: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(word);
     let found = std::fs::canonicalize(path).map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such folder".to_string(),
-            _ => files::why(&error),
+        let why = if error.kind() == std::io::ErrorKind::NotFound {
+            "there is no such folder".to_string()
+        } else {
+            files::why(&error)
         };
         Wrong(format!("{word}: {why}: give a folder or a git URL"))
     })?;

@@ -11,6 +11,7 @@ each_size!(small large |plan| plan;
     a_deployment_without_hosts_fails_and_is_explained,
     what_a_build_made_is_deployed_by_its_name,
     a_file_with_unknown_names_is_not_applied_at_all,
+    a_revision_that_lacks_what_its_appspec_names_is_not_uploaded,
     what_is_wrong_is_refused_before_anything_happens,
 );
 
@@ -191,6 +192,20 @@ fn a_file_with_unknown_names_is_not_applied_at_all(rig: &mut Rig) {
     }
 }
 
+fn a_revision_that_lacks_what_its_appspec_names_is_not_uploaded(rig: &mut Rig) {
+    let lacking = format!("{APPSPEC}hooks:\n  AfterInstall:\n    - location: start.sh\n");
+    revision(rig, "lacking", &lacking);
+    let ran = rig.ran(&["deploy", "shop", "prod", "--revision", "lacking"]);
+    ran.assert_code(5);
+    for part in [
+        "lacking/appspec.yml:8:17",
+        "there is no `start.sh` in the revision",
+        "nothing is deployed",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+}
+
 fn what_is_wrong_is_refused_before_anything_happens(rig: &mut Rig) {
     let says = |words: &[&str], part: &str| {
         let ran = rig.ran(words);
@@ -233,10 +248,6 @@ fn what_is_wrong_is_refused_before_anything_happens(rig: &mut Rig) {
     says(&of("nowhere"), "nowhere");
     fs::create_dir_all(rig.folder().join("empty")).unwrap();
     says(&of("empty"), "no appspec.yml");
-    let lacking = format!("{APPSPEC}hooks:\n  AfterInstall:\n    - location: start.sh\n");
-    revision(rig, "lacking", &lacking);
-    says(&of("lacking"), "lacking/appspec.yml:8:17");
-    says(&of("lacking"), "there is no `start.sh` in the revision");
     revision(rig, "site", APPSPEC);
     says(
         &[&of("site")[..], &["--config", "none"]].concat(),
