@@ -294,3 +294,30 @@ fn secondary_artifacts_are_matched_against_the_project() {
     assert_eq!(found[0].help.as_deref(), Some("did you mean `bins`?"));
     assert!(crate::render(&found, &text, false).contains("bin: {files: [y]}"));
 }
+
+#[test]
+fn a_bracket_that_nothing_closes_is_told_where_it_opens() {
+    for (text, line, message) in [
+        (
+            "version: 0.2\nenv: {variables: {A: b}\nphases:\n  build:\n    commands: [x]\n",
+            2,
+            "`{` begins a map here, and nothing ends it",
+        ),
+        (
+            "version: 0.2\nphases:\n  build:\n    commands: [x, y\n    finally: [z]\n",
+            4,
+            "`[` begins a list here, and nothing ends it",
+        ),
+        (
+            "version: 0.2\nphases:\n  build:\n    commands: [x]}\n",
+            4,
+            "this bracket closes nothing",
+        ),
+    ] {
+        let found = parse("buildspec.yml", text.as_bytes()).diagnostics;
+        let told = |found: &&croft_proto::Diagnostic| {
+            found.code == "yaml-syntax" && found.place.line == line && found.message == message
+        };
+        assert!(found.iter().any(|found| told(&found)), "{text}\n{found:#?}");
+    }
+}

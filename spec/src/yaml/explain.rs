@@ -95,10 +95,16 @@ pub(super) fn explain(kind: &ErrorKind, at: usize, findings: &Findings<'_>) -> C
         Code::YamlSyntax
     };
     let in_value = at >= value;
-    let rest = findings.source().get(value..).unwrap_or_default();
-    let (start, (message, help)) = if let Some(found) = unclosed(kind, text, rest) {
-        (value, found)
-    } else if let Some(found) = quoting(kind, text, in_value) {
+    if let Some((start, (message, help))) = unclosed(kind, line, findings) {
+        let end = findings.lines.span(findings.lines.line_of(start)).end;
+        return Complaint {
+            code,
+            span: Span::new(start, end),
+            message,
+            help: Some(help),
+        };
+    }
+    let (start, (message, help)) = if let Some(found) = quoting(kind, text, in_value) {
         (value, found)
     } else if let Some(found) = layout(kind, text, in_value) {
         (
@@ -120,8 +126,15 @@ pub(super) fn explain(kind: &ErrorKind, at: usize, findings: &Findings<'_>) -> C
     }
 }
 
-/// A list or a map in brackets that nothing ends: `rest` is all of the file from its bracket on.
-fn unclosed(kind: &ErrorKind, line: Line<'_>, rest: &str) -> Option<(String, String)> {
+/// Lines above the trouble in which a bracket may stand that nothing ends: the parser goes on to the next thing that cannot be in it.
+const LINES_ABOVE_MAX: usize = 50;
+
+/// A list or a map in brackets that nothing ends, and where it begins.
+fn unclosed(
+    kind: &ErrorKind,
+    line: usize,
+    findings: &Findings<'_>,
+) -> Option<(usize, (String, String))> {
     let is_broken_off = matches!(
         kind,
         ErrorKind::ExpectedFlowSequenceSeparator
@@ -129,27 +142,44 @@ fn unclosed(kind: &ErrorKind, line: Line<'_>, rest: &str) -> Option<(String, Str
             | ErrorKind::UnclosedFlowCollection { .. }
             | ErrorKind::SimpleKeyExpected
             | ErrorKind::InvalidSimpleKey
+            | ErrorKind::UnexpectedEofFlowSequence
+            | ErrorKind::UnexpectedEofFlowMapping
+            | ErrorKind::UnexpectedEofImplicitFlowMapping
             | ErrorKind::BlockEntryInFlowCollection
+            | ErrorKind::InvalidColonPlacement
+            | ErrorKind::MappingValueNotAllowed
     );
-    let (opening, closing, what) = match line.rest.chars().next()? {
+    if !is_broken_off {
+        return None;
+    }
+    let lines = (line.saturating_sub(LINES_ABOVE_MAX)..=line).rev();
+    lines.filter_map(|line| opened(line, findings)).next()
+}
+
+/// The bracket that a line's value begins with, when nothing ends it on that line or below.
+fn opened(line: usize, findings: &Findings<'_>) -> Option<(usize, (String, String))> {
+    let text = Line::of(findings.lines.text(line));
+    let (opening, closing, what) = match text.rest.chars().next()? {
         '[' => ('[', ']', "a list"),
         '{' => ('{', '}', "a map"),
         _ => return None,
     };
-    let is_closed = rest.matches(closing).count() >= rest.matches(opening).count();
-    (is_broken_off && !is_closed).then(|| {
-        (
-            format!("`{opening}` begins {what} here, and nothing ends it"),
-            format!(
-                "end it with `{closing}`; if it is a text, quote it: {}",
-                line.quoted()
-            ),
-        )
-    })
+    let start = findings.lines.span(line).start + text.lead.len();
+    let below = findings.source().get(start..).unwrap_or_default();
+    let is_closed = |text: &str| text.matches(closing).count() >= text.matches(opening).count();
+    if is_closed(text.rest) || is_closed(below) {
+        return None;
+    }
+    let message = format!("`{opening}` begins {what} here, and nothing ends it");
+    let help = format!(
+        "end it with `{closing}`; if it is a text, quote it: {}",
+        text.quoted()
+    );
+    Some((start, (message, help)))
 }
 
 fn otherwise(kind: &ErrorKind) -> (String, String) {
-    if kind.to_string() == "misplaced bracket" {
+    if matches!(kind, ErrorKind::MisplacedFlowCollectionEnd) {
         return (
             "this bracket closes nothing".to_owned(),
             "remove it, or open it before; a text with brackets stands in quotes".to_owned(),

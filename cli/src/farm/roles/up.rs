@@ -92,6 +92,8 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
 
 /// How long one that is ending may take after it has stopped listening.
 const ENDING_MAX: Duration = Duration::from_secs(20);
+/// The same of one that listens still: it has just been told to end, or is to stay.
+const DRAINING_MAX: Duration = Duration::from_secs(5);
 /// How often it is looked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Of an address of this machine, to be answered.
@@ -99,18 +101,26 @@ const CONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// The ledger of this home. One `croft up` that is ending holds it for a few seconds after it has stopped listening: it is waited for.
 async fn broker(home: &Home, front: &Front) -> anyhow::Result<Broker> {
-    let until = Instant::now() + ENDING_MAX;
+    let begun = Instant::now();
     let mut is_said = false;
     loop {
         let refused = match substrates::embedded(home) {
             Err(refused) if is_in_use(&refused) => refused,
             opened => return opened,
         };
-        if Instant::now() >= until || listens(home.path(), &front.url()?).await {
-            return Err(refused);
+        let listens = listens(home.path(), &front.url()?).await;
+        let most = if listens { DRAINING_MAX } else { ENDING_MAX };
+        if begun.elapsed() >= most {
+            let do_what = "another croft up of this home runs still: end it, or name another home with --home";
+            return Err(refused.context(do_what));
         }
         if !is_said {
-            output::say("another croft up is still ending; waiting for it");
+            output::say(match listens {
+                true => {
+                    "another croft up of this home runs; waiting a moment, in case it is ending"
+                }
+                false => "another croft up is still ending; waiting for it",
+            });
             is_said = true;
         }
         tokio::time::sleep(LOOK_EVERY).await;
