@@ -43,16 +43,28 @@ fn a_start_that_cannot_listen_begins_no_farm(rig: &mut Rig) {
     let address = taken.local_addr().unwrap().to_string();
     let (home, key) = (rig.folder().join("new"), rig.folder().join("new.key"));
     let key_word = key.display().to_string();
-    let words = ["up", "--listen", &address, "--master-key-file", &key_word];
-    let mut command = rig.croft(&words);
-    let output = command.env("CROFT_HOME", &home).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains(&address) && said.contains("--listen"),
-        "{said}"
-    );
-    assert!(!key.exists() && !home.join("ledger.db").exists(), "{said}");
+    for (words, code, part) in [
+        (["--listen", &address], 2, address.as_str()),
+        (
+            ["--prometheus", "foo"],
+            5,
+            "--prometheus foo: write its address",
+        ),
+        (["--disk-free", "much"], 5, "--disk-free"),
+        (["--pool", "a b"], 5, "--pool `a b`"),
+        (["--keep-builds", "long"], 5, "--keep-builds"),
+    ] {
+        let mut command = rig.croft(&["up", "--master-key-file", &key_word]);
+        if code == 5 {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let output = command.args(words).env("CROFT_HOME", &home).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(part), "{part}: {said}");
+        assert!(!key.exists(), "{said}");
+    }
 }
 
 fn one_that_is_ending_still_is_waited_for(rig: &mut Rig) {

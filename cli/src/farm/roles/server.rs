@@ -66,6 +66,10 @@ pub(crate) struct Front {
 impl Front {
     pub(crate) async fn open(door: &DoorWords) -> anyhow::Result<Self> {
         let metrics = metrics_access(door)?;
+        // Read for what cannot be in them; those who ask there read them again.
+        let prometheus = door.prometheus.as_deref();
+        drop(Monitor::of(door.alertmanager.as_deref(), prometheus)?);
+        drop(Prometheus::of(prometheus)?);
         let (scheme, tls) = match (&door.tls_cert, &door.tls_key) {
             (Some(chain), Some(key)) => ("https", tls_door(chain, key)?),
             _ => ("http", Door::plain()),

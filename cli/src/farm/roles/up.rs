@@ -38,7 +38,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         sweep::sweep(&surroundings.home).await;
         let limit = worker::drain_limit(&words.farm)?;
         let lease = substrates::lease(&words.farm)?;
-        worker::check_pool(&words.slots)?;
+        worker::check(&words.slots)?;
         // Whatever can fail comes before the key: a farm that did not start was not begun.
         let front = Front::open(&words.door).await?;
         let broker = tokio::select! {

@@ -68,8 +68,7 @@ pub(crate) fn worker(
             None
         }
     };
-    let disk_free_bytes_min = crate::files::parse_size(&words.disk_free)
-        .map_err(|reason| Wrong(format!("--disk-free: {reason}")))?;
+    let disk_free_bytes_min = disk_free(words)?;
     let wrong = |flag: &str, error: croft_bus::NameError| Wrong(format!("{flag}: {error}"));
     let drawn = uuid::Uuid::new_v4().simple().to_string();
     let name = format!("{}-{}", ground.name, &drawn[..8]);
@@ -259,8 +258,9 @@ pub(crate) fn host() -> String {
     host.nodename().to_string_lossy().into_owned()
 }
 
-/// Passes when a pool can be called so.
-pub(crate) fn check_pool(words: &SlotWords) -> Result<(), Wrong> {
+/// Passes when a worker can be as the words say.
+pub(crate) fn check(words: &SlotWords) -> Result<(), Wrong> {
+    disk_free(words)?;
     let pool = &words.pool;
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     match (1..=64).contains(&pool.len()) && pool.chars().all(is_word) {
@@ -269,6 +269,11 @@ pub(crate) fn check_pool(words: &SlotWords) -> Result<(), Wrong> {
             "--pool `{pool}`: a pool's name has 1 to 64 letters, digits, - and _"
         ))),
     }
+}
+
+fn disk_free(words: &SlotWords) -> Result<u64, Wrong> {
+    crate::files::parse_size(&words.disk_free)
+        .map_err(|reason| Wrong(format!("--disk-free: {reason}")))
 }
 
 pub(crate) fn drain_limit(words: &FarmWords) -> Result<std::time::Duration, Wrong> {
