@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use croft_bus::Taken;
-use croft_ledger::{Append, AppendError, Expected, Ledger};
+use croft_ledger::{Append, AppendError, Expected, Ledger, Seq};
 use croft_proto::farm::{BuildEvent, BuildId};
 use tokio::time::Instant;
 
@@ -21,6 +21,10 @@ const TRIES_MIN: u32 = 8;
 /// would end what it began.
 const DOUBT_MAX: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_millis(250);
+/// A build's subject that does not reach its hint yet is read again so often,
+const LAG_TRIES: u32 = 20;
+/// with such pauses: a replica lags for milliseconds, and whoever gives the hint back after a second keeps a lost build's twenty.
+const LAG_PAUSE: Duration = Duration::from_millis(50);
 
 /// A build that is this worker's.
 #[derive(Clone, Debug)]
@@ -42,8 +46,19 @@ pub(crate) async fn claim(ledger: &dyn Ledger, taken: Taken, worker: &str) -> Op
         done(taken).await;
         return None;
     };
-    let story = match story::read(ledger, build).await {
-        Ok(story) => story,
+    let least = Seq::new(taken.hint.seq);
+    let story = match hinted(ledger, build, least).await {
+        Ok(Some(story)) => story,
+        Ok(None) if is_foreign(ledger, build, least).await => {
+            tracing::debug!(%build, "a hint for what this ledger does not have");
+            done(taken).await;
+            return None;
+        }
+        Ok(None) => {
+            tracing::debug!(%build, "the ledger that was asked does not have what the hint tells of yet");
+            give_back(taken, LATER).await;
+            return None;
+        }
         Err(error @ StoryError::NotUnderstood { .. }) => {
             tracing::warn!(%build, error = %chain(&error), "left to a newer worker");
             give_back(taken, NEWER).await;
@@ -78,6 +93,41 @@ pub(crate) async fn claim(ledger: &dyn Ledger, taken: Taken, worker: &str) -> Op
     }
 }
 
+/// The build as of that sequence at least. None when whoever was asked does not have it yet: any replica may answer, and what one that
+/// lags says of the build is not what it is.
+async fn reached(
+    ledger: &dyn Ledger,
+    build: BuildId,
+    least: Seq,
+) -> Result<Option<Story>, StoryError> {
+    let story = story::read(ledger, build).await?;
+    Ok((story.last >= least).then_some(story))
+}
+
+/// The same for a hint, which is thrown away for good when its build does not wait: replicas are given some time first.
+async fn hinted(
+    ledger: &dyn Ledger,
+    build: BuildId,
+    least: Seq,
+) -> Result<Option<Story>, StoryError> {
+    for _ in 1..LAG_TRIES {
+        if let Some(story) = reached(ledger, build, least).await? {
+            return Ok(Some(story));
+        }
+        tokio::time::sleep(LAG_PAUSE).await;
+    }
+    reached(ledger, build, least).await
+}
+
+/// Whether the ledger goes past that sequence without the build having an event there: it was restored since, and the hint would come back
+/// for ever.
+async fn is_foreign(ledger: &dyn Ledger, build: BuildId, least: Seq) -> bool {
+    let before = Seq::new(least.get().saturating_sub(1));
+    let read = ledger.read(before, 1).await;
+    let next = read.ok().and_then(|entries| entries.into_iter().next());
+    next.is_some_and(|entry| entry.seq > least || entry.subject != story::subject(build))
+}
+
 enum Ended {
     Ours(Box<Claimed>),
     Others,
@@ -102,6 +152,7 @@ async fn started(
             .expect("an event is a plain structure")
             .into(),
     };
+    let next = story.last.next();
     let since = Instant::now();
     let ours = |last| {
         let mut story = story.clone();
@@ -123,12 +174,12 @@ async fn started(
             Ok(appended) => return ours(appended.last),
             Err(AppendError::Conflict { .. }) if !is_doubtful => return Ended::Others,
             // The one that was lost sight of may have arrived. A replica that is asked may not have it yet, and then has nothing new.
-            Err(AppendError::Conflict { .. }) => match story::read(ledger, build).await {
-                Ok(now) if now.current == Some((attempt, worker.to_string())) => {
+            Err(AppendError::Conflict { .. }) => match reached(ledger, build, next).await {
+                Ok(Some(now)) if now.current == Some((attempt, worker.to_string())) => {
                     return ours(now.last);
                 }
-                Ok(now) if now.last > story.last => return Ended::Others,
-                Ok(_) => {}
+                Ok(Some(_)) => return Ended::Others,
+                Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%build, error = %chain(&error), "whether it is claimed is not known yet");
                 }

@@ -329,18 +329,33 @@ impl Rig {
         let story = story::read(self.parts.ledger.as_ref(), build())
             .await
             .unwrap();
+        let claimed = self.hinted(story.attempts + 1, story.last.get()).await;
+        claimed.expect("it waits")
+    }
+
+    /// What a worker makes of that hint.
+    async fn hinted(&self, attempt: u32, seq: u64) -> Option<Claimed> {
         let hint = Hint {
             build: build().to_string().parse().unwrap(),
-            attempt: story.attempts + 1,
-            seq: story.last.get(),
+            attempt,
+            seq,
         };
         let pool: Pool = POOL.parse().unwrap();
         self.parts.bus.publish(&pool, hint).await.unwrap();
-        let taken = self.parts.bus.take(&pool, Duration::from_secs(1)).await;
-        let taken = taken.unwrap().expect("a hint is out");
-        claim::claim(self.parts.ledger.as_ref(), taken, "worker-1")
-            .await
-            .expect("it waits")
+        let taken = self.taken().await.expect("a hint is out");
+        claim::claim(self.parts.ledger.as_ref(), taken, "worker-1").await
+    }
+
+    async fn taken(&self) -> Option<croft_bus::Taken> {
+        let pool: Pool = POOL.parse().unwrap();
+        let taken = self.parts.bus.take(&pool, Duration::from_secs(2)).await;
+        taken.unwrap()
+    }
+
+    /// So many reads from now on are answered by a replica that lacks the subject's last entry.
+    fn lags(&self, reads: u32) {
+        self.ledger.is_behind.store(true, Ordering::Relaxed);
+        self.ledger.lags.store(reads, Ordering::Relaxed);
     }
 
     async fn run(&self) -> Went {
@@ -539,6 +554,36 @@ async fn a_claim_that_was_lost_sight_of_is_found_although_a_replica_lags() {
     assert_eq!(claimed.attempt, 1);
     assert!(claimed.story.is_current(1));
     assert_eq!(rig.ledger.lags.load(Ordering::Relaxed), 0, "it lagged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_is_not_thrown_away_because_a_replica_lacks_what_it_tells_of() {
+    let rig = Rig::waiting().await;
+    rig.lags(3);
+    let claimed = rig.hinted(1, 1).await.expect("it was submitted");
+    assert_eq!(claimed.attempt, 1);
+    let lost = BuildEvent::AttemptLost {
+        attempt: 1,
+        reason: LossReason::Unheard { silent_ms: 15_000 },
+    };
+    rig.append("build", &build().to_string(), &lost).await;
+    rig.lags(3);
+    let claimed = rig.hinted(2, 5).await.expect("its attempt was lost");
+    assert_eq!(claimed.attempt, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_that_the_ledger_does_not_reach_is_given_back_and_one_of_another_ledgers_is_not() {
+    let rig = Rig::waiting().await;
+    assert!(rig.hinted(1, 4).await.is_none());
+    let again = rig.taken().await.expect("it was given back");
+    // Another's entry is where the hint's should be: the ledger was restored since.
+    rig.set("app/token", "hunter2", (1, PoolKey::generate().unwrap().public()))
+        .await;
+    let entries = rig.parts.ledger.read(Seq::ZERO, 100).await.unwrap();
+    let ledger = rig.parts.ledger.as_ref();
+    assert!(claim::claim(ledger, again, "worker-1").await.is_none());
+    assert!(rig.taken().await.is_none(), "{entries:?}");
 }
 
 #[tokio::test(start_paused = true)]
