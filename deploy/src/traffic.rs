@@ -42,7 +42,7 @@ pub(crate) fn server(host: &str, colour: Option<Colour>) -> String {
     }
 }
 
-/// The host of what [`server`] calls a container; the name itself when it is none's.
+/// The host of what a balancer calls a container of it (`web-1-blue`); the name itself when it is none's.
 #[must_use]
 pub fn host_of(server: &str) -> &str {
     let mut colours = Colour::BOTH.iter();
