@@ -30,7 +30,7 @@ pub(crate) fn apply(mut command: Command) -> Result<Command, Wrong> {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Wrong(format!("{}: {error}", path.display()))),
+            Err(error) => return Err(unreadable(&path, &error)),
         };
         command = apply_text(command, &path, &text)?;
     }
@@ -66,10 +66,21 @@ pub(crate) fn farm_table() -> Result<FarmTable, Wrong> {
         match std::fs::read_to_string(&path) {
             Ok(text) => all = FarmTable::parse_file(&text, &path)?.over(all),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Wrong(format!("{}: {error}", path.display()))),
+            Err(error) => return Err(unreadable(&path, &error)),
         }
     }
     Ok(all)
+}
+
+/// It may say something that matters: nothing is done without it.
+fn unreadable(path: &Path, error: &std::io::Error) -> Wrong {
+    let do_what = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "; have it and its folder made readable (chmod o+rX), or name another file in CROFT_CONFIG"
+        }
+        _ => "",
+    };
+    Wrong(format!("{}: {error}{do_what}", path.display()))
 }
 
 fn apply_text(mut command: Command, path: &Path, text: &str) -> Result<Command, Wrong> {

@@ -75,7 +75,8 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Makes the file with those bytes, unless there is one by now.
+/// Makes the file with those bytes, unless there is one by now. Its folder, if there is none, is one that others may look into: a
+/// machine's configuration may stand there, too, and the file itself is its owner's alone.
 ///
 /// The bytes are written and flushed under a name nobody looks for, and the file is then linked to its own: a reader finds
 /// all of it or nothing, and a link, other than a rename, takes no other file's place. A crash may leave the odd name
@@ -88,7 +89,7 @@ pub(crate) fn make(path: &Path, key: &impl AsRef<[u8]>) -> Result<Made, FileFaul
     let failed = |source| FileFault::System("make", source);
     DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(0o755)
         .create(folder)
         .map_err(failed)?;
     let random: [u8; 8] = random_bytes().map_err(|NoRandom| FileFault::NoRandom)?;

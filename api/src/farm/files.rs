@@ -38,10 +38,11 @@ const FILES_MAX: usize = 10_000;
 pub(super) async fn log(mut call: Call) -> Answer {
     let build = call.build()?;
     if let Some(kept) = kept_of(&build) {
-        let file = send(&call, kept, PathBuf::from("build.log")).await?;
+        let file = send(&call, kept.clone(), PathBuf::from("build.log")).await?;
         if let Some(file) = file {
             return file.answer("text/plain; charset=utf-8");
         }
+        in_store(&call.state, kept).await?;
     }
     let text = match build.stage.is_over() {
         true => String::new(),
@@ -105,7 +106,8 @@ pub(super) async fn artifacts(mut call: Call) -> Answer {
         .tasks
         .spawn_blocking(move || list(&store, &kept, now))
         .await;
-    let (files, is_truncated) = listed.map_err(|error| Problem::internal(&error))??;
+    let listed = listed.map_err(|error| Problem::internal(&error))??;
+    let (files, is_truncated) = listed.ok_or_else(not_in_store)?;
     answer_json(
         StatusCode::OK,
         &json!({"artifacts": files, "truncated": is_truncated}),
@@ -116,9 +118,9 @@ fn list(
     store: &Store,
     kept: &Kept,
     now: Timestamp,
-) -> Result<(Vec<Value>, bool), croft_cache::Error> {
+) -> Result<Option<(Vec<Value>, bool)>, croft_cache::Error> {
     let Some(tree) = store.tree(&kept.tree, now)? else {
-        return Ok((Vec::new(), false));
+        return Ok(None);
     };
     let list = store.files(&tree, &kept.packs)?;
     let mut files = Vec::new();
@@ -132,7 +134,7 @@ fn list(
             Node::Directory | Node::Symlink(_) => continue,
         };
         if files.len() >= FILES_MAX {
-            return Ok((files, true));
+            return Ok(Some((files, true)));
         }
         files.push(json!({
             "path": path.to_string_lossy(),
@@ -140,7 +142,25 @@ fn list(
             "executable": entry.mode & 0o100 != 0,
         }));
     }
-    Ok((files, false))
+    Ok(Some((files, false)))
+}
+
+/// Passes when what a build left is where its record says.
+async fn in_store(state: &State, kept: Kept) -> Result<(), Problem> {
+    let (store, now) = (state.kept(), state.farm.clock.now());
+    let _turn = turn(state).await?;
+    let looked = state
+        .tasks
+        .spawn_blocking(move || store.tree(&kept.tree, now))
+        .await;
+    let tree = looked.map_err(|error| Problem::internal(&error))??;
+    tree.map(drop).ok_or_else(not_in_store)
+}
+
+fn not_in_store() -> Problem {
+    Problem::not_found(
+        "what the build left (log, artifacts) is not in the store any more: it was removed there, or the farm was restored without it",
+    )
 }
 
 /// `GET /v1/builds/{id}/artifacts/{path}`
@@ -153,7 +173,10 @@ pub(super) async fn artifact(mut call: Call) -> Answer {
     }
     let kept = kept_of(&build).ok_or_else(none)?;
     let path = Path::new(ARTIFACTS).join(&asked);
-    let file = send(&call, kept, path).await?.ok_or_else(none)?;
+    let Some(file) = send(&call, kept.clone(), path).await? else {
+        in_store(&call.state, kept).await?;
+        return Err(none());
+    };
     let mut response = file.answer("application/octet-stream")?;
     // What a build made is nothing a browser should show as if it were ours.
     let attachment = HeaderValue::from_static("attachment");

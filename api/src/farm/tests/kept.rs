@@ -186,3 +186,21 @@ async fn what_a_build_left_is_listed_and_read() {
         rig.get(&format!("{base}/artifacts/{path}")).await.is(404);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_build_left_and_the_store_has_not_is_not_said_to_be_nothing() {
+    let rig = Rig::start().await;
+    rig.project("web").await;
+    let (id, build) = rig.build("web").await;
+    let base = format!("/v1/builds/{id}");
+    rig.claim(build, 1).await;
+    rig.settle(build, &id, Some("ab".repeat(32))).await;
+    rig.get(&format!("{base}?wait=complete&timeout=50"))
+        .await
+        .is(200);
+    for path in ["log", "artifacts", "artifacts/index.html"] {
+        let problem = rig.get(&format!("{base}/{path}")).await.is(404).json();
+        let said = problem["detail"].as_str().unwrap();
+        assert!(said.contains("not in the store any more"), "{path}: {said}");
+    }
+}

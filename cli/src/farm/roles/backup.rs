@@ -65,8 +65,8 @@ fn say_backed_up(done: &BackedUp, words: &BackupWords) -> anyhow::Result<()> {
         manifest.entries, words.to, done.entries_new
     ))?;
     eprintln!(
-        "croft: not in the backup: the master key ({}), without which no secret in it can be read again, and the store of \
-         sources, logs and artifacts ({}); keep copies of both elsewhere",
+        "croft: not in the backup: the master key (the server's --master-key-file; {} if it was given none), without which no \
+         secret in it can be read again, and the store of sources, logs and artifacts ({}); keep copies of both elsewhere",
         master::path(None).display(),
         words.store.as_deref().unwrap_or("store in CROFT_HOME")
     );

@@ -80,6 +80,11 @@ impl Front {
                 door.listen
             )
         })?;
+        if scheme == "http" && !door.listen.ip().is_loopback() {
+            output::say(
+                "tokens are taken over plain HTTP from other machines: give --tls-cert and --tls-key, or have a proxy with TLS before it",
+            );
+        }
         Ok(Self {
             listener,
             scheme,

@@ -78,6 +78,11 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
             "listening on {url}\ntry: croft submit DIR; croft build list\n",
             url = running.url
         ))?;
+        if !rustix::process::geteuid().is_root() {
+            output::say(
+                "builds need root for now: none can run here until croft up is started as root",
+            );
+        }
         let (standing, told) = watch::channel(Standing::Working);
         let mut working = std::pin::pin!(worker::beside_warm(worker, warm, told));
         tokio::select! {

@@ -578,8 +578,12 @@ async fn a_hint_that_the_ledger_does_not_reach_is_given_back_and_one_of_another_
     assert!(rig.hinted(1, 4).await.is_none());
     let again = rig.taken().await.expect("it was given back");
     // Another's entry is where the hint's should be: the ledger was restored since.
-    rig.set("app/token", "hunter2", (1, PoolKey::generate().unwrap().public()))
-        .await;
+    rig.set(
+        "app/token",
+        "hunter2",
+        (1, PoolKey::generate().unwrap().public()),
+    )
+    .await;
     let entries = rig.parts.ledger.read(Seq::ZERO, 100).await.unwrap();
     let ledger = rig.parts.ledger.as_ref();
     assert!(claim::claim(ledger, again, "worker-1").await.is_none());
