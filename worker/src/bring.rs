@@ -41,7 +41,7 @@ pub async fn repository(repository: &Repository, into: &Path) -> Result<String, 
 /// # Errors
 /// When there is no such object, it is no such archive, or the bucket cannot be reached.
 pub async fn object(location: &str, version: Option<&str>, into: &Path) -> Result<(), NotBrought> {
-    let brought = bucket::bring(location, version, into).await;
+    let brought = bucket::bring(location, version, into, &[]).await;
     brought.map_err(|error| match error {
         NoSource::User(why) => NotBrought {
             why,

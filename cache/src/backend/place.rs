@@ -78,6 +78,27 @@ impl Place {
         })
     }
 
+    /// Whether what is called so in a bucket that speaks S3's protocol, an object or all below a folder, lies within this place, or
+    /// this place within it.
+    ///
+    /// Endpoints are not compared: one server answers at many addresses, and whoever asks this is better told of one place too many. Google's
+    /// buckets speak that protocol, too.
+    #[must_use]
+    pub fn meets(&self, bucket: &str, key: &str) -> bool {
+        let Kind::Bucket(own) = &self.0 else {
+            return false;
+        };
+        let has_protocol = match own.service {
+            Service::S3 | Service::Gcs => true,
+            Service::Azure => false,
+        };
+        let prefix = own.prefix.as_ref().split('/');
+        let names = |part: &&str| !part.is_empty();
+        let mut both = prefix.filter(names).zip(key.split('/').filter(names));
+        // A name of a host, as a bucket's may be, is the same in capitals.
+        has_protocol && own.bucket.eq_ignore_ascii_case(bucket) && both.all(|(a, b)| a == b)
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.0
     }
@@ -334,6 +355,31 @@ mod tests {
         let whole = place("gs://shelf").below("archive");
         assert_eq!(whole.to_string(), "gs://shelf/archive");
         assert_eq!(place("/a").below("b").folder(), Some(Path::new("/a/b")));
+    }
+
+    #[test]
+    fn a_place_meets_what_is_in_it_and_what_it_is_in() {
+        let own = "s3://shelf/farm/store?endpoint=http://10.0.0.1:9000&allow_http=true";
+        for (at, bucket, key, expected) in [
+            (own, "shelf", "", true),
+            (own, "shelf", "farm", true),
+            (own, "shelf", "farm/store", true),
+            (own, "shelf", "/farm//store/archive/1", true),
+            (own, "SHELF", "farm/store/x.zip", true),
+            (own, "shelf", "farm/stored/x.zip", false),
+            (own, "shelf", "store", false),
+            (own, "other", "farm/store", false),
+            ("s3://shelf", "shelf", "src/x.zip", true),
+            ("gs://shelf/farm", "shelf", "farm/x.zip", true),
+            ("az://shelf/farm", "shelf", "farm/x.zip", false),
+            ("/shelf/farm", "shelf", "farm", false),
+        ] {
+            assert_eq!(
+                place(at).meets(bucket, key),
+                expected,
+                "{at} {bucket}/{key}"
+            );
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ in_size!(large LARGE, |plan| plan.soon();
     an_outcome_waits_for_object_storage_that_is_away,
     a_source_is_waited_for_while_object_storage_is_away,
     builds_that_wait_run_though_the_queue_is_gone,
+    what_the_store_holds_is_nobodys_source,
     a_server_with_an_empty_home_tells_the_same_history,
 );
 
@@ -70,6 +71,28 @@ fn builds_that_wait_run_though_the_queue_is_gone(rig: &mut Rig) {
     assert!(!removed.is_empty(), "there are streams in memory");
     for id in &ids {
         rig.over_as(id, "SUCCEEDED", 1);
+    }
+    rig.assert_nothing_left();
+}
+
+fn what_the_store_holds_is_nobodys_source(rig: &mut Rig) {
+    for (name, location) in [("in", "kept/farm/archive/"), ("around", "kept/")] {
+        let spec = "version: 0.2\nphases:\n  build:\n    commands: [ls]\n";
+        let project = serde_json::json!({
+            "source": {"type": "S3", "location": location, "buildspec": spec},
+            "environment": {"image": "sandbox"},
+        });
+        let path = format!("/v1/projects/{name}");
+        let made = rig.ask("PUT", &path, &project.to_string());
+        assert_eq!(made.status, 201, "{}", made.text());
+        let id = rig.start_build(&serde_json::json!({"projectName": name}));
+        rig.over_as(&id, "FAILED", 1);
+        let explained = rig.ask("GET", &format!("/v1/builds/{id}/explain"), "");
+        assert!(
+            explained.text().contains("store or its cache"),
+            "{}",
+            explained.text()
+        );
     }
     rig.assert_nothing_left();
 }

@@ -412,6 +412,7 @@ async fn execute(
     let bringing = Bringing {
         kept: &parts.kept,
         home: &parts.home,
+        own: &parts.own,
         folders,
         vault: vault.as_ref(),
         now: (parts.now)(),

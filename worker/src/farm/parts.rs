@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use croft_bus::{Bus, Pool, Worker};
-use croft_cache::Store;
+use croft_cache::{Place, Store};
 use croft_ledger::Ledger;
 use croft_proto::farm::Lease;
 
@@ -43,6 +43,8 @@ pub struct Parts {
     pub kept: Arc<Store>,
     /// The builds' caches; none when it could not be opened, which was said.
     pub cache: Option<Arc<Store>>,
+    /// Where both are kept, also when one could not be opened: no build's source.
+    pub own: Vec<Place>,
     /// This machine's folders.
     pub home: Home,
     /// Where builds run.

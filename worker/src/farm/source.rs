@@ -48,6 +48,8 @@ pub(crate) enum NoSource {
 pub(crate) struct Bringing<'a> {
     pub(crate) kept: &'a Arc<Store>,
     pub(crate) home: &'a Home,
+    /// Where the store and the cache are.
+    pub(crate) own: &'a [croft_cache::Place],
     pub(crate) folders: &'a Folders,
     pub(crate) vault: &'a Opened,
     pub(crate) now: Timestamp,
@@ -146,7 +148,7 @@ impl Bringing<'_> {
             }
             Some(location) => {
                 let into = self.folders.scratch.join(folder_of("unpacked", secondary));
-                bucket::bring(location, version, &into).await?;
+                bucket::bring(location, version, &into, self.own).await?;
                 Ok(Place::Folder(into))
             }
             None => empty(self.folders, secondary).map(Place::Folder),

@@ -174,6 +174,12 @@ pub(crate) fn place(flag: &str, text: &str) -> Result<Place, Wrong> {
         .map_err(|error| Wrong(format!("{flag} {text}: {error}")))
 }
 
+/// Where sources, logs and artifacts are, when they are not in the home.
+pub(crate) fn store(words: &FarmWords) -> Result<Option<Place>, Wrong> {
+    let store = words.store.as_deref();
+    store.map(|text| place("--store", text)).transpose()
+}
+
 /// The store of sources, logs and artifacts. Nothing in it is evicted. Its members sign as one, by the farm's key; where there is
 /// none, by this home's own, which nobody else believes.
 pub(crate) fn kept(

@@ -65,6 +65,7 @@ pub(crate) fn up(global: &Global, words: &UpWords) -> anyhow::Result<Exit> {
         let ground = worker::Ground {
             broker,
             kept,
+            store: substrates::store(&words.farm)?,
             keys,
             lease,
             name: worker::host(),

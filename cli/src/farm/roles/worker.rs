@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use croft_api::probe::{self, Probe};
-use croft_cache::Store;
+use croft_cache::{Place, Store};
 use croft_ledger::Ledger;
 use croft_proto::farm::Lease;
 use croft_worker::Home;
@@ -41,6 +41,8 @@ const WARM_KINDS: usize = 4;
 pub(crate) struct Ground {
     pub(crate) broker: Broker,
     pub(crate) kept: Arc<Store>,
+    /// Where that is, when it is not in its home.
+    pub(crate) store: Option<Place>,
     pub(crate) keys: PoolKeys,
     pub(crate) lease: Lease,
     /// What its name begins with.
@@ -107,11 +109,17 @@ pub(crate) fn worker(
         warm: (words.warm > 0).then(|| warm.clone()),
         engine: container::Seen::default(),
     };
+    let own = ground
+        .store
+        .into_iter()
+        .chain(surroundings.cache_place.clone())
+        .collect();
     let worker = Worker::new(Parts {
         ledger: ground.broker.ledger,
         bus: ground.broker.bus,
         kept: ground.kept,
         cache,
+        own,
         home,
         places: Arc::new(places),
         keys: ground.keys,
@@ -167,6 +175,7 @@ pub(crate) fn run(
         let ground = Ground {
             broker,
             kept: substrates::kept(&words.farm, surroundings.home.path(), signer)?,
+            store: substrates::store(&words.farm)?,
             keys,
             lease,
             name: words.name.clone().unwrap_or_else(host),

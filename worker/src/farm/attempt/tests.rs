@@ -194,6 +194,7 @@ impl Rig {
                 bus: Arc::new(croft_bus::Memory::new(&croft_bus::Settings::default())),
                 kept: Arc::new(Store::in_memory(1 << 30).unwrap()),
                 cache: None,
+                own: Vec::new(),
                 home,
                 places: Arc::new(places),
                 keys,

@@ -33,13 +33,22 @@ enum Named<'a> {
     Folder(&'a str),
 }
 
-/// Brings what `location` names into the folder `into`, which is made.
+/// Brings what `location` names into the folder `into`, which is made. What meets `own`, where a farm keeps what is everybody's, is nobody's
+/// source.
 pub(crate) async fn bring(
     location: &str,
     version: Option<&str>,
     into: &Path,
+    own: &[Place],
 ) -> Result<(), NoSource> {
     let (bucket, named) = read(location).map_err(NoSource::User)?;
+    let (Named::Archive(key, _) | Named::Folder(key)) = &named;
+    if own.iter().any(|own| own.meets(bucket, key)) {
+        return Err(NoSource::User(format!(
+            "source {location}: that is in, or holds, what this farm keeps its store or its cache in, where other projects' files are: it is \
+             no source. Name another bucket, or a folder beside them"
+        )));
+    }
     let version = version.filter(|version| !version.is_empty());
     if matches!(named, Named::Folder(_)) && version.is_some() {
         return Err(NoSource::User(format!(
@@ -84,7 +93,10 @@ fn read(location: &str) -> Result<(&str, Named<'_>), String> {
     let text = location.strip_prefix("arn:aws:s3:::").unwrap_or(location);
     let (bucket, key) = text.split_once('/').ok_or_else(shape)?;
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if bucket.is_empty() || !bucket.bytes().all(is_name) {
+    // What begins with a dot would be another bucket's path in an address.
+    if !bucket.starts_with(|first: char| first.is_ascii_alphanumeric())
+        || !bucket.bytes().all(is_name)
+    {
         return Err(shape());
     }
     let key = key.trim_start_matches('/');
@@ -228,8 +240,34 @@ mod tests {
             "b/a",
             "b?endpoint=http://x/a.zip",
             "u@b/a.zip",
+            "./b/a.zip",
+            "../b/a.zip",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_farm_keeps_is_nobodys_source() {
+        let own = ["s3://kept/farm", "s3://kept/cache?endpoint=https://h"];
+        let own = own.map(|place| place.parse::<Place>().unwrap());
+        let into = tempfile::tempdir().unwrap();
+        let into = into.path().join("source");
+        for location in [
+            "kept/",
+            "kept/farm/",
+            "kept//farm/archive/",
+            "arn:aws:s3:::kept/farm/packs/x.zip",
+            "kept/cache/x.tar",
+        ] {
+            let Err(NoSource::User(why)) = bring(location, None, &into, &own).await else {
+                panic!("{location}");
+            };
+            assert!(
+                why.contains(location) && why.contains("store or its cache"),
+                "{why}"
+            );
+            assert!(!into.exists(), "{location}");
         }
     }
 }
