@@ -91,6 +91,15 @@ pub(crate) struct SubmitWords {
         help_heading = "What it builds"
     )]
     pub(crate) buildspec: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) start: StartWords,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
+/// How a build is started, whatever its source.
+#[derive(Debug, Args)]
+pub(crate) struct StartWords {
     /// The image to run in [default: the project's; of a new project the sandbox]
     #[arg(
         short,
@@ -124,8 +133,6 @@ pub(crate) struct SubmitWords {
     /// How the build is shown
     #[arg(short, long, env = "CROFT_OUTPUT", value_enum, default_value_t = Show::Auto)]
     pub(crate) output: Show,
-    #[command(flatten)]
-    pub(crate) connect: Connect,
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +153,17 @@ pub(crate) struct BuildName {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BuildCommand {
+    /// Start a build of a project from the project's own source (git, a bucket), and follow it
+    Start {
+        /// The project
+        #[arg(value_name = "PROJECT")]
+        project: String,
+        /// A branch, tag or commit; of a bucket the object's version [default: the project's]
+        #[arg(long, value_name = "VERSION", help_heading = "What it builds")]
+        source_version: Option<String>,
+        #[command(flatten)]
+        start: Box<StartWords>,
+    },
     /// List builds, the newest first
     List {
         /// Only of this project

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::call::{Call, Failure, Farm};
 use super::rows::BuildRow;
-use super::{artifacts, block_on, explain, farm, pages, watch};
+use super::{artifacts, block_on, explain, farm, pages, submit, watch};
 use crate::args::{Format, Global};
 use crate::exit::Exit;
 use crate::farm::words::{BuildCommand, BuildWords, StatusWord};
@@ -20,6 +20,11 @@ pub(crate) fn build(global: &Global, words: &BuildWords) -> anyhow::Result<Exit>
 
 pub(super) async fn act(farm: &Farm, command: &BuildCommand) -> anyhow::Result<Exit> {
     match command {
+        BuildCommand::Start {
+            project,
+            source_version,
+            start,
+        } => submit::start_own(farm, project, source_version.as_deref(), start).await,
         BuildCommand::List {
             project,
             status,

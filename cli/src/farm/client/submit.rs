@@ -18,7 +18,7 @@ use super::{block_on, farm, watch};
 use crate::args::{Format, Global, Show};
 use crate::cache::with_bar;
 use crate::exit::{Exit, Wrong};
-use crate::farm::words::SubmitWords;
+use crate::farm::words::{StartWords, SubmitWords};
 use crate::output;
 use crate::plan;
 use crate::run::refuse_state_in;
@@ -26,6 +26,8 @@ use crate::surroundings::{Surroundings, now};
 
 /// What a build runs in whose project nobody has configured: the worker's own tools.
 const SANDBOX: &str = "sandbox";
+/// AWS's word for a project whose builds bring their source with them.
+const NO_SOURCE: &str = "NO_SOURCE";
 
 pub(crate) fn submit(global: &Global, words: &SubmitWords) -> anyhow::Result<Exit> {
     let source = plan::folder_of(&words.directory.to_string_lossy())?;
@@ -45,28 +47,30 @@ pub(crate) fn submit(global: &Global, words: &SubmitWords) -> anyhow::Result<Exi
         let tree = put(&store, &source)?;
         let uploaded = upload(&farm, &store, &tree, Purpose::Source).await?;
         uploaded.tell(&words.directory);
-        let build = start_build(&farm, start, &project, &tree).await?;
-        let id = build["id"].as_str().unwrap_or_default().to_string();
-        if words.detach {
-            return show_started(build, words.output);
-        }
-        eprintln!("croft: started {id}");
-        watch::watch(&farm, &id, words.output).await
+        let build = start_build(&farm, start, &project, Some(&tree)).await?;
+        follow(&farm, build, &words.start).await
     })
 }
 
 /// What is asked for, but for the tree and the project.
 pub(super) fn start(words: &SubmitWords, source: &Path) -> anyhow::Result<StartBuild> {
+    let primary = PrimarySource::Folder(source.to_path_buf());
+    Ok(StartBuild {
+        buildspec_override: buildspec(words, &primary)?,
+        ..started_with(&words.start)?
+    })
+}
+
+/// What is asked for, but for what is built.
+fn started_with(words: &StartWords) -> anyhow::Result<StartBuild> {
     let variables = plan::variables(words.env_file.as_deref(), &words.env)?;
     let variables = variables.into_iter().map(|(name, value)| Variable {
         name,
         value,
         variable_type: VariableType::Plaintext,
     });
-    let primary = PrimarySource::Folder(source.to_path_buf());
     let priority = words.priority.map(Priority::new).transpose();
     Ok(StartBuild {
-        buildspec_override: buildspec(words, &primary)?,
         environment_variables_override: variables.collect(),
         image_override: words.image.clone(),
         idempotency_token: Some(match &words.idempotency_token {
@@ -79,6 +83,40 @@ pub(super) fn start(words: &SubmitWords, source: &Path) -> anyhow::Result<StartB
         }),
         ..StartBuild::default()
     })
+}
+
+/// `croft build start`.
+pub(super) async fn start_own(
+    farm: &Farm,
+    project: &str,
+    version: Option<&str>,
+    words: &StartWords,
+) -> anyhow::Result<Exit> {
+    let there: Value = farm.json(&Call::get(&["v1", "projects", project])).await?;
+    // The project itself, or under its name.
+    let configured = there.get("project").unwrap_or(&there);
+    if configured["source"]["type"] == NO_SOURCE {
+        return Err(Wrong(format!(
+            "the project {project} has no source of its own: `croft submit --project {project} DIR` builds a folder, and a source in the file of `croft project apply` gives it one"
+        ))
+        .into());
+    }
+    let start = StartBuild {
+        source_version: version.map(str::to_string),
+        ..started_with(words)?
+    };
+    let build = start_build(farm, start, project, None).await?;
+    follow(farm, build, words).await
+}
+
+/// Says which build was started, and follows it unless nobody wants that.
+async fn follow(farm: &Farm, build: Value, words: &StartWords) -> anyhow::Result<Exit> {
+    let id = build["id"].as_str().unwrap_or_default().to_string();
+    if words.detach {
+        return show_started(build, words.output);
+    }
+    eprintln!("croft: started {id}");
+    watch::watch(farm, &id, words.output).await
 }
 
 /// A file of the source by its path there, any other one as its text.
@@ -172,10 +210,10 @@ pub(super) async fn make_project(
     words: &SubmitWords,
     name: &str,
 ) -> anyhow::Result<()> {
-    let image = words.image.as_deref().unwrap_or(SANDBOX);
+    let image = words.start.image.as_deref().unwrap_or(SANDBOX);
     let project = json!({
         "name": name,
-        "source": {"type": "NO_SOURCE"},
+        "source": {"type": NO_SOURCE},
         "artifacts": {"type": "NO_ARTIFACTS"},
         "environment": {"type": "LINUX_CONTAINER", "image": image, "computeType": "BUILD_GENERAL1_SMALL"},
     });
@@ -205,10 +243,10 @@ pub(super) async fn start_build(
     farm: &Farm,
     mut start: StartBuild,
     project: &str,
-    tree: &TreeRef,
+    tree: Option<&TreeRef>,
 ) -> anyhow::Result<Value> {
     start.project_name = project.to_string();
-    if let Some(own) = &mut start.own {
+    if let (Some(own), Some(tree)) = (&mut start.own, tree) {
         own.tree = Some(tree.id.to_string());
     }
     let token = start.idempotency_token.clone().unwrap_or_default();

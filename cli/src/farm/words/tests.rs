@@ -22,15 +22,19 @@ fn a_folder_is_submitted_with_the_flags_of_run() {
     };
     assert_eq!(words.directory.to_str(), Some("app"));
     assert_eq!(
-        (words.image.as_deref(), words.project.as_deref()),
+        (words.start.image.as_deref(), words.project.as_deref()),
         (Some("img"), Some("web"))
     );
     assert_eq!(
-        (words.env.len(), words.priority, words.detach),
+        (
+            words.start.env.len(),
+            words.start.priority,
+            words.start.detach
+        ),
         (2, Some(4), true)
     );
-    assert_eq!(words.idempotency_token.as_deref(), Some("t"));
-    assert_eq!(words.output, Show::Json);
+    assert_eq!(words.start.idempotency_token.as_deref(), Some("t"));
+    assert_eq!(words.start.output, Show::Json);
     assert_eq!(words.connect.server.as_deref(), Some("https://a.example"));
     let Command::Submit(words) = parse("croft submit") else {
         panic!("submit")

@@ -154,7 +154,7 @@ async fn a_start_that_is_repeated_has_the_same_token_and_all_that_was_asked_for(
     })
     .await;
     let asked_for = start(&words, &source).unwrap();
-    let build = start_build(&stub.farm(), asked_for, "web", &tree)
+    let build = start_build(&stub.farm(), asked_for, "web", Some(&tree))
         .await
         .unwrap();
     assert_eq!(build["id"], "web:1");
@@ -220,5 +220,44 @@ async fn a_project_is_made_where_there_is_none_but_not_one_that_was_named() {
     let project: croft_proto::farm::Project = serde_json::from_slice(&puts[0].body).unwrap();
     assert_eq!(project.environment.image, "sandbox");
     project.rules().unwrap();
+    stub.stop().await;
+}
+
+#[tokio::test]
+async fn a_project_with_a_source_of_its_own_is_started_from_that() {
+    let stub = Stub::start(|asked, _| match asked.path.as_str() {
+        "/v1/projects/bare" => Reply::Json(200, json!({"source": {"type": "NO_SOURCE"}})),
+        "/v1/projects/site" => Reply::Json(200, json!({"source": {"type": "GITHUB"}})),
+        _ => Reply::Json(201, json!({"build": {"id": "site:1"}})),
+    })
+    .await;
+    let farm = stub.farm();
+    let started = async |line: &str| {
+        let line = format!("croft build start {line} --detach");
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Build(words) = cli.command else {
+            panic!("build")
+        };
+        super::super::build::act(&farm, &words.command).await
+    };
+    let refused = started("bare").await.unwrap_err().to_string();
+    assert!(
+        refused.contains("croft submit --project bare DIR"),
+        "{refused}"
+    );
+    started("site --source-version v1 --env A=1").await.unwrap();
+    let asked = stub.asked();
+    let starts: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.method == "POST")
+        .collect();
+    assert_eq!(starts.len(), 1);
+    let body: Value = serde_json::from_slice(&starts[0].body).unwrap();
+    assert_eq!(
+        (&body["projectName"], &body["sourceVersion"]),
+        (&json!("site"), &json!("v1"))
+    );
+    assert_eq!(body["environmentVariablesOverride"][0]["name"], "A");
+    assert_eq!(body["x-croft"]["tree"], Value::Null);
     stub.stop().await;
 }
