@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::harness::registry::{PASSWORD, Registry, USER};
-use crate::harness::rig::{Rig, each_size, in_size};
-use crate::harness::{At, Ran, docker};
+use crate::harness::rig::{Rig, Tap, each_size, in_size};
+use crate::harness::{At, Ran, docker, eventually, skip};
 use crate::secrets::forms;
 
 each_size!(small large |plan| plan;
@@ -22,6 +22,15 @@ in_size!(contained SMALL, |plan| plan;
 /// Every kind of character that an encoding treats in a way of its own.
 const TOKEN: &str = "t/o+k \"e\\ö&<7>=%?-e2e";
 const PARAMETER: &str = "p/a+r \"a\\ö&<8>=%?-e2e";
+/// Small, and made by `scripts/test-image`.
+const IMAGE: &str = "croft-test/busybox:1";
+const BOX: At = At {
+    image: Some(IMAGE),
+    shell: "sh",
+};
+/// Both are there, and asked for.
+const ENV: &str =
+    "env:\n  secrets-manager: {TOKEN: app/token}\n  parameter-store: {PARAMETER: /app/parameter}\n";
 /// Where a frame of zstd begins.
 const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// More than any frame of this test's has.
@@ -45,12 +54,13 @@ fn set(rig: &Rig, name: &str, kind: &str, value: &str) {
 }
 
 fn a_secret_is_used_by_a_build_and_found_nowhere(rig: &mut Rig) {
+    let tap = rig.nats.as_ref().map(|nats| Tap::on(&nats.address));
     set(rig, "app/token", "secrets-manager", TOKEN);
     set(rig, "/app/parameter", "parameter-store", PARAMETER);
     let listed = rig.told(&["secret", "list", "-o", "name"]);
     assert_eq!(listed.lines().count(), 2, "{listed}");
-    let spec = "version: 0.2\nenv:\n  secrets-manager: {TOKEN: app/token}\n  parameter-store: {PARAMETER: /app/parameter}\nphases:\n  build:\n    commands:\n      - echo \"[$TOKEN][$PARAMETER]\"\n      - for before in '' a ab; do printf '%s' \"$before$TOKEN:rest\" | base64 -w0; echo; done\n      - printf '%s' \"$TOKEN\" | wc -c\n      - printf '%s' \"$PARAMETER\" | wc -c > count\n      - echo \"$TOKEN\" >&2\nartifacts:\n  files: [count]\n";
-    let source = rig.source("keeper", spec);
+    let commands = "phases:\n  build:\n    commands:\n      - echo \"[$TOKEN][$PARAMETER]\"\n      - for before in '' a ab; do printf '%s' \"$before$TOKEN:rest\" | base64 -w0; echo; done\n      - printf '%s' \"$TOKEN\" | wc -c\n      - printf '%s' \"$PARAMETER\" | wc -c > count\n      - echo \"$TOKEN\" >&2\nartifacts:\n  files: [count]\n";
+    let source = rig.source("keeper", &format!("version: 0.2\n{ENV}{commands}"));
     let ran = rig.submit(&source, &[]);
     ran.assert_code(0);
     assert!(ran.output().starts_with("[***][***]\n"), "{}", ran.output());
@@ -67,11 +77,24 @@ fn a_secret_is_used_by_a_build_and_found_nowhere(rig: &mut Rig) {
         all.push((path.to_string(), answer.body));
     }
     all.push(("audit".into(), rig.ask("GET", "/v1/audit", "").body));
+    in_a_container(rig, &mut all);
+    into_the_past(rig);
     everything(rig, &mut all);
+    if let Some(tap) = tap {
+        let heard = tap.all();
+        for subject in ["croft.bus.hint.default ", "croft.bus.output."] {
+            assert!(find(&heard, subject.as_bytes()), "{subject}");
+        }
+        assert!(find(&heard, b"[***][***]"), "output was heard");
+        all.push(("the broker".into(), heard));
+    }
+    assert_nowhere(&all);
+}
 
+fn assert_nowhere(all: &[(String, Vec<u8>)]) {
     let needles: Vec<String> = [TOKEN, PARAMETER].into_iter().flat_map(forms).collect();
     let mut frames = 0;
-    for (name, bytes) in &all {
+    for (name, bytes) in all {
         assert_without(name, bytes, &needles);
         for frame in frames_of(bytes) {
             frames += 1;
@@ -83,11 +106,79 @@ fn a_secret_is_used_by_a_build_and_found_nowhere(rig: &mut Rig) {
         frames > 0 && all.iter().any(|(_, bytes)| find(bytes, b"keeper")),
         "{frames}"
     );
-    assert!(all.iter().any(|(_, bytes)| {
-        frames_of(bytes)
-            .iter()
-            .any(|frame| find(frame, b"[***][***]"))
-    }));
+    assert!(all.iter().any(|(_, bytes)| in_frames(bytes, b"[***][***]")));
+    let past = |(name, _): &&(String, Vec<u8>)| name.contains("/archive/");
+    let mut past = all.iter().filter(past);
+    assert!(
+        past.clone().any(|(name, _)| name.contains("/views/")),
+        "there is a copy of the read model"
+    );
+    assert!(
+        past.any(|(_, bytes)| in_frames(bytes, b"attemptStarted")),
+        "there is a segment with builds in it"
+    );
+}
+
+/// Whether that is in there, compressed.
+fn in_frames(bytes: &[u8], needle: &[u8]) -> bool {
+    frames_of(bytes).iter().any(|frame| find(frame, needle))
+}
+
+/// The same in a container, which the engine tells of while it runs.
+fn in_a_container(rig: &mut Rig, all: &mut Vec<(String, Vec<u8>)>) {
+    if let Some(reason) = BOX.missing() {
+        skip(&reason);
+        return;
+    }
+    let commands = "phases:\n  build:\n    commands:\n      - echo \"[$TOKEN][$PARAMETER]\"\n      - until [ -e /tmp/seen ]; do sleep 1; done\n      - printf '%s' \"$TOKEN\" | wc -c\n";
+    let source = rig.source("boxed", &format!("version: 0.2\n{ENV}{commands}"));
+    let id = rig.detach(&source, &["--image", IMAGE]);
+    let path = format!("/v1/builds/{id}/log");
+    eventually("its command has shown what it was given", || {
+        let log = rig.asked("GET", &path, "");
+        log.is_some_and(|log| log.text().contains("[***][***]"))
+    });
+    let containers = rig.containers();
+    assert_eq!(containers.len(), 1, "{containers:?}");
+    for container in &containers {
+        let told = docker(&["inspect", container]);
+        assert!(told.contains("croft.build"), "{told}");
+        all.push((format!("docker inspect {container}"), told.into_bytes()));
+        let logs = Command::new("docker").args(["logs", container]).output();
+        let logs = logs.unwrap();
+        all.push((
+            format!("docker logs {container}"),
+            [logs.stdout, logs.stderr].concat(),
+        ));
+        docker(&["exec", container, "touch", "/tmp/seen"]);
+    }
+    rig.over_as(&id, "SUCCEEDED", 1);
+    let log = rig.log(&id);
+    assert!(
+        log.contains(&format!("\n{}\n", TOKEN.len())),
+        "it is the real one: {log}"
+    );
+    all.push(("the log of the container".into(), log.into_bytes()));
+}
+
+/// What is over goes into a segment, and the read model into a copy; then nothing writes any more.
+fn into_the_past(rig: &mut Rig) {
+    rig.serve_with(&[
+        "--keep-builds",
+        "1s",
+        "--keep-every",
+        "1s",
+        "--snapshot-entries",
+        "5",
+    ]);
+    for what in ["segments: 1", "kept a copy of the read model"] {
+        eventually(what, || {
+            rig.servers.iter().any(|server| server.log().contains(what))
+        });
+    }
+    for server in &mut rig.servers {
+        server.kill();
+    }
 }
 
 /// Each byte that the farm keeps, by where it is.

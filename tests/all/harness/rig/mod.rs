@@ -13,6 +13,8 @@ mod leftovers;
 mod role;
 /// Object storage.
 mod s3;
+/// What the broker is told.
+mod tap;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,6 +26,7 @@ pub(crate) use asking::commands;
 pub(crate) use cable::Cable;
 pub(crate) use role::Role;
 pub(crate) use s3::S3;
+pub(crate) use tap::Tap;
 
 use croft_nats_testing::Cluster;
 
