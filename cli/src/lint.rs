@@ -88,7 +88,9 @@ fn appspec_in_its_folder(file: &Path, bytes: &[u8]) -> Vec<Diagnostic> {
         Ok(files) if is_at_the_root => files,
         _ => return appspec::lint(&shown, bytes),
     };
-    let is_built = BUILDSPECS.iter().any(|name| folder.join(name).is_file());
+    // Whatever it is called, a build may make what is not there.
+    let is_built = BUILDSPECS.iter().any(|name| folder.join(name).is_file())
+        || misnamed(folder, BUILDSPECS[0]).is_some();
     let around = if is_built {
         Around::Source
     } else {
@@ -104,13 +106,6 @@ fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
         Some(folder) => folder.as_path(),
         None => Path::new(""),
     };
-    if let Some(found) = misnamed(folder, BUILDSPECS[0]) {
-        let found = found.display();
-        return Err(Wrong(format!(
-            "{found}: builds read {} and no other name: rename it; to look at it as it is, `croft lint {found}`",
-            BUILDSPECS[0]
-        )));
-    }
     let of = |names: &[&str]| {
         let mut paths = names.iter().map(|name| folder.join(name));
         paths.find(|path| path.is_file())
@@ -119,6 +114,15 @@ fn files(words: &LintWords) -> Result<Vec<PathBuf>, Wrong> {
         .into_iter()
         .flatten()
         .collect();
+    if found.is_empty()
+        && let Some(found) = misnamed(folder, BUILDSPECS[0])
+    {
+        let found = found.display();
+        return Err(Wrong(format!(
+            "{found}: builds read {} unless their project names another file: rename it; to look at it as it is, `croft lint {found}`",
+            BUILDSPECS[0]
+        )));
+    }
     if found.is_empty()
         && let Some(found) = misnamed(folder, APPSPECS[0])
     {

@@ -118,7 +118,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// The key in that file, which is made on first use: mode 0600, whole or not at all, in a folder (mode 0700) that is
+    /// The key in that file, which is made on first use: mode 0600, whole or not at all, in a folder that is
     /// made too. Of several processes that make it at once, all get the same key.
     ///
     /// # Errors

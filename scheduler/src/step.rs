@@ -35,7 +35,7 @@ const EXPIRED_MAX: usize = 1_000;
 pub struct Now {
     /// Milliseconds of a clock that is never set: leases, hints.
     pub steady_ms: u64,
-    /// What people call the time, and may be set: taken only until the ledger has said what time it is.
+    /// What people call the time, and may be set: for what is shown, and for how long builds had waited when this server came.
     pub wall: Timestamp,
 }
 
@@ -102,16 +102,18 @@ pub struct Scheduler {
     /// Builds that count at their project's gate.
     counted: BTreeSet<BuildId>,
     leases: Leases,
-    /// When each waiting build is given up.
-    deadlines: BTreeSet<(Timestamp, BuildId)>,
+    /// When each waiting build is given up, by the steady clock: nobody's clock that is set shortens a wait.
+    deadlines: BTreeSet<(u64, BuildId)>,
+    /// The same by build.
+    due: BTreeMap<BuildId, u64>,
     /// Builds that wait and get no other attempt: a worker gave the last one back.
     spent: BTreeSet<BuildId>,
     /// Builds about which something was appended that does not show yet, and when that was.
     asked: BTreeMap<BuildId, u64>,
     /// Automatic retries that have not been seen yet: the failed build before each, and when it was last asked for.
     retries: BTreeMap<BuildId, (BuildId, Option<u64>)>,
-    /// The latest time that the ledger has told, and when by the steady clock.
-    told: Option<(Timestamp, u64)>,
+    /// The latest time in the ledger.
+    told: Timestamp,
     is_caught_up: bool,
 }
 
@@ -203,23 +205,13 @@ impl Scheduler {
         noted: &mut Vec<Noted>,
     ) -> Result<Vec<Action>, FoldError> {
         let mut actions = Vec::new();
-        if let Input::Entry(entry) = &input
-            && (self.told.is_none() || entry.at > self.time(now))
-        {
-            self.told = Some((entry.at, now.steady_ms));
-        }
-        let now = Now {
-            wall: self.time(now),
-            ..now
-        };
         match input {
             Input::Entry(entry) => {
                 let pool = self.fold(entry, now, noted)?;
                 self.publish(pool, now, &mut actions);
             }
             Input::CaughtUp => {
-                self.is_caught_up = true;
-                self.leases.caught_up(now.steady_ms);
+                self.caught_up(now);
                 self.publish_all(now, &mut actions);
             }
             Input::Connected => self.leases.connected(now.steady_ms),
@@ -237,13 +229,36 @@ impl Scheduler {
         Ok(actions)
     }
 
-    /// The ledger's time, as far as it is known: one server whose clock is set must not decide what has waited too long. It is never
-    /// ahead, and behind only while nothing is appended.
-    pub(crate) fn time(&self, now: Now) -> Timestamp {
-        self.told.map_or(now.wall, |(at, told_ms)| {
-            let since_ms = now.steady_ms.saturating_sub(told_ms);
-            Timestamp::from_millis(at.millis().saturating_add(since_ms))
-        })
+    /// From when on each build that waits has waited, as far as can be told: no longer than since the latest entry of the ledger, and no
+    /// longer than by this server's clock. After a time in which nobody was there it is shorter than it was, and never longer.
+    fn caught_up(&mut self, now: Now) {
+        self.is_caught_up = true;
+        self.leases.caught_up(now.steady_ms);
+        let at = self.told.min(now.wall);
+        let waiting = self
+            .farm
+            .unfinished()
+            .filter(|(_, build)| build.stage == Stage::Waiting && build.attempts == 0);
+        let left =
+            waiting.map(|(id, build)| (id, build.deadline.millis_since(at.max(build.waits_since))));
+        let left: Vec<(BuildId, u64)> = left.collect();
+        for (id, left_ms) in left {
+            self.wait_for(id, left_ms, now);
+        }
+    }
+
+    fn wait_for(&mut self, id: BuildId, left_ms: u64, now: Now) {
+        let due = now.steady_ms.saturating_add(left_ms);
+        if let Some(before) = self.due.insert(id, due) {
+            self.deadlines.remove(&(before, id));
+        }
+        self.deadlines.insert((due, id));
+    }
+
+    fn waits_no_more(&mut self, id: BuildId) {
+        if let Some(due) = self.due.remove(&id) {
+            self.deadlines.remove(&(due, id));
+        }
     }
 
     /// Folds an entry and keeps account of it; the pool in which a hint may go out now.
@@ -254,6 +269,7 @@ impl Scheduler {
         noted: &mut Vec<Noted>,
     ) -> Result<Option<u32>, FoldError> {
         let change = self.farm.fold(entry)?;
+        self.told = self.told.max(entry.at);
         if self.is_caught_up {
             noted.extend(self.noted(&change, entry.at, now));
         }
@@ -271,21 +287,21 @@ impl Scheduler {
                 }
                 Ok(None)
             }
-            Change::Waits(id) | Change::Lost(id, _) => Ok(self.waits(id)),
+            Change::Waits(id) | Change::Lost(id, _) => Ok(self.waits(id, now)),
             Change::Claimed(id, worker) => Ok(self.claimed(id, &worker, now)),
             Change::Ended(id, build, status, _) => Ok(self.ended(id, &build, status)),
         }
     }
 
-    fn waits(&mut self, id: BuildId) -> Option<u32> {
+    fn waits(&mut self, id: BuildId, now: Now) -> Option<u32> {
         let build = *self.farm.build(id)?;
         self.asked.remove(&id);
         self.leases.forget(id);
         self.uncount(id, &build);
         self.retries.remove(&id);
         // One that was lost has waited already; its worker's death is not its fault.
-        if build.attempts == 0 {
-            self.deadlines.insert((build.deadline, id));
+        if build.attempts == 0 && self.is_caught_up {
+            self.wait_for(id, build.deadline.millis_since(build.waits_since), now);
         }
         let pool = self.pools.entry(build.pool).or_default();
         pool.take_in(id);
@@ -307,7 +323,7 @@ impl Scheduler {
         let build = *self.farm.build(id)?;
         self.asked.remove(&id);
         self.spent.remove(&id);
-        self.deadlines.remove(&(build.deadline, id));
+        self.waits_no_more(id);
         self.leases.hear(id, now.steady_ms);
         let pool = self.pools.entry(build.pool).or_default();
         pool.take_in(id);
@@ -322,7 +338,7 @@ impl Scheduler {
     fn ended(&mut self, id: BuildId, build: &Unfinished, status: Status) -> Option<u32> {
         self.asked.remove(&id);
         self.spent.remove(&id);
-        self.deadlines.remove(&(build.deadline, id));
+        self.waits_no_more(id);
         self.leases.forget(id);
         self.uncount(id, build);
         if status == Status::Failed && build.retries_left > 0 {
@@ -486,7 +502,7 @@ impl Scheduler {
         let late: Vec<BuildId> = self
             .deadlines
             .iter()
-            .take_while(|(deadline, _)| *deadline <= now.wall)
+            .take_while(|(due, _)| *due <= now.steady_ms)
             .take(EXPIRED_MAX)
             .map(|(_, id)| *id)
             .collect();

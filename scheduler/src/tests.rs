@@ -1,5 +1,7 @@
 /// One scheduler, an input at a time.
 mod steps;
+/// Clocks that are set, and servers that were frozen.
+mod clocks;
 /// Servers and workers that die, lose messages and come back, in simulated time.
 mod simulation;
 /// The loop over a ledger and a bus in memory.

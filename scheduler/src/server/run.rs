@@ -375,7 +375,7 @@ impl Loop {
         if !self.progress.is_caught_up {
             return;
         }
-        let now = self.scheduler.time(self.now());
+        let now = self.now().wall;
         let next = self
             .wishes
             .next(self.scheduler.farm(), &self.parts.ledger, now);

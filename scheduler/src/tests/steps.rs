@@ -9,13 +9,14 @@ use croft_proto::{Status, Timestamp};
 use crate::intent::Recorded;
 use crate::*;
 
-const LEASE_MS: u64 = 15_000;
+pub(super) const LEASE_MS: u64 = 15_000;
 
 /// A ledger in a vector and one scheduler, which folds whatever it wants appended.
 pub(super) struct Bench {
     pub(super) scheduler: Scheduler,
     pub(super) now: Now,
-    seq: u64,
+    pub(super) seq: u64,
+    pub(super) entries: Vec<Entry>,
 }
 
 pub(super) fn rules() -> ProjectRules {
@@ -74,7 +75,7 @@ pub(super) fn settled(attempt: u32, status: Status, at: Timestamp) -> BuildEvent
 
 impl Bench {
     /// A farm with the project `app` and a worker with one slot, whose server has caught up.
-    fn new(rules: ProjectRules) -> Self {
+    pub(super) fn new(rules: ProjectRules) -> Self {
         let mut bench = Self {
             scheduler: Scheduler::default(),
             now: Now {
@@ -82,6 +83,7 @@ impl Bench {
                 wall: Timestamp::from_millis(1_800_000_000_000),
             },
             seq: 0,
+            entries: Vec::new(),
         };
         bench.input(Input::Connected);
         bench.input(Input::CaughtUp);
@@ -95,7 +97,7 @@ impl Bench {
     }
 
     /// Looked at once a second, as a server does.
-    fn pass(&mut self, millis: u64) -> Vec<Action> {
+    pub(super) fn pass(&mut self, millis: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut left = millis;
         while left > 0 {
@@ -107,7 +109,7 @@ impl Bench {
     }
 
     /// Not looked at before the end.
-    fn sleep(&mut self, millis: u64) -> Vec<Action> {
+    pub(super) fn sleep(&mut self, millis: u64) -> Vec<Action> {
         self.now.steady_ms += millis;
         self.now.wall = Timestamp::from_millis(self.now.wall.millis() + millis);
         self.input(Input::Tick)
@@ -129,6 +131,7 @@ impl Bench {
             at: self.now.wall,
             body: Body::Event(Bytes::from(event)),
         };
+        self.entries.push(entry.clone());
         self.input(Input::Entry(&entry))
     }
 
@@ -137,7 +140,7 @@ impl Bench {
         self.entry(subject, serde_json::to_vec(event).unwrap())
     }
 
-    fn build(&mut self, number: u8, event: &BuildEvent) -> Vec<Action> {
+    pub(super) fn build(&mut self, number: u8, event: &BuildEvent) -> Vec<Action> {
         let subject = build_subject(id(number));
         self.entry(subject, serde_json::to_vec(event).unwrap())
     }
@@ -150,7 +153,7 @@ impl Bench {
         all.collect()
     }
 
-    fn submit(&mut self, asked: Asked) -> Vec<Action> {
+    pub(super) fn submit(&mut self, asked: Asked) -> Vec<Action> {
         let admitted = admit(self.scheduler.farm(), asked, self.now.wall).unwrap();
         let Admission::New { intents, .. } = admitted else {
             panic!("{admitted:?}");
@@ -173,7 +176,7 @@ fn published(actions: &[Action]) -> Vec<(BuildId, u32)> {
 }
 
 /// The events of a single append, each of a build.
-fn appended(actions: &[Action]) -> Vec<BuildEvent> {
+pub(super) fn appended(actions: &[Action]) -> Vec<BuildEvent> {
     let appends: Vec<_> = actions
         .iter()
         .filter_map(|action| match action {
@@ -739,42 +742,6 @@ pub(super) fn submitted_as(number: u64) -> croft_proto::farm::Submitted {
         initiator: "test".into(),
         request: Box::default(),
     }
-}
-
-#[test]
-fn a_server_that_was_frozen_calls_nobody_lost() {
-    let mut bench = Bench::new(rules());
-    bench.submit(asked(1));
-    bench.build(1, &started(1, "w"));
-    bench.pass(1_000);
-    assert_eq!(
-        appended(&bench.sleep(4 * LEASE_MS)),
-        [],
-        "what it was told lies unread"
-    );
-    assert_eq!(appended(&bench.pass(LEASE_MS)), []);
-    assert_eq!(
-        appended(&bench.pass(1)).len(),
-        1,
-        "a lease later it was silent"
-    );
-}
-
-#[test]
-fn a_clock_that_is_set_ahead_gives_up_nothing_in_the_queue() {
-    let mut bench = Bench::new(rules());
-    bench.submit(asked(1));
-    let day_ms = 24 * 60 * 60_000;
-    bench.now.wall = Timestamp::from_millis(bench.now.wall.millis() + day_ms);
-    assert_eq!(appended(&bench.pass(60_000)), []);
-    bench.now.wall = Timestamp::from_millis(bench.now.wall.millis() - day_ms);
-    assert_eq!(appended(&bench.pass(478 * 60_000)), []);
-    let events = appended(&bench.sleep(60_000));
-    assert_eq!(
-        events.len(),
-        1,
-        "eight hours have passed by the ledger's time"
-    );
 }
 
 #[test]

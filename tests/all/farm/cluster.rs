@@ -15,15 +15,17 @@ in_size!(parted LARGE, |plan| plan.broker(crate::harness::rig::Broker::ClusterOn
 const SERVERS: [&str; 3] = ["one", "two", "three"];
 const BUILDS: usize = 50;
 const NAP: u32 = 20;
+/// All of them run before the first is over.
+const LONG_NAP: u32 = 45;
 
 fn no_attempt_is_lost_with_the_brokers_leader(rig: &mut Rig) {
-    let nap = format!("sleep {}", rig.seconds(NAP));
+    let nap = format!("sleep {}", rig.seconds(LONG_NAP));
     let source = rig.source("many", &commands(&[&nap]));
     let mut ids = vec![rig.detach(&source, &[])];
     let start =
         serde_json::json!({"projectName": "many", "x-croft": {"tree": tree_of(rig, &ids[0])}});
     ids.extend((1..BUILDS).map(|_| rig.start_build(&start)));
-    rig.until_sleeping(NAP, BUILDS / 2);
+    rig.until_sleeping(LONG_NAP, BUILDS);
     let leader = leader(rig, 0);
     rig.cluster.as_mut().unwrap().server(&leader).kill();
     for id in &ids {

@@ -5,6 +5,8 @@
 mod journey;
 /// Processes that are killed, frozen, told to leave.
 mod faults;
+/// The same at each moment of a build's journey.
+mod moments;
 /// The same with the lease that a farm has by itself.
 mod lease;
 /// A disk that is full.

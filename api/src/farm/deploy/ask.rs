@@ -184,6 +184,9 @@ struct Stopping {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Continuing {
+    /// AWS's. The path names it.
+    #[serde(default, rename = "deploymentId")]
+    _id: Option<String>,
     /// AWS's. What it waits for is known.
     #[serde(default, rename = "deploymentWaitType")]
     _wait: Option<String>,

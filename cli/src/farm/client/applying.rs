@@ -74,7 +74,7 @@ async fn check(farm: &Farm, source: &Source, changes: &[Change]) -> anyhow::Resu
         match farm.bytes(&call).await {
             Ok(_) => {}
             // A server of before there were checks refuses what it refuses when it is asked for the change.
-            Err(Failure::Refused(problem)) if problem.is_no_route() => return Ok(()),
+            Err(Failure::Refused(problem)) if problem.is_no_route() => break,
             Err(Failure::Refused(problem)) if problem.is_of_what_was_sent() => {
                 found.extend(source.places_of(&change.at, &problem));
             }
