@@ -138,6 +138,9 @@ impl<'a> Attempt<'a> {
         tokio::select! {
             made = self.engine.runtime.provision(&request, &report) => made.map_err(|error| match error {
                 runtime::Error::User { code, message } => (Status::Failed, Context::new(code, message)),
+                runtime::Error::Registry { .. } => {
+                    (Status::Fault, Context::new(runtime::UNABLE_TO_PULL, crate::chain(&error)))
+                }
                 runtime::Error::Infrastructure { .. } => {
                     (Status::Fault, Context::new("INTERNAL_ERROR", crate::chain(&error)))
                 }

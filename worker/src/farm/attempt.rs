@@ -24,7 +24,7 @@ use super::source::{self, Bringing, NoSource, Sources};
 use super::story::Story;
 use super::vault::{Opened, Unserved};
 use super::{places, registry};
-use crate::runtime::Runtime;
+use crate::runtime::{self, Runtime};
 use crate::{Engine, NoValue, Outcome, Scratch, Stop, chain};
 
 /// How long a build that was given back is tried to be recorded as such. Servers notice without it, a lease later.
@@ -40,7 +40,7 @@ pub(crate) enum Went {
     Well,
     /// The machine failed it.
     Fault,
-    /// It lacked a key or an answer of the farm's: nothing is known of the machine.
+    /// It lacked a key or an answer of the farm's, or of its image's registry: nothing is known of the machine.
     Unserved,
 }
 
@@ -185,7 +185,10 @@ impl Made {
     }
 
     fn went(&self) -> Went {
-        match (self.is_fault(), self.unserved.happened()) {
+        match (
+            self.is_fault(),
+            self.unserved.happened() || self.lacks_image(),
+        ) {
             (false, _) => Went::Well,
             (true, false) => Went::Fault,
             (true, true) => Went::Unserved,
@@ -198,6 +201,19 @@ impl Made {
             Err(Unmade::User(_) | Unmade::Halted) => false,
             Err(Unmade::Machine(_)) => true,
         }
+    }
+
+    /// Its image's registry did not give it: the next build's image may be here, or come from elsewhere.
+    fn lacks_image(&self) -> bool {
+        self.result.as_ref().is_ok_and(|outcome| {
+            let contexts = outcome
+                .build
+                .phases
+                .iter()
+                .flat_map(|phase| &phase.contexts);
+            let mut codes = contexts.map(|context| context.status_code.as_str());
+            codes.any(|code| code == runtime::UNABLE_TO_PULL)
+        })
     }
 
     async fn record(&self, claimed: &Claimed, parts: &Parts, leaves: bool) -> Recorded {

@@ -4,12 +4,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use croft_proto::farm::BuildId;
 use tokio::time::Instant;
 
 use super::attempt::Went;
 
 /// So many builds in a row that the machine failed, and it takes no more for a while.
 pub(crate) const FAULTS_MAX: u32 = 3;
+/// So many of those that failed last are known again: more than come back to a worker while others fail on it.
+const KNOWN_MAX: usize = 32;
 /// For so long; then one build shows whether it is well again.
 const REST: Duration = Duration::from_secs(300);
 
@@ -17,6 +20,8 @@ const REST: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub(crate) struct Fitness {
     faults: u32,
+    /// The builds among them, the last of them last.
+    known: Vec<BuildId>,
     rests_until: Option<Instant>,
 }
 
@@ -48,12 +53,18 @@ impl std::fmt::Display for Unfit {
 }
 
 impl Fitness {
-    /// A build has ended, by the machine's fault or not.
-    pub(crate) fn ended(&mut self, went: Went, now: Instant) {
+    /// An attempt has ended, by the machine's fault or not. A build that comes back counts once: it may be what fails. None is one of
+    /// which nothing is known.
+    pub(crate) fn ended(&mut self, build: Option<BuildId>, went: Went, now: Instant) {
         match went {
             Went::Well => *self = Self::default(),
             Went::Fault => {
-                self.faults += 1;
+                if !build.is_some_and(|build| self.known.contains(&build)) {
+                    self.faults += 1;
+                    self.known.extend(build);
+                    let surplus = self.known.len().saturating_sub(KNOWN_MAX);
+                    self.known.drain(..surplus);
+                }
                 if self.faults >= FAULTS_MAX {
                     self.rests_until = Some(now + REST);
                 }
@@ -90,22 +101,55 @@ pub(crate) fn free(home: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn build(number: u8) -> Option<BuildId> {
+        Some(BuildId::derived([number; 16]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_of_one_build_count_once_and_those_of_others_between_them_too() {
+        let (home, now) = (Path::new("/"), Instant::now());
+        let mut fitness = Fitness::default();
+        for number in [1, 1, 1, 2, 1, 2] {
+            fitness.ended(build(number), Went::Fault, now);
+        }
+        assert_eq!((fitness.faults(), fitness.look(now, home, 0)), (2, None));
+        fitness.ended(build(3), Went::Fault, now);
+        let sick = Some(Unfit::Sick { faults: 3 });
+        assert_eq!(fitness.look(now, home, 0), sick);
+        // The first after its rest shows that it is not well, whichever it is.
+        fitness.ended(build(3), Went::Fault, now + REST);
+        assert_eq!(fitness.look(now + REST, home, 0), sick);
+        fitness.ended(build(1), Went::Well, now + REST);
+        fitness.ended(build(1), Went::Fault, now + REST);
+        assert_eq!(fitness.faults(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_of_failed_builds_is_bounded() {
+        let (now, mut fitness) = (Instant::now(), Fitness::default());
+        for number in 0..=u8::MAX {
+            fitness.ended(build(number), Went::Fault, now);
+        }
+        fitness.ended(None, Went::Fault, now);
+        assert_eq!((fitness.faults(), fitness.known.len()), (257, KNOWN_MAX));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn three_faults_in_a_row_rest_the_machine_and_one_success_forgives_them() {
         let home = Path::new("/");
         let mut fitness = Fitness::default();
         let now = Instant::now();
-        fitness.ended(Went::Fault, now);
-        fitness.ended(Went::Fault, now);
-        fitness.ended(Went::Well, now);
-        fitness.ended(Went::Fault, now);
-        fitness.ended(Went::Fault, now);
+        fitness.ended(build(1), Went::Fault, now);
+        fitness.ended(build(2), Went::Fault, now);
+        fitness.ended(build(3), Went::Well, now);
+        fitness.ended(build(4), Went::Fault, now);
+        fitness.ended(build(5), Went::Fault, now);
         assert_eq!(fitness.look(now, home, 0), None);
-        fitness.ended(Went::Fault, now);
+        fitness.ended(build(6), Went::Fault, now);
         let sick = Some(Unfit::Sick { faults: 3 });
         assert_eq!(fitness.look(now, home, 0), sick);
         assert_eq!(fitness.look(now + REST, home, 0), None);
-        fitness.ended(Went::Fault, now + REST);
+        fitness.ended(build(7), Went::Fault, now + REST);
         assert_eq!(
             fitness.look(now + REST, home, 0),
             Some(Unfit::Sick { faults: 4 })
@@ -116,13 +160,14 @@ mod tests {
     async fn what_the_farm_did_not_answer_neither_rests_the_machine_nor_forgives_it() {
         let (home, now) = (Path::new("/"), Instant::now());
         let mut fitness = Fitness::default();
-        for _ in 0..FAULTS_MAX {
-            fitness.ended(Went::Unserved, now);
+        for number in 0..3 {
+            fitness.ended(build(number), Went::Unserved, now);
         }
         assert_eq!((fitness.faults(), fitness.look(now, home, 0)), (0, None));
-        for went in [Went::Fault, Went::Fault, Went::Unserved, Went::Fault] {
+        let all = [Went::Fault, Went::Fault, Went::Unserved, Went::Fault];
+        for (number, went) in (0..).zip(all) {
             assert_eq!(fitness.look(now, home, 0), None);
-            fitness.ended(went, now);
+            fitness.ended(build(number), went, now);
         }
         let sick = Some(Unfit::Sick { faults: 3 });
         assert_eq!(fitness.look(now, home, 0), sick);

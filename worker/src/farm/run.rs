@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use croft_bus::{Announcement, TakeError, Taken};
 use croft_ledger::{Body, Seq, Subject};
-use croft_proto::farm::WorkerEvent;
+use croft_proto::farm::{BuildId, WorkerEvent};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -59,7 +59,7 @@ type Taking = BoxFuture<'static, Result<Option<Taken>, TakeError>>;
 
 struct Loop {
     parts: Parts,
-    attempts: JoinSet<Option<Went>>,
+    attempts: JoinSet<Option<(BuildId, Went)>>,
     leave: watch::Sender<Stop>,
     fitness: Fitness,
     unfit: Option<Unfit>,
@@ -207,22 +207,23 @@ impl Loop {
                     parts.metrics.claimed(claimed.is_some());
                     let claimed = claimed?;
                     let span = tracing::info_span!("attempt", build = %claimed.build, attempt = claimed.attempt);
+                    let build = claimed.build;
                     // On the heap: it is large, and there are many.
                     let running = attempt::run(claimed, parts, leave).boxed();
-                    Some(running.instrument(span).await)
+                    Some((build, running.instrument(span).await))
                 });
             }
             Err(error) => tracing::warn!(error = %chain(&error), "no hint was taken"),
         }
     }
 
-    fn ended(&mut self, ended: Result<Option<Went>, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<Option<(BuildId, Went)>, tokio::task::JoinError>) {
         match ended {
             Ok(None) => {}
-            Ok(Some(went)) => self.fitness.ended(went, Instant::now()),
+            Ok(Some((build, went))) => self.fitness.ended(Some(build), went, Instant::now()),
             Err(error) => {
                 tracing::error!(%error, "an attempt ended in a way it must not; its lease runs out");
-                self.fitness.ended(Went::Fault, Instant::now());
+                self.fitness.ended(None, Went::Fault, Instant::now());
             }
         }
     }

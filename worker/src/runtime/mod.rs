@@ -135,7 +135,8 @@ pub trait Runtime: Send + Sync {
     /// A place for one build.
     ///
     /// # Errors
-    /// [`Error::User`] when the user can mend it, [`Error::Infrastructure`] otherwise.
+    /// [`Error::User`] when the user can mend it, [`Error::Registry`] when an image's registry does not answer as it should,
+    /// [`Error::Infrastructure`] otherwise.
     ///
     /// # Cancel
     /// What was made so far stays until the sweeper's next run.
@@ -145,6 +146,9 @@ pub trait Runtime: Send + Sync {
         report: Report<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<Slot, Error>> + Send + 'a>>;
 }
+
+/// AWS's code for every image that cannot be had, by whoever's fault.
+pub(crate) const UNABLE_TO_PULL: &str = "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE";
 
 /// Why there is no place to run in.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +160,15 @@ pub enum Error {
         code: &'static str,
         /// What happened and what to do.
         message: String,
+    },
+    /// A registry that cannot be reached or does not work: neither the user's fault nor this machine's.
+    #[error("{doing}")]
+    Registry {
+        /// What was being done, and what may help.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
     },
     /// This machine's or the engine's fault.
     #[error("{doing}")]

@@ -41,6 +41,16 @@ struct Nowhere {
     login: Arc<Mutex<Option<SignIn>>>,
     /// Whether it is waited for until somebody stops the build.
     is_awaited: bool,
+    lacks: Lacks,
+}
+
+/// For what there is no place.
+#[derive(Clone, Copy, Debug, Default)]
+enum Lacks {
+    #[default]
+    Rights,
+    Image,
+    Engine,
 }
 
 impl Places for Nowhere {
@@ -66,9 +76,17 @@ impl Runtime for Nowhere {
             if self.is_awaited {
                 std::future::pending::<()>().await;
             }
-            Err(runtime::Error::User {
-                code: "NOWHERE",
-                message: "there is no place".into(),
+            let (doing, source) = (
+                "there is no place".to_string(),
+                std::io::ErrorKind::Other.into(),
+            );
+            Err(match self.lacks {
+                Lacks::Rights => runtime::Error::User {
+                    code: "NOWHERE",
+                    message: doing,
+                },
+                Lacks::Image => runtime::Error::Registry { doing, source },
+                Lacks::Engine => runtime::Error::Infrastructure { doing, source },
             })
         })
     }
@@ -317,6 +335,17 @@ impl Rig {
             sources: Arc::clone(&rig.sources),
             login: Arc::clone(&rig.login),
             is_awaited: true,
+            lacks: Lacks::Rights,
+        });
+        rig
+    }
+
+    /// One that has its secret, and whose places lack that.
+    async fn lacking(lacks: Lacks) -> Self {
+        let mut rig = Self::waiting().await;
+        rig.parts.places = Arc::new(Nowhere {
+            lacks,
+            ..Nowhere::default()
         });
         rig
     }
@@ -640,6 +669,30 @@ async fn what_a_leaving_worker_gives_back_says_so_and_a_machines_fault_is_an_out
         panic!("{events:?}");
     };
     assert!(message.contains("sealed to key 2"), "{message}");
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_give_the_image_says_nothing_of_the_machine_and_an_engine_does() {
+    for (lacks, went) in [
+        (Lacks::Rights, Went::Well),
+        (Lacks::Image, Went::Unserved),
+        (Lacks::Engine, Went::Fault),
+    ] {
+        let rig = Rig::lacking(lacks).await;
+        assert_eq!(rig.run().await, went, "{lacks:?}");
+        let events = rig.events().await;
+        let is_given_back = matches!(
+            events.last(),
+            Some(BuildEvent::AttemptLost {
+                reason: LossReason::GivenBack {
+                    cause: GivenBackFor::Machine,
+                    ..
+                },
+                ..
+            })
+        );
+        assert_eq!(is_given_back, went != Went::Well, "{events:?}");
+    }
 }
 
 #[tokio::test]

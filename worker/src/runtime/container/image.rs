@@ -51,8 +51,8 @@ pub(crate) struct Image {
 /// The image, fetched if need be.
 ///
 /// # Errors
-/// [`Error::User`] when it does not exist, may not be had or cannot run here; [`Error::Infrastructure`] when its registry
-/// cannot be reached.
+/// [`Error::User`] when it does not exist, may not be had or cannot run here; [`Error::Registry`] when its registry
+/// cannot be reached, [`Error::Infrastructure`] when the engine fails.
 pub(crate) async fn provide(
     engine: &Engine,
     docker: &Docker,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 
-use super::super::{Error, Progress, Report};
+use super::super::{Error, Progress, Report, UNABLE_TO_PULL};
 use super::credentials;
 use super::docker::Docker;
 use super::engine::{self, Engine};
@@ -15,8 +15,6 @@ use super::pull_progress::PullProgress;
 use super::reference::Reference;
 use crate::request::SignIn;
 
-/// AWS's code for every image that cannot be had.
-const UNABLE_TO_PULL: &str = "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE";
 /// Registries refuse in these words, whether the image exists or not.
 const DENIED: [&str; 5] = [
     "denied",
@@ -45,13 +43,16 @@ const UNREACHABLE: [&str; 12] = [
     "toomanyrequests",
     "x509:",
 ];
+/// The engine lacks what it is made of, which is on this machine, whatever else its words resemble.
+const NOT_A_REGISTRY: [&str; 1] = ["dial unix"];
 /// There is no such image.
 const MISSING: [&str; 3] = ["not found", "manifest unknown", "does not exist"];
 
 /// Fetches it.
 ///
 /// # Errors
-/// [`Error::User`] when it does not exist or may not be had, [`Error::Infrastructure`] when its registry cannot be reached.
+/// [`Error::User`] when it does not exist or may not be had, [`Error::Registry`] when its registry cannot be reached,
+/// [`Error::Infrastructure`] when the engine does not answer or cannot keep it.
 pub(crate) async fn pull(
     engine: &Engine,
     docker: &Docker,
@@ -114,6 +115,16 @@ enum Asks {
 /// Whose fault a failed pull is. The engine's status says little: a registry's refusal comes as 404 or as 500.
 fn refused(name: &str, error: &bollard::errors::Error, asks: Asks) -> Error {
     let words = engine::words(error);
+    let is_answer = matches!(
+        error,
+        bollard::errors::Error::DockerResponseServerError { .. }
+            | bollard::errors::Error::DockerStreamError { .. }
+    );
+    if !is_answer {
+        let doing =
+            format!("cannot pull {name}: the container engine does not answer as it should");
+        return Error::at(doing)(io::Error::other(words));
+    }
     let lower = words.to_lowercase();
     let says = |some: &[&str]| some.iter().any(|word| lower.contains(word));
     let what_to_do = if says(&DENIED) {
@@ -128,12 +139,15 @@ fn refused(name: &str, error: &bollard::errors::Error, asks: Asks) -> Error {
         }
     } else if says(&OTHER_MACHINE) {
         "it was not built for this kind of machine: choose another image or tag"
-    } else if says(&UNREACHABLE) {
+    } else if says(&UNREACHABLE) && !says(&NOT_A_REGISTRY) {
         let doing = format!(
             "cannot pull {name}: its registry does not answer as it should; try again, or use an image that is here with \
              the pull policy missing"
         );
-        return Error::at(doing)(io::Error::other(words));
+        return Error::Registry {
+            doing,
+            source: io::Error::other(words),
+        };
     } else if says(&MISSING) || engine::status(error).is_some_and(|status| status < 500) {
         "check the name and the tag"
     } else {
@@ -220,28 +234,40 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_or_disk_that_fails_is_not_the_users_fault() {
-        let full = "write /var/lib/docker/tmp/x: no space left on device";
-        for (error, say) in [
-            (
-                answer(
-                    500,
-                    "Get \"https://r/v2/\": dial tcp: lookup r: no such host",
-                ),
-                "does not answer",
+    fn a_registry_that_fails_is_neither_the_users_fault_nor_the_machines() {
+        for error in [
+            answer(
+                500,
+                "Get \"https://r/v2/\": dial tcp: lookup r: no such host",
             ),
-            (
-                answer(500, "Get \"https://r/v2/\": x509: unknown authority"),
-                "does not answer",
-            ),
-            (
-                Refusal::DockerStreamError { error: full.into() },
-                "cannot pull x",
+            answer(500, "Get \"https://r/v2/\": x509: unknown authority"),
+            answer(
+                500,
+                "toomanyrequests: you have reached your pull rate limit",
             ),
         ] {
             let refused = refused("x", &error, Asks::Nobody);
+            assert!(matches!(refused, Error::Registry { .. }), "{refused}");
+            assert!(refused.to_string().contains("does not answer"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_engine_that_is_silent_or_broken_and_a_full_disk_are_the_machines_fault() {
+        let full = "write /var/lib/docker/tmp/x: no space left on device";
+        let broken = "dial unix /run/containerd/containerd.sock: connect: connection refused";
+        let refusal = io::ErrorKind::ConnectionRefused;
+        for error in [
+            Refusal::DockerStreamError { error: full.into() },
+            answer(500, broken),
+            Refusal::IOError {
+                err: io::Error::new(refusal, "connection refused"),
+            },
+            Refusal::RequestTimeoutError,
+        ] {
+            let refused = refused("x", &error, Asks::Nobody);
             assert!(matches!(refused, Error::Infrastructure { .. }), "{refused}");
-            assert!(refused.to_string().contains(say), "{refused}");
+            assert!(refused.to_string().contains("cannot pull x"), "{refused}");
         }
     }
 }

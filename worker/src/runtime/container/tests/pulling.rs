@@ -44,8 +44,8 @@ async fn an_image_that_is_not_here_and_may_not_be_pulled_is_the_users_to_fetch()
 }
 
 #[tokio::test]
-async fn a_registry_that_does_not_answer_is_not_the_users_fault() {
-    if !bench::engine("a_registry_that_does_not_answer_is_not_the_users_fault") {
+async fn a_registry_that_does_not_answer_is_nobodys_fault_here() {
+    if !bench::engine("a_registry_that_does_not_answer_is_nobodys_fault_here") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -55,7 +55,7 @@ async fn a_registry_that_does_not_answer_is_not_the_users_fault() {
     )
     .await;
     assert!(
-        matches!(&refused, Error::Infrastructure { doing, .. } if doing.contains("does not answer")),
+        matches!(&refused, Error::Registry { doing, .. } if doing.contains("does not answer")),
         "{refused}"
     );
 }
