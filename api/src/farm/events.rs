@@ -268,12 +268,31 @@ impl Live {
         self.has_ended = true;
     }
 
+    /// An attempt begins, and how the one before it was lost, as far as the view has that.
+    fn begun(&self, attempt: u32) -> Bytes {
+        let knows = |build: &BuildRow| build.attempts.iter().any(|it| it.attempt >= attempt);
+        let later = if attempt > 1 && !knows(&self.build) {
+            builds::find(&self.state, self.build.id).ok().flatten()
+        } else {
+            None
+        };
+        let attempts = &later.as_ref().unwrap_or(&self.build).attempts;
+        let before = attempts.iter().rfind(|it| it.attempt < attempt);
+        match before.and_then(|it| it.lost.as_ref()) {
+            Some(lost) => event(
+                "attempt",
+                &json!({"attempt": attempt, "before": lost.reason}),
+            ),
+            None => event("attempt", &json!({"attempt": attempt})),
+        }
+    }
+
     fn came(&mut self, item: Option<Result<Item, FollowError>>) {
         match item {
             Some(Ok(Item::Began { attempt })) => {
                 self.sent.begin(attempt);
-                self.ready
-                    .push_back(event("attempt", &json!({"attempt": attempt})));
+                let begun = self.begun(attempt);
+                self.ready.push_back(begun);
             }
             // All of it is archived by now, so none of it need be skipped.
             Some(Ok(Item::Skipped { .. })) if files::kept_of(&self.build).is_some() => {
@@ -363,8 +382,8 @@ impl Live {
             return false;
         }
         if !self.sent.is_announced {
-            self.ready
-                .push_back(event("attempt", &json!({"attempt": attempt})));
+            let begun = self.begun(attempt);
+            self.ready.push_back(begun);
         }
         true
     }

@@ -205,6 +205,7 @@ async fn an_earlier_attempts_output_does_not_pass_for_that_of_the_last() {
     assert_eq!(seqs(&rest), [1, 2, 3]);
     let attempt = rest.iter().find(|event| event.kind == "attempt").unwrap();
     assert_eq!(attempt.data["attempt"], 2);
+    assert_eq!(attempt.data["before"]["why"], "unheard");
 }
 
 /// A running build with ten lines in five chunks.

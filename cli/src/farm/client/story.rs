@@ -2,6 +2,7 @@
 //! connections bring them; hands each event to the rendering once. Decides by what it was told: no clock, no connection.
 
 use croft_exec::output::{Chunk, Sink};
+use croft_proto::farm::{GivenBackFor, LossReason};
 use croft_proto::{Build, Event, EventKind, NoticeLevel, Status, Summary, Timestamp};
 use serde::Deserialize;
 
@@ -44,6 +45,9 @@ pub(crate) struct Story {
 #[derive(Debug, Deserialize)]
 struct Attempt {
     attempt: u64,
+    /// How the one before was lost: not told by every server, and a later one may know ways that are not for us.
+    #[serde(default)]
+    before: serde_json::Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,8 +117,9 @@ impl Story {
                 }
             }
             "attempt" => {
-                let Attempt { attempt } = serde_json::from_str(message.data)?;
-                self.attempt(attempt, shown, now);
+                let Attempt { attempt, before } = serde_json::from_str(message.data)?;
+                let before = serde_json::from_value(before).ok();
+                self.attempt(attempt, before.as_ref(), shown, now);
             }
             "skipped" => self.is_skipped = true,
             "state" => {
@@ -132,7 +137,13 @@ impl Story {
         Ok(None)
     }
 
-    fn attempt(&mut self, attempt: u64, shown: &mut Shown, now: Timestamp) {
+    fn attempt(
+        &mut self,
+        attempt: u64,
+        before: Option<&LossReason>,
+        shown: &mut Shown,
+        now: Timestamp,
+    ) {
         if attempt <= self.attempt {
             return;
         }
@@ -142,7 +153,8 @@ impl Story {
         self.told_end = None;
         if attempt > 1 {
             let message = format!(
-                "attempt {attempt}: the worker of the one before was lost, the build starts from its beginning"
+                "attempt {attempt}: the build starts from its beginning; {}",
+                lost(before)
             );
             shown.say(NoticeLevel::Warning, &message, now);
         }
@@ -231,6 +243,23 @@ impl Story {
         for artifact in &mut summary.artifacts {
             artifact.location = format!("croft build artifacts {} --into DIR", self.id);
         }
+    }
+}
+
+/// What became of the attempt before.
+fn lost(before: Option<&LossReason>) -> String {
+    match before {
+        Some(LossReason::Unheard { .. }) => "the worker of the attempt before was lost".into(),
+        Some(LossReason::GivenBack { message, cause }) => {
+            let gave = match cause {
+                GivenBackFor::Machine => "the worker of the attempt before could not run it",
+                GivenBackFor::Leaving | GivenBackFor::Lease | GivenBackFor::Unsaid => {
+                    "the worker of the attempt before gave it back"
+                }
+            };
+            format!("{gave}: {message}")
+        }
+        None => "the attempt before did not come to its end".into(),
     }
 }
 

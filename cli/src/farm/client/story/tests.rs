@@ -151,6 +151,35 @@ fn an_attempt_after_a_lost_one_starts_anew() {
 }
 
 #[test]
+fn an_attempt_says_what_became_of_the_one_before_as_far_as_that_is_told() {
+    for (before, say) in [
+        (
+            json!({"why": "unheard", "silentMs": 15_000}),
+            "before was lost",
+        ),
+        (
+            json!({"why": "givenBack", "message": "cannot pull x:1", "cause": "machine"}),
+            "before could not run it: cannot pull x:1",
+        ),
+        (
+            json!({"why": "givenBack", "message": "its worker was told to leave", "cause": "leaving"}),
+            "before gave it back: its worker was told to leave",
+        ),
+        (json!({"why": "eaten"}), "before did not come to its end"),
+        (json!(null), "before did not come to its end"),
+    ] {
+        let mut told = for_a_person();
+        let data = json!({"attempt": 2, "before": before}).to_string();
+        told.hear(None, "attempt", &data);
+        let text = told.paper.text();
+        assert!(text.contains("attempt 2") && text.contains(say), "{text}");
+    }
+    let mut told = for_a_person();
+    told.hear(None, "attempt", "{\"attempt\": 2}");
+    assert!(told.paper.text().contains("did not come to its end"));
+}
+
+#[test]
 fn an_end_that_no_worker_told_is_shown_like_any_other() {
     let mut told = for_a_person();
     told.hear(None, "state", "{\"status\": \"QUEUED\"}");
