@@ -135,7 +135,7 @@ impl Bench {
         self.input(Input::Entry(&entry))
     }
 
-    fn project(&mut self, event: &ProjectEvent) -> Vec<Action> {
+    pub(super) fn project(&mut self, event: &ProjectEvent) -> Vec<Action> {
         let subject = project_subject("app").unwrap();
         self.entry(subject, serde_json::to_vec(event).unwrap())
     }
