@@ -74,11 +74,11 @@ pub(crate) fn farm_table() -> Result<FarmTable, Wrong> {
 
 /// It may say something that matters: nothing is done without it.
 fn unreadable(path: &Path, error: &std::io::Error) -> Wrong {
-    let do_what = match error.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            "; have it and its folder made readable (chmod o+rX), or name another file in CROFT_CONFIG"
-        }
-        _ => "",
+    let is_forbidden = error.kind() == std::io::ErrorKind::PermissionDenied;
+    let do_what = if is_forbidden {
+        "; have it and its folder made readable (chmod o+rX), or name another file in CROFT_CONFIG"
+    } else {
+        ""
     };
     Wrong(format!("{}: {error}{do_what}", path.display()))
 }

@@ -52,15 +52,9 @@ pub(crate) struct Ground {
     pub(crate) registry: Registry,
 }
 
-/// A worker of those words, its warm containers, and how it is.
-pub(crate) fn worker(
-    ground: Ground,
-    words: &SlotWords,
-    surroundings: &Surroundings,
-) -> anyhow::Result<(Worker, Warm, Vitals)> {
-    let home = surroundings.home.clone();
-    let runner = install_runner(home.path())?;
-    let cache = match surroundings.open_cache() {
+/// The machine's cache; none, and a word about it, where it cannot be used.
+fn cache(surroundings: &Surroundings) -> Option<Arc<Store>> {
+    match surroundings.open_cache() {
         Ok(store) => Some(Arc::new(store)),
         Err(error) => {
             let reason = anyhow::Error::from(error);
@@ -69,7 +63,18 @@ pub(crate) fn worker(
             ));
             None
         }
-    };
+    }
+}
+
+/// A worker of those words, its warm containers, and how it is.
+pub(crate) fn worker(
+    ground: Ground,
+    words: &SlotWords,
+    surroundings: &Surroundings,
+) -> anyhow::Result<(Worker, Warm, Vitals)> {
+    let home = surroundings.home.clone();
+    let runner = install_runner(home.path())?;
+    let cache = cache(surroundings);
     let disk_free_bytes_min = disk_free(words)?;
     let wrong = |flag: &str, error: croft_bus::NameError| Wrong(format!("{flag}: {error}"));
     let drawn = uuid::Uuid::new_v4().simple().to_string();
