@@ -105,6 +105,18 @@ pub struct Batch {
     subjects: BTreeSet<Subject>,
 }
 
+/// Passes when an event holds a project's settings.
+///
+/// # Errors
+/// [`Refusal::TooLarge`].
+pub fn fits(project: &serde_json::Value) -> Result<(), Refusal> {
+    let size_bytes = project.to_string().len();
+    match size_bytes > REQUEST_BYTES_MAX {
+        true => Err(Refusal::TooLarge { size_bytes }),
+        false => Ok(()),
+    }
+}
+
 impl Batch {
     /// Decides about a wish, and takes what it needs into the batch.
     pub fn take(&mut self, farm: &Farm, wish: &Wish, now: Timestamp) -> Decided {
@@ -185,9 +197,8 @@ impl Batch {
             return Decided::Refused(Refusal::NoProject(name.to_string()));
         }
         if let ProjectEvent::Applied { project, .. } = event {
-            let size_bytes = project.to_string().len();
-            if size_bytes > REQUEST_BYTES_MAX {
-                return Decided::Refused(Refusal::TooLarge { size_bytes });
+            if let Err(refusal) = fits(project) {
+                return Decided::Refused(refusal);
             }
         }
         let intent = Intent {

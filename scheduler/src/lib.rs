@@ -41,7 +41,7 @@ mod step;
 mod server;
 
 pub use admit::{Admission, Asked, Refusal, admit, retry_id};
-pub use batch::{Accepted, Batch, Decided, Granted, Wish};
+pub use batch::{Accepted, Batch, Decided, Granted, Wish, fits};
 pub use farm::{Farm, FoldError, Stage, Unfinished};
 pub use intent::{Intent, Recorded, build_subject, project_subject};
 pub use line::AGE_EVERY;

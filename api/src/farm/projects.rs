@@ -79,8 +79,9 @@ pub(super) async fn put(mut call: Call) -> Answer {
 
 /// `POST /v1/projects/{name}/check`
 pub(super) async fn check(mut call: Call) -> Answer {
-    let (_, project): (Value, Project) = named(&mut call, &[("name", "name")]).await?;
+    let (given, project): (Value, Project) = named(&mut call, &[("name", "name")]).await?;
     project.rules().map_err(Problem::all_invalid)?;
+    croft_scheduler::fits(&given)?;
     answer_json(StatusCode::OK, &json!({}))
 }
 

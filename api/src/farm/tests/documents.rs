@@ -333,6 +333,10 @@ async fn whether_a_document_would_be_taken_is_said_and_nothing_is_changed() {
             }
         }
     }
+    let large = json!({"environment": {"image": "x"}, "source": {"type": "NO_SOURCE", "buildspec": "#".repeat(61 << 10)}});
+    let large = rig.send("POST", "/v1/projects/web/check", &large).await;
+    let said = large.is(400).json()["detail"].to_string();
+    assert!(said.contains("an event holds 60 KiB"), "{said}");
     let groups = rig.get("/v1/applications/shop/groups").await.is(200).json();
     assert_eq!(groups["deploymentGroups"].as_array().unwrap().len(), 1);
     let asked = json!({"applicationName": "shop", "deploymentGroupName": "prod", "revision": {"digest": "ab".repeat(32)},
