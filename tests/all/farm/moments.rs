@@ -76,6 +76,10 @@ fn whoever_dies_at_whichever_moment_no_accepted_build_is_lost(rig: &mut Rig) {
             }
         }
     }
+    // A list may be of a moment ago; whoever asks for a build by its id is answered when it is known.
+    for id in &accepted {
+        rig.over(id);
+    }
     let listed = rig.told(&["build", "list", "--limit", "100000", "-o", "name"]);
     let ids: Vec<&str> = listed.lines().collect();
     for id in &accepted {
