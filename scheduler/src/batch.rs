@@ -196,10 +196,10 @@ impl Batch {
         if matches!(event, ProjectEvent::Deleted) && !is_there {
             return Decided::Refused(Refusal::NoProject(name.to_string()));
         }
-        if let ProjectEvent::Applied { project, .. } = event {
-            if let Err(refusal) = fits(project) {
-                return Decided::Refused(refusal);
-            }
+        if let ProjectEvent::Applied { project, .. } = event
+            && let Err(refusal) = fits(project)
+        {
+            return Decided::Refused(refusal);
         }
         let intent = Intent {
             subject,
